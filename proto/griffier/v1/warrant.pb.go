@@ -1054,7 +1054,7 @@ var File_griffier_v1_warrant_proto protoreflect.FileDescriptor
 
 const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\n" +
-	"\x19griffier/v1/warrant.proto\x12\vgriffier.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18griffier/v1/access.proto\x1a\x17griffier/v1/usage.proto\"\x95\x04\n" +
+	"\x19griffier/v1/warrant.proto\x12\vgriffier.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18griffier/v1/access.proto\"\x95\x04\n" +
 	"\x0eWarrantContent\x12\x1f\n" +
 	"\vlegal_basis\x18\x01 \x01(\tR\n" +
 	"legalBasis\x12\x1c\n" +
@@ -1259,7 +1259,6 @@ func file_griffier_v1_warrant_proto_init() {
 		return
 	}
 	file_griffier_v1_access_proto_init()
-	file_griffier_v1_usage_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
