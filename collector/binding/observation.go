@@ -1,0 +1,75 @@
+package binding
+
+import (
+	"net/netip"
+	"time"
+
+	"griffier/schema"
+)
+
+// ObservationKind says what an [Observation] reports.
+type ObservationKind uint8
+
+// Kinds of observation.
+const (
+	// Start opens a session, or repeats an opening that was already seen.
+	Start ObservationKind = iota + 1
+	// Refresh says that the session still lives: a RADIUS interim update, a
+	// renewed lease. It may change the prefixes that the session holds. A
+	// Refresh of an unknown session opens it (its start was lost).
+	Refresh
+	// End closes the session. An End of an unknown session whose start is told
+	// (SessionStartedAt) synthesises the whole session.
+	End
+	// NASReboot closes every session of NAS from the same Source that started
+	// at or before At; SessionKey, Identifier and Prefixes are empty.
+	NASReboot
+)
+
+// String returns the kind's name, for metrics and test failures.
+func (k ObservationKind) String() string {
+	switch k {
+	case Start:
+		return "start"
+	case Refresh:
+		return "refresh"
+	case End:
+		return "end"
+	case NASReboot:
+		return "nas_reboot"
+	}
+	return "unknown"
+}
+
+// An Observation is what any source of bindings reports about one session: that
+// it began, still lives or ended, at At, and which addresses it holds. It is a
+// plain value; it is also what the spool keeps to rebuild a [Binding] after a
+// crash, so its JSON form is stable.
+type Observation struct {
+	At        time.Time        `json:"at"` // when it happened, UTC; not when it arrived
+	Kind      ObservationKind  `json:"kind"`
+	Source    schema.Source    `json:"source"`
+	Certainty schema.Certainty `json:"certainty"` // of At
+	// SessionKey names the session within Source, the same in every observation
+	// of it and never reused: for RADIUS "NAS|Acct-Session-Id|first start", for
+	// DHCPv4 "interface|VLANs|client|address|first ACK".
+	SessionKey string `json:"session_key,omitempty"`
+	// Identifier is the access identifier, which becomes the access_ref. An
+	// empty one on Refresh or End means unchanged.
+	Identifier schema.Identifier `json:"identifier"`
+	NAS        string            `json:"nas,omitempty"`      // NAS-Identifier, NAS-IP-Address or interface name
+	NASPort    string            `json:"nas_port,omitempty"` // NAS-Port-Id or VLAN stack
+	// Scope tells apart equal addresses in different VLANs of one interface; it
+	// goes into the datapath key. 0 where addresses are unique.
+	Scope uint32 `json:"scope,omitempty"`
+	// SessionStartedAt is the start as the source tells it (RADIUS: At minus
+	// Acct-Session-Time), zero if unknown.
+	SessionStartedAt time.Time `json:"session_started_at,omitzero"`
+	// Prefixes are all the addresses the session holds from At on. Nil on a
+	// Refresh or End means unchanged: sources often tell them once.
+	Prefixes []netip.Prefix `json:"prefixes,omitempty"`
+	// ExpiresAt is when the lease lapses unless refreshed; zero means never.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	// EndCause says why, for End.
+	EndCause schema.EndCause `json:"end_cause,omitempty"`
+}
