@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: (BSD-3-Clause OR GPL-2.0-only) */
+/*
+ * What kernel and user space share. Every struct is free of padding (a map key
+ * with padding compares garbage; a batch read of padded values allocates).
+ * A change of any layout or meaning here raises ABIVersion in pin.go.
+ *
+ * There is no field for a far-side address or port in this file, and that is
+ * the point of it.
+ */
+#ifndef GRIFFIER_ABI_H
+#define GRIFFIER_ABI_H
+
+#include "kernel.h"
+
+#define DIR_UP 0   /* TCX ingress of the access interface: from the subscriber */
+#define DIR_DOWN 1 /* TCX egress: to the subscriber */
+
+struct v4_key {
+	__be32 addr;
+	__u32 scope; /* 0, or outer_vid << 16 | inner_vid */
+};
+
+struct v6_key {
+	__u8 prefix[16]; /* masked to prefix_len */
+	__u32 prefix_len;
+	__u32 scope;
+} __attribute__((aligned(8)));
+
+struct count {
+	__u64 bytes;
+	__u64 packets;
+};
+
+/* One subscriber's cumulative counters; one cache line. Never zeroed. */
+struct slot_counters {
+	struct count up4;
+	struct count up6;
+	struct count down4;
+	struct count down6;
+};
+
+/*
+ * The closed equation, per direction:
+ *   total = attributed4 + attributed6 + unattributed4 + unattributed6 + non_ip + parse_error
+ * in packets and in bytes, where the bytes of an IP packet are its L3 bytes and
+ * those of anything else are the frame's (Ethernet header and tags, no FCS).
+ */
+struct direction_totals {
+	struct count total;
+	struct count attributed4;
+	struct count attributed6;
+	struct count unattributed4;
+	struct count unattributed6;
+	struct count non_ip;
+	struct count parse_error;
+	__u64 frames;	     /* socket buffers seen: what an interface counter shows */
+	__u64 bad_slot;	     /* a key named a slot beyond the array: unattributed */
+	__u64 punted;	     /* control frames copied to the ring */
+	__u64 punt_drops;    /* control frames lost because the ring was full */
+	__u64 punt_rejected; /* a control port without a control message behind it */
+};
+
+/*
+ * User space's own note of who holds a slot; the programs never read it. It is
+ * a map so that it lives and dies with the counters it explains: a collector
+ * that was killed finds out from it whose bytes came in meanwhile.
+ */
+struct slot_owner {
+	__u8 ref[16];
+	__u32 generation;
+	__u32 state;
+	struct slot_counters baseline;
+};
+
+#define MAX_LENGTHS 8
+
+struct prefix_mask {
+	__u8 mask[16];
+	__u32 prefix_len;
+	__u32 unused;
+} __attribute__((aligned(8)));
+
+#define CONFIG_SCOPED (1u << 0)	       /* some interface is in the scopes map */
+#define CONFIG_PUNT_DHCPV4 (1u << 1)   /* UDP 67/68 */
+#define CONFIG_PUNT_DHCPV6 (1u << 2)   /* UDP 546/547 */
+#define CONFIG_PUNT_PPPOE (1u << 3)    /* PPPoE discovery, 0x8863 */
+
+struct config {
+	__u32 flags;
+	__u32 lengths; /* how many of masks are in use, longest prefix first */
+	struct prefix_mask masks[MAX_LENGTHS];
+} __attribute__((aligned(8)));
+
+#define PUNT_SMALL 512
+#define PUNT_MAX 1536 /* longest copy of a control frame */
+
+struct punt_header {
+	__u64 boot_ns; /* CLOCK_BOOTTIME */
+	__u32 ifindex;
+	__u32 frame_len;  /* of the socket buffer, before any cut */
+	__u32 copied;	  /* bytes that follow this header */
+	__be16 tag_proto; /* the tag in metadata (not in the data), 0 if none */
+	__u16 tag_tci;
+	__u32 direction;
+	__u32 unused;
+};
+
+#endif

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: (BSD-3-Clause OR GPL-2.0-only)
+
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+var errTooBig = unix.E2BIG
+
+// batchSlots is how many slots one system call reads. More gains nothing.
+const batchSlots = 4096
+
+// readBuffers are kept between reads, which are many and large.
+type readBuffers struct {
+	mu     sync.Mutex
+	keys   []uint32
+	perCPU []Counters
+	owners []Owner
+}
+
+// ReadCounters fills dst, which has MaxSlots+1 elements, with each slot's
+// counters summed over the CPUs. Each value is one that the counter had at some
+// time during the call, and never less than an earlier call's.
+func (a *Accounting) ReadCounters(dst []Counters) error {
+	b := &a.read
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return fmt.Errorf("read counters: %w", err)
+	}
+	if b.perCPU == nil {
+		b.keys = make([]uint32, batchSlots)
+		b.perCPU = make([]Counters, batchSlots*cpus)
+	}
+	return readBatches("read counters", a.objects.Counters, b.keys, b.perCPU, len(dst), func(i int, slot uint32) {
+		var sum Counters
+		for _, c := range b.perCPU[i*cpus : (i+1)*cpus] {
+			sum = sum.Plus(c)
+		}
+		dst[slot] = sum
+	})
+}
+
+// ReadOwners fills dst, which has MaxSlots+1 elements.
+func (a *Accounting) ReadOwners(dst []Owner) error {
+	b := &a.read
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	keys := make([]uint32, batchSlots)
+	owners := make([]Owner, batchSlots)
+	return readBatches("read owners", a.objects.Owners, keys, owners, len(dst), func(i int, slot uint32) {
+		dst[slot] = owners[i]
+	})
+}
+
+// readBatches reads all of an array map and calls each for its elements: i is the
+// place in the batch, slot the key.
+func readBatches[V any](op string, m *ebpf.Map, keys []uint32, values []V, want int, each func(i int, slot uint32)) error {
+	if want != int(m.MaxEntries()) {
+		return fmt.Errorf("%s: room for %d of %d slots", op, want, m.MaxEntries())
+	}
+	var cursor ebpf.MapBatchCursor
+	seen := 0
+	for {
+		n, err := m.BatchLookup(&cursor, keys, values, nil)
+		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return fmt.Errorf("%s: %w", op, err)
+		}
+		for i := range n {
+			each(i, keys[i])
+		}
+		seen += n
+		if err != nil {
+			break
+		}
+	}
+	if seen != want {
+		return fmt.Errorf("%s: %d of %d slots", op, seen, want)
+	}
+	return nil
+}
+
+// ReadSlot returns one slot's counters.
+func (a *Accounting) ReadSlot(slot uint32) (Counters, error) {
+	var perCPU []Counters
+	if err := a.objects.Counters.Lookup(slot, &perCPU); err != nil {
+		return Counters{}, fmt.Errorf("read slot: %w", err)
+	}
+	var sum Counters
+	for _, c := range perCPU {
+		sum = sum.Plus(c)
+	}
+	return sum, nil
+}
+
+// WriteOwner notes who holds a slot.
+func (a *Accounting) WriteOwner(slot uint32, o Owner) error {
+	if err := a.objects.Owners.Put(slot, &o); err != nil {
+		return fmt.Errorf("write owner: %w", err)
+	}
+	return nil
+}
+
+// totalsTries is how often ReadTotals looks again at a CPU that was in the middle
+// of counting a packet. Two looks are rare, so many are a fault in the equation.
+const totalsTries = 1000
+
+// ReadTotals returns the totals over all CPUs. A CPU that is caught between two
+// additions is read again, so the result is Balanced unless the programs are wrong.
+func (a *Accounting) ReadTotals() (Totals, error) {
+	var t Totals
+	for _, dir := range []Direction{Up, Down} {
+		sum, err := a.readTotals(dir)
+		if err != nil {
+			return Totals{}, fmt.Errorf("read totals: %w", err)
+		}
+		if dir == Up {
+			t.Up = sum
+		} else {
+			t.Down = sum
+		}
+	}
+	return t, nil
+}
+
+func (a *Accounting) readTotals(dir Direction) (DirectionTotals, error) {
+	var perCPU, settled []DirectionTotals
+	var done []bool
+	for try := 0; ; try++ {
+		if err := a.objects.Totals.Lookup(uint32(dir), &perCPU); err != nil {
+			return DirectionTotals{}, err
+		}
+		if settled == nil {
+			settled, done = make([]DirectionTotals, len(perCPU)), make([]bool, len(perCPU))
+		}
+		missing := 0
+		for cpu, t := range perCPU {
+			if done[cpu] {
+				continue
+			}
+			settled[cpu] = t
+			if t.Total == t.Classes() {
+				done[cpu] = true
+			} else {
+				missing++
+			}
+		}
+		if missing == 0 || try == totalsTries {
+			break
+		}
+	}
+	var sum DirectionTotals
+	for _, t := range settled {
+		sum = sum.plus(t)
+	}
+	return sum, nil
+}
