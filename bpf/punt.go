@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"unsafe"
 
 	"github.com/cilium/ebpf/ringbuf"
 )
@@ -24,7 +25,7 @@ type Punt struct {
 }
 
 const (
-	puntHeaderBytes = 40
+	puntHeaderBytes = int(unsafe.Sizeof(accountingPuntHeader{}))
 	puntMaxBytes    = 1536
 )
 

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: (BSD-3-Clause OR GPL-2.0-only)
+
+package bpf
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// childEnv makes this test binary a process that attaches, says so and waits to
+// be killed.
+const childEnv = "GRIFFIER_BPF_CHILD"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childEnv); dir != "" {
+		os.Exit(child(dir))
+	}
+	os.Exit(m.Run())
+}
+
+func child(dir string) int {
+	index, err := strconv.Atoi(os.Getenv(childEnv + "_IFINDEX"))
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	a, err := Load(Options{MaxSlots: 64, PinDir: dir})
+	if err == nil {
+		err = a.Attach(index, false)
+	}
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	fmt.Println("attached")
+	select {}
+}
+
+// pins mounts a bpf file system for one test.
+func pins(t testing.TB) string {
+	t.Helper()
+	needRoot(t)
+	dir := t.TempDir()
+	if err := MountBPFFS(dir); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Errorf("unmount: %v", err)
+		}
+	})
+	if err := MountBPFFS(dir); err != nil { // a second time is no second mount
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, "griffier")
+}
+
+// TestKilledProcessesLoseNothing: collectors come and are killed with -9, each
+// swapping in its own program, while frames flow. Every one is counted once.
+func TestKilledProcessesLoseNothing(t *testing.T) {
+	w := newWire(t)
+	dir := pins(t)
+	send := sender(t, w.sub, w.subIndex)
+	first := start(t, w, dir)
+
+	// Keys are pinned too, so they can be put by a process that attaches nothing.
+	a, err := Load(Options{MaxSlots: 64, PinDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	put(t, a, "100.64.0.12/32", 0, slotOf4)
+
+	frame := ethernet(0x0800, ipv4(sub4, far4, 17, 0, 0, udp(1, 2, make([]byte, 72))))
+	stop, sent := make(chan struct{}), make(chan uint64)
+	go func() {
+		n := uint64(0)
+		for {
+			select {
+			case <-stop:
+				sent <- n
+				return
+			default:
+			}
+			for range 50 {
+				send(frame)
+				n++
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	kill(t, first)
+	for range 6 {
+		time.Sleep(20 * time.Millisecond) // nobody lives, frames flow
+		kill(t, start(t, w, dir))
+	}
+	time.Sleep(20 * time.Millisecond)
+	close(stop)
+	n := <-sent
+	totals := settled(t, a, Up, n)
+	got, err := a.ReadSlot(slotOf4)
+	if want := (Counters{Up4: Count{100 * n, n}}); err != nil || got != want {
+		t.Errorf("counted %+v, %v, want %+v", got, err, want)
+	}
+	if totals.Up.Frames != n || !totals.Balanced() {
+		t.Errorf("totals = %+v, want %d frames", totals.Up, n)
+	}
+	t.Logf("%d frames over 7 process lives", n)
+
+	if err := a.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := RemovePins(dir); err != nil {
+		t.Error(err)
+	}
+	if err := RemovePins(dir); err != nil {
+		t.Errorf("a second RemovePins = %v", err)
+	}
+}
+
+func start(t *testing.T, w *wire, dir string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), childEnv+"="+dir, childEnv+"_IFINDEX="+strconv.Itoa(w.edgeIndex))
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in(t, w.edge, func() {
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+	})
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil || line != "attached\n" {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		t.Fatalf("child: %q, %v", line, err)
+	}
+	return cmd
+}
+
+func kill(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // it says "killed", as it should
+}
+
+// TestPinnedMapsOfAnotherSize are refused, not replaced.
+func TestPinnedMapsOfAnotherSize(t *testing.T) {
+	dir := pins(t)
+	a, err := Load(Options{MaxSlots: 8, PinDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Close()
+	if b, err := Load(Options{MaxSlots: 9, PinDir: dir}); !errors.Is(err, ErrPinnedIncompatible) {
+		if err == nil {
+			b.Close()
+		}
+		t.Errorf("Load = %v, want ErrPinnedIncompatible", err)
+	}
+}
+
+// TestAttachAndDetach: a stale pinned link of an interface that went away does not
+// stand in the way of a new one, and Detach leaves nothing behind.
+func TestAttachAndDetach(t *testing.T) {
+	dir := pins(t)
+	old := newWire(t)
+	a, err := Load(Options{MaxSlots: 8, PinDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	in(t, old.edge, func() {
+		if err := a.Attach(old.edgeIndex, false); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.Attach(old.edgeIndex, false); !errors.Is(err, os.ErrExist) {
+			t.Errorf("second Attach = %v, want ErrExist", err)
+		}
+		if err := a.Attach(9999, true); !errors.Is(err, unix.ENODEV) {
+			t.Errorf("Attach to no interface = %v, want ENODEV", err)
+		}
+	})
+	a.Close()
+	w := newWire(t) // the same index, in another namespace
+	if w.edgeIndex != old.edgeIndex {
+		t.Fatalf("index %d, want %d", w.edgeIndex, old.edgeIndex)
+	}
+	removeLink(t, old.edge, "r0")
+	b, err := Load(Options{MaxSlots: 8, PinDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	in(t, w.edge, func() {
+		if err := b.Attach(w.edgeIndex, false); err != nil {
+			t.Fatal(err)
+		}
+	})
+	pinned := func() int {
+		links, err := filepath.Glob(filepath.Join(versioned(dir), "link_*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(links)
+	}
+	if n, err := b.DetachStale(); n != 0 || err != nil || pinned() != 2 {
+		t.Errorf("DetachStale = %d, %v with %d pins, want 0 of 2", n, err, pinned())
+	}
+	if err := b.Detach(w.edgeIndex); err != nil || pinned() != 0 {
+		t.Errorf("Detach = %v, %d pins left", err, pinned())
+	}
+	send := sender(t, w.sub, w.subIndex)
+	send(ethernet(0x0806, make([]byte, 46)))
+	time.Sleep(50 * time.Millisecond)
+	if totals, err := b.ReadTotals(); err != nil || totals.Up.NonIP.Packets != 0 {
+		t.Errorf("counted %+v, %v after Detach", totals.Up, err)
+	}
+}
