@@ -1,0 +1,326 @@
+package radius
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"layeh.com/radius"
+
+	"griffier/collector/binding"
+)
+
+// Client is a NAS, or a network of them, that may send accounting.
+type Client struct {
+	Prefix netip.Prefix // source addresses; the longest match counts
+	Secret []byte       // shared secret
+	Name   string       // for the operator
+}
+
+// Config says how a [Server] runs.
+type Config struct {
+	// Listen is the UDP address, such as ":1813".
+	Listen string
+	// Clients may send; anyone else is dropped and counted.
+	Clients []Client
+	// Tracker to use, for a state restored by the caller. Default a new one.
+	Tracker *Tracker
+	// MaxInFlight is how many requests may await durability at once; beyond it
+	// requests go unanswered, and the NAS retransmits. Default 4096.
+	MaxInFlight int
+	// Workers is how many handler calls may run at once. One session's
+	// observations always go to the same worker, in order. Default 256.
+	Workers int
+	// ReceiveBufferBytes is the socket's receive buffer. Default 8 MiB.
+	ReceiveBufferBytes int
+	// Registerer receives the metrics. Default a new registry.
+	Registerer prometheus.Registerer
+	// Now is the clock. Default time.Now.
+	Now func() time.Time
+}
+
+func (c *Config) setDefaults() {
+	if c.Tracker == nil {
+		c.Tracker = NewTracker(TrackerConfig{})
+	}
+	if c.MaxInFlight == 0 {
+		c.MaxInFlight = 4096
+	}
+	if c.Workers == 0 {
+		c.Workers = 256
+	}
+	if c.ReceiveBufferBytes == 0 {
+		c.ReceiveBufferBytes = 8 << 20
+	}
+	if c.Registerer == nil {
+		c.Registerer = prometheus.NewRegistry()
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+}
+
+func (c *Config) validate() error {
+	if c.Listen == "" {
+		return errors.New("radius: no listen address")
+	}
+	if c.MaxInFlight < 1 || c.Workers < 1 || c.ReceiveBufferBytes < 1 {
+		return errors.New("radius: limits must be positive")
+	}
+	for i, client := range c.Clients {
+		if !client.Prefix.IsValid() {
+			return fmt.Errorf("radius: client %d: no prefix", i)
+		}
+		if len(client.Secret) == 0 {
+			return fmt.Errorf("radius: client %d: empty secret", i)
+		}
+	}
+	return nil
+}
+
+// Handler makes an observation durable. The request is acknowledged only after
+// it returned nil; on an error the NAS gets no answer and will retransmit. It
+// is called concurrently, but for one session by one goroutine at a time and in
+// order, and for a NAS reboot while no other call runs.
+type Handler func(context.Context, binding.Observation) error
+
+// Server receives accounting requests.
+type Server struct {
+	cfg     Config
+	clients []Client // longest prefix first
+	handle  Handler
+	socket  *socket
+	metrics *metrics
+	recent  *duplicates
+	seed    maphash.Seed
+
+	trackerMu sync.Mutex
+
+	workers  []chan *pending
+	inFlight sync.WaitGroup
+	slots    chan struct{} // one token per request in flight
+}
+
+// pending is a request that awaits durability.
+type pending struct {
+	id           requestID
+	from         arrival
+	packet       *radius.Packet
+	observations []binding.Observation
+}
+
+// NewServer checks cfg and opens the socket; requests queue there until
+// [Server.Serve] runs.
+func NewServer(cfg Config, handle Handler) (*Server, error) {
+	cfg.setDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	m, err := newMetrics(cfg.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("radius: metrics: %w", err)
+	}
+	s := &Server{
+		cfg: cfg, clients: slices.Clone(cfg.Clients), handle: handle, metrics: m,
+		recent: newDuplicates(30*time.Second, 1<<16), seed: maphash.MakeSeed(),
+		slots: make(chan struct{}, cfg.MaxInFlight),
+	}
+	slices.SortStableFunc(s.clients, func(a, b Client) int { return b.Prefix.Bits() - a.Prefix.Bits() })
+	s.socket, err = listen(context.Background(), cfg.Listen, cfg.ReceiveBufferBytes)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Addr is the address that the server listens on.
+func (s *Server) Addr() netip.AddrPort {
+	return s.socket.conn.LocalAddr().(*net.UDPAddr).AddrPort()
+}
+
+// Snapshot returns the tracker's state. It is safe to call while serving. What
+// it holds beyond the last durable observation does no harm: see [Tracker].
+func (s *Server) Snapshot() ([]byte, error) {
+	s.trackerMu.Lock()
+	defer s.trackerMu.Unlock()
+	return s.cfg.Tracker.Snapshot()
+}
+
+// Serve answers requests until ctx is done, waits for the handler calls in
+// progress, whose ctx is done too, closes the socket and returns nil. It returns
+// an error if the socket fails. It may be called once.
+func (s *Server) Serve(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var workers sync.WaitGroup
+	s.workers = make([]chan *pending, s.cfg.Workers)
+	for i := range s.workers {
+		s.workers[i] = make(chan *pending, s.cfg.MaxInFlight)
+		workers.Go(func() {
+			for p := range s.workers[i] {
+				s.finish(ctx, p)
+			}
+		})
+	}
+	stop := context.AfterFunc(ctx, func() { s.socket.conn.SetReadDeadline(time.Unix(1, 0)) })
+	err := s.receive(ctx)
+	stop()
+	cancel()
+	for _, w := range s.workers {
+		close(w)
+	}
+	workers.Wait()
+	s.socket.conn.Close() // last, so that what became durable is acknowledged
+	return err
+}
+
+func (s *Server) receive(ctx context.Context) error {
+	buffer := make([]byte, 1<<16)
+	control := make([]byte, 256)
+	var overflow uint32
+	for {
+		n, from, err := s.socket.read(buffer, control)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("radius: receive: %w", err)
+		}
+		s.metrics.received.Inc()
+		if from.overflow != 0 && from.overflow != overflow { // told only once there is a drop
+			s.metrics.dropped.WithLabelValues(string(ReasonSocketBuffer)).Add(float64(from.overflow - overflow))
+			overflow = from.overflow
+		}
+		if reason := s.datagram(ctx, buffer[:n], from); reason != "" {
+			s.metrics.drop(reason)
+		}
+	}
+}
+
+// datagram takes in one datagram and returns why it was dropped, or "".
+func (s *Server) datagram(ctx context.Context, datagram []byte, from arrival) Reason {
+	secret := s.secret(from.client.Addr().Unmap())
+	if secret == nil {
+		return ReasonUnknownClient
+	}
+	packet, err := parse(datagram, secret)
+	if err != nil {
+		return decodeReason(err)
+	}
+	if packet.Code == radius.CodeStatusServer {
+		return s.answer(packet, from)
+	}
+	request, err := accounting(packet)
+	if err != nil {
+		return decodeReason(err)
+	}
+	now := s.cfg.Now()
+	id := requestID{from.client, packet.Identifier, packet.Authenticator}
+	switch s.recent.begin(id, now) {
+	case inFlight:
+		return ReasonInFlight
+	case acknowledged:
+		s.metrics.repeated.Inc()
+		return s.answer(packet, from)
+	}
+	select {
+	case s.slots <- struct{}{}:
+	default:
+		s.recent.finish(id, unseen)
+		return ReasonOverload
+	}
+	result := s.apply(request, from.client.Addr().Unmap(), now)
+	if result.Refused {
+		<-s.slots
+		s.recent.finish(id, unseen)
+		return result.Reason
+	}
+	if result.Reason != "" {
+		s.metrics.idle.WithLabelValues(string(result.Reason)).Inc()
+	}
+	s.metrics.inFlight.Inc()
+	p := &pending{id, from, packet, result.Observations}
+	if request.Status == StatusOn || request.Status == StatusOff {
+		// A reboot must not overtake what its sessions did before, nor be
+		// overtaken by what they do after.
+		s.inFlight.Wait()
+		s.inFlight.Add(1)
+		s.finish(ctx, p)
+		return ""
+	}
+	s.inFlight.Add(1)
+	s.workers[s.worker(request)] <- p // has room for MaxInFlight
+	return ""
+}
+
+// secret returns the secret of the client at address, or nil.
+func (s *Server) secret(address netip.Addr) []byte {
+	for _, c := range s.clients {
+		if c.Prefix.Contains(address) {
+			return c.Secret
+		}
+	}
+	return nil
+}
+
+func (s *Server) apply(a Accounting, source netip.Addr, now time.Time) Result {
+	s.trackerMu.Lock()
+	defer s.trackerMu.Unlock()
+	result := s.cfg.Tracker.Apply(a, source, now)
+	s.metrics.sessions.Set(float64(s.cfg.Tracker.Len()))
+	return result
+}
+
+// worker picks a request's worker. It is the session id alone, so that packets
+// of one session meet even if the NAS names itself differently in them.
+func (s *Server) worker(a Accounting) int {
+	return int(maphash.String(s.seed, a.SessionID) % uint64(len(s.workers)))
+}
+
+// finish makes a request's observations durable and acknowledges it.
+func (s *Server) finish(ctx context.Context, p *pending) {
+	defer func() {
+		s.metrics.inFlight.Dec()
+		<-s.slots
+		s.inFlight.Done()
+	}()
+	for _, o := range p.observations {
+		if err := s.handle(ctx, o); err != nil {
+			s.recent.finish(p.id, unseen)
+			s.metrics.drop(ReasonNotDurable)
+			return
+		}
+	}
+	s.recent.finish(p.id, acknowledged)
+	s.metrics.acknowledged.Inc()
+	if reason := s.answer(p.packet, p.from); reason != "" {
+		s.metrics.drop(reason)
+	}
+}
+
+// answer sends the Accounting-Response to packet.
+func (s *Server) answer(packet *radius.Packet, from arrival) Reason {
+	answer, err := response(packet)
+	if err == nil {
+		err = s.socket.write(answer, from)
+	}
+	if err != nil {
+		return ReasonSend
+	}
+	return ""
+}
+
+func decodeReason(err error) Reason {
+	var d *DecodeError
+	if errors.As(err, &d) {
+		return d.Reason
+	}
+	return ReasonAttribute
+}

@@ -1,0 +1,219 @@
+package radius
+
+import (
+	"encoding/hex"
+	"net/netip"
+	"time"
+
+	"griffier/collector/binding"
+	"griffier/schema"
+)
+
+// Reasons that [Tracker.Apply] gives for a request that led to no observation.
+const (
+	ReasonOtherStatus  Reason = "other_status"   // Acct-Status-Type not about sessions
+	ReasonNoIdentifier Reason = "no_identifier"  // nothing names the line
+	ReasonLate         Reason = "late"           // older than what is known, or past the session's end
+	ReasonBeforeBoot   Reason = "before_boot"    // interim of an unknown session from before its NAS's boot
+	ReasonSessionsFull Reason = "sessions_full"  // TrackerConfig.MaxSessions reached: not to be acknowledged
+	ReasonFuture       Reason = "implausible_at" // Event-Timestamp not believed; the request was used all the same
+)
+
+// TrackerConfig bounds a [Tracker].
+type TrackerConfig struct {
+	// MaxAge is how old an Event-Timestamp may be to be believed. A NAS or proxy
+	// may have kept a record for long, so default 24 h.
+	MaxAge time.Duration
+	// MaxAhead is how far in the future it may lie. Default 2 min.
+	MaxAhead time.Duration
+	// KeepEnded is how long an ended session is remembered, so that a late or
+	// repeated request is not taken for a new session. Default 48 h.
+	KeepEnded time.Duration
+	// MaxSessions bounds the sessions remembered, ended ones included. Default
+	// 2,000,000 (about 600 bytes each).
+	MaxSessions int
+}
+
+func (c *TrackerConfig) setDefaults() {
+	if c.MaxAge == 0 {
+		c.MaxAge = 24 * time.Hour
+	}
+	if c.MaxAhead == 0 {
+		c.MaxAhead = 2 * time.Minute
+	}
+	if c.KeepEnded == 0 {
+		c.KeepEnded = 48 * time.Hour
+	}
+	if c.MaxSessions == 0 {
+		c.MaxSessions = 2_000_000
+	}
+}
+
+// slack is how far two accounts of one instant may differ: whole seconds in
+// each attribute, and a retransmission whose delay was rounded.
+const slack = 10 * time.Second
+
+// Tracker turns accounting requests into observations. It remembers every
+// session, so that attributes told once stay told, a lost Start is made up for,
+// and late requests extend nothing.
+//
+// Applying a request again gives observations with the same meaning, so a
+// request that could not be made durable may simply be retransmitted. A Tracker
+// is not safe for concurrent use.
+type Tracker struct {
+	cfg      TrackerConfig
+	nas      map[string]*nas
+	names    map[netip.Addr]string // NAS-Identifier by NAS address; "" once ambiguous
+	sessions int
+	tombs    []tomb // ended sessions by time of arrival
+}
+
+type nas struct {
+	bootedAt time.Time // last Accounting-On or -Off
+	sessions map[string]*session
+}
+
+type tomb struct {
+	nas, sessionID, key string
+	arrivedAt           time.Time
+}
+
+// NewTracker returns an empty Tracker.
+func NewTracker(cfg TrackerConfig) *Tracker {
+	cfg.setDefaults()
+	return &Tracker{cfg: cfg, nas: map[string]*nas{}, names: map[netip.Addr]string{}}
+}
+
+// Result is what a request led to.
+type Result struct {
+	// Observations to make durable, in order.
+	Observations []binding.Observation
+	// Reason says why there are none, or what was odd; empty otherwise.
+	Reason Reason
+	// Refused says that the request must not be acknowledged.
+	Refused bool
+}
+
+// Apply takes in a request that arrived from source at arrivedAt.
+func (t *Tracker) Apply(a Accounting, source netip.Addr, arrivedAt time.Time) Result {
+	arrivedAt = arrivedAt.UTC()
+	t.forget(arrivedAt)
+	r := request{Accounting: a, nasName: t.nasName(a, source)}
+	var odd Reason
+	r.at, r.trusted = t.eventTime(a, arrivedAt)
+	if !a.EventAt.IsZero() && !r.at.Equal(a.EventAt) {
+		odd = ReasonFuture
+	}
+	r.identifier = identifier(a)
+	r.arrivedAt = arrivedAt
+	r.nas = t.nas[r.nasName]
+	if r.nas == nil {
+		if t.sessions >= t.cfg.MaxSessions {
+			return Result{Reason: ReasonSessionsFull, Refused: true}
+		}
+		r.nas = &nas{sessions: map[string]*session{}}
+		t.nas[r.nasName] = r.nas
+	}
+	var result Result
+	switch a.Status {
+	case StatusOn, StatusOff:
+		result = t.reboot(r)
+	case StatusStart:
+		result = t.start(r, r.nas.sessions[a.SessionID])
+	case StatusInterim:
+		result = t.interim(r, r.nas.sessions[a.SessionID])
+	case StatusStop:
+		result = t.stop(r, r.nas.sessions[a.SessionID])
+	default:
+		return Result{Reason: ReasonOtherStatus}
+	}
+	if result.Reason == "" {
+		result.Reason = odd
+	}
+	return result
+}
+
+// request is a request with what the tracker worked out about it.
+type request struct {
+	Accounting
+	nas        *nas
+	nasName    string
+	at         time.Time // when it happened
+	trusted    bool      // at is the NAS's word, not merely the arrival
+	arrivedAt  time.Time
+	identifier schema.Identifier
+}
+
+// startedAt is the session's start as computed from Acct-Session-Time. A
+// session time of zero in anything but a Start says nothing.
+func (r request) startedAt() (time.Time, bool) {
+	if !r.HasSessionTime || r.SessionTime == 0 {
+		return time.Time{}, false
+	}
+	return r.at.Add(-r.SessionTime), true
+}
+
+// eventTime returns when a request's event happened, and whether the NAS said
+// so: Event-Timestamp (RFC 2869 §5.3) if believable, else the arrival less
+// Acct-Delay-Time.
+func (t *Tracker) eventTime(a Accounting, arrivedAt time.Time) (at time.Time, trusted bool) {
+	if !a.EventAt.IsZero() && a.EventAt.After(arrivedAt.Add(-t.cfg.MaxAge)) && a.EventAt.Before(arrivedAt.Add(t.cfg.MaxAhead)) {
+		return a.EventAt, true
+	}
+	if a.Delay > t.cfg.MaxAge {
+		return arrivedAt.Truncate(time.Millisecond), false
+	}
+	return arrivedAt.Add(-a.Delay).Truncate(time.Millisecond), a.HasDelay
+}
+
+// nasName names the NAS: NAS-Identifier, else the identifier that came with the
+// same NAS-IP-Address before (a reboot often tells less than a session), else
+// NAS-IP-Address, else the source address.
+func (t *Tracker) nasName(a Accounting, source netip.Addr) string {
+	address := a.NASAddress
+	if !address.IsValid() {
+		address = source.Unmap()
+	}
+	if a.NASIdentifier != "" {
+		const maxNames = 1 << 16
+		if known, ok := t.names[address]; !ok && len(t.names) < maxNames {
+			t.names[address] = a.NASIdentifier
+		} else if ok && known != a.NASIdentifier {
+			t.names[address] = ""
+		}
+		return a.NASIdentifier
+	}
+	if name := t.names[address]; name != "" {
+		return name
+	}
+	return address.String()
+}
+
+func identifier(a Accounting) schema.Identifier {
+	switch {
+	case a.UserName != "":
+		return schema.Identifier{Kind: schema.IdentRADIUSUser, Value: a.UserName}
+	case len(a.CircuitID) > 0:
+		return schema.Identifier{Kind: schema.IdentCircuit, Value: hex.EncodeToString(a.CircuitID)}
+	}
+	return schema.Identifier{}
+}
+
+// forget drops ended sessions past their keeping time.
+func (t *Tracker) forget(arrivedAt time.Time) {
+	for len(t.tombs) > 0 && arrivedAt.Sub(t.tombs[0].arrivedAt) > t.cfg.KeepEnded {
+		tomb := t.tombs[0]
+		t.tombs = t.tombs[1:]
+		n := t.nas[tomb.nas]
+		if n == nil {
+			continue
+		}
+		if s := n.sessions[tomb.sessionID]; s != nil && s.Key == tomb.key {
+			delete(n.sessions, tomb.sessionID)
+			t.sessions--
+		}
+	}
+}
+
+// Len returns how many sessions are remembered, ended ones included.
+func (t *Tracker) Len() int { return t.sessions }
