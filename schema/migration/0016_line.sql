@@ -1,0 +1,15 @@
+-- A line: what the customer has a contract for. The highest version counts.
+CREATE TABLE IF NOT EXISTS register.line
+(
+    line_id        String,
+    account_id     String,
+    time_zone      LowCardinality(String),
+    billing_day    UInt8,
+    contract_start DateTime64(3, 'UTC'),
+    contract_end   Nullable(DateTime64(3, 'UTC')) COMMENT 'null: running',
+    version        UInt64,
+    INDEX by_account account_id TYPE bloom_filter GRANULARITY 1
+)
+ENGINE = ReplacingMergeTree(version)
+ORDER BY line_id
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, old_parts_lifetime = 60

@@ -1,0 +1,91 @@
+package schema
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// Config says where the store is. Exactly one of Socket and DSN is set.
+type Config struct {
+	// Socket is the unix socket of the embedded engine.
+	Socket string
+	// DSN names a ClickHouse server, as clickhouse-go reads it, for example
+	// clickhouse://user:password@host:9440/?secure=true.
+	DSN string
+	// Settings are ClickHouse settings for every query. Default: log_queries=0,
+	// because query texts carry addresses and references.
+	Settings map[string]any
+}
+
+// dialTimeout bounds connecting to the store.
+const dialTimeout = 10 * time.Second
+
+// Open returns a connection pool to the store, after one round trip. It is the
+// only way to open a store. Errors never contain the DSN, which holds a password.
+func Open(ctx context.Context, c Config) (driver.Conn, error) {
+	options, err := c.options()
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	conn, err := clickhouse.Open(options)
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	if err := conn.Ping(ctx); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	return conn, nil
+}
+
+func (c Config) options() (*clickhouse.Options, error) {
+	var options *clickhouse.Options
+	switch {
+	case (c.Socket == "") == (c.DSN == ""):
+		return nil, errors.New("want either a socket or a DSN")
+	case c.Socket != "":
+		options = socketOptions(c.Socket)
+	default:
+		parsed, err := clickhouse.ParseDSN(c.DSN)
+		if err != nil {
+			return nil, errors.New("the DSN does not parse")
+		}
+		options = parsed
+		options.DialTimeout = dialTimeout
+	}
+	if options.Settings == nil {
+		options.Settings = clickhouse.Settings{}
+	}
+	if _, set := options.Settings["log_queries"]; !set {
+		options.Settings["log_queries"] = 0
+	}
+	for name, value := range c.Settings {
+		options.Settings[name] = value
+	}
+	return options, nil
+}
+
+// socketOptions dials the embedded engine, which speaks ClickHouse's HTTP
+// interface on a unix socket.
+func socketOptions(path string) *clickhouse.Options {
+	return &clickhouse.Options{
+		Protocol:    clickhouse.HTTP,
+		Addr:        []string{"localhost"}, // only a Host header
+		DialTimeout: dialTimeout,
+		DialContext: func(ctx context.Context, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", path)
+		},
+		TransportFunc: func(t *http.Transport) (http.RoundTripper, error) {
+			t.Proxy = nil // a proxy from the environment cannot reach the socket
+			return t, nil
+		},
+	}
+}

@@ -1,0 +1,232 @@
+package schema
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// A Policy says how long rows of a class may be read, counted from their
+// ended_at, and why that long. It is data: the product has no built-in period.
+type Policy struct {
+	Class   Class
+	Period  string // ISO 8601 calendar period, see ParsePeriod
+	Zone    string // IANA zone whose calendar counts
+	Purpose string // what the data is kept for; mandatory
+	Basis   string // the rule that allows it, for example "Tw 11.5"
+	Source  string // where that rule or the decision is written down
+}
+
+// Profiles of law that a policy can be judged by.
+const (
+	ProfileNL = "nl"
+	ProfileBE = "be"
+)
+
+// ErrPolicy is wrapped by every refusal of a policy's content.
+var ErrPolicy = errors.New("retention policy refused")
+
+// legalDuty lists what a duty by law to retain is called. The Netherlands have
+// had none since 2015 (ECLI:NL:RBDHA:2015:2498), so it is no purpose there.
+var legalDuty = []string{
+	"legal duty", "legal obligation", "statutory duty", "statutory obligation", "statutory retention",
+	"retention duty", "retention obligation", "wettelijke plicht", "wettelijke verplichting", "bewaarplicht",
+}
+
+// Validate reports whether p may be used under profile. Its error wraps [ErrPolicy].
+func (p Policy) Validate(profile string) error {
+	refuse := func(why string) error { return fmt.Errorf("%w: class %q: %s", ErrPolicy, clip(string(p.Class)), why) }
+	if profile != ProfileNL && profile != ProfileBE {
+		return fmt.Errorf("%w: unknown profile %q", ErrPolicy, clip(profile))
+	}
+	if !slices.Contains(Classes, p.Class) {
+		return refuse("unknown class")
+	}
+	if _, err := ParsePeriod(p.Period); err != nil {
+		return refuse(err.Error())
+	}
+	if _, err := loadZone(p.Zone); err != nil {
+		return refuse(err.Error())
+	}
+	purpose := plainWords(p.Purpose)
+	if purpose == "" {
+		return refuse("purpose is missing")
+	}
+	if profile == ProfileNL {
+		for _, duty := range legalDuty {
+			if strings.Contains(" "+purpose+" ", " "+duty+" ") {
+				return refuse("a legal duty to retain is not a purpose in profile nl")
+			}
+		}
+	}
+	return nil
+}
+
+// plainWords lowers s and turns all that is neither letter nor digit into single spaces.
+func plainWords(s string) string {
+	return strings.Join(strings.FieldsFunc(strings.ToLower(s), func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}), " ")
+}
+
+// ExpiresAt returns the instant at which a row that ended at endedAt stops being readable.
+func (p Policy) ExpiresAt(endedAt time.Time) (time.Time, error) {
+	period, zone, err := p.rule()
+	if err != nil {
+		return time.Time{}, err
+	}
+	return period.After(endedAt, zone), nil
+}
+
+// ReadableFrom returns the instant such that every row that ended at or before
+// it has expired at now.
+func (p Policy) ReadableFrom(now time.Time) (time.Time, error) {
+	period, zone, err := p.rule()
+	if err != nil {
+		return time.Time{}, err
+	}
+	return period.Before(now, zone), nil
+}
+
+func (p Policy) rule() (Period, *time.Location, error) {
+	period, err := ParsePeriod(p.Period)
+	if err != nil {
+		return Period{}, nil, err
+	}
+	zone, err := loadZone(p.Zone)
+	return period, zone, err
+}
+
+// storedPolicy is the newest row of a class in retention_policy.
+type storedPolicy struct {
+	Policy
+	generation     uint64
+	present        bool
+	expiredThrough time.Time
+}
+
+func readStoredPolicies(ctx context.Context, conn driver.Conn) (map[Class]storedPolicy, error) {
+	rows, err := conn.Query(ctx, `
+SELECT class, generation, present, period, zone, purpose, basis, source, expired_through
+FROM traffic.retention_policy
+ORDER BY class, generation DESC
+LIMIT 1 BY class`)
+	if err != nil {
+		return nil, fmt.Errorf("read retention policy: %w", err)
+	}
+	defer rows.Close()
+	stored := make(map[Class]storedPolicy)
+	for rows.Next() {
+		var p storedPolicy
+		var class string
+		err := rows.Scan(&class, &p.generation, &p.present, &p.Period, &p.Zone, &p.Purpose, &p.Basis, &p.Source, &p.expiredThrough)
+		if err != nil {
+			return nil, fmt.Errorf("read retention policy: %w", err)
+		}
+		p.Class = Class(class)
+		stored[p.Class] = p
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read retention policy: %w", err)
+	}
+	return stored, nil
+}
+
+// ReadPolicy returns the policies in force, in the order of [Classes]. A class
+// that is not among them cannot be read.
+func ReadPolicy(ctx context.Context, conn driver.Conn) ([]Policy, error) {
+	stored, err := readStoredPolicies(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	var policies []Policy
+	for _, class := range Classes {
+		if p, ok := stored[class]; ok && p.present {
+			policies = append(policies, p.Policy)
+		}
+	}
+	return policies, nil
+}
+
+// WritePolicy replaces the whole policy, in one block: it applies to the next
+// query. A class that policies leaves out cannot be read any more. Rows that had
+// expired before stay expired, even if their class's period becomes longer.
+//
+// It validates everything before it writes anything; the error then wraps
+// [ErrPolicy]. One process may write policy at a time.
+func WritePolicy(ctx context.Context, conn driver.Conn, profile string, policies []Policy) error {
+	wanted := make(map[Class]Policy)
+	for _, p := range policies {
+		if err := p.Validate(profile); err != nil {
+			return err
+		}
+		if _, twice := wanted[p.Class]; twice {
+			return fmt.Errorf("%w: class %q: given twice", ErrPolicy, p.Class)
+		}
+		wanted[p.Class] = p
+	}
+	stored, err := readStoredPolicies(ctx, conn)
+	if err != nil {
+		return err
+	}
+	now, err := Now(ctx, conn)
+	if err != nil {
+		return err
+	}
+	var generation uint64
+	for _, p := range stored {
+		generation = max(generation, p.generation)
+	}
+	batch, err := conn.PrepareBatch(ctx, "INSERT INTO traffic.retention_policy (generation, class, present, period, months, days, seconds,"+
+		" zone, purpose, basis, source, profile, expired_through, written_at)")
+	if err != nil {
+		return fmt.Errorf("write retention policy: %w", err)
+	}
+	defer batch.Close()
+	for _, class := range Classes {
+		expired, err := expiredThrough(stored[class], now)
+		if err != nil {
+			return fmt.Errorf("write retention policy: stored class %s: %w", class, err)
+		}
+		p, present := wanted[class]
+		var period Period
+		if present {
+			period, _ = ParsePeriod(p.Period) // validated above
+		}
+		err = batch.Append(generation+1, string(class), present, p.Period, uint32(period.months()), uint32(period.days()), uint64(period.seconds()),
+			p.Zone, p.Purpose, p.Basis, p.Source, profile, expired, now)
+		if err != nil {
+			return fmt.Errorf("write retention policy: %w", err)
+		}
+	}
+	if err := batch.Send(); err != nil {
+		return fmt.Errorf("write retention policy: %w", err)
+	}
+	return nil
+}
+
+// expiredThrough returns the ended_at up to which rows have expired at now under
+// the stored policy, and so must stay expired under the next.
+func expiredThrough(stored storedPolicy, now time.Time) (time.Time, error) {
+	through := stored.expiredThrough
+	if through.IsZero() {
+		through = time.Unix(0, 0).UTC()
+	}
+	if !stored.present {
+		return through, nil
+	}
+	before, err := stored.ReadableFrom(now)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if before.After(through) {
+		through = before
+	}
+	return through, nil
+}
