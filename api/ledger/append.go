@@ -1,0 +1,327 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/transparency-dev/tessera"
+)
+
+// submission is one call of Append or Decide on its way through the log.
+type submission struct {
+	draft     Draft
+	decide    func(now time.Time) (Draft, error) // nil for Append
+	requestID string                             // of Decide
+
+	// claim settles the race between handing the entry to tessera, after which
+	// its outcome is the log's to tell, and the caller's giving up.
+	claim atomic.Int32
+
+	leaf   []byte // encoded entry
+	future tessera.IndexFuture
+
+	// Set before done is closed.
+	entry   Entry
+	err     error
+	earlier bool // entry.Index is that of an earlier entry of the same request
+	done    chan struct{}
+}
+
+const (
+	claimOpen int32 = iota
+	claimHandedIn
+	claimGivenUp
+)
+
+func (s *submission) handIn() bool { return s.claim.CompareAndSwap(claimOpen, claimHandedIn) }
+func (s *submission) giveUp() bool { return s.claim.CompareAndSwap(claimOpen, claimGivenUp) }
+
+// Append appends an entry and returns when it is durable, folded and witnessed.
+// Calls may be concurrent; the order of the log is the order of the folds.
+//
+// Errors: ErrUnavailable, ErrTooLarge, an error of the context or of the key
+// store: nothing was appended. ErrUnknownOutcome: it may have been.
+func (l *Log) Append(ctx context.Context, d Draft) (Entry, error) {
+	s := &submission{draft: d, done: make(chan struct{})}
+	e, err := l.run(ctx, s)
+	if err != nil {
+		return Entry{}, fmt.Errorf("ledger: append: %w", err)
+	}
+	return e, nil
+}
+
+// Decide calls fn on the one goroutine that decides, when every earlier entry is
+// durable and folded, and appends the draft that fn returns. A refusal by fn is
+// returned as it is, and nothing is appended. If the log has a decision of this
+// request id already, that entry is returned and fn is not called: make the id
+// with RequestID, so that two callers cannot share one.
+//
+// fn must be pure, quick, and must not call the log; now is the time that the
+// entry will carry. A panic in fn is returned as ErrPanic.
+//
+// Errors: as for Append, and ErrClock. If the context ends before the entry was
+// handed in, nothing happens.
+func (l *Log) Decide(ctx context.Context, requestID string, fn func(now time.Time) (Draft, error)) (Entry, error) {
+	if requestID == "" || !requestIDForm.MatchString(requestID) {
+		return Entry{}, errors.New("ledger: decide: request id is not 1 to 128 of A-Z a-z 0-9 . _ : / -")
+	}
+	s := &submission{decide: fn, requestID: requestID, done: make(chan struct{})}
+	if index, ok := l.decided(requestID); ok {
+		s.entry.Index, s.earlier = index, true
+	} else if e, err := l.run(ctx, s); err != nil {
+		var refusal refusalError
+		if errors.As(err, &refusal) {
+			return Entry{}, refusal.error
+		}
+		return Entry{}, fmt.Errorf("ledger: decide: %w", err)
+	} else if !s.earlier {
+		return e, nil
+	}
+	e, err := l.entry(ctx, s.entry.Index)
+	if err != nil {
+		return Entry{}, fmt.Errorf("ledger: decide: read the earlier entry: %w", err)
+	}
+	return e, nil
+}
+
+// refusalError carries what fn returned through run, untouched.
+type refusalError struct{ error }
+
+func (r refusalError) Unwrap() error { return r.error }
+
+// decided looks for an acknowledged decision of the request.
+func (l *Log) decided(requestID string) (uint64, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	index, ok := l.requests[requestID]
+	return index, ok && index < l.acked.size
+}
+
+// admit refuses at once what cannot be served now.
+func (l *Log) admit(s *submission) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for other := range l.overdue {
+		if s.requestID != "" && other.requestID == s.requestID {
+			return ErrUnknownOutcome
+		}
+	}
+	return l.unavailable()
+}
+
+// run sends s on its way and waits for the outcome, for Config.Limit at most.
+func (l *Log) run(ctx context.Context, s *submission) (Entry, error) {
+	if err := ctx.Err(); err != nil {
+		return Entry{}, err
+	}
+	if err := l.admit(s); err != nil {
+		return Entry{}, err
+	}
+	limit := time.NewTimer(l.cfg.Limit)
+	defer limit.Stop()
+	select {
+	case l.submit <- s:
+	case <-ctx.Done():
+		return Entry{}, ctx.Err()
+	case <-l.closing:
+		return Entry{}, ErrClosed
+	case <-limit.C:
+		return Entry{}, fmt.Errorf("%w: not taken in %v", ErrUnavailable, l.cfg.Limit)
+	}
+	select {
+	case <-s.done:
+		return s.entry, s.err
+	case <-ctx.Done():
+		if s.giveUp() {
+			return Entry{}, ctx.Err()
+		}
+		// Handed in: the outcome is near, and worth more than a quick answer.
+		select {
+		case <-s.done:
+			return s.entry, s.err
+		case <-limit.C:
+		}
+	case <-limit.C:
+		if s.giveUp() {
+			return Entry{}, fmt.Errorf("%w: not handed in within %v", ErrUnavailable, l.cfg.Limit)
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case <-s.done:
+		return s.entry, s.err
+	default:
+		l.overdue[s] = struct{}{}
+		return Entry{}, ErrUnknownOutcome
+	}
+}
+
+// finish tells the outcome of s.
+func (l *Log) finish(s *submission, e Entry, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.entry, s.err = e, err
+	delete(l.overdue, s)
+	if s.claim.Load() == claimHandedIn {
+		l.inFlight--
+	}
+	close(s.done)
+	l.changed.Broadcast()
+}
+
+// sequence is the sequencer goroutine: the one place where time is stamped and
+// decisions are made.
+func (l *Log) sequence() {
+	defer close(l.inTree)
+	stampedAt := l.LastAt()
+	for {
+		select {
+		case <-l.closing:
+			return
+		case s := <-l.submit:
+			if err := l.take(s, &stampedAt); err != nil {
+				l.finish(s, s.entry, err)
+			} else if s.earlier {
+				l.finish(s, s.entry, nil)
+			}
+		}
+	}
+}
+
+// take stamps s, decides it if it is a decision, and hands it in. An error, or
+// s.earlier, means that nothing was handed in.
+func (l *Log) take(s *submission, stampedAt *time.Time) error {
+	if s.decide != nil {
+		if err := l.waitUntilQuiet(); err != nil {
+			return err
+		}
+		if index, ok := l.decided(s.requestID); ok {
+			s.entry.Index, s.earlier = index, true
+			return nil
+		}
+	}
+	l.mu.Lock()
+	err := l.unavailableToTaken()
+	l.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	now := l.cfg.Now().UTC().Round(0)
+	behind := stampedAt.Sub(now)
+	if behind > 0 {
+		now = *stampedAt
+	}
+	if behind <= l.cfg.ClockTolerance {
+		behind = 0
+	} else if s.decide != nil {
+		return fmt.Errorf("%w: by %v", ErrClock, behind.Round(time.Millisecond))
+	}
+	if s.decide != nil {
+		if s.draft, err = callDecision(s.decide, now); err != nil {
+			return err
+		}
+		if s.draft.RequestID != "" && s.draft.RequestID != s.requestID {
+			return errors.New("the draft has another request id")
+		}
+		s.draft.RequestID = s.requestID
+	}
+	if s.entry, err = l.seal(s.draft, s.decide != nil, now, behind); err != nil {
+		return err
+	}
+	if s.leaf, err = s.entry.Encode(); err != nil {
+		return err
+	}
+	if len(s.leaf) > MaxEntryBytes {
+		return fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(s.leaf), MaxEntryBytes)
+	}
+	if !s.handIn() {
+		return ErrUnavailable // given up; nobody reads this
+	}
+	l.mu.Lock()
+	l.inFlight++
+	l.mu.Unlock()
+	*stampedAt = now
+	// Without the caller's context: tessera appends an abandoned entry anyway.
+	s.future = l.appender.Add(context.Background(), tessera.NewEntry(s.leaf))
+	l.inTree <- s
+	l.mu.Lock()
+	l.changed.Broadcast()
+	l.mu.Unlock()
+	return nil
+}
+
+// unavailableToTaken is unavailable for a submission that was admitted: one that
+// is overdue does not stop those already on their way.
+func (l *Log) unavailableToTaken() error {
+	if l.broken != nil || l.resyncing {
+		return l.unavailable()
+	}
+	return nil
+}
+
+// waitUntilQuiet waits until all that was handed in is acknowledged. A caller
+// that does not want to wait so long gives up by itself.
+func (l *Log) waitUntilQuiet() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for (l.inFlight > 0 || l.resyncing) && l.broken == nil && !l.closed {
+		l.changed.Wait()
+	}
+	if l.closed || l.broken != nil {
+		return l.unavailable()
+	}
+	return nil
+}
+
+// callDecision calls fn and contains a panic.
+func callDecision(fn func(time.Time) (Draft, error), now time.Time) (d Draft, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v", ErrPanic, p)
+		}
+	}()
+	d, err = fn(now)
+	if err != nil {
+		return Draft{}, refusalError{err}
+	}
+	return d, nil
+}
+
+// seal makes the entry of a draft.
+func (l *Log) seal(d Draft, decided bool, at time.Time, behind time.Duration) (Entry, error) {
+	h, err := d.header(decided)
+	if err != nil {
+		return Entry{}, err
+	}
+	h.At, h.ClockBehindMillis = at, behind.Milliseconds()
+	var body []byte
+	if d.Body != nil {
+		if l.cfg.Keys == nil || d.KeyID == "" {
+			return Entry{}, errors.New("a body without a key")
+		}
+		plain, err := marshal(d.Body)
+		if err != nil {
+			return Entry{}, fmt.Errorf("body: %w", err)
+		}
+		if len(plain) > MaxEntryBytes {
+			return Entry{}, fmt.Errorf("%w: body of %d bytes", ErrTooLarge, len(plain))
+		}
+		h.KeyID = d.KeyID
+		context, err := bodyContext(h)
+		if err != nil {
+			return Entry{}, err
+		}
+		if body, err = l.cfg.Keys.Seal(d.KeyID, plain, context); err != nil {
+			return Entry{}, fmt.Errorf("body: %w", err)
+		}
+		h.BodySHA256 = hexSHA256(body)
+	}
+	if err := checkHeader(h); err != nil {
+		return Entry{}, err
+	}
+	return Entry{Header: h, Body: body}, nil
+}

@@ -1,0 +1,5 @@
+package ledger
+
+const childEnv = "GRIFFIER_LEDGER_TEST_CHILD"
+
+func child() {}

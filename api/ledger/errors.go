@@ -1,0 +1,77 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+)
+
+var (
+	// ErrUnavailable says that the ledger cannot take entries now, and that
+	// nothing was appended for this call (LEDGER_UNAVAILABLE).
+	ErrUnavailable = errors.New("ledger is unavailable")
+	// ErrUnknownOutcome says that the entry was handed in and may or may not be
+	// in the log. A retry with the same request id finds out (UNKNOWN_OUTCOME).
+	ErrUnknownOutcome = errors.New("outcome is not known yet; retry with the same request id")
+	// ErrClock says that the clock stands before the newest entry by more than
+	// the tolerance; nothing was decided (CLOCK_UNTRUSTED).
+	ErrClock = errors.New("clock stands before the newest ledger entry")
+	// ErrTooLarge says that the entry exceeds MaxEntryBytes.
+	ErrTooLarge = errors.New("entry is too large")
+	// ErrLocked says that another process owns the folder.
+	ErrLocked = errors.New("ledger is in use")
+	// ErrTampered says that the log's files do not agree with each other.
+	ErrTampered = errors.New("ledger is damaged or was altered")
+	// ErrWitness says that the log and the witness file disagree; see
+	// WitnessError.
+	ErrWitness = errors.New("ledger does not agree with its witness")
+	// ErrNotFound says that the log has no entry of that index yet.
+	ErrNotFound = errors.New("no such ledger entry")
+	// ErrPanic says that the function given to Decide panicked; nothing was
+	// appended.
+	ErrPanic = errors.New("decision panicked")
+	// ErrClosed says that the log was closed.
+	ErrClosed = fmt.Errorf("ledger is closed: %w", ErrUnavailable)
+)
+
+// WitnessCause is in what way log and witness disagree.
+type WitnessCause string
+
+const (
+	WitnessMissing    WitnessCause = "missing"    // the log has entries, the file is gone
+	WitnessUnreadable WitnessCause = "unreadable" // not what was written, or signed by another key
+	WitnessRegress    WitnessCause = "regress"    // the log is shorter than the file remembers
+	WitnessMismatch   WitnessCause = "mismatch"   // the same length once, with other content
+)
+
+// WitnessError says in what way the log disagrees with the witness file.
+// errors.Is(err, ErrWitness) holds.
+type WitnessError struct {
+	Cause       WitnessCause
+	LogSize     uint64
+	WitnessSize uint64 // 0 when missing or unreadable
+	File        string
+	Detail      error // may be nil
+}
+
+func (e *WitnessError) Error() string {
+	var what, cure string
+	switch e.Cause {
+	case WitnessMissing:
+		what = fmt.Sprintf("the log has %d entries and the witness file %s is missing", e.LogSize, e.File)
+		cure = "bring the witness file back"
+	case WitnessUnreadable:
+		what = fmt.Sprintf("the witness file %s cannot be trusted (%v)", e.File, e.Detail)
+		cure = "bring the witness file back"
+	case WitnessRegress:
+		what = fmt.Sprintf("the log has %d entries, the witness file %s remembers %d: an older copy of the ledger was put in place", e.LogSize, e.File, e.WitnessSize)
+		cure = "bring the newer ledger back"
+	default:
+		what = fmt.Sprintf("the log's first %d entries are not those that the witness file %s remembers", e.WitnessSize, e.File)
+		cure = "bring the ledger back that belongs to the witness file"
+	}
+	return fmt.Sprintf("%v: %s; nothing is decided until you %s, run `griffier ledger verify`, or, if it is lost for good, start once with accept_witness_loss, which is itself entered in the ledger",
+		ErrWitness, what, cure)
+}
+
+// Unwrap makes errors.Is(err, ErrWitness) true.
+func (e *WitnessError) Unwrap() error { return ErrWitness }
