@@ -1,0 +1,133 @@
+// Package pki makes the private certificate authority that `griffierd -init`
+// sets up: one CA, a certificate for the server and one for the provisioner
+// machine. An ISP with a CA of its own uses that instead.
+package pki
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Lifetimes of what [Init] issues.
+const (
+	caLife   = 10 * 365 * 24 * time.Hour
+	leafLife = 397 * 24 * time.Hour
+)
+
+// Authority can issue certificates.
+type Authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+// Init writes ca.pem, ca.key, server.pem, server.key, provisioner.pem and
+// provisioner.key into dir. hosts are the names and addresses of the server.
+func Init(dir string, hosts []string) error {
+	ca, err := newAuthority()
+	if err != nil {
+		return err
+	}
+	if err := write(dir, "ca", ca.cert.Raw, ca.key); err != nil {
+		return err
+	}
+	server := &x509.Certificate{Subject: pkix.Name{CommonName: "griffierd"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+	for _, h := range hosts {
+		if ip := net.ParseIP(h); ip != nil {
+			server.IPAddresses = append(server.IPAddresses, ip)
+		} else {
+			server.DNSNames = append(server.DNSNames, h)
+		}
+	}
+	if err := ca.issue(dir, "server", server); err != nil {
+		return err
+	}
+	return ca.issue(dir, "provisioner", &x509.Certificate{
+		Subject:     pkix.Name{CommonName: "provisioner"},
+		URIs:        []*url.URL{{Scheme: "griffier", Host: "role", Path: "/provisioner"}},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+}
+
+func newAuthority() (*Authority, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make ca: %w", err)
+	}
+	template := &x509.Certificate{
+		Subject: pkix.Name{CommonName: "Griffier private CA"}, IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true,
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}
+	if err := date(template, caLife); err != nil {
+		return nil, err
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, fmt.Errorf("make ca: %w", err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("make ca: %w", err)
+	}
+	return &Authority{cert, key}, nil
+}
+
+func (a *Authority) issue(dir, name string, template *x509.Certificate) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return fmt.Errorf("issue %s: %w", name, err)
+	}
+	template.KeyUsage = x509.KeyUsageDigitalSignature
+	if err := date(template, leafLife); err != nil {
+		return err
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
+	if err != nil {
+		return fmt.Errorf("issue %s: %w", name, err)
+	}
+	return write(dir, name, der, key)
+}
+
+func date(template *x509.Certificate, life time.Duration) error {
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return fmt.Errorf("certificate serial: %w", err)
+	}
+	now := time.Now()
+	template.SerialNumber, template.NotBefore, template.NotAfter = serial, now.Add(-5*time.Minute), now.Add(life)
+	return nil
+}
+
+func write(dir, name string, der []byte, key *ecdsa.PrivateKey) error {
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	for file, block := range map[string]*pem.Block{
+		name + ".pem": {Type: "CERTIFICATE", Bytes: der},
+		name + ".key": {Type: "PRIVATE KEY", Bytes: pkcs8},
+	} {
+		f, err := os.OpenFile(filepath.Join(dir, file), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return fmt.Errorf("write %s: %w", name, err)
+		}
+		if err := pem.Encode(f, block); err != nil {
+			f.Close()
+			return fmt.Errorf("write %s: %w", name, err)
+		}
+		if err := f.Close(); err != nil {
+			return fmt.Errorf("write %s: %w", name, err)
+		}
+	}
+	return nil
+}
