@@ -1,0 +1,46 @@
+package register
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"griffier/schema"
+)
+
+// PutRange records a prefix. A repetition changes nothing.
+func (r *Register) PutRange(ctx context.Context, rg Range) error {
+	address, bits := schema.PrefixColumns(rg.Prefix)
+	return r.insert(ctx, "register.range (prefix_address, prefix_length, provider, collector_ids, valid_from, valid_to, version)",
+		[]any{address, bits, rg.Provider, rg.CollectorIDs, rg.ValidFrom, rg.ValidTo, r.version()})
+}
+
+// RangesOf returns the ranges that hold addr at any time in [start, end], the
+// longest prefix first. None means that the address is not one of ours.
+func (r *Register) RangesOf(ctx context.Context, addr netip.Addr, start, end time.Time) ([]Range, error) {
+	rows, err := r.conn.Query(ctx, `SELECT prefix_address, prefix_length, provider, collector_ids, valid_from, valid_to
+		FROM register.range FINAL
+		WHERE toIPv6({address:String}) BETWEEN IPv6CIDRToRange(prefix_address, prefix_length).1 AND IPv6CIDRToRange(prefix_address, prefix_length).2
+		AND valid_from <= {end:DateTime64(3)} AND valid_to > {start:DateTime64(3)}
+		ORDER BY prefix_length DESC, valid_from`,
+		named("address", netip.AddrFrom16(addr.As16()).String()), at("start", start), at("end", end))
+	if err != nil {
+		return nil, fmt.Errorf("read ranges: %w", err)
+	}
+	defer rows.Close()
+	var ranges []Range
+	for rows.Next() {
+		var rg Range
+		var address netip.Addr
+		var bits uint8
+		if err := rows.Scan(&address, &bits, &rg.Provider, &rg.CollectorIDs, &rg.ValidFrom, &rg.ValidTo); err != nil {
+			return nil, fmt.Errorf("read ranges: %w", err)
+		}
+		if rg.Prefix, err = schema.PrefixFromColumns(address, bits); err != nil {
+			return nil, fmt.Errorf("read ranges: %w", err)
+		}
+		ranges = append(ranges, rg)
+	}
+	return ranges, rows.Err()
+}
