@@ -1,0 +1,243 @@
+// Package usage answers customers about their own lines: volume, series and
+// connection times. It reads the expiring views only, so what has expired is
+// not there, and it says which parts of a window nobody collected.
+package usage
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"griffier/api/register"
+	"griffier/schema"
+)
+
+// Reader reads what lines did. It is safe for concurrent use.
+type Reader struct{ conn driver.Conn }
+
+// NewReader returns a reader of the store's views.
+func NewReader(conn driver.Conn) *Reader { return &Reader{conn} }
+
+// Volume is in L3 bytes and packets, seen from the line.
+type Volume struct{ BytesUp, BytesDown, PacketsUp, PacketsDown uint64 }
+
+// Add returns the sum of two volumes.
+func (v Volume) Add(o Volume) Volume {
+	return Volume{v.BytesUp + o.BytesUp, v.BytesDown + o.BytesDown, v.PacketsUp + o.PacketsUp, v.PacketsDown + o.PacketsDown}
+}
+
+// Bucket is the volume of one IP version in one 5-minute bucket.
+type Bucket struct {
+	StartedAt time.Time
+	IPVersion uint8
+	Volume    Volume
+}
+
+// Buckets returns what the refs of one line moved in the buckets that start in
+// w, oldest first. Each ref counts only while it was the line's.
+func (r *Reader) Buckets(ctx context.Context, refs []register.Held, w Window) ([]Bucket, error) {
+	var out []Bucket
+	for _, held := range refs {
+		part, ok := w.intersect(held.ValidFrom, held.ValidTo)
+		if !ok {
+			continue
+		}
+		rows, err := r.conn.Query(ctx, `SELECT bucket_started_at, ip_version,
+				sumIf(bytes, direction = 'up'), sumIf(bytes, direction = 'down'),
+				sumIf(packets, direction = 'up'), sumIf(packets, direction = 'down')
+			FROM traffic.usage
+			WHERE access_ref = toFixedString(unhex({ref:String}), 16)
+			AND bucket_started_at >= {start:DateTime64(3)} AND bucket_started_at < {end:DateTime64(3)}
+			GROUP BY bucket_started_at, ip_version ORDER BY bucket_started_at, ip_version`,
+			clickhouse.Named("ref", held.Ref.String()), instant("start", part.Start), instant("end", part.End))
+		if err != nil {
+			return nil, fmt.Errorf("read usage: %w", err)
+		}
+		for rows.Next() {
+			var b Bucket
+			v := &b.Volume
+			if err := rows.Scan(&b.StartedAt, &b.IPVersion, &v.BytesUp, &v.BytesDown, &v.PacketsUp, &v.PacketsDown); err != nil {
+				rows.Close()
+				return nil, fmt.Errorf("read usage: %w", err)
+			}
+			out = append(out, b)
+		}
+		if err := rows.Close(); err != nil {
+			return nil, fmt.Errorf("read usage: %w", err)
+		}
+		if err := rows.Err(); err != nil {
+			return nil, fmt.Errorf("read usage: %w", err)
+		}
+	}
+	return out, nil
+}
+
+// Session is a connection time with the addresses held in it.
+type Session struct {
+	ID         schema.ID
+	StartedAt  time.Time
+	LastSeenAt time.Time
+	Open       bool
+	EndCause   string
+	Source     string
+	Certainty  string
+	Addresses  []Address
+	Collector  string
+}
+
+// Address is a prefix held during [StartedAt, EndedAt); while Open, EndedAt is
+// when it was last known to be held.
+type Address struct {
+	Prefix             string
+	StartedAt, EndedAt time.Time
+	Open               bool
+}
+
+// Sessions returns at most limit sessions that touch w, newest first.
+func (r *Reader) Sessions(ctx context.Context, refs []register.Held, w Window, limit int) (sessions []Session, truncated bool, err error) {
+	for _, held := range refs {
+		part, ok := w.intersect(held.ValidFrom, held.ValidTo)
+		if !ok {
+			continue
+		}
+		found, err := r.sessions(ctx, held.Ref, part, limit+1)
+		if err != nil {
+			return nil, false, err
+		}
+		sessions = append(sessions, found...)
+	}
+	newestFirst(sessions)
+	if len(sessions) > limit {
+		sessions, truncated = sessions[:limit], true
+	}
+	return sessions, truncated, nil
+}
+
+func (r *Reader) sessions(ctx context.Context, ref schema.AccessRef, w Window, limit int) ([]Session, error) {
+	rows, err := r.conn.Query(ctx, `SELECT hex(session_id), min(session_started_at), max(ended_at),
+			argMax(open, started_at), toString(argMax(end_cause, started_at)),
+			toString(argMax(source, started_at)), toString(argMax(certainty, started_at)), toString(argMax(collector_id, started_at))
+		FROM traffic.session
+		WHERE access_ref = toFixedString(unhex({ref:String}), 16)
+		AND started_at < {end:DateTime64(3)} AND started_at > {start:DateTime64(3)} - INTERVAL 1 DAY AND ended_at >= {start:DateTime64(3)}
+		GROUP BY session_id ORDER BY min(session_started_at) DESC, session_id LIMIT {limit:UInt32}`,
+		clickhouse.Named("ref", ref.String()), instant("start", w.Start), instant("end", w.End), clickhouse.Named("limit", uint32(limit)))
+	if err != nil {
+		return nil, fmt.Errorf("read sessions: %w", err)
+	}
+	defer rows.Close()
+	var sessions []Session
+	for rows.Next() {
+		var s Session
+		var id string
+		if err := rows.Scan(&id, &s.StartedAt, &s.LastSeenAt, &s.Open, &s.EndCause, &s.Source, &s.Certainty, &s.Collector); err != nil {
+			return nil, fmt.Errorf("read sessions: %w", err)
+		}
+		if err := s.ID.UnmarshalText([]byte(id)); err != nil {
+			return nil, fmt.Errorf("read sessions: %w", err)
+		}
+		sessions = append(sessions, s)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read sessions: %w", err)
+	}
+	return sessions, r.addresses(ctx, ref, w, sessions)
+}
+
+// addresses fills in what each session held.
+func (r *Reader) addresses(ctx context.Context, ref schema.AccessRef, w Window, sessions []Session) error {
+	if len(sessions) == 0 {
+		return nil
+	}
+	rows, err := r.conn.Query(ctx, `SELECT hex(session_id), prefix_address, prefix_length,
+			min(assignment_started_at), max(ended_at), argMax(open, started_at)
+		FROM traffic.assignment
+		WHERE access_ref = toFixedString(unhex({ref:String}), 16)
+		AND started_at < {end:DateTime64(3)} AND started_at > {start:DateTime64(3)} - INTERVAL 1 DAY AND ended_at >= {start:DateTime64(3)}
+		GROUP BY session_id, assignment_id, prefix_address, prefix_length ORDER BY prefix_address, prefix_length`,
+		clickhouse.Named("ref", ref.String()), instant("start", w.Start), instant("end", w.End))
+	if err != nil {
+		return fmt.Errorf("read assignments: %w", err)
+	}
+	defer rows.Close()
+	index := make(map[schema.ID]int, len(sessions))
+	for i := range sessions {
+		index[sessions[i].ID] = i
+	}
+	for rows.Next() {
+		var a Address
+		var text string
+		var address netip.Addr
+		var bits uint8
+		if err := rows.Scan(&text, &address, &bits, &a.StartedAt, &a.EndedAt, &a.Open); err != nil {
+			return fmt.Errorf("read assignments: %w", err)
+		}
+		var id schema.ID
+		if err := id.UnmarshalText([]byte(text)); err != nil {
+			return fmt.Errorf("read assignments: %w", err)
+		}
+		if i, ok := index[id]; ok {
+			prefix, err := schema.PrefixFromColumns(address, bits)
+			if err != nil {
+				return fmt.Errorf("read assignments: %w", err)
+			}
+			a.Prefix = prefix.String()
+			sessions[i].Addresses = append(sessions[i].Addresses, a)
+		}
+	}
+	return rows.Err()
+}
+
+// Covered returns the intervals in which a collector that serves the line was
+// collecting, oldest first: the collectors named in sessions, or all of them
+// when there is none to go by.
+func (r *Reader) Covered(ctx context.Context, w Window, collectors []string) ([]Window, error) {
+	rows, err := r.conn.Query(ctx, `SELECT started_at, ended_at FROM traffic.coverage
+		WHERE state = 'covered' AND started_at < {end:DateTime64(3)} AND ended_at > {start:DateTime64(3)}
+		AND (empty({ids:Array(String)}) OR has({ids:Array(String)}, toString(collector_id))) ORDER BY started_at`,
+		instant("start", w.Start), instant("end", w.End), clickhouse.Named("ids", collectors))
+	if err != nil {
+		return nil, fmt.Errorf("read coverage: %w", err)
+	}
+	defer rows.Close()
+	var covered []Window
+	for rows.Next() {
+		var c Window
+		if err := rows.Scan(&c.Start, &c.End); err != nil {
+			return nil, fmt.Errorf("read coverage: %w", err)
+		}
+		covered = append(covered, c)
+	}
+	return covered, rows.Err()
+}
+
+// collectors returns which collectors saw the line in w, and until when they
+// have reported; later than that is not yet known.
+func (r *Reader) collectors(ctx context.Context, refs []register.Held, w Window) (ids []string, newest time.Time, err error) {
+	hexes := make([]string, len(refs))
+	for i, held := range refs {
+		hexes[i] = held.Ref.String()
+	}
+	err = r.conn.QueryRow(ctx, `SELECT groupUniqArray(toString(collector_id)) FROM traffic.session
+		WHERE access_ref IN (SELECT toFixedString(unhex(arrayJoin({refs:Array(String)})), 16))
+		AND started_at < {end:DateTime64(3)} AND started_at > {start:DateTime64(3)} - INTERVAL 1 DAY AND ended_at >= {start:DateTime64(3)}`,
+		clickhouse.Named("refs", hexes), instant("start", w.Start), instant("end", w.End)).Scan(&ids)
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("read collectors: %w", err)
+	}
+	err = r.conn.QueryRow(ctx, `SELECT max(ended_at) FROM traffic.coverage
+		WHERE state = 'covered' AND (empty({ids:Array(String)}) OR has({ids:Array(String)}, toString(collector_id)))`,
+		clickhouse.Named("ids", ids)).Scan(&newest)
+	if err != nil {
+		return nil, time.Time{}, fmt.Errorf("read coverage: %w", err)
+	}
+	return ids, newest, nil
+}
+
+func instant(name string, t time.Time) any {
+	return clickhouse.DateNamed(name, t.UTC(), clickhouse.MilliSeconds)
+}
