@@ -1,0 +1,155 @@
+package binding
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"griffier/schema"
+)
+
+// A Reading is the value of one counter: what a line has moved in one direction
+// and IP version since it was given the counter.
+type Reading struct {
+	CounterID schema.ID // one life of one counter; never reused for another line
+	AccessRef schema.AccessRef
+	Direction schema.Direction
+	IPVersion uint8
+	Bytes     uint64
+	Packets   uint64
+	// Final says that the counter will not be read again.
+	Final bool
+}
+
+type counterKey struct {
+	ID        schema.ID
+	Direction schema.Direction
+	IPVersion uint8
+}
+
+// A counter is the baseline (the last emitted value, durable) and the latest
+// reading after it, which is not: after a crash the kernel still has it.
+type counter struct {
+	Key     counterKey
+	Ref     schema.AccessRef
+	Bytes   uint64
+	Packets uint64
+
+	pending bool
+	bucket  time.Time
+	at      time.Time
+	bytes   uint64
+	packets uint64
+}
+
+// Usage takes the readings of one drain, sampled at the given time, and returns
+// the usage records that are due: those of a bucket that ended, of a final
+// reading, or all if FlushInterval passed or flush is set (before a stop).
+//
+// The difference to the previous reading counts into the bucket of at minus
+// DrainSlack. Counters that did not move give no record. The sum of a counter's
+// records always equals its last emitted cumulative value.
+func (b *Binding) Usage(at time.Time, readings []Reading, flush bool) Effects {
+	at = milli(at)
+	bucket := at.Add(-b.cfg.DrainSlack).Truncate(schema.BucketLength)
+	due := flush || !at.Before(bucket.Add(schema.BucketLength)) ||
+		!at.Truncate(b.cfg.FlushInterval).Equal(b.lastFlush.Truncate(b.cfg.FlushInterval))
+	var e Effects
+	var emitted []usageEvent
+	emit := func(c *counter, final bool) {
+		if c.pending && (c.bytes != c.Bytes || c.packets != c.Packets) {
+			e.Records = append(e.Records, b.usageRecord(c))
+			c.Bytes, c.Packets = c.bytes, c.packets
+			emitted = append(emitted, usageEvent{c.Key, c.Ref, c.Bytes, c.Packets, final})
+		} else if final {
+			emitted = append(emitted, usageEvent{c.Key, c.Ref, c.Bytes, c.Packets, true})
+		}
+		c.pending = false
+	}
+	for _, r := range readings {
+		k := counterKey{r.CounterID, r.Direction, r.IPVersion}
+		c := b.usage[k]
+		if c == nil {
+			if r.Bytes == 0 && r.Packets == 0 {
+				continue
+			}
+			c = &counter{Key: k, Ref: r.AccessRef}
+			b.usage[k] = c
+		}
+		if c.pending && !c.bucket.Equal(bucket) {
+			emit(c, false)
+		}
+		if r.Bytes < c.Bytes || r.Packets < c.Packets {
+			b.ignored.CounterRegressed++
+			c.Bytes, c.Packets = r.Bytes, r.Packets
+			emitted = append(emitted, usageEvent{c.Key, c.Ref, c.Bytes, c.Packets, false})
+		}
+		c.pending, c.bucket, c.at, c.bytes, c.packets = true, bucket, at, r.Bytes, r.Packets
+		if r.Final {
+			emit(c, true)
+			delete(b.usage, k)
+		}
+	}
+	if due {
+		for _, c := range b.sortedUsage() {
+			emit(c, false)
+		}
+	}
+	if due || len(emitted) > 0 {
+		ev := event{Now: at, Usage: emitted, Flushed: due}
+		b.usageDone(ev)
+		e.Delta = encode(ev)
+	}
+	return e
+}
+
+// usageDone is what a usage event leaves behind.
+func (b *Binding) usageDone(ev event) {
+	for _, u := range ev.Usage {
+		if u.Final {
+			delete(b.usage, u.Key)
+			continue
+		}
+		c := b.usage[u.Key]
+		if c == nil {
+			c = &counter{Key: u.Key, Ref: u.Ref}
+			b.usage[u.Key] = c
+		}
+		c.Bytes, c.Packets = u.Bytes, u.Packets
+	}
+	if ev.Flushed {
+		b.lastFlush = ev.Now
+	}
+}
+
+func (b *Binding) usageRecord(c *counter) *schema.Usage {
+	return &schema.Usage{
+		AccessRef: c.Ref, BucketStartedAt: c.bucket, EndedAt: c.bucket.Add(schema.BucketLength), SampledAt: c.at,
+		Direction: c.Key.Direction, IPVersion: c.Key.IPVersion,
+		Bytes: c.bytes - c.Bytes, Packets: c.packets - c.Packets,
+		CumulativeBytes: c.bytes, CumulativePackets: c.packets,
+		CounterID: c.Key.ID, CollectorID: b.cfg.CollectorID,
+	}
+}
+
+func (b *Binding) sortedUsage() []*counter {
+	out := make([]*counter, 0, len(b.usage))
+	for _, c := range b.usage {
+		out = append(out, c)
+	}
+	slices.SortFunc(out, func(x, y *counter) int {
+		return cmp.Or(slices.Compare(x.Ref[:], y.Ref[:]), slices.Compare(x.Key.ID[:], y.Key.ID[:]),
+			cmp.Compare(x.Key.Direction, y.Key.Direction), cmp.Compare(x.Key.IPVersion, y.Key.IPVersion))
+	})
+	return out
+}
+
+// Baselines returns the counters that have a durable baseline, so that a
+// restarted caller knows which lives of counters were already counted.
+func (b *Binding) Baselines() map[schema.ID]bool {
+	out := make(map[schema.ID]bool, len(b.usage))
+	for k := range b.usage {
+		out[k.ID] = true
+	}
+	return out
+}
