@@ -3,10 +3,12 @@ package spool
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -30,6 +32,7 @@ type model struct {
 // acknowledgements, expiries and crashes with a torn end, and compares it with
 // the model after each.
 func TestModel(t *testing.T) {
+	fewerChecks(t, 40) // each costs some fifty fsyncs
 	rapid.Check(t, func(rt *rapid.T) {
 		dir, err := os.MkdirTemp(t.TempDir(), "m")
 		if err != nil {
@@ -70,6 +73,18 @@ func TestModel(t *testing.T) {
 			"": func(rt *rapid.T) { m.check(rt, s, cfg) },
 		})
 	})
+}
+
+// fewerChecks lowers rapid's default of 100; -rapid.checks still says more.
+func fewerChecks(t *testing.T, n int) {
+	t.Helper()
+	f := flag.Lookup("rapid.checks")
+	if before := f.Value.String(); before == f.DefValue {
+		if err := flag.Set(f.Name, strconv.Itoa(n)); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { flag.Set(f.Name, before) })
+	}
 }
 
 func (m *model) append(rt *rapid.T, s *Spool) {

@@ -281,7 +281,7 @@ func (s *Spool) acknowledge() error {
 	s.acked = end
 	s.readSize = 0
 	for _, g := range s.segments {
-		if g.number == s.reader.number && end > g.firstRecord && end < g.endRecord {
+		if g.number == s.reader.number && g.rewrites == s.reader.rewrites && end > g.firstRecord && end < g.endRecord {
 			s.readSize = s.reader.offset
 		}
 	}
