@@ -1,0 +1,41 @@
+package warrant
+
+import "slices"
+
+// Category is a category of data, a column of the disclosure matrix.
+type Category string
+
+// Categories.
+const (
+	Identity     Category = "IDENTITY"
+	Attribution  Category = "ATTRIBUTION"
+	History      Category = "HISTORY"
+	TimeCategory Category = "TIME"
+	Volume       Category = "VOLUME"
+	Preservation Category = "PRESERVATION"
+)
+
+// Categories lists every category.
+var Categories = []Category{Identity, Attribution, History, TimeCategory, Volume, Preservation}
+
+// Known reports whether c is one of [Categories].
+func (c Category) Known() bool { return slices.Contains(Categories, c) }
+
+// Role is what a caller is in the legal workflow.
+type Role string
+
+// Roles.
+const (
+	LegalOfficer  Role = "legal_officer"
+	LegalApprover Role = "legal_approver"
+	Executor      Role = "executor" // the service itself: results, releases, aborts
+)
+
+// Caller is who asks, by pseudonym: two accounts of one person have one Actor.
+type Caller struct {
+	Actor string
+	Roles []Role
+}
+
+// Has reports whether the caller has role r.
+func (c Caller) Has(r Role) bool { return slices.Contains(c.Roles, r) }

@@ -1,0 +1,98 @@
+package warrant
+
+import "time"
+
+// Kinds of ledger entry that this package drafts. All but the last change the
+// state that the fold rebuilds.
+const (
+	KindCreate     = "warrant.create"
+	KindApprove    = "warrant.approve"
+	KindReject     = "warrant.reject"
+	KindRevoke     = "warrant.revoke"
+	KindTaskCreate = "task.create"
+	KindTaskIntent = "task.intent"
+	KindTaskResult = "task.result"
+	KindRelease    = "task.release"
+	KindFetch      = "task.fetch"
+	KindAbort      = "task.abort"
+	KindDestroy    = "task.destroy"
+	KindRefusal    = "refusal"
+)
+
+// Facts stand in the clear header, for ever: deadlines, states, hashes and the
+// matrix's own words, never what a warrant is about.
+//
+// Revision is the number of entries that the warrant had taken in when the
+// entry was decided. An entry decided on another revision lost a race and is
+// ignored by the fold; ends are taken in regardless, since stopping is safe.
+type createFacts struct {
+	Basis         string     `json:"basis"`
+	Categories    []Category `json:"categories"`
+	ValidFrom     time.Time  `json:"valid_from"`
+	ValidUntil    time.Time  `json:"valid_until"`
+	ContentSHA256 string     `json:"content_sha256"` // salted
+	DuplicateKey  string     `json:"duplicate_key"`  // keyed hash of authority, reference and basis
+}
+
+type approveFacts struct {
+	Revision      uint64   `json:"revision"`
+	ContentSHA256 string   `json:"content_sha256"`
+	Role          Role     `json:"role"`
+	Beside        []uint64 `json:"beside"` // ledger indexes of the approvals that still counted
+}
+
+type taskCreateFacts struct {
+	Revision uint64   `json:"revision"`
+	Category Category `json:"category"`
+}
+
+type intentFacts struct {
+	Revision uint64 `json:"revision"`
+	Attempt  uint32 `json:"attempt"`
+}
+
+type resultFacts struct {
+	Revision      uint64 `json:"revision"`
+	Attempt       uint32 `json:"attempt"`
+	IntentIndex   uint64 `json:"intent_index"`
+	Answer        string `json:"answer"`
+	PackageSHA256 string `json:"package_sha256"`
+	PackageBytes  int64  `json:"package_bytes"`
+}
+
+type releaseFacts struct {
+	Revision    uint64 `json:"revision"`
+	Attempt     uint32 `json:"attempt"`
+	ResultIndex uint64 `json:"result_index"`
+}
+
+type abortFacts struct {
+	Attempt uint32 `json:"attempt"`
+	Restart bool   `json:"restart"` // the server stopped between intent and release
+}
+
+type packageFacts struct {
+	PackageSHA256 string `json:"package_sha256"`
+}
+
+type refusalFacts struct {
+	Act string `json:"act"`
+}
+
+// CreateBody is the sealed body of a warrant's first entry.
+type CreateBody struct {
+	Content Content `json:"content"`
+	Salt    string  `json:"salt"`
+}
+
+// TaskBody is the sealed body of a task's first entry, and again of its intent.
+type TaskBody struct {
+	Target             string `json:"target"`
+	Instant            string `json:"instant"` // RFC 3339, as entered
+	UncertaintySeconds uint32 `json:"uncertainty_seconds"`
+}
+
+// explanationBody is the sealed body of a rejection or revocation.
+type explanationBody struct {
+	Explanation string `json:"explanation"`
+}
