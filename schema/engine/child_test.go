@@ -196,3 +196,33 @@ func TestSecondProcessIsRefused(t *testing.T) {
 		t.Errorf("the second process said %q", text)
 	}
 }
+
+// TestProcessKeepsItsName has the engine work for a while and then looks at how
+// ps would show the process.
+func TestProcessKeepsItsName(t *testing.T) {
+	c := startChild(t, folder(t).DataDir)
+	conn := openSocket(t, c.socket, "", func(o *clickhouse.Options) { o.MaxOpenConns = 8 })
+	want, err := os.ReadFile("/proc/self/comm") // the child is the same program
+	if err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			for range 50 {
+				if err := conn.Exec(t.Context(), "SELECT sum(number) FROM numbers(100000)"); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	got, err := os.ReadFile("/proc/" + c.id() + "/comm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != string(want) {
+		t.Errorf("the process is called %q, want %q", got, want)
+	}
+}

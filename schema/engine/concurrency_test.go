@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -340,5 +339,5 @@ func waitUntilRuns(t *testing.T, conn driver.Conn, part string) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	t.Fatal(fmt.Sprintf("no statement with %q began", part))
+	t.Fatalf("no statement with %q began", part)
 }

@@ -76,6 +76,9 @@ func (c Config) filled() (Config, error) {
 	return c, nil
 }
 
+// storeFolder is where the engine's own files are.
+func storeFolder(dataDir string) string { return filepath.Join(dataDir, "store") }
+
 // pinnedSettings hold for every query. A client may not change them: what they
 // say is what "acknowledged" means to the collectors.
 var pinnedSettings = []struct{ name, value string }{
@@ -100,7 +103,7 @@ var defaultSettings = []struct{ name, value string }{
 // file also keeps the engine from picking up a config.xml of the working
 // directory or the home folder.
 func writeServerConfig(c Config) ([]string, error) {
-	store := filepath.Join(c.DataDir, "store")
+	store := storeFolder(c.DataDir)
 	if err := os.MkdirAll(store, 0o700); err != nil {
 		return nil, fmt.Errorf("engine: data folder: %w", err)
 	}
@@ -146,7 +149,8 @@ func profileXML() []byte {
 	out.WriteString("      </constraints>\n    </default>\n  </profiles>\n")
 	out.WriteString("  <users>\n    <default>\n      <password></password>\n" +
 		"      <networks><ip>::/0</ip></networks>\n" +
-		"      <profile>default</profile>\n      <quota>default</quota>\n    </default>\n  </users>\n" +
+		"      <profile>default</profile>\n      <quota>default</quota>\n" + grantsXML() +
+		"    </default>\n  </users>\n" +
 		"  <quotas><default></default></quotas>\n</clickhouse>\n")
 	return out.Bytes()
 }
@@ -158,4 +162,23 @@ func element(out *bytes.Buffer, depth int, name, value string) {
 	fmt.Fprintf(out, "<%s>", name)
 	_ = xml.EscapeText(out, []byte(value)) // a bytes.Buffer does not fail
 	fmt.Fprintf(out, "</%s>\n", name)
+}
+
+// grants are what a statement may do. Everything that works on the engine's own
+// tables is here; what reaches outside them is not: table functions and engines
+// that read and write files, fetch URLs, run programs or dial other databases.
+// A statement that somehow carries an attacker's text stays inside the store.
+var grants = []string{
+	"SHOW", "SELECT", "INSERT", "ALTER", "CREATE", "DROP", "UNDROP TABLE", "TRUNCATE", "OPTIMIZE", "KILL QUERY", "dictGet",
+	"SYSTEM MERGES", "SYSTEM TTL MERGES", "SYSTEM DROP CACHE",
+}
+
+func grantsXML() string {
+	var out bytes.Buffer
+	out.WriteString("      <grants>\n")
+	for _, grant := range grants {
+		element(&out, 4, "query", "GRANT "+grant+" ON *.*")
+	}
+	out.WriteString("      </grants>\n")
+	return out.String()
 }

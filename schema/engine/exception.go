@@ -28,7 +28,7 @@ const (
 	codeCannotRead      = 33
 	codeTooLarge        = 307 // TOO_MANY_BYTES
 	codeQueryCancelled  = 394 // QUERY_WAS_CANCELLED
-	codeServerOverload  = 745 // SERVER_OVERLOADED
+	codeAccessDenied    = 497
 	codeUnknownSettings = 115 // UNKNOWN_SETTING
 )
 

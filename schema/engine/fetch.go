@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -148,7 +147,7 @@ func npmPack(ctx context.Context, work string, progress io.Writer) error {
 	// npm starts children of its own; end them all when ctx does.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
-	stop := reportGrowth(progress, npmScratch(ctx, npm), packageBytes)
+	stop := reportGrowth(progress, packageBytes, npmContent(ctx, npm), work)
 	err = cmd.Run()
 	stop()
 	if err != nil {
@@ -244,19 +243,4 @@ func (c contextReader) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	return c.r.Read(p)
-}
-
-// fileSize is the size of a file, or of the files of a folder.
-func fileSize(path string) int64 {
-	var total int64
-	_ = filepath.WalkDir(path, func(_ string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return nil // it went away while we looked
-		}
-		if info, err := entry.Info(); err == nil && info.Mode().IsRegular() {
-			total += info.Size()
-		}
-		return nil
-	})
-	return total
 }

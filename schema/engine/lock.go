@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,11 +34,35 @@ func lockFolder(dir string) (*folderLock, error) {
 			ErrLocked, dir, holder(path))
 	}
 	lock := &folderLock{file: file}
+	if err := notServed(dir); err != nil {
+		lock.release()
+		return nil, err
+	}
 	if err := lock.sign(); err != nil {
 		lock.release()
 		return nil, fmt.Errorf("engine: lock %s: %w", path, err)
 	}
 	return lock, nil
+}
+
+// notServed refuses a store that a ClickHouse outside this program holds: its
+// own lock is on the file "status". The engine would refuse too, but tells only
+// standard error why.
+func notServed(dir string) error {
+	path := filepath.Join(storeFolder(dir), "status")
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("engine: lock data folder: %w", err)
+	}
+	defer file.Close() // closing drops the lock
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return fmt.Errorf("engine: %w: a ClickHouse server serves %s; stop it, or give this process a folder of its own",
+			ErrLocked, storeFolder(dir))
+	}
+	return nil
 }
 
 // sign leaves our process id for whoever finds the folder locked.

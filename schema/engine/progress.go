@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,15 +17,15 @@ import (
 // reportEvery is the pause between two progress lines.
 const reportEvery = 3 * time.Second
 
-// reportGrowth prints how much has arrived in dir since it began, until stop is
-// called. On a terminal one line is rewritten. It prints nothing about a folder
-// it does not know.
-func reportGrowth(to io.Writer, dir string, total int64) (stop func()) {
-	if dir == "" {
-		return func() {}
-	}
+// reportGrowth prints how much has arrived since it began in whichever of the
+// folders has grown most, until stop is called. On a terminal one line is
+// rewritten.
+func reportGrowth(to io.Writer, total int64, dirs ...string) (stop func()) {
 	terminal := isTerminal(to)
-	before := fileSize(dir)
+	before := make([]int64, len(dirs))
+	for i, dir := range dirs {
+		before[i] = folderBytes(dir)
+	}
 	finished := make(chan struct{})
 	gone := make(chan struct{})
 	go func() {
@@ -32,6 +33,7 @@ func reportGrowth(to io.Writer, dir string, total int64) (stop func()) {
 		tick := time.NewTicker(reportEvery)
 		defer tick.Stop()
 		shown := false
+		var got int64
 		for {
 			select {
 			case <-finished:
@@ -41,7 +43,9 @@ func reportGrowth(to io.Writer, dir string, total int64) (stop func()) {
 				return
 			case <-tick.C:
 			}
-			got := min(max(fileSize(dir)-before, 0), total)
+			for i, dir := range dirs {
+				got = max(got, min(folderBytes(dir)-before[i], total))
+			}
 			line := fmt.Sprintf("engine: %d of %d MB (%d %%)", got/1_000_000, total/1_000_000, got*100/total)
 			if terminal {
 				fmt.Fprintf(to, "\r%s", line)
@@ -66,15 +70,29 @@ func isTerminal(w io.Writer) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// npmScratch is where npm puts a download while it runs, or "" if npm does not
-// say.
-func npmScratch(ctx context.Context, npm string) string {
+// folderBytes is the size of the files under a folder; 0 if there is none.
+func folderBytes(dir string) int64 {
+	var total int64
+	_ = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return nil // it went away while we looked
+		}
+		if info, err := entry.Info(); err == nil && info.Mode().IsRegular() {
+			total += info.Size()
+		}
+		return nil
+	})
+	return total
+}
+
+// npmContent is where npm keeps what it downloads, or a folder that does not
+// exist if npm does not say.
+func npmContent(ctx context.Context, npm string) string {
 	out, err := exec.CommandContext(ctx, npm, "config", "get", "cache").Output()
-	dir := strings.TrimSpace(string(out))
-	if err != nil || !filepath.IsAbs(dir) {
+	if err != nil {
 		return ""
 	}
-	return filepath.Join(dir, "_cacache", "tmp")
+	return filepath.Join(strings.TrimSpace(string(out)), "_cacache")
 }
 
 // lockPause is the time between attempts to take a lock that another has.

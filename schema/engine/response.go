@@ -142,8 +142,8 @@ func statusOf(code int) int {
 		return http.StatusNotImplemented
 	case 307:
 		return http.StatusRequestEntityTooLarge
-	case 745:
-		return http.StatusServiceUnavailable
+	case 497:
+		return http.StatusForbidden
 	default:
 		return http.StatusInternalServerError
 	}

@@ -56,6 +56,13 @@ func (e *Engine) execute(ctx context.Context, req *request, out *response) error
 	if err != nil {
 		return err
 	}
+	inspected := sql
+	if insert != nil {
+		inspected = insert.statement
+	}
+	if word := reachesOutside(inspected); word != "" {
+		return refuse(codeAccessDenied, "%s reaches files of the host, which the embedded engine does not allow", word)
+	}
 	select {
 	case e.slots <- struct{}{}:
 		defer func() { <-e.slots }()

@@ -21,9 +21,12 @@ func splitInsert(text string) (insertText, bool) {
 	l.keyword("INTO")
 	l.keyword("TABLE")
 	l.keyword("FUNCTION")
-	// The name may be any word, even VALUES; step over it before looking.
+	// The table's name may be any words, even VALUES; step over it first.
 	if l.next().kind == lexEnd {
 		return insertText{}, false
+	}
+	for l.sign(".") {
+		l.next()
 	}
 	depth := 0
 	for {
@@ -66,118 +69,25 @@ func trimOneBreak(s string) string {
 	return trimmed
 }
 
-type lexKind int
+// outsideWords are names by which a statement reads or writes files of this
+// host without a grant standing in the way: the function file, and the INTO
+// OUTFILE and FROM INFILE that a ClickHouse client carries out itself, which in
+// the embedded engine is this process.
+var outsideWords = map[string]bool{"FILE": true, "INFILE": true, "OUTFILE": true}
 
-const (
-	lexEnd lexKind = iota
-	lexWord
-	lexOpen
-	lexClose
-	lexOther
-)
-
-type lexToken struct {
-	kind lexKind
-	text string
-}
-
-// lexer splits a statement as far as splitInsert needs.
-type lexer struct {
-	text string
-	at   int
-}
-
-// keyword steps over word if it comes next.
-func (l *lexer) keyword(word string) bool {
-	save := l.at
-	if token := l.next(); token.kind == lexWord && strings.EqualFold(token.text, word) {
-		return true
-	}
-	l.at = save
-	return false
-}
-
-func (l *lexer) next() lexToken {
-	l.skipBlank()
-	if l.at >= len(l.text) {
-		return lexToken{kind: lexEnd}
-	}
-	start := l.at
-	switch c := l.text[l.at]; {
-	case isWordByte(c):
-		for l.at < len(l.text) && isWordByte(l.text[l.at]) {
-			l.at++
-		}
-		return lexToken{kind: lexWord, text: l.text[start:l.at]}
-	case c == '\'' || c == '"' || c == '`':
-		l.skipQuoted(c)
-		return lexToken{kind: lexOther}
-	case c == '(' || c == '[' || c == '{':
-		l.at++
-		return lexToken{kind: lexOpen}
-	case c == ')' || c == ']' || c == '}':
-		l.at++
-		return lexToken{kind: lexClose}
-	case c == '.':
-		// A qualified name: the word after the dot is part of it.
-		l.at++
-		l.skipBlank()
-		for l.at < len(l.text) && isWordByte(l.text[l.at]) {
-			l.at++
-		}
-		return lexToken{kind: lexOther}
-	default:
-		l.at++
-		return lexToken{kind: lexOther}
-	}
-}
-
-func (l *lexer) skipBlank() {
-	for l.at < len(l.text) {
-		rest := l.text[l.at:]
+// reachesOutside returns the word by which a statement would reach the host's
+// files, or "". Strings and comments do not count; a quoted name does.
+func reachesOutside(statement string) string {
+	l := lexer{text: statement}
+	for {
+		token := l.next()
 		switch {
-		case strings.IndexByte(" \t\r\n\f\v", rest[0]) >= 0:
-			l.at++
-		case strings.HasPrefix(rest, "--") || strings.HasPrefix(rest, "#!") || strings.HasPrefix(rest, "# "):
-			end := strings.IndexByte(rest, '\n')
-			if end < 0 {
-				end = len(rest) - 1
-			}
-			l.at += end + 1
-		case strings.HasPrefix(rest, "/*"):
-			end := strings.Index(rest[2:], "*/")
-			if end < 0 {
-				l.at = len(l.text)
-				return
-			}
-			l.at += end + 4
-		default:
-			return
+		case token.kind == lexEnd:
+			return ""
+		case outsideWords[strings.ToUpper(token.text)]:
+			return token.text
+		case token.kind == lexName && strings.Contains(token.text, `\`):
+			return "an escaped name" // it may spell anything
 		}
 	}
-}
-
-// skipQuoted steps over a quoted run; a backslash or a doubled quote does not
-// end it.
-func (l *lexer) skipQuoted(quote byte) {
-	l.at++
-	for l.at < len(l.text) {
-		switch l.text[l.at] {
-		case '\\':
-			l.at += 2
-		case quote:
-			l.at++
-			if l.at >= len(l.text) || l.text[l.at] != quote {
-				return
-			}
-			l.at++
-		default:
-			l.at++
-		}
-	}
-	l.at = min(l.at, len(l.text))
-}
-
-func isWordByte(c byte) bool {
-	return c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= 0x80
 }
