@@ -1,0 +1,137 @@
+package ledgerrpc
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"github.com/transparency-dev/merkle/rfc6962"
+
+	"griffier/api/keystore"
+	"griffier/api/ledger"
+	"griffier/api/reason"
+	griffierv1 "griffier/proto/griffier/v1"
+)
+
+func open(t *testing.T) (*Service, *ledger.Log, *keystore.Store, string) {
+	t.Helper()
+	dir := t.TempDir()
+	key, err := ledger.GenerateKey(filepath.Join(dir, "key"), "test.example/rpc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := keystore.GenerateMasterKey(filepath.Join(dir, "master")); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := keystore.Open(filepath.Join(dir, "keys"), filepath.Join(dir, "master"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 {
+		if err := keys.Create(fmt.Sprintf("case:w%d", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log, err := ledger.Open(context.Background(), ledger.Config{
+		Dir: filepath.Join(dir, "log"), WitnessFile: filepath.Join(dir, "witness"), Key: key, Keys: keys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := log.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	for i := range 6 {
+		_, err := log.Append(context.Background(), ledger.Draft{
+			Kind: []string{"warrant.created", "warrant.approved", "ledger.read"}[i%3], WarrantID: fmt.Sprintf("w%d", i%2),
+			KeyID: fmt.Sprintf("case:w%d", i%2), Facts: map[string]int{"n": i}, Body: map[string]int{"secret": i}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return NewService(log), log, keys, key.Public
+}
+
+func TestListEntriesFilters(t *testing.T) {
+	s, log, keys, _ := open(t)
+	ctx := context.Background()
+	if err := keys.Shred("case:w1"); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		req  *griffierv1.ListEntriesRequest
+		want []uint64
+	}{
+		{&griffierv1.ListEntriesRequest{}, []uint64{0, 1, 2, 3, 4, 5}},
+		{&griffierv1.ListEntriesRequest{Start: 2, Limit: 3}, []uint64{2, 3, 4}},
+		{&griffierv1.ListEntriesRequest{Start: 6}, nil},
+		{&griffierv1.ListEntriesRequest{Kind: "warrant.approved"}, []uint64{1, 4}},
+		{&griffierv1.ListEntriesRequest{WarrantId: "w1", Limit: 2}, []uint64{1, 3}},
+		{&griffierv1.ListEntriesRequest{WarrantId: "w1", Kind: "ledger.read"}, []uint64{5}},
+	} {
+		c.req.WithBodies = true
+		res, err := s.ListEntries(ctx, c.req)
+		if err != nil {
+			t.Fatalf("%v: %v", c.req, err)
+		}
+		var got []uint64
+		for _, e := range res.Entries {
+			got = append(got, e.Index)
+			entries, err := log.Read(ctx, e.Index, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			hash, err := entries[0].LeafHash()
+			if err != nil || e.LeafSha256 != hex.EncodeToString(hash) {
+				t.Errorf("entry %d: leaf hash %s, %v", e.Index, e.LeafSha256, err)
+			}
+			shredded := e.WarrantId == "w1"
+			if e.BodyDestroyed != shredded || (e.BodyJson == "") != shredded || e.FactsJson != fmt.Sprintf(`{"n":%d}`, e.Index) {
+				t.Errorf("entry %d: %v", e.Index, e)
+			}
+		}
+		if fmt.Sprint(got) != fmt.Sprint(c.want) || res.Size != 6 {
+			t.Errorf("%v: %v of %d, want %v", c.req, got, res.Size, c.want)
+		}
+	}
+	for _, limit := range []int32{-1, 1001} {
+		if _, err := s.ListEntries(ctx, &griffierv1.ListEntriesRequest{Limit: limit}); reason.Of(err) != reason.InvalidRequest {
+			t.Errorf("limit %d: %v", limit, err)
+		}
+	}
+	res, err := s.ListEntries(ctx, &griffierv1.ListEntriesRequest{})
+	if err != nil || res.Entries[0].BodyJson != "" {
+		t.Errorf("a body that was not asked for: %v, %v", res, err)
+	}
+}
+
+func TestGetProofCanBeCheckedWithThePublicKeyAlone(t *testing.T) {
+	s, _, _, public := open(t)
+	ctx := context.Background()
+	res, err := s.GetProof(ctx, &griffierv1.GetProofRequest{Index: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	proof := ledger.Proof{Index: 4, Leaf: res.Leaf, Hashes: res.Hashes, Checkpoint: res.Checkpoint}
+	if e, err := proof.Verify(public); err != nil || e.Header.WarrantID != "w0" {
+		t.Fatalf("%+v, %v", e, err)
+	}
+	proof.Index = 3
+	if _, err := proof.Verify(public); err == nil {
+		t.Fatal("the proof holds for another index")
+	}
+	list, err := s.ListEntries(ctx, &griffierv1.ListEntriesRequest{Start: 4, Limit: 1})
+	if err != nil || list.Entries[0].LeafSha256 != hex.EncodeToString(rfc6962.DefaultHasher.HashLeaf(res.Leaf)) {
+		t.Fatalf("leaf of the proof is not that of the list: %v, %v", list, err)
+	}
+	if _, err := s.GetProof(ctx, &griffierv1.GetProofRequest{Index: 6}); reason.Of(err) != reason.NotFound {
+		t.Fatalf("past the end: %v", err)
+	}
+	cp, err := s.GetCheckpoint(ctx, &griffierv1.GetCheckpointRequest{})
+	if err != nil || cp.Checkpoint != res.Checkpoint {
+		t.Fatalf("checkpoint: %v, %v", cp, err)
+	}
+}
