@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/netip"
 	"testing"
+
+	"griffier/bpf/bpftest"
 )
 
 // class is where a frame must be counted; exactly one of the fields is set.
@@ -49,23 +51,33 @@ func pppOf(version int) uint16 {
 }
 
 var encapsulations = []encapsulation{
-	{"untagged", func(v int, p []byte) []byte { return ethernet(ethertypeOf(v), p) }},
-	{"802.1Q", func(v int, p []byte) []byte { return ethernet(ethertypeOf(v), p, tag{0x8100, 100}) }},
-	{"802.1ad", func(v int, p []byte) []byte { return ethernet(ethertypeOf(v), p, tag{0x88a8, 100}) }},
-	{"QinQ 88a8", func(v int, p []byte) []byte { return ethernet(ethertypeOf(v), p, tag{0x88a8, 100}, tag{0x8100, 7}) }},
-	{"QinQ 9100", func(v int, p []byte) []byte { return ethernet(ethertypeOf(v), p, tag{0x9100, 100}, tag{0x8100, 7}) }},
-	{"QinQ 8100", func(v int, p []byte) []byte { return ethernet(ethertypeOf(v), p, tag{0x8100, 100}, tag{0x8100, 7}) }},
-	{"three tags", func(v int, p []byte) []byte {
-		return ethernet(ethertypeOf(v), p, tag{0x88a8, 1}, tag{0x8100, 2}, tag{0x8100, 3})
+	{"untagged", func(v int, p []byte) []byte { return bpftest.Ethernet(ethertypeOf(v), p) }},
+	{"802.1Q", func(v int, p []byte) []byte { return bpftest.Ethernet(ethertypeOf(v), p, bpftest.VLAN(0x8100, 100)) }},
+	{"802.1ad", func(v int, p []byte) []byte { return bpftest.Ethernet(ethertypeOf(v), p, bpftest.VLAN(0x88a8, 100)) }},
+	{"QinQ 88a8", func(v int, p []byte) []byte {
+		return bpftest.Ethernet(ethertypeOf(v), p, bpftest.VLAN(0x88a8, 100), bpftest.VLAN(0x8100, 7))
 	}},
-	{"PPPoE", func(v int, p []byte) []byte { return ethernet(0x8864, session(pppOf(v), p)) }},
-	{"PPPoE compressed", func(v int, p []byte) []byte { return ethernet(0x8864, compressedSession(uint8(pppOf(v)), p)) }},
-	{"802.1Q PPPoE", func(v int, p []byte) []byte { return ethernet(0x8864, session(pppOf(v), p), tag{0x8100, 100}) }},
+	{"QinQ 9100", func(v int, p []byte) []byte {
+		return bpftest.Ethernet(ethertypeOf(v), p, bpftest.VLAN(0x9100, 100), bpftest.VLAN(0x8100, 7))
+	}},
+	{"QinQ 8100", func(v int, p []byte) []byte {
+		return bpftest.Ethernet(ethertypeOf(v), p, bpftest.VLAN(0x8100, 100), bpftest.VLAN(0x8100, 7))
+	}},
+	{"three tags", func(v int, p []byte) []byte {
+		return bpftest.Ethernet(ethertypeOf(v), p, bpftest.VLAN(0x88a8, 1), bpftest.VLAN(0x8100, 2), bpftest.VLAN(0x8100, 3))
+	}},
+	{"PPPoE", func(v int, p []byte) []byte { return bpftest.Ethernet(0x8864, bpftest.Session(pppOf(v), p)) }},
+	{"PPPoE compressed", func(v int, p []byte) []byte {
+		return bpftest.Ethernet(0x8864, bpftest.CompressedSession(uint8(pppOf(v)), p))
+	}},
+	{"802.1Q PPPoE", func(v int, p []byte) []byte {
+		return bpftest.Ethernet(0x8864, bpftest.Session(pppOf(v), p), bpftest.VLAN(0x8100, 100))
+	}},
 	{"QinQ PPPoE", func(v int, p []byte) []byte {
-		return ethernet(0x8864, session(pppOf(v), p), tag{0x88a8, 100}, tag{0x8100, 7})
+		return bpftest.Ethernet(0x8864, bpftest.Session(pppOf(v), p), bpftest.VLAN(0x88a8, 100), bpftest.VLAN(0x8100, 7))
 	}},
 	{"QinQ PPPoE compressed", func(v int, p []byte) []byte {
-		return ethernet(0x8864, compressedSession(uint8(pppOf(v)), p), tag{0x88a8, 100}, tag{0x8100, 7})
+		return bpftest.Ethernet(0x8864, bpftest.CompressedSession(uint8(pppOf(v)), p), bpftest.VLAN(0x88a8, 100), bpftest.VLAN(0x8100, 7))
 	}},
 }
 
@@ -79,24 +91,36 @@ type packetCase struct {
 }
 
 var packets = []packetCase{
-	{"v4 UDP", 4, func(s, d netip.Addr) []byte { return ipv4(s, d, 17, 0, 0, udp(5000, 443, make([]byte, 600))) }, 28},
-	{"v4 TCP", 4, func(s, d netip.Addr) []byte { return ipv4(s, d, 6, 0, 0x4000, tcp(0, 600)) }, 40},
-	{"v4 TCP options", 4, func(s, d netip.Addr) []byte { return ipv4(s, d, 6, 0, 0x4000, tcp(12, 600)) }, 52},
-	{"v4 IP options", 4, func(s, d netip.Addr) []byte { return ipv4(s, d, 6, 24, 0, tcp(40, 600)) }, 104},
-	{"v4 longest header", 4, func(s, d netip.Addr) []byte { return ipv4(s, d, 17, 40, 0, udp(1, 2, make([]byte, 600))) }, 68},
-	{"v4 SCTP", 4, func(s, d netip.Addr) []byte { return ipv4(s, d, 132, 0, 0, make([]byte, 612)) }, 32},
-	{"v4 ICMP", 4, func(s, d netip.Addr) []byte { return ipv4(s, d, 1, 0, 0, make([]byte, 600)) }, 20},
-	{"v4 first fragment", 4, func(s, d netip.Addr) []byte { return ipv4(s, d, 17, 0, 0x2000, udp(1, 2, make([]byte, 600))) }, 28},
-	{"v4 last fragment", 4, func(s, d netip.Addr) []byte { return ipv4(s, d, 17, 0, 0x00b9, make([]byte, 600)) }, 20},
-	{"v6 UDP", 6, func(s, d netip.Addr) []byte { return ipv6(s, d, 17, udp(5000, 443, make([]byte, 600))) }, 48},
-	{"v6 TCP", 6, func(s, d netip.Addr) []byte { return ipv6(s, d, 6, tcp(12, 600)) }, 72},
-	{"v6 ICMP", 6, func(s, d netip.Addr) []byte { return ipv6(s, d, 58, make([]byte, 600)) }, 40},
-	{"v6 hop-by-hop", 6, func(s, d netip.Addr) []byte { return ipv6(s, d, 0, extension(6, 16, tcp(0, 600))) }, 76},
+	{"v4 UDP", 4, func(s, d netip.Addr) []byte {
+		return bpftest.IPv4(s, d, 17, 0, 0, bpftest.UDP(5000, 443, make([]byte, 600)))
+	}, 28},
+	{"v4 TCP", 4, func(s, d netip.Addr) []byte { return bpftest.IPv4(s, d, 6, 0, 0x4000, bpftest.TCP(0, 600)) }, 40},
+	{"v4 TCP options", 4, func(s, d netip.Addr) []byte { return bpftest.IPv4(s, d, 6, 0, 0x4000, bpftest.TCP(12, 600)) }, 52},
+	{"v4 IP options", 4, func(s, d netip.Addr) []byte { return bpftest.IPv4(s, d, 6, 24, 0, bpftest.TCP(40, 600)) }, 104},
+	{"v4 longest header", 4, func(s, d netip.Addr) []byte {
+		return bpftest.IPv4(s, d, 17, 40, 0, bpftest.UDP(1, 2, make([]byte, 600)))
+	}, 68},
+	{"v4 SCTP", 4, func(s, d netip.Addr) []byte { return bpftest.IPv4(s, d, 132, 0, 0, make([]byte, 612)) }, 32},
+	{"v4 ICMP", 4, func(s, d netip.Addr) []byte { return bpftest.IPv4(s, d, 1, 0, 0, make([]byte, 600)) }, 20},
+	{"v4 first fragment", 4, func(s, d netip.Addr) []byte {
+		return bpftest.IPv4(s, d, 17, 0, 0x2000, bpftest.UDP(1, 2, make([]byte, 600)))
+	}, 28},
+	{"v4 last fragment", 4, func(s, d netip.Addr) []byte { return bpftest.IPv4(s, d, 17, 0, 0x00b9, make([]byte, 600)) }, 20},
+	{"v6 UDP", 6, func(s, d netip.Addr) []byte { return bpftest.IPv6(s, d, 17, bpftest.UDP(5000, 443, make([]byte, 600))) }, 48},
+	{"v6 TCP", 6, func(s, d netip.Addr) []byte { return bpftest.IPv6(s, d, 6, bpftest.TCP(12, 600)) }, 72},
+	{"v6 ICMP", 6, func(s, d netip.Addr) []byte { return bpftest.IPv6(s, d, 58, make([]byte, 600)) }, 40},
+	{"v6 hop-by-hop", 6, func(s, d netip.Addr) []byte {
+		return bpftest.IPv6(s, d, 0, bpftest.Extension(6, 16, bpftest.TCP(0, 600)))
+	}, 76},
 	{"v6 routing and destination", 6, func(s, d netip.Addr) []byte {
-		return ipv6(s, d, 43, extension(60, 24, extension(17, 8, udp(1, 2, make([]byte, 600)))))
+		return bpftest.IPv6(s, d, 43, bpftest.Extension(60, 24, bpftest.Extension(17, 8, bpftest.UDP(1, 2, make([]byte, 600)))))
 	}, 80},
-	{"v6 authentication", 6, func(s, d netip.Addr) []byte { return ipv6(s, d, 51, authentication(6, 24, tcp(0, 600))) }, 84},
-	{"v6 fragment", 6, func(s, d netip.Addr) []byte { return ipv6(s, d, 44, fragment6(17, udp(1, 2, make([]byte, 600)))) }, 56},
+	{"v6 authentication", 6, func(s, d netip.Addr) []byte {
+		return bpftest.IPv6(s, d, 51, bpftest.Authentication(6, 24, bpftest.TCP(0, 600)))
+	}, 84},
+	{"v6 fragment", 6, func(s, d netip.Addr) []byte {
+		return bpftest.IPv6(s, d, 44, bpftest.Fragment6(17, bpftest.UDP(1, 2, make([]byte, 600))))
+	}, 56},
 }
 
 // TestEveryEncapsulation passes every packet in every encapsulation through both
@@ -106,9 +130,9 @@ func TestEveryEncapsulation(t *testing.T) {
 	for _, enc := range encapsulations {
 		for _, p := range packets {
 			for _, dir := range []Direction{Up, Down} {
-				src, dst, c := sub4, far4, attributed4
+				src, dst, c := bpftest.Sub4, bpftest.Far4, attributed4
 				if p.version == 6 {
-					src, dst, c = sub6, far6, attributed6
+					src, dst, c = bpftest.Sub6, bpftest.Far6, attributed6
 				}
 				if dir == Down {
 					src, dst = dst, src
@@ -150,10 +174,10 @@ func TestEveryEncapsulation(t *testing.T) {
 // TestFarSideIsNotCounted: an address that is a line's counts for it only where it is the line's end.
 func TestFarSideIsNotCounted(t *testing.T) {
 	a := load(t, Options{})
-	up4 := ethernet(0x0800, ipv4(far4, sub4, 17, 0, 0, udp(1, 2, make([]byte, 72))))
-	up6 := ethernet(0x86dd, ipv6(far6, sub6, 17, udp(1, 2, make([]byte, 52))))
-	down4 := ethernet(0x0800, ipv4(sub4, far4, 17, 0, 0, udp(1, 2, make([]byte, 72))))
-	down6 := ethernet(0x86dd, ipv6(sub6, far6, 17, udp(1, 2, make([]byte, 52))))
+	up4 := bpftest.Ethernet(0x0800, bpftest.IPv4(bpftest.Far4, bpftest.Sub4, 17, 0, 0, bpftest.UDP(1, 2, make([]byte, 72))))
+	up6 := bpftest.Ethernet(0x86dd, bpftest.IPv6(bpftest.Far6, bpftest.Sub6, 17, bpftest.UDP(1, 2, make([]byte, 52))))
+	down4 := bpftest.Ethernet(0x0800, bpftest.IPv4(bpftest.Sub4, bpftest.Far4, 17, 0, 0, bpftest.UDP(1, 2, make([]byte, 72))))
+	down6 := bpftest.Ethernet(0x86dd, bpftest.IPv6(bpftest.Sub6, bpftest.Far6, 17, bpftest.UDP(1, 2, make([]byte, 52))))
 	for _, tt := range []struct {
 		name  string
 		dir   Direction
@@ -179,7 +203,7 @@ func TestFarSideIsNotCounted(t *testing.T) {
 func TestHairpin(t *testing.T) {
 	a := load(t, Options{})
 	put(t, a, "100.64.0.99/32", 0, 3)
-	frame := ethernet(0x0800, ipv4(sub4, netip.MustParseAddr("100.64.0.99"), 17, 0, 0, udp(1, 2, make([]byte, 72))))
+	frame := bpftest.Ethernet(0x0800, bpftest.IPv4(bpftest.Sub4, netip.MustParseAddr("100.64.0.99"), 17, 0, 0, bpftest.UDP(1, 2, make([]byte, 72))))
 	run(t, a, Up, frame, 0, 0)
 	run(t, a, Down, frame, 0, 0)
 	for slot, want := range map[uint32]Counters{
@@ -194,7 +218,7 @@ func TestHairpin(t *testing.T) {
 
 func TestPaddingIsNotCounted(t *testing.T) {
 	a := load(t, Options{})
-	packet := ipv4(sub4, far4, 17, 0, 0, udp(1, 2, []byte{1}))
+	packet := bpftest.IPv4(bpftest.Sub4, bpftest.Far4, 17, 0, 0, bpftest.UDP(1, 2, []byte{1}))
 	for _, enc := range encapsulations {
 		frame := append(enc.wrap(4, packet), make([]byte, 30)...)
 		totals, _ := run(t, a, Up, frame, 0, 0)
@@ -207,8 +231,12 @@ func TestPaddingIsNotCounted(t *testing.T) {
 // TestMalformed covers everything that is no IP packet, or a broken one.
 func TestMalformed(t *testing.T) {
 	a := load(t, Options{})
-	v4 := func() []byte { return ipv4(sub4, far4, 17, 0, 0, udp(1, 2, make([]byte, 72))) }
-	v6 := func() []byte { return ipv6(sub6, far6, 17, udp(1, 2, make([]byte, 52))) }
+	v4 := func() []byte {
+		return bpftest.IPv4(bpftest.Sub4, bpftest.Far4, 17, 0, 0, bpftest.UDP(1, 2, make([]byte, 72)))
+	}
+	v6 := func() []byte {
+		return bpftest.IPv6(bpftest.Sub6, bpftest.Far6, 17, bpftest.UDP(1, 2, make([]byte, 52)))
+	}
 	edit := func(b []byte, at int, v ...byte) []byte { copy(b[at:], v); return b }
 	tests := []struct {
 		name  string
@@ -217,42 +245,42 @@ func TestMalformed(t *testing.T) {
 		segs  uint32
 		size  uint32
 	}{
-		{"ARP", ethernet(0x0806, make([]byte, 28)), nonIP, 0, 0},
-		{"LLC length", ethernet(38, make([]byte, 38)), nonIP, 0, 0},
-		{"MPLS", ethernet(0x8847, v4()), nonIP, 0, 0},
-		{"header only", ethernet(0x88cc, []byte{0}), nonIP, 0, 0},
-		{"PPPoE discovery", ethernet(0x8863, make([]byte, 40)), nonIP, 0, 0},
-		{"PPP LCP", ethernet(0x8864, session(0xc021, make([]byte, 40))), nonIP, 0, 0},
-		{"PPP LCP in QinQ", ethernet(0x8864, session(0xc021, make([]byte, 40)), tag{0x88a8, 1}, tag{0x8100, 2}), nonIP, 0, 0},
-		{"four tags", ethernet(0x0800, v4(), tag{0x88a8, 1}, tag{0x8100, 2}, tag{0x8100, 3}, tag{0x8100, 4}), parseError, 0, 0},
-		{"tag cut short", ethernet(0x8100, []byte{0, 1, 8}), parseError, 0, 0},
-		{"second tag cut short", ethernet(0x8100, []byte{0, 1}, tag{0x88a8, 5}), parseError, 0, 0},
-		{"PPPoE cut short", ethernet(0x8864, []byte{0x11, 0, 0, 1, 0, 50, 0}), parseError, 0, 0},
-		{"PPPoE version 2", ethernet(0x8864, edit(session(0x21, v4()), 0, 0x21)), parseError, 0, 0},
-		{"PPPoE code not a session's", ethernet(0x8864, edit(session(0x21, v4()), 1, 0x09)), parseError, 0, 0},
-		{"PPPoE length beyond the frame", ethernet(0x8864, edit(session(0x21, v4()), 4, 0x7f, 0xff)), parseError, 0, 0},
-		{"PPPoE length of nothing", ethernet(0x8864, edit(session(0x21, v4()), 4, 0, 1)), parseError, 0, 0},
-		{"PPPoE shorter than the packet in it", ethernet(0x8864, edit(session(0x21, v4()), 4, 0, 50)), parseError, 0, 0},
-		{"PPPoE shorter than the v6 packet in it", ethernet(0x8864, edit(session(0x57, v6()), 4, 0, 50)), parseError, 0, 0},
-		{"v4 cut in the header", ethernet(0x0800, v4()[:19], tag{0x8100, 5}), parseError, 0, 0},
-		{"v4 cut in the options", ethernet(0x0800, ipv4(sub4, far4, 17, 40, 0, nil)[:40]), parseError, 0, 0},
-		{"v4 cut in the payload", ethernet(0x0800, v4()[:99]), parseError, 0, 0},
-		{"v4 version 6", ethernet(0x0800, edit(v4(), 0, 0x65)), parseError, 0, 0},
-		{"v4 header of 16", ethernet(0x0800, edit(v4(), 0, 0x44)), parseError, 0, 0},
-		{"v4 length below the header", ethernet(0x0800, edit(v4(), 2, 0, 19)), parseError, 0, 0},
-		{"v4 length zero", ethernet(0x0800, edit(v4(), 2, 0, 0)), parseError, 0, 0},
-		{"v4 length beyond the frame", ethernet(0x0800, edit(v4(), 2, 0, 101)), parseError, 0, 0},
-		{"v6 cut in the header", ethernet(0x86dd, v6()[:39], tag{0x8100, 5}), parseError, 0, 0},
-		{"v6 cut in the payload", ethernet(0x86dd, v6()[:99]), parseError, 0, 0},
-		{"v6 version 4", ethernet(0x86dd, edit(v6(), 0, 0x45)), parseError, 0, 0},
-		{"v6 length beyond the frame", ethernet(0x86dd, edit(v6(), 4, 0xff, 0xff)), parseError, 0, 0},
-		{"v6 jumbogram", ethernet(0x86dd, edit(ipv6(sub6, far6, 0, extension(17, 8, make([]byte, 52))), 4, 0, 0)), parseError, 0, 0},
-		{"v6 packet as v4", ethernet(0x0800, v6()), parseError, 0, 0},
-		{"aggregate without a TCP header", ethernet(0x0800, ipv4(sub4, far4, 6, 0, 0, make([]byte, 12))), parseError, 2, 8},
-		{"aggregate with TCP header of 16", ethernet(0x0800, ipv4(sub4, far4, 6, 0, 0, edit(tcp(0, 80), 12, 0x40))), parseError, 2, 40},
-		{"aggregate shorter than its headers", ethernet(0x0800, ipv4(sub4, far4, 17, 0, 0, make([]byte, 4))), parseError, 2, 40},
-		{"aggregate cut in an extension", ethernet(0x86dd, ipv6(sub6, far6, 43, []byte{6, 9})), parseError, 2, 40},
-		{"aggregate of endless extensions", ethernet(0x86dd, ipv6(sub6, far6, 60, make9())), parseError, 2, 40},
+		{"ARP", bpftest.Ethernet(0x0806, make([]byte, 28)), nonIP, 0, 0},
+		{"LLC length", bpftest.Ethernet(38, make([]byte, 38)), nonIP, 0, 0},
+		{"MPLS", bpftest.Ethernet(0x8847, v4()), nonIP, 0, 0},
+		{"header only", bpftest.Ethernet(0x88cc, []byte{0}), nonIP, 0, 0},
+		{"PPPoE discovery", bpftest.Ethernet(0x8863, make([]byte, 40)), nonIP, 0, 0},
+		{"PPP LCP", bpftest.Ethernet(0x8864, bpftest.Session(0xc021, make([]byte, 40))), nonIP, 0, 0},
+		{"PPP LCP in QinQ", bpftest.Ethernet(0x8864, bpftest.Session(0xc021, make([]byte, 40)), bpftest.VLAN(0x88a8, 1), bpftest.VLAN(0x8100, 2)), nonIP, 0, 0},
+		{"four tags", bpftest.Ethernet(0x0800, v4(), bpftest.VLAN(0x88a8, 1), bpftest.VLAN(0x8100, 2), bpftest.VLAN(0x8100, 3), bpftest.VLAN(0x8100, 4)), parseError, 0, 0},
+		{"tag cut short", bpftest.Ethernet(0x8100, []byte{0, 1, 8}), parseError, 0, 0},
+		{"second tag cut short", bpftest.Ethernet(0x8100, []byte{0, 1}, bpftest.VLAN(0x88a8, 5)), parseError, 0, 0},
+		{"PPPoE cut short", bpftest.Ethernet(0x8864, []byte{0x11, 0, 0, 1, 0, 50, 0}), parseError, 0, 0},
+		{"PPPoE version 2", bpftest.Ethernet(0x8864, edit(bpftest.Session(0x21, v4()), 0, 0x21)), parseError, 0, 0},
+		{"PPPoE code not a session's", bpftest.Ethernet(0x8864, edit(bpftest.Session(0x21, v4()), 1, 0x09)), parseError, 0, 0},
+		{"PPPoE length beyond the frame", bpftest.Ethernet(0x8864, edit(bpftest.Session(0x21, v4()), 4, 0x7f, 0xff)), parseError, 0, 0},
+		{"PPPoE length of nothing", bpftest.Ethernet(0x8864, edit(bpftest.Session(0x21, v4()), 4, 0, 1)), parseError, 0, 0},
+		{"PPPoE shorter than the packet in it", bpftest.Ethernet(0x8864, edit(bpftest.Session(0x21, v4()), 4, 0, 50)), parseError, 0, 0},
+		{"PPPoE shorter than the v6 packet in it", bpftest.Ethernet(0x8864, edit(bpftest.Session(0x57, v6()), 4, 0, 50)), parseError, 0, 0},
+		{"v4 cut in the header", bpftest.Ethernet(0x0800, v4()[:19], bpftest.VLAN(0x8100, 5)), parseError, 0, 0},
+		{"v4 cut in the options", bpftest.Ethernet(0x0800, bpftest.IPv4(bpftest.Sub4, bpftest.Far4, 17, 40, 0, nil)[:40]), parseError, 0, 0},
+		{"v4 cut in the payload", bpftest.Ethernet(0x0800, v4()[:99]), parseError, 0, 0},
+		{"v4 version 6", bpftest.Ethernet(0x0800, edit(v4(), 0, 0x65)), parseError, 0, 0},
+		{"v4 header of 16", bpftest.Ethernet(0x0800, edit(v4(), 0, 0x44)), parseError, 0, 0},
+		{"v4 length below the header", bpftest.Ethernet(0x0800, edit(v4(), 2, 0, 19)), parseError, 0, 0},
+		{"v4 length zero", bpftest.Ethernet(0x0800, edit(v4(), 2, 0, 0)), parseError, 0, 0},
+		{"v4 length beyond the frame", bpftest.Ethernet(0x0800, edit(v4(), 2, 0, 101)), parseError, 0, 0},
+		{"v6 cut in the header", bpftest.Ethernet(0x86dd, v6()[:39], bpftest.VLAN(0x8100, 5)), parseError, 0, 0},
+		{"v6 cut in the payload", bpftest.Ethernet(0x86dd, v6()[:99]), parseError, 0, 0},
+		{"v6 version 4", bpftest.Ethernet(0x86dd, edit(v6(), 0, 0x45)), parseError, 0, 0},
+		{"v6 length beyond the frame", bpftest.Ethernet(0x86dd, edit(v6(), 4, 0xff, 0xff)), parseError, 0, 0},
+		{"v6 jumbogram", bpftest.Ethernet(0x86dd, edit(bpftest.IPv6(bpftest.Sub6, bpftest.Far6, 0, bpftest.Extension(17, 8, make([]byte, 52))), 4, 0, 0)), parseError, 0, 0},
+		{"v6 packet as v4", bpftest.Ethernet(0x0800, v6()), parseError, 0, 0},
+		{"aggregate without a TCP header", bpftest.Ethernet(0x0800, bpftest.IPv4(bpftest.Sub4, bpftest.Far4, 6, 0, 0, make([]byte, 12))), parseError, 2, 8},
+		{"aggregate with TCP header of 16", bpftest.Ethernet(0x0800, bpftest.IPv4(bpftest.Sub4, bpftest.Far4, 6, 0, 0, edit(bpftest.TCP(0, 80), 12, 0x40))), parseError, 2, 40},
+		{"aggregate shorter than its headers", bpftest.Ethernet(0x0800, bpftest.IPv4(bpftest.Sub4, bpftest.Far4, 17, 0, 0, make([]byte, 4))), parseError, 2, 40},
+		{"aggregate cut in an extension", bpftest.Ethernet(0x86dd, bpftest.IPv6(bpftest.Sub6, bpftest.Far6, 43, []byte{6, 9})), parseError, 2, 40},
+		{"aggregate of endless extensions", bpftest.Ethernet(0x86dd, bpftest.IPv6(bpftest.Sub6, bpftest.Far6, 60, make9())), parseError, 2, 40},
 	}
 	for _, tt := range tests {
 		for _, dir := range []Direction{Up, Down} {
@@ -270,13 +298,13 @@ func TestMalformed(t *testing.T) {
 
 // make9 is nine destination option headers in a row, one more than are followed.
 func make9() []byte {
-	b := tcp(0, 100)
+	b := bpftest.TCP(0, 100)
 	for i := range 9 {
 		next := uint8(60)
 		if i == 0 {
 			next = 6
 		}
-		b = extension(next, 8, b)
+		b = bpftest.Extension(next, 8, b)
 	}
 	return b
 }
@@ -286,15 +314,15 @@ func make9() []byte {
 // IPv4 ones have a length of zero only.
 func TestBigTCP(t *testing.T) {
 	a := load(t, Options{})
-	p6 := ipv6(sub6, far6, 0, extension(6, 8, tcp(12, 2000)))
+	p6 := bpftest.IPv6(bpftest.Sub6, bpftest.Far6, 0, bpftest.Extension(6, 8, bpftest.TCP(12, 2000)))
 	binary.BigEndian.PutUint16(p6[4:], 0)
-	totals, _ := run(t, a, Up, ethernet(0x86dd, p6), 20, 100)
+	totals, _ := run(t, a, Up, bpftest.Ethernet(0x86dd, p6), 20, 100)
 	if want := attributed6.want(Count{uint64(2000 + 20*72), 20}); totals != want {
 		t.Errorf("v6: totals = %+v, want %+v", totals, want)
 	}
-	p4 := ipv4(sub4, far4, 6, 0, 0, tcp(12, 2000))
+	p4 := bpftest.IPv4(bpftest.Sub4, bpftest.Far4, 6, 0, 0, bpftest.TCP(12, 2000))
 	binary.BigEndian.PutUint16(p4[2:], 0)
-	totals, _ = run(t, a, Up, ethernet(0x0800, p4), 20, 100)
+	totals, _ = run(t, a, Up, bpftest.Ethernet(0x0800, p4), 20, 100)
 	if want := attributed4.want(Count{uint64(2000 + 20*52), 20}); totals != want {
 		t.Errorf("v4: totals = %+v, want %+v", totals, want)
 	}
@@ -304,7 +332,7 @@ func TestBigTCP(t *testing.T) {
 func TestLongestPrefixWins(t *testing.T) {
 	a := load(t, Options{DelegatedLengths: []int{48, 56}})
 	put(t, a, "2001:db8::/48", 0, 5)
-	frame := ethernet(0x86dd, ipv6(sub6, far6, 17, udp(1, 2, make([]byte, 52))))
+	frame := bpftest.Ethernet(0x86dd, bpftest.IPv6(bpftest.Sub6, bpftest.Far6, 17, bpftest.UDP(1, 2, make([]byte, 52))))
 	counted := func(slot uint32) uint64 {
 		c, err := a.ReadSlot(slot)
 		if err != nil {

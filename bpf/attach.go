@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -82,7 +83,9 @@ func (a *Accounting) setScoped(ifindex int, scoped bool) error {
 	return a.writeConfig()
 }
 
-func (a *Accounting) program(dir Direction) *ebpf.Program {
+// Program returns the program of a direction, for runs on single frames
+// (BPF_PROG_TEST_RUN): measurements and tests.
+func (a *Accounting) Program(dir Direction) *ebpf.Program {
 	if dir == Up {
 		return a.objects.AccountUp
 	}
@@ -102,7 +105,7 @@ func (a *Accounting) attach(ifindex int, dir Direction) (link.Link, error) {
 	}
 	l, err := link.AttachTCX(link.TCXOptions{
 		Interface: ifindex,
-		Program:   a.program(dir),
+		Program:   a.Program(dir),
 		Attach:    dir.attachType(),
 		Anchor:    link.Head(),
 	})
@@ -128,7 +131,7 @@ func (a *Accounting) takeOver(ifindex int, dir Direction) (link.Link, error) {
 		return nil, err
 	}
 	if info, err := l.Info(); err == nil && info.TCX() != nil && int(info.TCX().Ifindex) == ifindex {
-		if err := l.Update(a.program(dir)); err == nil {
+		if err := l.Update(a.Program(dir)); err == nil {
 			return l, nil
 		}
 	}
@@ -185,4 +188,23 @@ func (a *Accounting) DetachStale() (int, error) {
 		removed++
 	}
 	return removed, nil
+}
+
+// Lost returns the indexes of attached interfaces of which a link is no longer in
+// place: the interface went away, or somebody detached the program.
+func (a *Accounting) Lost() []int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var lost []int
+	for ifindex, pair := range a.links {
+		for _, l := range pair {
+			info, err := l.Info()
+			if err != nil || info.TCX() == nil || int(info.TCX().Ifindex) != ifindex {
+				lost = append(lost, ifindex)
+				break
+			}
+		}
+	}
+	slices.Sort(lost)
+	return lost
 }

@@ -10,8 +10,11 @@ import (
 	"net/netip"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/google/gopacket/pcapgo"
+
+	"griffier/bpf/bpftest"
 )
 
 const captureFile = "testdata/encap_vlan_qinq_pppoe_5000.pcap"
@@ -99,14 +102,14 @@ func checkCapture(t *testing.T, a *Accounting, others uint64) {
 // TestCaptureOnTheWire really sends the capture over a veth pair, where the kernel
 // takes the outer tag off into metadata before the program sees the frame.
 func TestCaptureOnTheWire(t *testing.T) {
-	w := newWire(t)
+	w := bpftest.NewWire(t)
 	a := load(t, Options{})
-	in(t, w.edge, func() {
-		if err := a.Attach(w.edgeIndex, false); err != nil {
+	bpftest.In(t, w.Edge, func() {
+		if err := a.Attach(w.EdgeIndex, false); err != nil {
 			t.Fatal(err)
 		}
 	})
-	send := sender(t, w.sub, w.subIndex)
+	send := bpftest.Sender(t, w.Sub, w.SubIndex)
 	for _, f := range readCapture(t) {
 		send(f)
 	}
@@ -117,14 +120,14 @@ func TestCaptureOnTheWire(t *testing.T) {
 // TestCaptureBackwards sends it with addresses exchanged out of the access
 // interface: what was upload is download, at TCX egress.
 func TestCaptureBackwards(t *testing.T) {
-	w := newWire(t)
+	w := bpftest.NewWire(t)
 	a := load(t, Options{})
-	in(t, w.edge, func() {
-		if err := a.Attach(w.edgeIndex, false); err != nil {
+	bpftest.In(t, w.Edge, func() {
+		if err := a.Attach(w.EdgeIndex, false); err != nil {
 			t.Fatal(err)
 		}
 	})
-	send := sender(t, w.edge, w.edgeIndex)
+	send := bpftest.Sender(t, w.Edge, w.EdgeIndex)
 	for _, f := range readCapture(t) {
 		send(exchange(f))
 	}
@@ -162,41 +165,41 @@ func exchange(frame []byte) []byte {
 // TestScopedByVLAN: at a scoped interface the same address in two VLANs is two
 // lines, whether a tag is in metadata (ingress) or in the data (egress).
 func TestScopedByVLAN(t *testing.T) {
-	w := newWire(t)
+	w := bpftest.NewWire(t)
 	a := load(t, Options{})
 	stacks := []struct {
-		tags []tag
+		tags []bpftest.Tag
 		slot uint32
 	}{
 		{nil, 10},
-		{[]tag{{0x8100, 100}}, 11},
-		{[]tag{{0x88a8, 100}, {0x8100, 7}}, 12},
-		{[]tag{{0x88a8, 7}, {0x8100, 100}}, 13},
-		{[]tag{{0x88a8, 4095}, {0x8100, 4095}, {0x8100, 3}}, 14},
+		{[]bpftest.Tag{bpftest.VLAN(0x8100, 100)}, 11},
+		{[]bpftest.Tag{bpftest.VLAN(0x88a8, 100), bpftest.VLAN(0x8100, 7)}, 12},
+		{[]bpftest.Tag{bpftest.VLAN(0x88a8, 7), bpftest.VLAN(0x8100, 100)}, 13},
+		{[]bpftest.Tag{bpftest.VLAN(0x88a8, 4095), bpftest.VLAN(0x8100, 4095), bpftest.VLAN(0x8100, 3)}, 14},
 	}
 	addr4, addr6 := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1")
 	for _, s := range stacks {
 		scope := uint32(0)
 		for i, tg := range s.tags[:min(len(s.tags), 2)] {
-			scope |= uint32(tg.vid) << (16 * (1 - i))
+			scope |= uint32(tg.VID) << (16 * (1 - i))
 		}
 		put(t, a, "10.0.0.1/32", scope, s.slot)
 		put(t, a, "fd00::/64", scope, s.slot)
 	}
-	in(t, w.edge, func() {
-		if err := a.Attach(w.edgeIndex, true); err != nil {
+	bpftest.In(t, w.Edge, func() {
+		if err := a.Attach(w.EdgeIndex, true); err != nil {
 			t.Fatal(err)
 		}
 	})
-	fromSub, fromEdge := sender(t, w.sub, w.subIndex), sender(t, w.edge, w.edgeIndex)
+	fromSub, fromEdge := bpftest.Sender(t, w.Sub, w.SubIndex), bpftest.Sender(t, w.Edge, w.EdgeIndex)
 	n := uint64(0)
 	for i, s := range stacks {
 		for range i + 1 {
-			payload := udp(1, 2, make([]byte, 52))
-			fromSub(ethernet(0x0800, ipv4(addr4, far4, 17, 0, 0, payload), s.tags...))
-			fromSub(ethernet(0x86dd, ipv6(addr6, far6, 17, payload), s.tags...))
-			fromEdge(ethernet(0x0800, ipv4(far4, addr4, 17, 0, 0, payload), s.tags...))
-			fromEdge(ethernet(0x86dd, ipv6(far6, addr6, 17, payload), s.tags...))
+			payload := bpftest.UDP(1, 2, make([]byte, 52))
+			fromSub(bpftest.Ethernet(0x0800, bpftest.IPv4(addr4, bpftest.Far4, 17, 0, 0, payload), s.tags...))
+			fromSub(bpftest.Ethernet(0x86dd, bpftest.IPv6(addr6, bpftest.Far6, 17, payload), s.tags...))
+			fromEdge(bpftest.Ethernet(0x0800, bpftest.IPv4(bpftest.Far4, addr4, 17, 0, 0, payload), s.tags...))
+			fromEdge(bpftest.Ethernet(0x86dd, bpftest.IPv6(bpftest.Far6, addr6, 17, payload), s.tags...))
 			n += 2
 		}
 	}
@@ -217,10 +220,10 @@ func TestScopedByVLAN(t *testing.T) {
 // TestPuntRestoresTheTag: the frame that user space gets is the one that was on
 // the wire, though the kernel took the outer tag off.
 func TestPuntRestoresTheTag(t *testing.T) {
-	w := newWire(t)
+	w := bpftest.NewWire(t)
 	a := load(t, Options{})
-	in(t, w.edge, func() {
-		if err := a.Attach(w.edgeIndex, false); err != nil {
+	bpftest.In(t, w.Edge, func() {
+		if err := a.Attach(w.EdgeIndex, false); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -229,20 +232,47 @@ func TestPuntRestoresTheTag(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	send := sender(t, w.sub, w.subIndex)
-	discover := ipv4(netip.IPv4Unspecified(), netip.MustParseAddr("255.255.255.255"), 17, 0, 0, udp(68, 67, dhcp4(1, 300)))
-	for _, tags := range [][]tag{nil, {{0x8100, 5}}, {{0x88a8, 5}, {0x8100, 6}}} {
-		frame := ethernet(0x0800, discover, tags...)
+	send := bpftest.Sender(t, w.Sub, w.SubIndex)
+	discover := bpftest.IPv4(netip.IPv4Unspecified(), netip.MustParseAddr("255.255.255.255"), 17, 0, 0, bpftest.UDP(68, 67, bpftest.DHCP4(1, 300)))
+	for _, tags := range [][]bpftest.Tag{nil, {bpftest.VLAN(0x8100, 5)}, {bpftest.VLAN(0x88a8, 5), bpftest.VLAN(0x8100, 6)}} {
+		frame := bpftest.Ethernet(0x0800, discover, tags...)
 		send(frame)
 		got, err := r.Read()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(got.Frame, frame) || got.FrameLen != len(frame) || int(got.Ifindex) != w.edgeIndex || got.Direction != Up {
+		if !bytes.Equal(got.Frame, frame) || got.FrameLen != len(frame) || int(got.Ifindex) != w.EdgeIndex || got.Direction != Up {
 			t.Errorf("tags %v: got %+v", tags, got)
 		}
-		if typ := binary.BigEndian.Uint16(got.Frame[12:]); len(tags) > 0 && typ != tags[0].proto {
+		if typ := binary.BigEndian.Uint16(got.Frame[12:]); len(tags) > 0 && typ != tags[0].Proto {
 			t.Errorf("tags %v: ethertype %#x", tags, typ)
 		}
 	}
+}
+
+// settled returns the totals once no frame has been counted for a while and at
+// least n have in the direction, or after five seconds.
+func settled(t testing.TB, a *Accounting, dir Direction, n uint64) Totals {
+	t.Helper()
+	var last Totals
+	for deadline, quiet := time.Now().Add(5*time.Second), 0; time.Now().Before(deadline); {
+		totals, err := a.ReadTotals()
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := totals.Up.Frames
+		if dir == Down {
+			seen = totals.Down.Frames
+		}
+		if totals == last && seen >= n {
+			if quiet++; quiet == 3 {
+				break
+			}
+		} else {
+			quiet = 0
+		}
+		last = totals
+		time.Sleep(20 * time.Millisecond)
+	}
+	return last
 }

@@ -5,10 +5,11 @@ package bpf
 import (
 	"encoding/binary"
 	"net/netip"
-	"os"
 	"testing"
 
 	"github.com/cilium/ebpf"
+
+	"griffier/bpf/bpftest"
 )
 
 const (
@@ -16,18 +17,10 @@ const (
 	slotOf6 = 2
 )
 
-// needRoot skips where no program can be loaded at all.
-func needRoot(t testing.TB) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("loading kernel programs needs root")
-	}
-}
-
 // load returns accounting that knows both test lines, not pinned.
 func load(t testing.TB, opts Options) *Accounting {
 	t.Helper()
-	needRoot(t)
+	bpftest.NeedRoot(t)
 	if opts.MaxSlots == 0 {
 		opts.MaxSlots = 64
 	}
@@ -61,7 +54,7 @@ func run(t testing.TB, a *Accounting, dir Direction, frame []byte, segs, size ui
 		binary.LittleEndian.PutUint32(ctx[176:], size)
 		opts.Context = ctx
 	}
-	verdict, err := a.program(dir).Run(opts)
+	verdict, err := a.Program(dir).Run(opts)
 	if err != nil {
 		t.Fatalf("program run: %v", err)
 	}

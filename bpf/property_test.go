@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"griffier/bpf/bpftest"
 )
 
 // TestAnyStackIsExact builds random frames of which the truth is known from how
@@ -19,16 +21,16 @@ func TestAnyStackIsExact(t *testing.T) {
 		version := rapid.SampledFrom([]int{4, 6}).Draw(rt, "version")
 		size := rapid.IntRange(1, 1200).Draw(rt, "payload")
 		enc := rapid.SampledFrom(encapsulations).Draw(rt, "encapsulation")
-		l4, l4size := tcp(0, size), 20
+		l4, l4size := bpftest.TCP(0, size), 20
 		protocol := uint8(6)
 		if rapid.Bool().Draw(rt, "udp") {
-			l4, l4size, protocol = udp(9, 9, make([]byte, size)), 8, 17
+			l4, l4size, protocol = bpftest.UDP(9, 9, make([]byte, size)), 8, 17
 		} else if n := 4 * rapid.IntRange(0, 10).Draw(rt, "TCP options"); n > 0 {
-			l4, l4size = tcp(n, size), 20+n
+			l4, l4size = bpftest.TCP(n, size), 20+n
 		}
-		line, far, c := sub4, far4, attributed4
+		line, far, c := bpftest.Sub4, bpftest.Far4, attributed4
 		if version == 6 {
-			line, far, c = sub6, far6, attributed6
+			line, far, c = bpftest.Sub6, bpftest.Far6, attributed6
 		}
 		if !known {
 			line, c = netip.MustParseAddr("100.64.77.1"), unattributed4
@@ -43,16 +45,16 @@ func TestAnyStackIsExact(t *testing.T) {
 		headers := 0
 		if version == 4 {
 			options := 4 * rapid.IntRange(0, 10).Draw(rt, "IP options")
-			packet, headers = ipv4(line, far, protocol, options, 0x4000, l4), 20+options+l4size
+			packet, headers = bpftest.IPv4(line, far, protocol, options, 0x4000, l4), 20+options+l4size
 		} else {
 			body, next := l4, protocol
 			extensions := 0
 			for range rapid.IntRange(0, 7).Draw(rt, "extensions") {
 				n := 8 * rapid.IntRange(1, 6).Draw(rt, "extension size")
-				body, next = extension(next, n, body), 60
+				body, next = bpftest.Extension(next, n, body), 60
 				extensions += n
 			}
-			packet, headers = ipv6(line, far, next, body), 40+extensions+l4size
+			packet, headers = bpftest.IPv6(line, far, next, body), 40+extensions+l4size
 		}
 		frame := enc.wrap(version, packet)
 		segs, gso := uint32(0), uint32(0)
@@ -78,9 +80,9 @@ func TestAnyStackIsExact(t *testing.T) {
 func TestAnyBytesBalance(t *testing.T) {
 	a := load(t, Options{})
 	base := [][]byte{
-		ethernet(0x0800, ipv4(sub4, far4, 17, 8, 0, udp(68, 67, dhcp4(1, 300))), tag{0x88a8, 1}, tag{0x8100, 2}),
-		ethernet(0x8864, session(0x57, ipv6(sub6, far6, 0, extension(6, 8, tcp(12, 200)))), tag{0x8100, 2}),
-		ethernet(0x0800, ipv4(sub4, far4, 6, 0, 0, tcp(0, 100))),
+		bpftest.Ethernet(0x0800, bpftest.IPv4(bpftest.Sub4, bpftest.Far4, 17, 8, 0, bpftest.UDP(68, 67, bpftest.DHCP4(1, 300))), bpftest.VLAN(0x88a8, 1), bpftest.VLAN(0x8100, 2)),
+		bpftest.Ethernet(0x8864, bpftest.Session(0x57, bpftest.IPv6(bpftest.Sub6, bpftest.Far6, 0, bpftest.Extension(6, 8, bpftest.TCP(12, 200)))), bpftest.VLAN(0x8100, 2)),
+		bpftest.Ethernet(0x0800, bpftest.IPv4(bpftest.Sub4, bpftest.Far4, 6, 0, 0, bpftest.TCP(0, 100))),
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		frame := append([]byte(nil), rapid.SampledFrom(base).Draw(rt, "base")...)

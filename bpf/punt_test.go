@@ -10,37 +10,39 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"griffier/bpf/bpftest"
 )
 
 // TestOnlyControlFramesLeaveTheKernel is the minimisation property: whatever is
 // not a control frame that was asked for leaves no byte in the ring.
 func TestOnlyControlFramesLeaveTheKernel(t *testing.T) {
-	dhcp := udp(68, 67, dhcp4(1, 300))
-	v6 := udp(546, 547, []byte{1, 0, 0, 1})
+	dhcp := bpftest.UDP(68, 67, bpftest.DHCP4(1, 300))
+	v6 := bpftest.UDP(546, 547, []byte{1, 0, 0, 1})
 	frames := []struct {
 		name     string
 		frame    []byte
 		flag     PuntFlags // under which the frame is punted
 		rejected bool      // counted as a control port without a message, under DHCP flags
 	}{
-		{"DHCPv4 request", ethernet(0x0800, ipv4(netip.IPv4Unspecified(), netip.MustParseAddr("255.255.255.255"), 17, 0, 0, dhcp)), PuntDHCPv4, false},
-		{"DHCPv4 reply in QinQ", ethernet(0x0800, ipv4(far4, sub4, 17, 0, 0, udp(67, 68, dhcp4(2, 300))), tag{0x88a8, 9}, tag{0x8100, 8}), PuntDHCPv4, false},
-		{"DHCPv4 over IP options", ethernet(0x0800, ipv4(sub4, far4, 17, 12, 0, dhcp)), PuntDHCPv4, false},
-		{"DHCPv4 beyond 512 bytes", ethernet(0x0800, ipv4(sub4, far4, 17, 0, 0, udp(68, 67, dhcp4(1, 900)))), PuntDHCPv4, false},
-		{"DHCPv6 solicit", ethernet(0x86dd, ipv6(sub6, far6, 17, v6)), PuntDHCPv6, false},
-		{"PPPoE discovery", ethernet(0x8863, make([]byte, 40), tag{0x8100, 3}), PuntPPPoE, false},
-		{"port 67 without a cookie", ethernet(0x0800, ipv4(sub4, far4, 17, 0, 0, udp(68, 67, make([]byte, 300)))), 0, true},
-		{"port 67 with another op", ethernet(0x0800, ipv4(sub4, far4, 17, 0, 0, udp(68, 67, dhcp4(3, 300)))), 0, true},
-		{"port 67 cut short", ethernet(0x0800, ipv4(sub4, far4, 17, 0, 0, udp(68, 67, []byte{1, 2}))), 0, true},
-		{"port 547 without a type", ethernet(0x86dd, ipv6(sub6, far6, 17, udp(546, 547, []byte{0, 1}))), 0, true},
-		{"source port 67 only", ethernet(0x0800, ipv4(sub4, far4, 17, 0, 0, udp(67, 53, dhcp4(1, 300)))), 0, false},
-		{"later fragment", ethernet(0x0800, ipv4(sub4, far4, 17, 0, 0x0010, dhcp)), 0, false},
-		{"TCP to port 67", ethernet(0x0800, ipv4(sub4, far4, 6, 0, 0, append([]byte{0, 68, 0, 67}, dhcp4(1, 300)...))), 0, false},
-		{"cut IP packet", ethernet(0x0800, ipv4(sub4, far4, 17, 0, 0, dhcp)[:200]), 0, false},
-		{"web", ethernet(0x0800, ipv4(sub4, far4, 6, 0, 0, tcp(0, 500))), 0, false},
-		{"QUIC v6", ethernet(0x86dd, ipv6(sub6, far6, 17, udp(443, 50000, make([]byte, 500)))), 0, false},
-		{"PAP", ethernet(0x8864, session(0xc023, make([]byte, 40))), 0, false},
-		{"ARP", ethernet(0x0806, make([]byte, 28)), 0, false},
+		{"DHCPv4 request", bpftest.Ethernet(0x0800, bpftest.IPv4(netip.IPv4Unspecified(), netip.MustParseAddr("255.255.255.255"), 17, 0, 0, dhcp)), PuntDHCPv4, false},
+		{"DHCPv4 reply in QinQ", bpftest.Ethernet(0x0800, bpftest.IPv4(bpftest.Far4, bpftest.Sub4, 17, 0, 0, bpftest.UDP(67, 68, bpftest.DHCP4(2, 300))), bpftest.VLAN(0x88a8, 9), bpftest.VLAN(0x8100, 8)), PuntDHCPv4, false},
+		{"DHCPv4 over IP options", bpftest.Ethernet(0x0800, bpftest.IPv4(bpftest.Sub4, bpftest.Far4, 17, 12, 0, dhcp)), PuntDHCPv4, false},
+		{"DHCPv4 beyond 512 bytes", bpftest.Ethernet(0x0800, bpftest.IPv4(bpftest.Sub4, bpftest.Far4, 17, 0, 0, bpftest.UDP(68, 67, bpftest.DHCP4(1, 900)))), PuntDHCPv4, false},
+		{"DHCPv6 solicit", bpftest.Ethernet(0x86dd, bpftest.IPv6(bpftest.Sub6, bpftest.Far6, 17, v6)), PuntDHCPv6, false},
+		{"PPPoE discovery", bpftest.Ethernet(0x8863, make([]byte, 40), bpftest.VLAN(0x8100, 3)), PuntPPPoE, false},
+		{"port 67 without a cookie", bpftest.Ethernet(0x0800, bpftest.IPv4(bpftest.Sub4, bpftest.Far4, 17, 0, 0, bpftest.UDP(68, 67, make([]byte, 300)))), 0, true},
+		{"port 67 with another op", bpftest.Ethernet(0x0800, bpftest.IPv4(bpftest.Sub4, bpftest.Far4, 17, 0, 0, bpftest.UDP(68, 67, bpftest.DHCP4(3, 300)))), 0, true},
+		{"port 67 cut short", bpftest.Ethernet(0x0800, bpftest.IPv4(bpftest.Sub4, bpftest.Far4, 17, 0, 0, bpftest.UDP(68, 67, []byte{1, 2}))), 0, true},
+		{"port 547 without a type", bpftest.Ethernet(0x86dd, bpftest.IPv6(bpftest.Sub6, bpftest.Far6, 17, bpftest.UDP(546, 547, []byte{0, 1}))), 0, true},
+		{"source port 67 only", bpftest.Ethernet(0x0800, bpftest.IPv4(bpftest.Sub4, bpftest.Far4, 17, 0, 0, bpftest.UDP(67, 53, bpftest.DHCP4(1, 300)))), 0, false},
+		{"later fragment", bpftest.Ethernet(0x0800, bpftest.IPv4(bpftest.Sub4, bpftest.Far4, 17, 0, 0x0010, dhcp)), 0, false},
+		{"TCP to port 67", bpftest.Ethernet(0x0800, bpftest.IPv4(bpftest.Sub4, bpftest.Far4, 6, 0, 0, append([]byte{0, 68, 0, 67}, bpftest.DHCP4(1, 300)...))), 0, false},
+		{"cut IP packet", bpftest.Ethernet(0x0800, bpftest.IPv4(bpftest.Sub4, bpftest.Far4, 17, 0, 0, dhcp)[:200]), 0, false},
+		{"web", bpftest.Ethernet(0x0800, bpftest.IPv4(bpftest.Sub4, bpftest.Far4, 6, 0, 0, bpftest.TCP(0, 500))), 0, false},
+		{"QUIC v6", bpftest.Ethernet(0x86dd, bpftest.IPv6(bpftest.Sub6, bpftest.Far6, 17, bpftest.UDP(443, 50000, make([]byte, 500)))), 0, false},
+		{"PAP", bpftest.Ethernet(0x8864, bpftest.Session(0xc023, make([]byte, 40))), 0, false},
+		{"ARP", bpftest.Ethernet(0x0806, make([]byte, 28)), 0, false},
 	}
 	for _, flags := range []PuntFlags{PuntNone, PuntDHCPv4, PuntDHCPv6, PuntPPPoE, PuntDHCPv4 | PuntDHCPv6 | PuntPPPoE} {
 		a := load(t, Options{Punt: flags})
@@ -93,7 +95,7 @@ func TestLongControlFrameIsCut(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	frame := ethernet(0x0800, ipv4(sub4, far4, 17, 0, 0, udp(68, 67, dhcp4(1, 2000))))
+	frame := bpftest.Ethernet(0x0800, bpftest.IPv4(bpftest.Sub4, bpftest.Far4, 17, 0, 0, bpftest.UDP(68, 67, bpftest.DHCP4(1, 2000))))
 	run(t, a, Up, frame, 0, 0)
 	got, err := r.Read()
 	if err != nil {
@@ -108,7 +110,7 @@ func TestLongControlFrameIsCut(t *testing.T) {
 // are accounted, and the loss has a number.
 func TestFullRingIsCounted(t *testing.T) {
 	a := load(t, Options{PuntRingBytes: 4096})
-	frame := ethernet(0x0800, ipv4(sub4, far4, 17, 0, 0, udp(68, 67, dhcp4(1, 300))))
+	frame := bpftest.Ethernet(0x0800, bpftest.IPv4(bpftest.Sub4, bpftest.Far4, 17, 0, 0, bpftest.UDP(68, 67, bpftest.DHCP4(1, 300))))
 	const n = 50
 	for range n {
 		run(t, a, Up, frame, 0, 0)
@@ -153,8 +155,8 @@ func record(frame []byte, frameLen, copied uint32, proto, tci uint16) []byte {
 }
 
 func TestDecodePunt(t *testing.T) {
-	frame := ethernet(0x0806, make([]byte, 28))
-	tagged := ethernet(0x0806, make([]byte, 28), tag{0x88a8, 44})
+	frame := bpftest.Ethernet(0x0806, make([]byte, 28))
+	tagged := bpftest.Ethernet(0x0806, make([]byte, 28), bpftest.VLAN(0x88a8, 44))
 	for _, tt := range []struct {
 		name string
 		raw  []byte
@@ -180,7 +182,7 @@ func TestDecodePunt(t *testing.T) {
 }
 
 func FuzzDecodePunt(f *testing.F) {
-	frame := ethernet(0x0806, make([]byte, 28))
+	frame := bpftest.Ethernet(0x0806, make([]byte, 28))
 	f.Add(record(frame, 42, 42, 0, 0))
 	f.Add(record(frame, 42, 42, 0x8100, 0x6001))
 	f.Add(record(frame, 42, 14, 0x8100, 0x6001))

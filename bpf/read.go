@@ -21,7 +21,6 @@ type readBuffers struct {
 	mu     sync.Mutex
 	keys   []uint32
 	perCPU []Counters
-	owners []Owner
 }
 
 // ReadCounters fills dst, which has MaxSlots+1 elements, with each slot's

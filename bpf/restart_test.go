@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"griffier/bpf/bpftest"
 )
 
 // childEnv makes this test binary a process that attaches, says so and waits to
@@ -45,20 +47,11 @@ func child(dir string) int {
 	select {}
 }
 
-// pins mounts a bpf file system for one test.
+// pins returns a pin directory for one test.
 func pins(t testing.TB) string {
 	t.Helper()
-	needRoot(t)
-	dir := t.TempDir()
-	if err := MountBPFFS(dir); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, 0); err != nil {
-			t.Errorf("unmount: %v", err)
-		}
-	})
-	if err := MountBPFFS(dir); err != nil { // a second time is no second mount
+	dir := bpftest.BPFFS(t)
+	if err := MountBPFFS(dir); err != nil { // it is one: no second mount
 		t.Fatal(err)
 	}
 	return filepath.Join(dir, "griffier")
@@ -67,9 +60,9 @@ func pins(t testing.TB) string {
 // TestKilledProcessesLoseNothing: collectors come and are killed with -9, each
 // swapping in its own program, while frames flow. Every one is counted once.
 func TestKilledProcessesLoseNothing(t *testing.T) {
-	w := newWire(t)
+	w := bpftest.NewWire(t)
 	dir := pins(t)
-	send := sender(t, w.sub, w.subIndex)
+	send := bpftest.Sender(t, w.Sub, w.SubIndex)
 	first := start(t, w, dir)
 
 	// Keys are pinned too, so they can be put by a process that attaches nothing.
@@ -80,7 +73,7 @@ func TestKilledProcessesLoseNothing(t *testing.T) {
 	defer a.Close()
 	put(t, a, "100.64.0.12/32", 0, slotOf4)
 
-	frame := ethernet(0x0800, ipv4(sub4, far4, 17, 0, 0, udp(1, 2, make([]byte, 72))))
+	frame := bpftest.Ethernet(0x0800, bpftest.IPv4(bpftest.Sub4, bpftest.Far4, 17, 0, 0, bpftest.UDP(1, 2, make([]byte, 72))))
 	stop, sent := make(chan struct{}), make(chan uint64)
 	go func() {
 		n := uint64(0)
@@ -127,15 +120,15 @@ func TestKilledProcessesLoseNothing(t *testing.T) {
 	}
 }
 
-func start(t *testing.T, w *wire, dir string) *exec.Cmd {
+func start(t *testing.T, w *bpftest.Wire, dir string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childEnv+"="+dir, childEnv+"_IFINDEX="+strconv.Itoa(w.edgeIndex))
+	cmd.Env = append(os.Environ(), childEnv+"="+dir, childEnv+"_IFINDEX="+strconv.Itoa(w.EdgeIndex))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	in(t, w.edge, func() {
+	bpftest.In(t, w.Edge, func() {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -177,17 +170,17 @@ func TestPinnedMapsOfAnotherSize(t *testing.T) {
 // stand in the way of a new one, and Detach leaves nothing behind.
 func TestAttachAndDetach(t *testing.T) {
 	dir := pins(t)
-	old := newWire(t)
+	old := bpftest.NewWire(t)
 	a, err := Load(Options{MaxSlots: 8, PinDir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer a.Close()
-	in(t, old.edge, func() {
-		if err := a.Attach(old.edgeIndex, false); err != nil {
+	bpftest.In(t, old.Edge, func() {
+		if err := a.Attach(old.EdgeIndex, false); err != nil {
 			t.Fatal(err)
 		}
-		if err := a.Attach(old.edgeIndex, false); !errors.Is(err, os.ErrExist) {
+		if err := a.Attach(old.EdgeIndex, false); !errors.Is(err, os.ErrExist) {
 			t.Errorf("second Attach = %v, want ErrExist", err)
 		}
 		if err := a.Attach(9999, true); !errors.Is(err, unix.ENODEV) {
@@ -195,18 +188,18 @@ func TestAttachAndDetach(t *testing.T) {
 		}
 	})
 	a.Close()
-	w := newWire(t) // the same index, in another namespace
-	if w.edgeIndex != old.edgeIndex {
-		t.Fatalf("index %d, want %d", w.edgeIndex, old.edgeIndex)
+	w := bpftest.NewWire(t) // the same index, in another namespace
+	if w.EdgeIndex != old.EdgeIndex {
+		t.Fatalf("index %d, want %d", w.EdgeIndex, old.EdgeIndex)
 	}
-	removeLink(t, old.edge, "r0")
+	bpftest.RemoveLink(t, old.Edge, "r0")
 	b, err := Load(Options{MaxSlots: 8, PinDir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	in(t, w.edge, func() {
-		if err := b.Attach(w.edgeIndex, false); err != nil {
+	bpftest.In(t, w.Edge, func() {
+		if err := b.Attach(w.EdgeIndex, false); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -220,11 +213,11 @@ func TestAttachAndDetach(t *testing.T) {
 	if n, err := b.DetachStale(); n != 0 || err != nil || pinned() != 2 {
 		t.Errorf("DetachStale = %d, %v with %d pins, want 0 of 2", n, err, pinned())
 	}
-	if err := b.Detach(w.edgeIndex); err != nil || pinned() != 0 {
+	if err := b.Detach(w.EdgeIndex); err != nil || pinned() != 0 {
 		t.Errorf("Detach = %v, %d pins left", err, pinned())
 	}
-	send := sender(t, w.sub, w.subIndex)
-	send(ethernet(0x0806, make([]byte, 46)))
+	send := bpftest.Sender(t, w.Sub, w.SubIndex)
+	send(bpftest.Ethernet(0x0806, make([]byte, 46)))
 	time.Sleep(50 * time.Millisecond)
 	if totals, err := b.ReadTotals(); err != nil || totals.Up.NonIP.Packets != 0 {
 		t.Errorf("counted %+v, %v after Detach", totals.Up, err)

@@ -15,10 +15,12 @@ import (
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
+
+	"griffier/bpf/bpftest"
 )
 
 func TestSupported(t *testing.T) {
-	needRoot(t)
+	bpftest.NeedRoot(t)
 	if err := Supported(); err != nil {
 		t.Errorf("Supported() = %v on a kernel that runs the other tests", err)
 	}
@@ -43,7 +45,7 @@ func TestExplain(t *testing.T) {
 }
 
 func TestPinDirectoryMustBeBPFFS(t *testing.T) {
-	needRoot(t)
+	bpftest.NeedRoot(t)
 	dir := filepath.Join(t.TempDir(), "pins")
 	if a, err := Load(Options{MaxSlots: 1, PinDir: dir}); !errors.Is(err, ErrNotBPFFS) {
 		if err == nil {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: (BSD-3-Clause OR GPL-2.0-only)
 
-package bpf
+package bpftest
 
 import (
+	"os"
 	"runtime"
 	"testing"
 	"time"
@@ -12,16 +13,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// wire is a veth pair between two network namespaces without a name, which the
-// kernel removes with the last handle: sub is the subscriber's, edge the router's.
-type wire struct {
-	sub, edge           netns.NsHandle
-	subIndex, edgeIndex int
+// Wire is a veth pair between two network namespaces without a name, which the
+// kernel removes with the last handle: Sub is the subscriber's, Edge the router's.
+type Wire struct {
+	Sub, Edge           netns.NsHandle
+	SubIndex, EdgeIndex int
 }
 
-func newWire(t testing.TB) *wire {
+// NewWire makes one. The interfaces are r0 at the edge and s0 at the subscriber, and
+// neither sends anything of its own. It skips the test if it is not root's.
+func NewWire(t testing.TB) *Wire {
 	t.Helper()
-	needRoot(t)
+	NeedRoot(t)
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	home, err := netns.Get()
@@ -30,23 +33,23 @@ func newWire(t testing.TB) *wire {
 	}
 	defer home.Close()
 	defer netns.Set(home)
-	w := &wire{}
-	if w.sub, err = netns.New(); err != nil {
+	w := &Wire{}
+	if w.Sub, err = netns.New(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { w.sub.Close() })
-	if w.edge, err = netns.New(); err != nil {
+	t.Cleanup(func() { w.Sub.Close() })
+	if w.Edge, err = netns.New(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { w.edge.Close() })
+	t.Cleanup(func() { w.Edge.Close() })
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = "r0"
-	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: "s0", PeerNamespace: netlink.NsFd(w.sub)}
+	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: "s0", PeerNamespace: netlink.NsFd(w.Sub)}
 	if err := netlink.LinkAdd(veth); err != nil {
 		t.Fatal(err)
 	}
-	w.edgeIndex = bringUp(t, w.edge, "r0")
-	w.subIndex = bringUp(t, w.sub, "s0")
+	w.EdgeIndex = bringUp(t, w.Edge, "r0")
+	w.SubIndex = bringUp(t, w.Sub, "s0")
 	return w
 }
 
@@ -72,8 +75,8 @@ func bringUp(t testing.TB, ns netns.NsHandle, name string) int {
 	return l.Attrs().Index
 }
 
-// in runs f in a namespace.
-func in(t testing.TB, ns netns.NsHandle, f func()) {
+// In runs f in a namespace.
+func In(t testing.TB, ns netns.NsHandle, f func()) {
 	t.Helper()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -89,11 +92,11 @@ func in(t testing.TB, ns netns.NsHandle, f func()) {
 	f()
 }
 
-// sender returns a function that puts a frame on the wire from one end.
-func sender(t testing.TB, ns netns.NsHandle, index int) func(frame []byte) {
+// Sender returns a function that puts a frame on the wire from one end.
+func Sender(t testing.TB, ns netns.NsHandle, index int) func(frame []byte) {
 	t.Helper()
 	fd := -1
-	in(t, ns, func() {
+	In(t, ns, func() {
 		var err error
 		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW, 0)
 		if err != nil {
@@ -117,34 +120,32 @@ func sender(t testing.TB, ns netns.NsHandle, index int) func(frame []byte) {
 	}
 }
 
-// settled returns the totals once no frame has been counted for a while and at
-// least n have in the direction, or after five seconds.
-func settled(t testing.TB, a *Accounting, dir Direction, n uint64) Totals {
+// NeedRoot skips where no program can be loaded and no namespace made at all.
+func NeedRoot(t testing.TB) {
 	t.Helper()
-	var last Totals
-	for deadline, quiet := time.Now().Add(5*time.Second), 0; time.Now().Before(deadline); {
-		totals, err := a.ReadTotals()
-		if err != nil {
-			t.Fatal(err)
-		}
-		seen := totals.Up.Frames
-		if dir == Down {
-			seen = totals.Down.Frames
-		}
-		if totals == last && seen >= n {
-			if quiet++; quiet == 3 {
-				break
-			}
-		} else {
-			quiet = 0
-		}
-		last = totals
-		time.Sleep(20 * time.Millisecond)
+	if os.Geteuid() != 0 {
+		t.Skip("kernel programs and network namespaces need root")
 	}
-	return last
 }
 
-func removeLink(t testing.TB, ns netns.NsHandle, name string) {
+// BPFFS mounts a BPF file system for the test and returns its directory.
+func BPFFS(t testing.TB) string {
+	t.Helper()
+	NeedRoot(t)
+	dir := t.TempDir()
+	if err := unix.Mount("bpf", dir, "bpf", 0, "mode=0700"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Errorf("unmount: %v", err)
+		}
+	})
+	return dir
+}
+
+// RemoveLink deletes an interface.
+func RemoveLink(t testing.TB, ns netns.NsHandle, name string) {
 	t.Helper()
 	h, err := netlink.NewHandleAt(ns)
 	if err != nil {
