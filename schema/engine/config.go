@@ -107,6 +107,10 @@ func writeServerConfig(c Config) ([]string, error) {
 	if err := os.MkdirAll(store, 0o700); err != nil {
 		return nil, fmt.Errorf("engine: data folder: %w", err)
 	}
+	// The folder above may have been made for us, and open to others.
+	if err := os.Chmod(store, 0o700); err != nil {
+		return nil, fmt.Errorf("engine: data folder: %w", err)
+	}
 	main := filepath.Join(c.DataDir, "engine.xml")
 	users := filepath.Join(c.DataDir, "profile.xml")
 	if err := os.WriteFile(main, serverXML(c, users), 0o600); err != nil {

@@ -256,6 +256,54 @@ func TestParameters(t *testing.T) {
 	})
 }
 
+func TestLargeParameter(t *testing.T) {
+	conn := enginetest.Start(t).Open(t, "")
+	refs := make([]string, 50_000)
+	for i := range refs {
+		refs[i] = fmt.Sprintf("%032x", i)
+	}
+	n := count(t, conn, "SELECT length(arrayDistinct({refs:Array(String)}))",
+		clickhouse.Named("refs", refs))
+	if n != uint64(len(refs)) {
+		t.Errorf("got %d, want %d", n, len(refs))
+	}
+}
+
+// TestSparseColumns reads a column that the engine stores sparsely, which the
+// plain Native form does not know.
+func TestSparseColumns(t *testing.T) {
+	conn := enginetest.Start(t).Open(t, "")
+	mustExec(t, conn, `CREATE TABLE sparse (id UInt64, bytes UInt64, cause LowCardinality(String), note String) ENGINE = MergeTree ORDER BY id`)
+	mustExec(t, conn, "INSERT INTO sparse SELECT number, if(number % 1000 = 7, number, 0), '', if(number = 7, 'x', '') FROM numbers(100000)")
+	if n := count(t, conn, `SELECT count() FROM system.parts_columns WHERE table = 'sparse' AND database = currentDatabase()
+		AND active AND serialization_kind = 'Sparse'`); n == 0 {
+		t.Fatal("no column is stored sparsely: this tests nothing")
+	}
+	rows, err := conn.Query(t.Context(), "SELECT id, bytes, cause, note FROM sparse ORDER BY id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var n uint64
+	for ; rows.Next(); n++ {
+		var id, volume uint64
+		var cause, note string
+		if err := rows.Scan(&id, &volume, &cause, &note); err != nil {
+			t.Fatal(err)
+		}
+		want := uint64(0)
+		if id%1000 == 7 {
+			want = id
+		}
+		if id != n || volume != want || cause != "" || (note == "x") != (id == 7) {
+			t.Fatalf("row %d: got %d %d %q %q", n, id, volume, cause, note)
+		}
+	}
+	if err := rows.Err(); err != nil || n != 100_000 {
+		t.Errorf("got %d rows, %v", n, err)
+	}
+}
+
 func TestSettings(t *testing.T) {
 	conn := enginetest.Start(t).Open(t, "")
 	with := func(s clickhouse.Settings) context.Context {

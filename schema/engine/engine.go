@@ -111,7 +111,7 @@ func start(config Config, lock *folderLock) (*Engine, error) {
 		Handler:           e.handler(),
 		BaseContext:       func(net.Listener) context.Context { return e.requests },
 		ReadHeaderTimeout: 30 * time.Second,
-		MaxHeaderBytes:    1 << 20,
+		MaxHeaderBytes:    maxHeadBytes,
 	}
 	go func() {
 		defer close(e.served)
@@ -119,6 +119,10 @@ func start(config Config, lock *folderLock) (*Engine, error) {
 	}()
 	return e, nil
 }
+
+// maxHeadBytes bounds a request's URL and headers. Parameters travel in the URL,
+// a list of references among them.
+const maxHeadBytes = 8 << 20
 
 // SocketPath is where the engine listens.
 func (e *Engine) SocketPath() string { return e.config.SocketPath }

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 )
@@ -58,6 +59,9 @@ func CacheDir() (string, error) {
 // once: one downloads, the others wait. Progress and npm's complaints go to
 // progress, which may be nil.
 func Fetch(ctx context.Context, progress io.Writer) (libPath string, err error) {
+	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
+		return "", fmt.Errorf("engine: no embedded engine for %s/%s; use a ClickHouse server", runtime.GOOS, runtime.GOARCH)
+	}
 	dir, err := CacheDir()
 	if err != nil {
 		return "", err
