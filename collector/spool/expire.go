@@ -76,8 +76,8 @@ func (l *Loss) include(t time.Time) {
 	}
 }
 
-// endedAt is the end of the interval that a row's retention counts from.
-func endedAt(r schema.Record) time.Time {
+// EndedAt is the end of the interval that a row's retention counts from.
+func EndedAt(r schema.Record) time.Time {
 	switch r := r.(type) {
 	case *schema.Session:
 		return r.EndedAt
@@ -186,12 +186,12 @@ func (s *Spool) filterGroup(h frameHead, body []byte, limits map[schema.Class]ti
 		if r == nil {
 			continue
 		}
-		if limit, ok := limits[r.Class()]; !ok || !endedAt(r).Before(limit) {
+		if limit, ok := limits[r.Class()]; !ok || !EndedAt(r).Before(limit) {
 			continue
 		}
 		if h.firstRecord+uint64(i) >= s.cursor.acked {
 			loss.Rows[r.Kind()]++
-			loss.include(endedAt(r))
+			loss.include(EndedAt(r))
 		}
 		items[i].record = nil
 		less = true

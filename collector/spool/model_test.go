@@ -159,7 +159,7 @@ func (m *model) expire(rt *rapid.T, s *Spool) {
 		return
 	}
 	first := rapid.Uint64Range(0, m.appended).Draw(rt, "first kept")
-	limits := map[schema.Class]time.Time{schema.ClassUsage5m: endedAt(row(first))}
+	limits := map[schema.Class]time.Time{schema.ClassUsage5m: EndedAt(row(first))}
 	loss, err := s.DropBefore(limits)
 	if err != nil {
 		rt.Fatalf("DropBefore: %v", err)
@@ -171,7 +171,7 @@ func (m *model) expire(rt *rapid.T, s *Spool) {
 	if loss.Total() != uint64(lost) {
 		rt.Fatalf("DropBefore lost %d rows, want %d", loss.Total(), lost)
 	}
-	if lost > 0 && (!loss.Earliest.Equal(endedAt(row(m.pending[0]))) || !loss.Latest.Equal(endedAt(row(m.pending[lost-1])))) {
+	if lost > 0 && (!loss.Earliest.Equal(EndedAt(row(m.pending[0]))) || !loss.Latest.Equal(EndedAt(row(m.pending[lost-1])))) {
 		rt.Fatalf("loss %v to %v, want that of rows %v", loss.Earliest, loss.Latest, m.pending[:lost])
 	}
 	m.pending = m.pending[lost:]

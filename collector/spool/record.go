@@ -132,6 +132,28 @@ func decodeRecord(b []byte) (schema.Record, []byte, error) {
 	return rec, d.b, d.err
 }
 
+// EncodeRecord returns the encoding that the spool itself uses, for keeping a
+// row elsewhere. It fails with [ErrInvalid] for what Append refuses.
+func EncodeRecord(r schema.Record) ([]byte, error) {
+	b, err := appendRecord(nil, r)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return b, nil
+}
+
+// DecodeRecord reads what EncodeRecord wrote, and nothing more or less.
+func DecodeRecord(b []byte) (schema.Record, error) {
+	r, rest, err := decodeRecord(b)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("decode record: %w", err)
+	case r == nil || len(rest) > 0:
+		return nil, errors.New("decode record: not one whole record")
+	}
+	return r, nil
+}
+
 // encoder appends fields; the first error sticks.
 type encoder struct {
 	b   []byte
