@@ -196,6 +196,7 @@ func (l *Log) load(ctx context.Context) (*WitnessError, error) {
 
 // start starts tessera and the three goroutines.
 func (l *Log) start() error {
+	tesseraLog.Do(func() { sendTesseraLogTo(l.cfg.Logger) })
 	ctx, cancel := context.WithCancel(context.Background())
 	driver, err := posix.New(ctx, posix.Config{Path: l.cfg.Dir})
 	if err != nil {
