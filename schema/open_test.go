@@ -1,0 +1,64 @@
+package schema
+
+import (
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"griffier/schema/engine/enginetest"
+)
+
+func TestOpenRefuses(t *testing.T) {
+	for name, c := range map[string]Config{
+		"nothing":     {},
+		"both":        {Socket: "/s", DSN: "clickhouse://localhost"},
+		"not a DSN":   {DSN: "clickhouse://user:hunter2@host:port/"},
+		"no socket":   {Socket: filepath.Join(t.TempDir(), "absent")},
+		"no listener": {DSN: "clickhouse://user:hunter2@" + closedAddress(t) + "/?dial_timeout=1s"},
+	} {
+		conn, err := Open(t.Context(), c)
+		if err == nil {
+			conn.Close()
+			t.Errorf("%s: opened", name)
+			continue
+		}
+		if !strings.HasPrefix(err.Error(), "open store: ") || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v, want an error of open store without the password", name, err)
+		}
+	}
+}
+
+// closedAddress returns a loopback address at which nobody listens.
+func closedAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func TestOpenAppliesSettings(t *testing.T) {
+	database := enginetest.Start(t)
+	t.Setenv("http_proxy", "http://192.0.2.1:3128") // must not be asked
+	for _, c := range []struct {
+		settings map[string]any
+		want     string
+	}{
+		{nil, "0,auto"},
+		{map[string]any{"max_threads": 3}, "0,3"},
+	} {
+		conn, err := Open(t.Context(), Config{Socket: database.Socket, Settings: c.settings})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		const query = "SELECT concat(toString(toUInt8(getSetting('log_queries'))), ',', (SELECT if(changed, value, 'auto') FROM system.settings WHERE name = 'max_threads'))"
+		if err := conn.QueryRow(t.Context(), query).Scan(&got); err != nil || got != c.want {
+			t.Errorf("with %v: log_queries,max_threads = %s (%v), want %s", c.settings, got, err, c.want)
+		}
+		conn.Close()
+	}
+}
