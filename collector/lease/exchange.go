@@ -13,7 +13,8 @@ import (
 // and not a retransmission (RFC 2131 §4.1: 4 s ± 1 s at the least).
 const copyWithin = time.Second
 
-// request remembers a REQUEST until its answer comes.
+// request remembers a REQUEST, or a DISCOVER with Rapid Commit, until its answer
+// comes.
 func (t *Tracker) request(e event) Result {
 	key := e.exchangeKey()
 	address := e.RequestedAddress // SELECTING, INIT-REBOOT
@@ -28,10 +29,12 @@ func (t *Tracker) request(e event) Result {
 		}
 		return Result{Reason: ReasonCopy}
 	}
-	if x == nil && len(t.pending) >= t.cfg.MaxPending {
-		return Result{Reason: ReasonPending}
+	for len(t.queue) >= t.cfg.MaxPending {
+		t.forgetOldest() // the newest is the likeliest to be answered
 	}
-	t.pending[key] = &exchange{client: e.clientKey(), identifier: id, circuit: circuit, address: address, at: e.at}
+	t.pending[key] = &exchange{
+		client: e.clientKey(), identifier: id, circuit: circuit, address: address, at: e.at, rapid: e.Type == Discover,
+	}
 	t.queue = append(t.queue, queued{key, e.at})
 	return Result{}
 }
@@ -67,6 +70,9 @@ func (t *Tracker) ack(e event) Result {
 	if reason == ReasonUnasked && held != nil && !held.expired(e.at) && held.client == e.clientKey() {
 		// The REQUEST was missed, but it is the holder's own lease that goes on.
 		x, reason = &exchange{client: held.client, identifier: held.identifier, circuit: held.circuit, at: e.at}, ""
+	}
+	if reason == "" && x.rapid && !e.RapidCommit {
+		reason = ReasonUnasked // RFC 4039 §3.1: such an ACK says so
 	}
 	if reason != "" {
 		return Result{Reason: reason}
@@ -120,6 +126,9 @@ func expiry(at time.Time, seconds uint32) time.Time {
 // nak ends the lease that the refused REQUEST was about, if the client held it.
 func (t *Tracker) nak(e event) Result {
 	x, reason := t.answered(e)
+	if reason == "" && x.rapid {
+		reason = ReasonUnasked
+	}
 	if reason != "" {
 		return Result{Reason: reason}
 	}

@@ -66,6 +66,7 @@ type Message struct {
 	ServerID         netip.Addr // option 54, invalid if absent
 	LeaseSeconds     uint32     // option 51
 	HasLease         bool
+	RapidCommit      bool // option 80 (RFC 4039)
 	// BadRelayInfo says that option 82 was malformed; sub-options before the
 	// fault are kept.
 	BadRelayInfo bool

@@ -14,6 +14,7 @@ const (
 	optionType      = 53
 	optionServerID  = 54
 	optionClientID  = 61
+	optionRapid     = 80
 	optionRelayInfo = 82
 	optionEnd       = 255
 
@@ -80,6 +81,11 @@ func (m *Message) option(code uint8, value []byte) Reason {
 			return ReasonLong
 		}
 		m.clientIDLength += copy(m.clientID[m.clientIDLength:], value)
+	case optionRapid:
+		if len(value) != 0 {
+			return ReasonOption
+		}
+		m.RapidCommit = true
 	case optionRelayInfo:
 		if m.relayLength+len(value) > maxRelay {
 			m.longRelay = true // the lease is worth more than the circuit

@@ -19,7 +19,6 @@ const (
 	ReasonNotHolder    Reason = "not_holder"    // RELEASE or DECLINE by another client than the holder
 	ReasonNoLeaseTime  Reason = "no_lease_time" // ACK without a usable option 51
 	ReasonAddress      Reason = "address"       // ACK of an address that no client can hold
-	ReasonPending      Reason = "requests_full" // Config.MaxPending REQUESTs await an answer
 	ReasonLeasesFull   Reason = "leases_full"   // Config.MaxLeases reached
 	ReasonNoClient     Reason = "no_client"     // neither a hardware address nor a client id
 )
@@ -49,7 +48,8 @@ type Config struct {
 	Servers []netip.Prefix
 	// AnswerWithin is how long after a REQUEST its answer counts. Default 30 s.
 	AnswerWithin time.Duration
-	// MaxPending bounds the REQUESTs that await an answer. Default 65,536.
+	// MaxPending bounds the REQUESTs that await an answer; beyond it the oldest
+	// are forgotten. Default 65,536.
 	MaxPending int
 	// MaxLeases bounds the leases remembered. Default 1,000,000 (about 500 bytes each).
 	MaxLeases int
@@ -132,6 +132,7 @@ type exchange struct {
 	address    netip.Addr // asked for
 	at         time.Time
 	answered   bool
+	rapid      bool // a DISCOVER with Rapid Commit (RFC 4039)
 }
 
 type queued struct {
@@ -179,7 +180,7 @@ func (t *Tracker) apply(f Frame, m *Message) Result {
 		return Result{Reason: ReasonForgedServer}
 	}
 	switch {
-	case !m.Reply && m.Type == Request:
+	case !m.Reply && (m.Type == Request || m.Type == Discover && m.RapidCommit):
 		return t.request(e)
 	case !m.Reply && m.Type == Release:
 		return t.giveUp(e, m.ClientAddress)
@@ -226,11 +227,7 @@ func (t *Tracker) forged(e event) bool {
 // leases that have expired.
 func (t *Tracker) forget(at time.Time) {
 	for len(t.queue) > 0 && at.Sub(t.queue[0].at) > t.cfg.AnswerWithin {
-		q := t.queue[0]
-		t.queue = t.queue[1:]
-		if x := t.pending[q.key]; x != nil && x.at.Equal(q.at) {
-			delete(t.pending, q.key)
-		}
+		t.forgetOldest()
 	}
 	const sweepEvery = time.Minute
 	if at.Sub(t.sweptAt) < sweepEvery {
@@ -241,6 +238,14 @@ func (t *Tracker) forget(at time.Time) {
 		if l.expired(at) {
 			t.drop(a, l)
 		}
+	}
+}
+
+func (t *Tracker) forgetOldest() {
+	q := t.queue[0]
+	t.queue = t.queue[1:]
+	if x := t.pending[q.key]; x != nil && x.at.Equal(q.at) {
+		delete(t.pending, q.key)
 	}
 }
 
