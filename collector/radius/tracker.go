@@ -15,7 +15,7 @@ const (
 	ReasonNoIdentifier Reason = "no_identifier"  // nothing names the line
 	ReasonLate         Reason = "late"           // older than what is known, or past the session's end
 	ReasonBeforeBoot   Reason = "before_boot"    // interim of an unknown session from before its NAS's boot
-	ReasonSessionsFull Reason = "sessions_full"  // TrackerConfig.MaxSessions reached: not to be acknowledged
+	ReasonSessionsFull Reason = "sessions_full"  // TrackerConfig.MaxSessions or 65,536 NASes reached: not to be acknowledged
 	ReasonFuture       Reason = "implausible_at" // Event-Timestamp not believed; the request was used all the same
 )
 
@@ -52,6 +52,9 @@ func (c *TrackerConfig) setDefaults() {
 // slack is how far two accounts of one instant may differ: whole seconds in
 // each attribute, and a retransmission whose delay was rounded.
 const slack = 10 * time.Second
+
+// maxNAS bounds the NASes remembered.
+const maxNAS = 1 << 16
 
 // Tracker turns accounting requests into observations. It remembers every
 // session, so that attributes told once stay told, a lost Start is made up for,
@@ -108,7 +111,7 @@ func (t *Tracker) Apply(a Accounting, source netip.Addr, arrivedAt time.Time) Re
 	r.arrivedAt = arrivedAt
 	r.nas = t.nas[r.nasName]
 	if r.nas == nil {
-		if t.sessions >= t.cfg.MaxSessions {
+		if len(t.nas) >= maxNAS {
 			return Result{Reason: ReasonSessionsFull, Refused: true}
 		}
 		r.nas = &nas{sessions: map[string]*session{}}
@@ -175,8 +178,7 @@ func (t *Tracker) nasName(a Accounting, source netip.Addr) string {
 		address = source.Unmap()
 	}
 	if a.NASIdentifier != "" {
-		const maxNames = 1 << 16
-		if known, ok := t.names[address]; !ok && len(t.names) < maxNames {
+		if known, ok := t.names[address]; !ok && len(t.names) < maxNAS {
 			t.names[address] = a.NASIdentifier
 		} else if ok && known != a.NASIdentifier {
 			t.names[address] = ""

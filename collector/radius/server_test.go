@@ -1,0 +1,542 @@
+package radius
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/md5"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+	layeh "layeh.com/radius"
+	"layeh.com/radius/rfc2865"
+	"layeh.com/radius/rfc2866"
+	"layeh.com/radius/rfc2869"
+
+	"griffier/collector/binding"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// served is a Server on loopback and what its handler saw.
+type served struct {
+	*Server
+	t        *testing.T
+	registry *prometheus.Registry
+	mu       sync.Mutex
+	seen     []binding.Observation
+	stop     func()
+}
+
+// serve runs a server for 127.0.0.0/8 with handle in between; nil accepts all.
+func serve(t *testing.T, cfg Config, handle Handler) *served {
+	t.Helper()
+	s := &served{t: t, registry: prometheus.NewRegistry()}
+	cfg.Registerer = s.registry
+	if cfg.Listen == "" {
+		cfg.Listen = "127.0.0.1:0"
+	}
+	if cfg.Clients == nil {
+		cfg.Clients = []Client{{Prefix: netip.MustParsePrefix("127.0.0.0/8"), Secret: secret, Name: "lab"}}
+	}
+	server, err := NewServer(cfg, func(ctx context.Context, o binding.Observation) error {
+		if handle != nil {
+			if err := handle(ctx, o); err != nil {
+				return err
+			}
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.seen = append(s.seen, o)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Server = server
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(ctx) }()
+	s.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	t.Cleanup(s.stop)
+	return s
+}
+
+func (s *served) observations() []binding.Observation {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.seen)
+}
+
+// metric returns the value of a counter, by its reason if it has one.
+func (s *served) metric(name, reason string) float64 {
+	s.t.Helper()
+	families, err := s.registry.Gather()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != "griffier_collector_radius_"+name {
+			continue
+		}
+		for _, m := range f.Metric {
+			if reason == "" || len(m.Label) == 1 && m.Label[0].GetValue() == reason {
+				return m.Counter.GetValue() + m.Gauge.GetValue()
+			}
+		}
+	}
+	return 0
+}
+
+// within waits until the condition holds.
+func within(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); !condition(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 5 s: %s", what)
+		}
+	}
+}
+
+// dial opens a client socket to the server.
+func (s *served) dial() *net.UDPConn {
+	s.t.Helper()
+	return dialFrom(s.t, "", s.Addr())
+}
+
+func dialFrom(t *testing.T, local string, to netip.AddrPort) *net.UDPConn {
+	t.Helper()
+	var from *net.UDPAddr
+	if local != "" {
+		from = &net.UDPAddr{IP: net.ParseIP(local)}
+	}
+	conn, err := net.DialUDP("udp", from, net.UDPAddrFromAddrPort(to))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func send(t *testing.T, conn *net.UDPConn, datagram []byte) {
+	t.Helper()
+	if _, err := conn.Write(datagram); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// answer reads one answer, or nil if none comes within the time.
+func answer(conn *net.UDPConn, within time.Duration) []byte {
+	conn.SetReadDeadline(time.Now().Add(within))
+	buffer := make([]byte, 4096)
+	n, err := conn.Read(buffer)
+	if err != nil {
+		return nil
+	}
+	return buffer[:n]
+}
+
+// silence is how long a test waits for an answer that must not come.
+const silence = 300 * time.Millisecond
+
+func TestAcknowledgedOnlyOnceDurable(t *testing.T) {
+	release := make(chan struct{})
+	s := serve(t, Config{}, func(context.Context, binding.Observation) error { <-release; return nil })
+	conn := s.dial()
+	request := encode(t, secret, StatusStart, session42)
+	send(t, conn, request)
+	within(t, "in flight", func() bool { return s.metric("in_flight", "") == 1 })
+	send(t, conn, request) // a retransmission meanwhile
+	within(t, "counted as duplicate", func() bool { return s.metric("dropped_total", string(ReasonInFlight)) == 1 })
+	if got := answer(conn, silence); got != nil {
+		t.Fatal("acknowledged before the handler returned")
+	}
+	close(release)
+	got := answer(conn, 5*time.Second)
+	if !layeh.IsAuthenticResponse(got, request, secret) || got[0] != byte(layeh.CodeAccountingResponse) {
+		t.Fatalf("answer %x is not an authentic Accounting-Response", got)
+	}
+	send(t, conn, request) // and one after
+	if again := answer(conn, 5*time.Second); string(again) != string(got) {
+		t.Errorf("retransmission answered %x, want %x", again, got)
+	}
+	if n := len(s.observations()); n != 1 {
+		t.Errorf("%d observations, want 1", n)
+	}
+	for name, want := range map[string]float64{"received_total": 3, "acknowledged_total": 1, "reacknowledged_total": 1} {
+		if got := s.metric(name, ""); got != want {
+			t.Errorf("%s = %v, want %v", name, got, want)
+		}
+	}
+}
+
+func TestNoAcknowledgementOfWhatIsNotDurable(t *testing.T) {
+	full := errors.New("spool full")
+	var mu sync.Mutex
+	failing := true
+	s := serve(t, Config{}, func(context.Context, binding.Observation) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if failing {
+			return full
+		}
+		return nil
+	})
+	conn := s.dial()
+	request := encode(t, secret, StatusStop, func(p *layeh.Packet) { session42(p); rfc2866.AcctSessionTime_Set(p, 60) })
+	send(t, conn, request)
+	if got := answer(conn, silence); got != nil {
+		t.Fatal("acknowledged although the handler failed")
+	}
+	if s.metric("dropped_total", string(ReasonNotDurable)) != 1 {
+		t.Error("not counted")
+	}
+	mu.Lock()
+	failing = false
+	mu.Unlock()
+	send(t, conn, request)
+	if got := answer(conn, 5*time.Second); !layeh.IsAuthenticResponse(got, request, secret) {
+		t.Fatal("retransmission not acknowledged once there is room")
+	}
+	if o := s.observations(); len(o) != 1 || o[0].Kind != binding.End {
+		t.Errorf("observations %+v", o)
+	}
+}
+
+func TestDropped(t *testing.T) {
+	s := serve(t, Config{Clients: []Client{
+		{Prefix: netip.MustParsePrefix("127.0.0.1/32"), Secret: secret},
+		{Prefix: netip.MustParsePrefix("127.0.0.0/29"), Secret: []byte("another")},
+	}}, nil)
+	good := func() []byte { return encode(t, secret, StatusStart, session42) }
+	cut := good()
+	tests := []struct {
+		name, from string
+		datagram   []byte
+		reason     Reason
+	}{
+		{"unknown NAS", "127.0.0.9", good(), ReasonUnknownClient},
+		{"wrong secret", "127.0.0.1", encode(t, []byte("wrong"), StatusStart, session42), ReasonAuthenticator},
+		{"the wider prefix's secret", "127.0.0.1", encode(t, []byte("another"), StatusStart, session42), ReasonAuthenticator},
+		{"cut", "127.0.0.1", cut[:len(cut)-1], ReasonLength},
+		{"empty", "127.0.0.1", nil, ReasonLength},
+		{"Access-Request", "127.0.0.1", append([]byte{1, 1, 0, 20}, make([]byte, 16)...), ReasonCode},
+		{"no session id", "127.0.0.1", encode(t, secret, StatusStart, nil), ReasonSessionID},
+		{"bad address", "127.0.0.1", encode(t, secret, StatusStart, func(p *layeh.Packet) { session42(p); p.Add(8, []byte{1}) }), ReasonAttributeValue},
+		{"Status-Server unsigned", "127.0.0.1", append([]byte{12, 1, 0, 20}, make([]byte, 16)...), ReasonAuthenticator},
+		{"Status-Server signed wrongly", "127.0.0.1", statusServer([]byte("wrong")), ReasonAuthenticator},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			before := s.metric("dropped_total", string(test.reason))
+			conn := dialFrom(t, test.from, s.Addr())
+			send(t, conn, test.datagram)
+			within(t, "counted", func() bool { return s.metric("dropped_total", string(test.reason)) == before+1 })
+			if got := answer(conn, silence/3); got != nil {
+				t.Errorf("answered %x", got)
+			}
+		})
+	}
+	if n := len(s.observations()); n != 0 {
+		t.Errorf("%d observations came of it", n)
+	}
+	conn := dialFrom(t, "127.0.0.2", s.Addr())
+	send(t, conn, encode(t, []byte("another"), StatusStart, session42))
+	if answer(conn, 5*time.Second) == nil {
+		t.Error("the wider prefix's client got no answer")
+	}
+}
+
+// statusServer makes a Status-Server with Message-Authenticator.
+func statusServer(secret []byte) []byte {
+	p := layeh.New(layeh.CodeStatusServer, secret)
+	p.Add(rfc2869.MessageAuthenticator_Type, make([]byte, 16))
+	d, _ := p.Encode()
+	mac := hmac.New(md5.New, secret)
+	mac.Write(d)
+	copy(d[len(d)-16:], mac.Sum(nil))
+	return d
+}
+
+func TestStatusServer(t *testing.T) {
+	s := serve(t, Config{}, nil)
+	conn := s.dial()
+	request := statusServer(secret)
+	send(t, conn, request)
+	got := answer(conn, 5*time.Second)
+	if !layeh.IsAuthenticResponse(got, request, secret) || got[0] != byte(layeh.CodeAccountingResponse) {
+		t.Errorf("answer %x", got)
+	}
+}
+
+func TestProxyState(t *testing.T) {
+	s := serve(t, Config{}, nil)
+	conn := s.dial()
+	request := encode(t, secret, StatusStart, func(p *layeh.Packet) {
+		rfc2865.ProxyState_Add(p, []byte("one"))
+		session42(p)
+		rfc2865.ProxyState_Add(p, []byte("two"))
+	})
+	send(t, conn, request)
+	got := answer(conn, 5*time.Second)
+	if !layeh.IsAuthenticResponse(got, request, secret) || string(got[20:]) != "\x21\x05one\x21\x05two" {
+		t.Errorf("answer %q", got)
+	}
+}
+
+// TestAnsweredFromTheAddressAsked: a client that asked 127.0.0.2 hears nobody else.
+func TestAnsweredFromTheAddressAsked(t *testing.T) {
+	for _, listen := range []string{"0.0.0.0:0", "[::]:0"} {
+		s := serve(t, Config{Listen: listen, Clients: []Client{
+			{Prefix: netip.MustParsePrefix("127.0.0.0/8"), Secret: secret}, {Prefix: netip.MustParsePrefix("::1/128"), Secret: secret},
+		}}, nil)
+		asked := []string{"127.0.0.2", "127.0.0.3"}
+		if listen == "[::]:0" {
+			asked = append(asked, "::1")
+		}
+		for _, address := range asked {
+			conn := dialFrom(t, "", netip.AddrPortFrom(netip.MustParseAddr(address), s.Addr().Port()))
+			send(t, conn, encode(t, secret, StatusStart, session42))
+			if answer(conn, 5*time.Second) == nil {
+				t.Errorf("listening on %s: no answer from %s", listen, address)
+			}
+		}
+	}
+}
+
+// TestOutstanding keeps 256 requests outstanding until 2,000 distinct ones are
+// answered, with a handler that takes as long as a group commit.
+func TestOutstanding(t *testing.T) {
+	const total, outstanding = 2000, 256
+	s := serve(t, Config{}, func(context.Context, binding.Observation) error { time.Sleep(2 * time.Millisecond); return nil })
+	conn := s.dial()
+	conn.SetReadBuffer(4 << 20)
+	waiting := map[[16]byte][]byte{} // by request authenticator
+	byID := map[byte][][]byte{}
+	sent, answered := 0, 0
+	fill := func() {
+		for sent < total && sent-answered < outstanding {
+			request := encode(t, secret, StatusStart, func(p *layeh.Packet) {
+				p.Identifier = byte(sent)
+				rfc2866.AcctSessionID_SetString(p, fmt.Sprint("session", sent))
+				rfc2865.UserName_SetString(p, fmt.Sprint("user", sent))
+			})
+			sent++
+			waiting[[16]byte(request[4:20])] = request
+			byID[request[1]] = append(byID[request[1]], request)
+			send(t, conn, request)
+		}
+	}
+	fill()
+	for answered < total {
+		got := answer(conn, 10*time.Second)
+		if got == nil {
+			t.Fatalf("%d of %d answered, then silence; metrics: overload %v, socket %v", answered, total,
+				s.metric("dropped_total", string(ReasonOverload)), s.metric("dropped_total", string(ReasonSocketBuffer)))
+		}
+		matched := false
+		for _, request := range byID[got[1]] {
+			if key := [16]byte(request[4:20]); waiting[key] != nil && layeh.IsAuthenticResponse(got, request, secret) {
+				delete(waiting, key)
+				matched = true
+				break
+			}
+		}
+		if !matched {
+			t.Fatal("an answer to nothing that was asked")
+		}
+		answered++
+		fill()
+	}
+	keys := map[string]bool{}
+	for _, o := range s.observations() {
+		keys[o.SessionKey] = true
+	}
+	if len(keys) != total || len(s.observations()) != total {
+		t.Errorf("%d observations of %d sessions, want %d", len(s.observations()), len(keys), total)
+	}
+}
+
+func TestOverload(t *testing.T) {
+	release := make(chan struct{})
+	s := serve(t, Config{MaxInFlight: 2, Workers: 2}, func(context.Context, binding.Observation) error { <-release; return nil })
+	conn := s.dial()
+	for i := range 3 {
+		send(t, conn, encode(t, secret, StatusStart, func(p *layeh.Packet) {
+			session42(p)
+			rfc2866.AcctSessionID_SetString(p, fmt.Sprint(i))
+		}))
+	}
+	within(t, "overload counted", func() bool { return s.metric("dropped_total", string(ReasonOverload)) == 1 })
+	close(release)
+	for range 2 {
+		if answer(conn, 5*time.Second) == nil {
+			t.Fatal("no answer")
+		}
+	}
+	if answer(conn, silence) != nil {
+		t.Error("the request beyond the limit was answered")
+	}
+}
+
+// TestOrder sends each session's life in one burst; the handler must see it in
+// order, and a reboot after everything before it and before everything after.
+func TestOrder(t *testing.T) {
+	const sessions = 100
+	s := serve(t, Config{}, func(context.Context, binding.Observation) error { time.Sleep(time.Millisecond); return nil })
+	conn := s.dial()
+	conn.SetReadBuffer(4 << 20)
+	// Event-Timestamps lie before now, whatever the hour.
+	base := time.Now().Add(-time.Hour).Truncate(time.Second)
+	sent := 0
+	life := func(id int, status Status, second int) {
+		send(t, conn, encode(t, secret, status, func(p *layeh.Packet) {
+			p.Identifier = byte(sent)
+			rfc2869.EventTimestamp_Set(p, base.Add(time.Duration(second)*time.Second))
+			rfc2865.NASIdentifier_SetString(p, "bng1")
+			if status != StatusOn {
+				rfc2866.AcctSessionID_SetString(p, fmt.Sprint(id))
+				rfc2865.UserName_SetString(p, fmt.Sprint("user", id))
+			}
+		}))
+		sent++
+	}
+	for id := range sessions {
+		life(id, StatusStart, 0)
+		life(id, StatusInterim, 300)
+		life(id, StatusStop, 600)
+	}
+	life(0, StatusOn, 700)
+	for id := range sessions {
+		life(id, StatusStart, 800)
+	}
+	for i := range sent {
+		if answer(conn, 10*time.Second) == nil {
+			t.Fatalf("%d of %d answered", i, sent)
+		}
+	}
+	last := map[string]binding.Observation{}
+	rebooted := false
+	for i, o := range s.observations() {
+		if o.Kind == binding.NASReboot {
+			if i != 3*sessions {
+				t.Errorf("reboot handled as number %d, want %d", i, 3*sessions)
+			}
+			rebooted = true
+			continue
+		}
+		if before, ok := last[o.SessionKey]; ok && (o.Kind <= before.Kind || o.At.Before(before.At)) {
+			t.Errorf("%s at %v handled after %s at %v", o.Kind, o.At, before.Kind, before.At)
+		}
+		last[o.SessionKey] = o
+		if late := !o.At.Before(base.Add(700 * time.Second)); late != rebooted {
+			t.Errorf("observation %d of %v on the wrong side of the reboot", i, o.At)
+		}
+	}
+	if len(last) != 2*sessions {
+		t.Errorf("%d sessions, want %d", len(last), 2*sessions)
+	}
+}
+
+// TestShutdown: what waits for the handler when the server stops is refused,
+// not acknowledged, and nothing keeps running.
+func TestShutdown(t *testing.T) {
+	s := serve(t, Config{}, func(ctx context.Context, _ binding.Observation) error { <-ctx.Done(); return ctx.Err() })
+	conn := s.dial()
+	send(t, conn, encode(t, secret, StatusStart, session42))
+	within(t, "in flight", func() bool { return s.metric("in_flight", "") == 1 })
+	s.stop()
+	if answer(conn, silence) != nil {
+		t.Error("acknowledged what was not durable")
+	}
+	if s.metric("in_flight", "") != 0 {
+		t.Error("still in flight")
+	}
+}
+
+func TestSnapshotWhileServing(t *testing.T) {
+	s := serve(t, Config{}, nil)
+	conn := s.dial()
+	for i := range 50 {
+		send(t, conn, encode(t, secret, StatusStart, func(p *layeh.Packet) { session42(p); rfc2866.AcctSessionID_SetString(p, fmt.Sprint(i)) }))
+		if _, err := s.Snapshot(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	within(t, "50 sessions", func() bool { return s.metric("sessions", "") == 50 })
+	snapshot, err := s.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tracker := NewTracker(TrackerConfig{})
+	if err := tracker.Restore(snapshot); err != nil || tracker.Len() != 50 {
+		t.Errorf("restored %d sessions: %v", tracker.Len(), err)
+	}
+}
+
+func TestNewServerRefuses(t *testing.T) {
+	for name, cfg := range map[string]Config{
+		"no listen address": {},
+		"empty secret":      {Listen: "127.0.0.1:0", Clients: []Client{{Prefix: netip.MustParsePrefix("10.0.0.0/8")}}},
+		"no prefix":         {Listen: "127.0.0.1:0", Clients: []Client{{Secret: secret}}},
+		"negative limit":    {Listen: "127.0.0.1:0", MaxInFlight: -1},
+		"bad address":       {Listen: "nowhere"},
+	} {
+		if s, err := NewServer(cfg, func(context.Context, binding.Observation) error { return nil }); err == nil {
+			t.Errorf("%s: accepted", name)
+			s.socket.conn.Close()
+		}
+	}
+}
+
+func TestDuplicatesForget(t *testing.T) {
+	d := newDuplicates(time.Second, 2)
+	id := func(i int) requestID { return requestID{identifier: byte(i)} }
+	if d.begin(id(1), at(0)) != unseen || d.begin(id(1), at(0)) != inFlight {
+		t.Fatal("first request")
+	}
+	d.finish(id(1), acknowledged)
+	if d.begin(id(1), at(2)) != acknowledged { // one generation later
+		t.Error("forgotten too soon")
+	}
+	if d.begin(id(1), at(4)) != unseen { // two later
+		t.Error("not forgotten")
+	}
+	for i := range 100 {
+		d.begin(id(i), at(4))
+		if len(d.young)+len(d.old) > 4 {
+			t.Fatal("grows beyond its limit")
+		}
+	}
+	d.finish(id(99), unseen)
+	if d.begin(id(99), at(4)) != unseen {
+		t.Error("a refused request is still known")
+	}
+}
+
+func BenchmarkDatagram(b *testing.B) {
+	datagram := readCapture(b)[8].payload
+	tracker := NewTracker(TrackerConfig{})
+	arrival := time.Unix(1795151700, 0)
+	b.ReportAllocs()
+	for b.Loop() {
+		a, err := Decode(datagram, captureSecret)
+		if err != nil || binary.BigEndian.Uint16(datagram[2:]) == 0 {
+			b.Fatal(err)
+		}
+		tracker.Apply(a, nasSource, arrival)
+	}
+}
