@@ -87,6 +87,7 @@ type Binding struct {
 	holders   map[claimKey][]*session
 	installed map[address]schema.AccessRef
 	usage     map[counterKey]*counter
+	drains    uint64 // calls of Usage
 	coverage  coverage
 
 	version    uint64 // last version given to a slice

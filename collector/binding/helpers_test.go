@@ -67,6 +67,9 @@ func newStore(t interface{ Fatalf(string, ...any) }) *store {
 
 func (s *store) add(e Effects) {
 	for _, r := range e.Records {
+		if err := schema.Validate(r); err != nil {
+			s.t.Fatalf("the store would refuse a record: %v", err)
+		}
 		switch r := r.(type) {
 		case *schema.Session:
 			s.put(fmt.Sprint("session ", r.SessionID, r.StartedAt.UnixMilli()), r, r.Version, r.StartedAt, r.EndedAt)

@@ -34,7 +34,7 @@ type usageEvent struct {
 	Ref     schema.AccessRef `json:"ref"`
 	Bytes   uint64           `json:"bytes"`
 	Packets uint64           `json:"packets"`
-	Final   bool             `json:"final,omitempty"`
+	Gone    bool             `json:"gone,omitempty"` // forgotten
 }
 
 // encode cannot fail: an event holds nothing that JSON cannot.
@@ -113,7 +113,7 @@ func (b *Binding) Snapshot() ([]byte, error) {
 	slices.SortFunc(s.Reboots, func(x, y nasReboots) int {
 		return cmp.Or(cmp.Compare(x.Key.Source, y.Key.Source), cmp.Compare(x.Key.NAS, y.Key.NAS))
 	})
-	for _, c := range b.sortedUsage() {
+	for _, c := range b.sortedUsage(true) {
 		s.Usage = append(s.Usage, usageEvent{c.Key, c.Ref, c.Bytes, c.Packets, false})
 	}
 	out, err := json.Marshal(s)

@@ -17,7 +17,8 @@ type Reading struct {
 	IPVersion uint8
 	Bytes     uint64
 	Packets   uint64
-	// Final says that the counter will not be read again.
+	// Final says that the counter stopped; it is read again only if this reading
+	// is not known to be durable.
 	Final bool
 }
 
@@ -35,6 +36,7 @@ type counter struct {
 	Bytes   uint64
 	Packets uint64
 
+	drain   uint64 // the last that read it
 	pending bool
 	bucket  time.Time
 	at      time.Time
@@ -42,9 +44,11 @@ type counter struct {
 	packets uint64
 }
 
-// Usage takes the readings of one drain, sampled at the given time, and returns
-// the usage records that are due: those of a bucket that ended, of a final
-// reading, or all if FlushInterval passed or flush is set (before a stop).
+// Usage takes the readings of one drain, sampled at the given time, of all
+// counters there are, and returns the usage records that are due: those of a
+// bucket that ended, of a final reading, or all if FlushInterval passed or flush
+// is set (before a stop). A counter that is no longer among the readings is
+// forgotten.
 //
 // The difference to the previous reading counts into the bucket of at minus
 // DrainSlack. Counters that did not move give no record. The sum of a counter's
@@ -56,16 +60,15 @@ func (b *Binding) Usage(at time.Time, readings []Reading, flush bool) Effects {
 		!at.Truncate(b.cfg.FlushInterval).Equal(b.lastFlush.Truncate(b.cfg.FlushInterval))
 	var e Effects
 	var emitted []usageEvent
-	emit := func(c *counter, final bool) {
+	emit := func(c *counter) {
 		if c.pending && (c.bytes != c.Bytes || c.packets != c.Packets) {
 			e.Records = append(e.Records, b.usageRecord(c))
 			c.Bytes, c.Packets = c.bytes, c.packets
-			emitted = append(emitted, usageEvent{c.Key, c.Ref, c.Bytes, c.Packets, final})
-		} else if final {
-			emitted = append(emitted, usageEvent{c.Key, c.Ref, c.Bytes, c.Packets, true})
+			emitted = append(emitted, usageEvent{c.Key, c.Ref, c.Bytes, c.Packets, false})
 		}
 		c.pending = false
 	}
+	b.drains++
 	for _, r := range readings {
 		k := counterKey{r.CounterID, r.Direction, r.IPVersion}
 		c := b.usage[k]
@@ -76,8 +79,9 @@ func (b *Binding) Usage(at time.Time, readings []Reading, flush bool) Effects {
 			c = &counter{Key: k, Ref: r.AccessRef}
 			b.usage[k] = c
 		}
+		c.drain = b.drains
 		if c.pending && !c.bucket.Equal(bucket) {
-			emit(c, false)
+			emit(c)
 		}
 		if r.Bytes < c.Bytes || r.Packets < c.Packets {
 			b.ignored.CounterRegressed++
@@ -86,13 +90,13 @@ func (b *Binding) Usage(at time.Time, readings []Reading, flush bool) Effects {
 		}
 		c.pending, c.bucket, c.at, c.bytes, c.packets = true, bucket, at, r.Bytes, r.Packets
 		if r.Final {
-			emit(c, true)
-			delete(b.usage, k)
+			emit(c)
 		}
 	}
-	if due {
-		for _, c := range b.sortedUsage() {
-			emit(c, false)
+	for _, c := range b.sortedUsage(due) {
+		emit(c)
+		if c.drain != b.drains {
+			emitted = append(emitted, usageEvent{c.Key, c.Ref, c.Bytes, c.Packets, true})
 		}
 	}
 	if due || len(emitted) > 0 {
@@ -106,7 +110,7 @@ func (b *Binding) Usage(at time.Time, readings []Reading, flush bool) Effects {
 // usageDone is what a usage event leaves behind.
 func (b *Binding) usageDone(ev event) {
 	for _, u := range ev.Usage {
-		if u.Final {
+		if u.Gone {
 			delete(b.usage, u.Key)
 			continue
 		}
@@ -132,24 +136,18 @@ func (b *Binding) usageRecord(c *counter) *schema.Usage {
 	}
 }
 
-func (b *Binding) sortedUsage() []*counter {
-	out := make([]*counter, 0, len(b.usage))
+// sortedUsage returns all counters, or only those that the last drain did not
+// read, in a stable order.
+func (b *Binding) sortedUsage(all bool) []*counter {
+	var out []*counter
 	for _, c := range b.usage {
-		out = append(out, c)
+		if all || c.drain != b.drains {
+			out = append(out, c)
+		}
 	}
 	slices.SortFunc(out, func(x, y *counter) int {
 		return cmp.Or(slices.Compare(x.Ref[:], y.Ref[:]), slices.Compare(x.Key.ID[:], y.Key.ID[:]),
 			cmp.Compare(x.Key.Direction, y.Key.Direction), cmp.Compare(x.Key.IPVersion, y.Key.IPVersion))
 	})
-	return out
-}
-
-// Baselines returns the counters that have a durable baseline, so that a
-// restarted caller knows which lives of counters were already counted.
-func (b *Binding) Baselines() map[schema.ID]bool {
-	out := make(map[schema.ID]bool, len(b.usage))
-	for k := range b.usage {
-		out[k.ID] = true
-	}
 	return out
 }

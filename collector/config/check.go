@@ -1,0 +1,139 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"griffier/schema"
+)
+
+// problem is what is wrong where.
+type problem struct{ path, what string }
+
+const (
+	maxInterfaces  = 64
+	maxClients     = 4096
+	maxStaticLines = 100_000
+	minSpoolBytes  = 64 << 20
+	// Shorter IPv4 prefixes would take too many entries in the kernel's table.
+	shortestIPv4 = 24
+)
+
+func (c *Config) check() *problem {
+	for _, check := range []func() *problem{c.checkNames, c.checkIntervals, c.checkInterfaces, c.checkRADIUS, c.checkStatic, c.checkStore} {
+		if p := check(); p != nil {
+			return p
+		}
+	}
+	return nil
+}
+
+func (c *Config) checkNames() *problem {
+	switch {
+	case c.CollectorID == "":
+		return &problem{"collector_id", "is required: it names this collector in every record"}
+	case len(c.CollectorID) > 64 || strings.ContainsAny(c.CollectorID, " \t\n"):
+		return &problem{"collector_id", "want at most 64 bytes without spaces"}
+	case c.PseudonymKeyFile == "":
+		return &problem{"pseudonym_key_file", "is required: make one with `openssl rand -hex 32`"}
+	case c.MaxSlots < 1 || c.MaxSlots > 1<<24:
+		return &problem{"max_slots", "want 1 to 16777216"}
+	}
+	return nil
+}
+
+func (c *Config) checkIntervals() *problem {
+	for _, i := range []struct {
+		path  string
+		value Duration
+	}{{"drain_interval", c.DrainInterval}, {"flush_interval", c.FlushInterval}} {
+		d := time.Duration(i.value)
+		if d < time.Second || d > schema.BucketLength || schema.BucketLength%d != 0 {
+			return &problem{i.path, fmt.Sprintf("want at least 1s, and %v a multiple of it", schema.BucketLength)}
+		}
+	}
+	if d := time.Duration(c.ReemitInterval); d < time.Second || d > time.Hour {
+		return &problem{"reemit_interval", "want 1s to 1h"}
+	}
+	return nil
+}
+
+func (c *Config) checkInterfaces() *problem {
+	if len(c.Interfaces) > maxInterfaces {
+		return &problem{"interfaces", fmt.Sprintf("at most %d", maxInterfaces)}
+	}
+	seen := map[string]bool{}
+	for i, x := range c.Interfaces {
+		path := fmt.Sprintf("interfaces[%d].name", i)
+		switch {
+		case x.Name == "" || len(x.Name) > 15:
+			return &problem{path, "want the name of an interface"}
+		case seen[x.Name]:
+			return &problem{path, "is there twice"}
+		}
+		seen[x.Name] = true
+	}
+	if len(c.Interfaces) == 0 && c.RADIUS.Listen == "" {
+		return &problem{"interfaces", "no interface and no radius.listen: there is nothing to collect"}
+	}
+	return nil
+}
+
+func (c *Config) checkRADIUS() *problem {
+	if c.RADIUS.Listen != "" && len(c.RADIUS.Clients) == 0 {
+		return &problem{"radius.clients", "is required with radius.listen: nobody could send"}
+	}
+	if len(c.RADIUS.Clients) > maxClients {
+		return &problem{"radius.clients", fmt.Sprintf("at most %d", maxClients)}
+	}
+	for i, x := range c.RADIUS.Clients {
+		if !x.Prefix.IsValid() {
+			return &problem{fmt.Sprintf("radius.clients[%d].prefix", i), "is required"}
+		}
+		if x.SecretFile == "" {
+			return &problem{fmt.Sprintf("radius.clients[%d].secret_file", i), "is required"}
+		}
+	}
+	return nil
+}
+
+func (c *Config) checkStatic() *problem {
+	if len(c.StaticLines) > maxStaticLines {
+		return &problem{"static_lines", fmt.Sprintf("at most %d", maxStaticLines)}
+	}
+	for i, x := range c.StaticLines {
+		if x.Identifier.Value == "" {
+			return &problem{fmt.Sprintf("static_lines[%d].identifier", i), "is required, as KIND:VALUE"}
+		}
+		if len(x.Prefixes) == 0 || len(x.Prefixes) > 64 {
+			return &problem{fmt.Sprintf("static_lines[%d].prefixes", i), "want 1 to 64 prefixes"}
+		}
+		for j, p := range x.Prefixes {
+			if p.Bits() == 0 || p.Addr().Is4() && p.Bits() < shortestIPv4 {
+				return &problem{fmt.Sprintf("static_lines[%d].prefixes[%d]", i, j), "too short: IPv4 needs /24 or longer, and no default route"}
+			}
+		}
+	}
+	return nil
+}
+
+func (c *Config) checkStore() *problem {
+	switch {
+	case c.Spool.Dir == "":
+		return &problem{"spool.dir", "is required"}
+	case c.Spool.MaxBytes < minSpoolBytes:
+		return &problem{"spool.max_bytes", "want at least 64MiB"}
+	case (c.Store.Socket == "") == (c.Store.DSNFile == ""):
+		return &problem{"store", "want either socket or dsn_file"}
+	}
+	if c.MetricsListen == "" {
+		return nil
+	}
+	address, err := netip.ParseAddrPort(c.MetricsListen)
+	if err != nil || !address.Addr().IsLoopback() {
+		return &problem{"metrics_listen", "want a loopback address and port, such as 127.0.0.1:9478"}
+	}
+	return nil
+}

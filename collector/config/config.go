@@ -1,0 +1,201 @@
+// Package config reads the collector's configuration: YAML, strict, with every
+// default in code. Secrets are never in the file; it names the files they are in.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// Config is the whole configuration, defaults filled in.
+type Config struct {
+	// CollectorID names this collector in every record.
+	CollectorID string `yaml:"collector_id"`
+	// PseudonymKeyFile holds the 64 hexadecimal digits of the pseudonym key.
+	PseudonymKeyFile string `yaml:"pseudonym_key_file"`
+	// Interfaces face the access network. None: no counting and no DHCP, RADIUS only.
+	Interfaces []Interface `yaml:"interfaces"`
+	// PinDir is a folder on a BPF file system, where counting goes on without
+	// the collector.
+	PinDir string `yaml:"pin_dir"`
+	// MaxSlots is how many lines can be counted at once.
+	MaxSlots uint32 `yaml:"max_slots"`
+	// DrainInterval is how often counters are read; 5m is a multiple of it.
+	DrainInterval Duration `yaml:"drain_interval"`
+	// FlushInterval is how often usage is stored; 5m is a multiple of it. A host
+	// that loses power loses what was counted since.
+	FlushInterval Duration `yaml:"flush_interval"`
+	// ReemitInterval is how often open slices are stored again, and so how far
+	// behind the present an answer can be.
+	ReemitInterval Duration     `yaml:"reemit_interval"`
+	DHCP           DHCP         `yaml:"dhcp"`
+	RADIUS         RADIUS       `yaml:"radius"`
+	StaticLines    []StaticLine `yaml:"static_lines"`
+	Spool          Spool        `yaml:"spool"`
+	Store          Store        `yaml:"store"`
+	// MetricsListen is a loopback address for Prometheus; empty: none.
+	MetricsListen string `yaml:"metrics_listen"`
+	// Ranges are the provider's own prefixes. They are not needed to collect.
+	Ranges []Range `yaml:"ranges"`
+}
+
+// Interface is an access-facing interface.
+type Interface struct {
+	Name string `yaml:"name"`
+	// VLANScoped says that equal addresses in different VLANs are different.
+	VLANScoped bool `yaml:"vlan_scoped"`
+}
+
+// DHCP says whose DHCPv4 messages to believe.
+type DHCP struct {
+	// IgnoreCircuitID is for access networks that let clients write option 82.
+	IgnoreCircuitID bool `yaml:"ignore_circuit_id"`
+	// Servers, if any, are the only sources whose answers count.
+	Servers []Prefix `yaml:"servers"`
+}
+
+// RADIUS is the accounting server.
+type RADIUS struct {
+	// Listen is a UDP address such as ":1813"; empty: no RADIUS.
+	Listen  string   `yaml:"listen"`
+	Clients []Client `yaml:"clients"`
+}
+
+// Client is a NAS or a network of them.
+type Client struct {
+	Prefix     Prefix `yaml:"prefix"`
+	SecretFile string `yaml:"secret_file"`
+	Name       string `yaml:"name"`
+}
+
+// StaticLine is a line with configured addresses.
+type StaticLine struct {
+	Identifier Identifier `yaml:"identifier"`
+	Prefixes   []Prefix   `yaml:"prefixes"`
+	Scope      uint32     `yaml:"scope"`
+}
+
+// Spool is the durable log between network and store.
+type Spool struct {
+	Dir      string `yaml:"dir"`
+	MaxBytes Bytes  `yaml:"max_bytes"`
+}
+
+// Store is where records go: the embedded engine's unix socket, or a ClickHouse
+// server whose DSN, with its password, is in a file.
+type Store struct {
+	Socket  string `yaml:"socket"`
+	DSNFile string `yaml:"dsn_file"`
+}
+
+// Range is one of the provider's own prefixes.
+type Range struct {
+	Prefix Prefix `yaml:"prefix"`
+}
+
+// Default is the configuration of an empty file.
+func Default() Config {
+	return Config{
+		PinDir:         "/sys/fs/bpf/griffier",
+		MaxSlots:       131072,
+		DrainInterval:  Duration(10 * time.Second),
+		FlushInterval:  Duration(5 * time.Minute),
+		ReemitInterval: Duration(5 * time.Minute),
+		Spool:          Spool{Dir: "/var/lib/griffier-collector/spool", MaxBytes: 1 << 30},
+		MetricsListen:  "127.0.0.1:9478",
+	}
+}
+
+// maxFileBytes bounds a configuration file.
+const maxFileBytes = 4 << 20
+
+// Read reads and checks the file. Errors are FILE:LINE:COLUMN: what is wrong.
+func Read(path string) (Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("config: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
+	if err != nil {
+		return Config{}, fmt.Errorf("config: %w", err)
+	}
+	if len(text) > maxFileBytes {
+		return Config{}, fmt.Errorf("config: %s: larger than %d bytes", path, maxFileBytes)
+	}
+	return Parse(path, text)
+}
+
+// Parse reads and checks text; name is what errors call it.
+func Parse(name string, text []byte) (Config, error) {
+	c := Default()
+	decoder := yaml.NewDecoder(bytes.NewReader(text), yaml.DisallowUnknownField())
+	if err := decoder.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
+		return Config{}, located(name, err)
+	}
+	if err := decoder.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return Config{}, fmt.Errorf("%s: more than one YAML document", name)
+	}
+	if p := c.check(); p != nil {
+		line, column := place(text, p.path)
+		return Config{}, fmt.Errorf("%s:%d:%d: %s: %s", name, line, column, p.path, p.what)
+	}
+	return c, nil
+}
+
+// located gives a decoder's error its place.
+func located(name string, err error) error {
+	var syntax yaml.Error
+	if errors.As(err, &syntax) && syntax.GetToken() != nil && syntax.GetToken().Position != nil {
+		at := syntax.GetToken().Position
+		return fmt.Errorf("%s:%d:%d: %s", name, at.Line, at.Column, syntax.GetMessage())
+	}
+	return fmt.Errorf("%s: %w", name, err)
+}
+
+// place finds the line and column of a path; the file's start if it is not in it.
+func place(text []byte, path string) (line, column int) {
+	file, err := parser.ParseBytes(text, 0)
+	if err != nil {
+		return 1, 1
+	}
+	for path != "" {
+		if p, err := yaml.PathString("$." + path); err == nil {
+			if node, err := p.FilterFile(file); err == nil && node.GetToken() != nil {
+				return position(node)
+			}
+		}
+		// Not there: the nearest thing above it that is.
+		cut := 0
+		for i, r := range path {
+			if r == '.' || r == '[' {
+				cut = i
+			}
+		}
+		path = path[:cut]
+	}
+	return 1, 1
+}
+
+func position(node ast.Node) (line, column int) {
+	at := node.GetToken().Position
+	return at.Line, at.Column
+}
+
+// Print writes the effective configuration as YAML.
+func (c Config) Print(w io.Writer) error {
+	text, err := yaml.Marshal(c)
+	if err != nil {
+		return fmt.Errorf("config: print: %w", err)
+	}
+	_, err = w.Write(text)
+	return err
+}

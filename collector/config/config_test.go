@@ -1,0 +1,136 @@
+package config
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+const small = `collector_id: edge1
+pseudonym_key_file: /etc/griffier/pseudonym.key
+interfaces:
+  - name: eth1
+    vlan_scoped: true
+radius:
+  listen: ":1813"
+  clients:
+    - prefix: 192.0.2.0/24
+      secret_file: /etc/griffier/nas.secret
+      name: bng
+static_lines:
+  - identifier: "static-prefix:192.0.2.64/28"
+    prefixes: ["192.0.2.64/28", "2001:db8:7::/48"]
+spool:
+  dir: /tmp/spool
+  max_bytes: 2GiB
+store:
+  socket: /run/griffier/store.sock
+drain_interval: 5s
+`
+
+func TestParse(t *testing.T) {
+	c, err := Parse("x.yaml", []byte(small))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Spool.MaxBytes != 2<<30 || time.Duration(c.DrainInterval) != 5*time.Second || c.RADIUS.Clients[0].Prefix.String() != "192.0.2.0/24" ||
+		!c.Interfaces[0].VLANScoped || c.StaticLines[0].Identifier.Value != "192.0.2.64/28" || len(c.StaticLines[0].Prefixes) != 2 {
+		t.Errorf("read %+v", c)
+	}
+	if d := Default(); c.FlushInterval != d.FlushInterval || c.MaxSlots != d.MaxSlots {
+		t.Error("defaults are not filled in")
+	}
+	// What -check prints is a configuration that means the same.
+	var printed bytes.Buffer
+	if err := c.Print(&printed); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Parse("printed.yaml", printed.Bytes())
+	if err != nil {
+		t.Fatalf("%v\n%s", err, printed.String())
+	}
+	var twice bytes.Buffer
+	if err := again.Print(&twice); err != nil {
+		t.Fatal(err)
+	}
+	if twice.String() != printed.String() {
+		t.Errorf("printed\n%s\nthen\n%s", printed.String(), twice.String())
+	}
+}
+
+func TestParseErrorsNameTheirPlace(t *testing.T) {
+	replace := func(old, with string) string {
+		if !strings.Contains(small, old) {
+			t.Fatalf("the sample has no %q", old)
+		}
+		return strings.Replace(small, old, with, 1)
+	}
+	for _, x := range []struct{ name, text, want string }{
+		{"unknown key", replace("drain_interval", "drain_intervall"), "x.yaml:20:1: "},
+		{"unknown nested key", replace("      name: bng", "      nam: bng"), "x.yaml:11:7: "},
+		{"syntax", replace("radius:", "radius: ["), "x.yaml:"},
+		{"duration", replace("5s", "5"), "x.yaml:20:17: "},
+		{"duration that does not divide", replace("5s", "7s"), "x.yaml:20:17: drain_interval: "},
+		{"prefix", replace("192.0.2.0/24", "192.0.2.1/24"), "x.yaml:9:15: "},
+		{"identifier", replace("static-prefix:192", "colour:192"), "x.yaml:13:17: "},
+		{"size", replace("2GiB", "2GB"), "x.yaml:17:14: "},
+		{"small spool", replace("2GiB", "1MiB"), "x.yaml:17:14: spool.max_bytes: "},
+		{"missing secret", replace("      secret_file: /etc/griffier/nas.secret\n", ""), "x.yaml:9:"},
+		{"no store", replace("  socket: /run/griffier/store.sock", "  socket: ''"), "x.yaml:19:9: "},
+		{"public metrics", small + "metrics_listen: 0.0.0.0:9478\n", "x.yaml:21:17: metrics_listen: "},
+		{"short static prefix", replace("\"192.0.2.64/28\", ", "\"10.0.0.0/8\", "), "x.yaml:14:"},
+		{"no collector id", replace("collector_id: edge1\n", ""), "x.yaml:1:1: collector_id: "},
+		{"two documents", small + "---\na: 1\n", "x.yaml: more than one"},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			_, err := Parse("x.yaml", []byte(x.text))
+			if err == nil || !strings.HasPrefix(err.Error(), x.want) {
+				t.Errorf("error %v, want prefix %q", err, x.want)
+			}
+		})
+	}
+}
+
+func TestSecretsComeFromFiles(t *testing.T) {
+	c, err := Parse("x.yaml", []byte(small))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(path, []byte("hunter2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.RADIUS.Clients[0].SecretFile = path
+	clients, err := c.RADIUSClients()
+	if err != nil || string(clients[0].Secret) != "hunter2" {
+		t.Errorf("clients %v, %v", clients, err)
+	}
+	if err := os.WriteFile(path, []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.RADIUSClients(); err == nil {
+		t.Error("an empty secret was accepted")
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(small))
+	f.Add([]byte("static_lines: [{identifier: 'mac:x', prefixes: [2001:db8::/200]}]"))
+	f.Add([]byte("spool: {max_bytes: 9999999999GiB}"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c, err := Parse("fuzz", text)
+		if err != nil {
+			return
+		}
+		var out bytes.Buffer
+		if err := c.Print(&out); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Parse("printed", out.Bytes()); err != nil {
+			t.Fatalf("the printed configuration does not parse: %v\n%s", err, out.String())
+		}
+	})
+}

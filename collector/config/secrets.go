@@ -1,0 +1,90 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+
+	"griffier/collector/binding"
+	"griffier/collector/lease"
+	"griffier/collector/radius"
+	"griffier/schema"
+)
+
+// maxSecretBytes bounds a secret file.
+const maxSecretBytes = 4096
+
+// RADIUSClients reads the clients' secrets from their files. Errors name the
+// file and never what is in it.
+func (c Config) RADIUSClients() ([]radius.Client, error) {
+	clients := make([]radius.Client, 0, len(c.RADIUS.Clients))
+	for _, x := range c.RADIUS.Clients {
+		secret, err := readSecret(x.SecretFile)
+		if err != nil {
+			return nil, err
+		}
+		clients = append(clients, radius.Client{Prefix: x.Prefix.Prefix, Secret: secret, Name: x.Name})
+	}
+	return clients, nil
+}
+
+// Where returns how to open the store.
+func (c Config) Where() (schema.Config, error) {
+	if c.Store.DSNFile == "" {
+		return schema.Config{Socket: c.Store.Socket}, nil
+	}
+	dsn, err := readSecret(c.Store.DSNFile)
+	if err != nil {
+		return schema.Config{}, err
+	}
+	return schema.Config{DSN: string(dsn)}, nil
+}
+
+// Static returns the static lines in the binding's terms.
+func (c Config) Static() []binding.StaticLine {
+	out := make([]binding.StaticLine, 0, len(c.StaticLines))
+	for _, x := range c.StaticLines {
+		l := binding.StaticLine{Identifier: x.Identifier.Identifier, Scope: x.Scope}
+		for _, p := range x.Prefixes {
+			l.Prefixes = append(l.Prefixes, p.Prefix)
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+// Leases returns how to follow DHCPv4.
+func (c Config) Leases() lease.Config {
+	scoped := map[string]bool{}
+	for _, i := range c.Interfaces {
+		scoped[i.Name] = i.VLANScoped
+	}
+	out := lease.Config{
+		VLANScoped:      func(iface string) bool { return scoped[iface] },
+		IgnoreCircuitID: c.DHCP.IgnoreCircuitID,
+	}
+	for _, p := range c.DHCP.Servers {
+		out.Servers = append(out.Servers, p.Prefix)
+	}
+	return out
+}
+
+// readSecret reads one line; the newline is no part of the secret.
+func readSecret(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("secret: %w", err)
+	}
+	if info.Size() > maxSecretBytes {
+		return nil, fmt.Errorf("secret: %s: larger than %d bytes", path, maxSecretBytes)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("secret: %w", err)
+	}
+	text = bytes.TrimRight(text, "\r\n")
+	if len(text) == 0 {
+		return nil, fmt.Errorf("secret: %s: is empty", path)
+	}
+	return text, nil
+}

@@ -1,0 +1,122 @@
+package config
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+
+	"griffier/schema"
+)
+
+// Duration is a time.Duration written as Go writes it: 10s, 5m.
+type Duration time.Duration
+
+// UnmarshalYAML reads a duration with its unit.
+func (d *Duration) UnmarshalYAML(node ast.Node) error {
+	v, err := time.ParseDuration(scalar(node))
+	if err != nil {
+		return wrong(node, "want a duration with its unit, such as 10s or 5m")
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// MarshalYAML writes the duration with its unit.
+func (d Duration) MarshalYAML() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// Bytes is a size in bytes, written with or without a unit: 4096, 512MiB, 1GiB.
+type Bytes int64
+
+var byteUnits = []struct {
+	name string
+	size int64
+}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"", 1}}
+
+// UnmarshalYAML reads a size.
+func (b *Bytes) UnmarshalYAML(node ast.Node) error {
+	s := scalar(node)
+	for _, u := range byteUnits {
+		if number, ok := strings.CutSuffix(s, u.name); ok {
+			n, err := strconv.ParseInt(strings.TrimSpace(number), 10, 64)
+			if err != nil || n < 0 || n > (1<<62)/u.size {
+				break
+			}
+			*b = Bytes(n * u.size)
+			return nil
+		}
+	}
+	return wrong(node, "want a size, such as 4096, 64MiB or 1GiB")
+}
+
+// MarshalYAML writes the size in the largest unit that holds it exactly.
+func (b Bytes) MarshalYAML() ([]byte, error) {
+	for _, u := range byteUnits {
+		if int64(b)%u.size == 0 && b != 0 {
+			return []byte(strconv.FormatInt(int64(b)/u.size, 10) + u.name), nil
+		}
+	}
+	return []byte("0"), nil
+}
+
+// Prefix is an IPv4 or IPv6 prefix without host bits; an address alone stands
+// for itself.
+type Prefix struct{ netip.Prefix }
+
+// UnmarshalYAML reads a prefix.
+func (p *Prefix) UnmarshalYAML(node ast.Node) error {
+	s := scalar(node)
+	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
+		p.Prefix = netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen())
+		return nil
+	}
+	v, err := netip.ParsePrefix(s)
+	if err != nil {
+		return wrong(node, "want a prefix such as 192.0.2.0/28 or 2001:db8::/56")
+	}
+	if v != v.Masked() || v.Addr().Is4In6() {
+		return wrong(node, "prefix has host bits set; want its first address")
+	}
+	p.Prefix = v
+	return nil
+}
+
+// MarshalYAML writes the prefix.
+func (p Prefix) MarshalYAML() ([]byte, error) { return []byte(strconv.Quote(p.String())), nil }
+
+// Identifier is an access identifier, written KIND:VALUE.
+type Identifier struct{ schema.Identifier }
+
+// UnmarshalYAML reads an access identifier.
+func (i *Identifier) UnmarshalYAML(node ast.Node) error {
+	id, err := schema.ParseIdentifier(scalar(node))
+	if err != nil {
+		return wrong(node, err.Error())
+	}
+	i.Identifier = id
+	return nil
+}
+
+// MarshalYAML writes the identifier.
+func (i Identifier) MarshalYAML() ([]byte, error) {
+	return []byte(strconv.Quote(string(i.Kind) + ":" + i.Value)), nil
+}
+
+// scalar returns the text of a scalar, or "" for anything else.
+func scalar(node ast.Node) string {
+	switch n := node.(type) {
+	case *ast.StringNode:
+		return strings.TrimSpace(n.Value)
+	case *ast.AnchorNode, *ast.AliasNode, *ast.MappingNode, *ast.MappingValueNode, *ast.SequenceNode, *ast.TagNode:
+		return ""
+	}
+	return strings.TrimSpace(node.GetToken().Value)
+}
+
+// wrong is an error at a node's place.
+func wrong(node ast.Node, what string) error {
+	return &yaml.SyntaxError{Message: what, Token: node.GetToken()}
+}
