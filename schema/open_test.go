@@ -1,9 +1,11 @@
 package schema
 
 import (
+	"io"
 	"net"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"griffier/schema/engine/enginetest"
@@ -60,5 +62,48 @@ func TestOpenAppliesSettings(t *testing.T) {
 			t.Errorf("with %v: log_queries,max_threads = %s (%v), want %s", c.settings, got, err, c.want)
 		}
 		conn.Close()
+	}
+}
+
+// TestOpenByDSN goes the way of a server: a DSN and TCP. The embedded engine has
+// no port, so the test lends it one.
+func TestOpenByDSN(t *testing.T) {
+	ctx, direct, database := newStore(t)
+	setPolicy(t, ctx, direct, "P1M")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var relays sync.WaitGroup
+	t.Cleanup(relays.Wait)
+	t.Cleanup(func() { l.Close() })
+	relays.Go(func() {
+		for {
+			outside, err := l.Accept()
+			if err != nil {
+				return
+			}
+			inside, err := net.Dial("unix", database.Socket)
+			if err != nil {
+				outside.Close()
+				continue
+			}
+			relays.Go(func() { io.Copy(inside, outside); inside.Close() })
+			relays.Go(func() { io.Copy(outside, inside); outside.Close() })
+		}
+	})
+	conn, err := Open(ctx, Config{DSN: "http://" + l.Addr().String() + "/default?max_threads=2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := Migrate(ctx, conn, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := Insert(ctx, conn, "t", oneOfEach(1, today(0))); err != nil {
+		t.Fatal(err)
+	}
+	if got := countViews(t, ctx, conn); got != everyView {
+		t.Errorf("views show %v", got)
 	}
 }
