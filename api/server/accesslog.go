@@ -35,7 +35,7 @@ type AccessLog struct {
 
 // NewAccessLog returns the access log in the store.
 func NewAccessLog(conn driver.Conn, now func() time.Time) *AccessLog {
-	return &AccessLog{conn: conn, now: now}
+	return &AccessLog{conn: conn, now: now, sealed: time.Unix(0, 0).UTC()}
 }
 
 type digestFacts struct {

@@ -1,0 +1,90 @@
+// Command griffierd serves Griffier's API. It owns the embedded store and the
+// ledger.
+//
+//	griffierd -init DIR -isp NAME -issuer URL   make a folder to start from
+//	griffierd -config DIR/griffierd.yaml        serve
+//	griffierd -config FILE -check               print the effective configuration
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"griffier/api/daemon"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("griffierd", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	config := flags.String("config", "", "configuration file")
+	check := flags.Bool("check", false, "print the effective configuration, defaults included, and stop")
+	initDir := flags.String("init", "", "make keys, certificates, a policy and a configuration in this folder, and stop")
+	isp := flags.String("isp", "", "with -init: name of the provider, as it signs packages")
+	issuer := flags.String("issuer", "", "with -init: URL of the identity provider")
+	issuerCA := flags.String("issuer-ca", "", "with -init: PEM of the identity provider's CA, when it is a private one")
+	origin := flags.String("origin", "", "with -init: name of the ledger, such as isp.example/griffier")
+	profile := flags.String("profile", "nl", "with -init: legal profile, nl or be")
+	listen := flags.String("listen", "127.0.0.1:7443", "with -init: where gRPC is served")
+	hosts := flags.String("hosts", "localhost,127.0.0.1", "with -init: names and addresses of the server's certificate")
+	if err := flags.Parse(args); err != nil {
+		return 2
+	}
+	fail := func(err error) int {
+		fmt.Fprintf(stderr, "griffierd: %v\n", err)
+		return 1
+	}
+	switch {
+	case *initDir != "":
+		if *isp == "" || *issuer == "" || *origin == "" {
+			fmt.Fprintln(stderr, "griffierd: -init needs -isp, -issuer and -origin")
+			return 2
+		}
+		path, err := daemon.Init(*initDir, daemon.InitOptions{
+			Profile: *profile, ISPName: *isp, Origin: *origin, Issuer: *issuer, IssuerCAFile: *issuerCA,
+			Listen: *listen, Hosts: strings.Split(*hosts, ","),
+		})
+		if err != nil {
+			return fail(err)
+		}
+		fmt.Fprintf(stderr, "made %s; start with: griffierd -config %s\n", path, path)
+		return 0
+	case *config == "":
+		fmt.Fprintln(stderr, "griffierd: -config FILE is needed; -init DIR makes one")
+		return 2
+	}
+	cfg, err := daemon.ReadConfig(*config)
+	if err != nil {
+		fmt.Fprintf(stderr, "griffierd: %v\n", err)
+		return 2
+	}
+	if *check {
+		text, err := cfg.YAML()
+		if err != nil {
+			return fail(err)
+		}
+		stdout.Write(text)
+		return 0
+	}
+	log := slog.New(slog.NewJSONHandler(stderr, nil))
+	err = daemon.Run(ctx, cfg, log, func(addr net.Addr) {
+		log.LogAttrs(ctx, slog.LevelInfo, "serving", slog.String("address", addr.String()))
+	})
+	if err != nil {
+		return fail(err)
+	}
+	return 0
+}

@@ -1,0 +1,193 @@
+// Package daemon is griffierd: it reads the configuration, starts the store,
+// the ledger and the services in the order in which they need each other, and
+// stops them in the reverse order.
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/goccy/go-yaml"
+)
+
+// Config is griffierd's configuration file. Relative paths are relative to the
+// file's own folder. Secrets are only ever named by file.
+type Config struct {
+	// Listen is where gRPC is served. Default 127.0.0.1:7443.
+	Listen string `yaml:"listen"`
+	// MetricsListen is where Prometheus metrics are served; loopback only.
+	// Empty: not at all.
+	MetricsListen string `yaml:"metrics_listen"`
+	// ShutdownGrace is how long calls under way may take after a stop. Default 20s.
+	ShutdownGrace time.Duration `yaml:"shutdown_grace"`
+
+	TLS           TLSConfig    `yaml:"tls"`
+	OIDC          OIDCConfig   `yaml:"oidc"`
+	Keys          KeysConfig   `yaml:"keys"`
+	Store         StoreConfig  `yaml:"store"`
+	Ledger        LedgerConfig `yaml:"ledger"`
+	Legal         LegalConfig  `yaml:"legal"`
+	RetentionFile string       `yaml:"retention_policy_file"`
+}
+
+// TLSConfig names the listener's certificate and the CA of machines.
+type TLSConfig struct {
+	CertFile     string `yaml:"cert_file"`
+	KeyFile      string `yaml:"key_file"`
+	ClientCAFile string `yaml:"client_ca_file"`
+}
+
+// OIDCConfig names the identity provider of people.
+type OIDCConfig struct {
+	Issuer   string `yaml:"issuer"`
+	Audience string `yaml:"audience"`
+	CAFile   string `yaml:"ca_file"`
+}
+
+// KeysConfig names the key files: 32 bytes as 64 hexadecimal digits each,
+// unless said otherwise.
+type KeysConfig struct {
+	Dir                string `yaml:"dir"`                  // of the keystore: case, class and person keys
+	MasterFile         string `yaml:"master_file"`          // wraps them
+	ActorFile          string `yaml:"actor_file"`           // pseudonyms of staff in the ledger
+	PseudonymFile      string `yaml:"pseudonym_file"`       // access_ref; shared with the collectors
+	BlindIndexFile     string `yaml:"blind_index_file"`     // exact look-up of persons under a warrant
+	SupportCodeFile    string `yaml:"support_code_file"`    // support codes in the ledger
+	ReferenceFile      string `yaml:"reference_file"`       // duplicate detection of warrants
+	PackageSigningFile string `yaml:"package_signing_file"` // Ed25519 seed
+}
+
+// StoreConfig says where the traffic store is: the embedded engine, or a server.
+type StoreConfig struct {
+	DataDir string `yaml:"data_dir"` // of the embedded engine
+	Socket  string `yaml:"socket"`   // that it serves, mode 0600; under 108 bytes
+	DSN     string `yaml:"dsn_file"` // file with a clickhouse-go DSN, instead of the two
+}
+
+// LedgerConfig says where the ledger is.
+type LedgerConfig struct {
+	Dir         string `yaml:"dir"`
+	WitnessFile string `yaml:"witness_file"` // on another disk than dir
+	KeyFile     string `yaml:"key_file"`     // signs checkpoints
+}
+
+// LegalConfig is about warrants and packages.
+type LegalConfig struct {
+	Profile     string        `yaml:"profile"`      // nl or be
+	PackagesDir string        `yaml:"packages_dir"` // sealed packages
+	ClockMargin time.Duration `yaml:"clock_margin"` // of our own records, added to the authority's uncertainty. Default 2s
+	ISPName     string        `yaml:"isp_name"`     // as it signs packages
+}
+
+// Defaults that Init writes too.
+const (
+	defaultGrace       = 20 * time.Second
+	defaultClockMargin = 2 * time.Second
+)
+
+// maxConfig bounds a configuration file, in bytes.
+const maxConfig = 1 << 20
+
+// ReadConfig reads a configuration file, fills in defaults and validates it. An
+// unknown key is an error that names the file, line and column.
+func ReadConfig(path string) (Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("config: %w", err)
+	}
+	if len(text) > maxConfig {
+		return Config{}, fmt.Errorf("config %s: longer than %d bytes", path, maxConfig)
+	}
+	c := Config{
+		Listen: "127.0.0.1:7443", ShutdownGrace: defaultGrace,
+		Legal: LegalConfig{Profile: "nl", ClockMargin: defaultClockMargin},
+	}
+	if err := yaml.UnmarshalWithOptions(text, &c, yaml.Strict()); err != nil {
+		return Config{}, positioned(path, err)
+	}
+	c.resolve(filepath.Dir(path))
+	if err := c.validate(); err != nil {
+		return Config{}, fmt.Errorf("config %s: %w", path, err)
+	}
+	return c, nil
+}
+
+// positioned puts file:line:column before a YAML error.
+func positioned(path string, err error) error {
+	var y yaml.Error
+	if errors.As(err, &y) && y.GetToken() != nil {
+		at := y.GetToken().Position
+		return fmt.Errorf("%s:%d:%d: %s", path, at.Line, at.Column, y.GetMessage())
+	}
+	return fmt.Errorf("%s: %w", path, err)
+}
+
+func (c *Config) files() []*string {
+	return []*string{
+		&c.TLS.CertFile, &c.TLS.KeyFile, &c.TLS.ClientCAFile, &c.OIDC.CAFile,
+		&c.Keys.Dir, &c.Keys.MasterFile, &c.Keys.ActorFile, &c.Keys.PseudonymFile, &c.Keys.BlindIndexFile,
+		&c.Keys.SupportCodeFile, &c.Keys.ReferenceFile, &c.Keys.PackageSigningFile,
+		&c.Store.DataDir, &c.Store.Socket, &c.Store.DSN,
+		&c.Ledger.Dir, &c.Ledger.WitnessFile, &c.Ledger.KeyFile,
+		&c.Legal.PackagesDir, &c.RetentionFile,
+	}
+}
+
+func (c *Config) resolve(dir string) {
+	for _, f := range c.files() {
+		if *f != "" && !filepath.IsAbs(*f) {
+			*f = filepath.Join(dir, *f)
+		}
+	}
+}
+
+func (c *Config) validate() error {
+	var errs []error
+	need := func(key, value string) {
+		if value == "" {
+			errs = append(errs, fmt.Errorf("%s is required", key))
+		}
+	}
+	need("keys.dir", c.Keys.Dir)
+	need("keys.master_file", c.Keys.MasterFile)
+	need("keys.actor_file", c.Keys.ActorFile)
+	need("keys.pseudonym_file", c.Keys.PseudonymFile)
+	need("keys.blind_index_file", c.Keys.BlindIndexFile)
+	need("keys.support_code_file", c.Keys.SupportCodeFile)
+	need("keys.reference_file", c.Keys.ReferenceFile)
+	need("keys.package_signing_file", c.Keys.PackageSigningFile)
+	need("oidc.issuer", c.OIDC.Issuer)
+	need("oidc.audience", c.OIDC.Audience)
+	need("ledger.dir", c.Ledger.Dir)
+	need("ledger.witness_file", c.Ledger.WitnessFile)
+	need("ledger.key_file", c.Ledger.KeyFile)
+	need("legal.packages_dir", c.Legal.PackagesDir)
+	need("legal.isp_name", c.Legal.ISPName)
+	need("retention_policy_file", c.RetentionFile)
+	if embedded := c.Store.DataDir != "" && c.Store.Socket != ""; embedded == (c.Store.DSN != "") {
+		errs = append(errs, errors.New("store needs either data_dir and socket, or dsn_file"))
+	}
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		errs = append(errs, fmt.Errorf("listen %q: want HOST:PORT", c.Listen))
+	} else if (c.TLS.CertFile == "" || c.TLS.KeyFile == "") && !net.ParseIP(host).IsLoopback() {
+		errs = append(errs, errors.New("tls.cert_file and tls.key_file are required when listen is not on loopback"))
+	}
+	if c.MetricsListen != "" {
+		host, _, err := net.SplitHostPort(c.MetricsListen)
+		if err != nil || !net.ParseIP(host).IsLoopback() {
+			errs = append(errs, fmt.Errorf("metrics_listen %q: want a loopback address and port", c.MetricsListen))
+		}
+	}
+	if c.Legal.ClockMargin < 0 || c.Legal.ClockMargin > time.Minute {
+		errs = append(errs, errors.New("legal.clock_margin must be between 0s and 1m"))
+	}
+	return errors.Join(errs...)
+}
+
+// YAML returns the effective configuration, defaults included.
+func (c Config) YAML() ([]byte, error) { return yaml.Marshal(c) }

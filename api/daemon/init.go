@@ -1,0 +1,122 @@
+package daemon
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"griffier/api/keystore"
+	"griffier/api/ledger"
+	"griffier/api/pki"
+	"griffier/api/retention"
+	"griffier/schema"
+)
+
+// InitOptions are what [Init] cannot make up.
+type InitOptions struct {
+	Profile string // nl or be
+	ISPName string
+	Origin  string // of the ledger: a schema-less URL such as isp.example/griffier
+	Issuer  string // of the identity provider
+	// IssuerCAFile is copied when set; else the issuer's CA is the system's.
+	IssuerCAFile string
+	Listen       string
+	Hosts        []string // names and addresses in the server's certificate
+}
+
+// Init makes a folder that griffierd can start from: keys, a private CA with a
+// server and a provisioner certificate, the policy file of a profile, and
+// griffierd.yaml. It never replaces a file.
+func Init(dir string, o InitOptions) (configPath string, err error) {
+	configPath = filepath.Join(dir, "griffierd.yaml")
+	if _, err := os.Stat(configPath); err == nil {
+		return "", fmt.Errorf("init: %s is there already", configPath)
+	}
+	for _, sub := range []string{"", "secret", "tls", "ledger-witness", "trust"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
+			return "", fmt.Errorf("init: %w", err)
+		}
+	}
+	in := func(name string) string { return filepath.Join(dir, name) }
+	for _, name := range []string{"actor", "pseudonym", "blind-index", "support-code", "reference"} {
+		if err := writeHex(in("secret/"+name+".key"), schema.KeyLength); err != nil {
+			return "", err
+		}
+	}
+	if err := writeHex(in("secret/package-signing.key"), ed25519.SeedSize); err != nil {
+		return "", err
+	}
+	if err := keystore.GenerateMasterKey(in("secret/master.key")); err != nil {
+		return "", fmt.Errorf("init: %w", err)
+	}
+	key, err := ledger.GenerateKey(in("secret/ledger.key"), o.Origin)
+	if err != nil {
+		return "", fmt.Errorf("init: %w", err)
+	}
+	if err := writeNew(in("trust/ledger.pub"), []byte(key.Public+"\n")); err != nil {
+		return "", err
+	}
+	if err := pki.Init(in("tls"), o.Hosts); err != nil {
+		return "", fmt.Errorf("init: %w", err)
+	}
+	policy, err := retention.Profile(o.Profile)
+	if err != nil {
+		return "", fmt.Errorf("init: %w", err)
+	}
+	if err := writeNew(in("retention.yaml"), policy); err != nil {
+		return "", err
+	}
+	issuerCA := ""
+	if o.IssuerCAFile != "" {
+		pem, err := os.ReadFile(o.IssuerCAFile)
+		if err != nil {
+			return "", fmt.Errorf("init: %w", err)
+		}
+		if err := writeNew(in("tls/issuer-ca.pem"), pem); err != nil {
+			return "", err
+		}
+		issuerCA = "tls/issuer-ca.pem"
+	}
+	c := Config{
+		Listen: o.Listen,
+		TLS:    TLSConfig{"tls/server.pem", "tls/server.key", "tls/ca.pem"},
+		OIDC:   OIDCConfig{o.Issuer, "griffier", issuerCA},
+		Keys: KeysConfig{
+			Dir: "keystore", MasterFile: "secret/master.key", ActorFile: "secret/actor.key",
+			PseudonymFile: "secret/pseudonym.key", BlindIndexFile: "secret/blind-index.key",
+			SupportCodeFile: "secret/support-code.key", ReferenceFile: "secret/reference.key",
+			PackageSigningFile: "secret/package-signing.key",
+		},
+		Store:         StoreConfig{DataDir: "store", Socket: "store.sock"},
+		Ledger:        LedgerConfig{"ledger", "ledger-witness/head", "secret/ledger.key"},
+		Legal:         LegalConfig{Profile: o.Profile, PackagesDir: "packages", ClockMargin: defaultClockMargin, ISPName: o.ISPName},
+		RetentionFile: "retention.yaml",
+		ShutdownGrace: defaultGrace,
+	}
+	text, err := c.YAML()
+	if err != nil {
+		return "", fmt.Errorf("init: %w", err)
+	}
+	return configPath, writeNew(configPath, text)
+}
+
+func writeHex(path string, length int) error {
+	key := make([]byte, length)
+	rand.Read(key)
+	return writeNew(path, []byte(hex.EncodeToString(key)+"\n"))
+}
+
+func writeNew(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("init: %w", err)
+	}
+	if _, err := f.Write(data); err != nil {
+		f.Close()
+		return fmt.Errorf("init: %w", err)
+	}
+	return f.Close()
+}

@@ -1,0 +1,158 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/errgroup"
+
+	"griffier/api/keystore"
+	"griffier/api/ledger"
+	"griffier/api/retention"
+	"griffier/schema"
+	"griffier/schema/engine"
+)
+
+// Run serves until ctx ends, then stops in order and returns nil. ready is
+// called once, when calls are answered, with the address that listens.
+func Run(ctx context.Context, cfg Config, log *slog.Logger, ready func(addr net.Addr)) (err error) {
+	conn, stop, err := openStore(ctx, cfg.Store, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
+
+	keys, err := keystore.Open(cfg.Keys.Dir, cfg.Keys.MasterFile)
+	if err != nil {
+		return err
+	}
+	policy, err := retention.ReadFile(cfg.RetentionFile)
+	if err != nil {
+		return err
+	}
+	registry := prometheus.NewRegistry()
+	s, err := newServices(cfg, conn, keys, registry, log)
+	if err != nil {
+		return err
+	}
+	key, err := ledger.LoadKey(cfg.Ledger.KeyFile)
+	if err != nil {
+		return err
+	}
+	book, err := ledger.Open(ctx, ledger.Config{
+		Dir: cfg.Ledger.Dir, WitnessFile: cfg.Ledger.WitnessFile, Key: key, Keys: keys,
+		Folds: s.folds(), Now: time.Now, Logger: log,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, book.Close()) }()
+	log.LogAttrs(ctx, slog.LevelInfo, "ledger open", slog.Uint64("entries", book.Size()))
+
+	if err := schema.RaiseClockFloor(ctx, conn, floorOf(book)); err != nil {
+		return err
+	}
+	if err := s.keeper.Enforce(ctx, conn, book, policy); err != nil {
+		return err
+	}
+	srv, err := s.server(ctx, book)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	defer listener.Close()
+
+	g, running := errgroup.WithContext(ctx)
+	g.Go(func() error { return srv.Serve(running, listener, cfg.ShutdownGrace) })
+	g.Go(func() error { s.reads.Seal(running, book, log); return nil })
+	g.Go(func() error { retention.Drop(running, conn, book, book.LastAt, time.Now, log); return nil })
+	g.Go(func() error { return serveMetrics(running, cfg.MetricsListen, registry) })
+	ready(listener.Addr())
+	return g.Wait()
+}
+
+// floorOf is the ledger's newest time; the store's clock never falls behind it.
+func floorOf(book *ledger.Log) time.Time {
+	if at := book.LastAt(); !at.IsZero() {
+		return at
+	}
+	return time.Now().Add(-time.Minute)
+}
+
+// openStore starts the embedded engine, or finds the server, and migrates.
+func openStore(ctx context.Context, c StoreConfig, log *slog.Logger) (conn driver.Conn, stop func() error, err error) {
+	var config schema.Config
+	stopEngine := func() error { return nil }
+	if c.DSN != "" {
+		text, err := os.ReadFile(c.DSN)
+		if err != nil {
+			return nil, nil, fmt.Errorf("store: dsn_file: %w", err)
+		}
+		config.DSN = strings.TrimSpace(string(text))
+	} else {
+		lib, err := engine.Fetch(ctx, os.Stderr)
+		if err != nil {
+			return nil, nil, err
+		}
+		e, err := engine.Start(ctx, engine.Config{DataDir: c.DataDir, SocketPath: c.Socket, LibPath: lib})
+		if err != nil {
+			return nil, nil, err
+		}
+		stopEngine = func() error {
+			ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+			defer cancel()
+			return e.Close(ctx)
+		}
+		config.Socket = c.Socket
+	}
+	conn, err = schema.Open(ctx, config)
+	if err != nil {
+		return nil, nil, errors.Join(err, stopEngine())
+	}
+	stop = func() error { return errors.Join(conn.Close(), stopEngine()) }
+	err = schema.Migrate(ctx, conn, func(name string) {
+		log.LogAttrs(ctx, slog.LevelInfo, "schema migrated", slog.String("migration", name))
+	})
+	if err != nil {
+		return nil, nil, errors.Join(err, stop())
+	}
+	return conn, stop, nil
+}
+
+// serveMetrics answers /metrics on a loopback listener until ctx ends.
+func serveMetrics(ctx context.Context, listen string, registry *prometheus.Registry) error {
+	if listen == "" {
+		<-ctx.Done()
+		return nil
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	srv := &http.Server{Addr: listen, Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		<-ctx.Done()
+		stop, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		srv.Shutdown(stop)
+	}()
+	err := srv.ListenAndServe()
+	if ctx.Err() != nil {
+		<-stopped
+		return nil
+	}
+	return fmt.Errorf("metrics: %w", err)
+}

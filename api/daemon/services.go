@@ -1,0 +1,103 @@
+package daemon
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+
+	"griffier/api/auth"
+	"griffier/api/keystore"
+	"griffier/api/ledger"
+	"griffier/api/ledger/ledgerrpc"
+	"griffier/api/register"
+	"griffier/api/retention"
+	"griffier/api/server"
+	"griffier/api/support"
+	"griffier/api/usage"
+	griffierv1 "griffier/proto/griffier/v1"
+	"griffier/schema"
+)
+
+// services are the parts of griffierd. Those that are folds exist before the
+// ledger opens, since it fills them.
+type services struct {
+	cfg      Config
+	conn     driver.Conn
+	keys     *keystore.Store
+	registry *prometheus.Registry
+	log      *slog.Logger
+
+	auth     *auth.Authenticator
+	register *register.Register
+	reads    *server.AccessLog
+	codes    *support.Codes
+	keeper   *retention.Keeper
+}
+
+func newServices(cfg Config, conn driver.Conn, keys *keystore.Store, registry *prometheus.Registry, log *slog.Logger) (*services, error) {
+	people, err := auth.NewPeople(auth.OIDCConfig{Issuer: cfg.OIDC.Issuer, Audience: cfg.OIDC.Audience, CAFile: cfg.OIDC.CAFile})
+	if err != nil {
+		return nil, err
+	}
+	read := func(path string) []byte {
+		var key []byte
+		if err == nil {
+			key, err = readKey(path)
+		}
+		return key
+	}
+	actor, blind, code, pseudonym := read(cfg.Keys.ActorFile), read(cfg.Keys.BlindIndexFile), read(cfg.Keys.SupportCodeFile), read(cfg.Keys.PseudonymFile)
+	if err != nil {
+		return nil, err
+	}
+	pseudonyms, err := schema.NewPseudonymiser(pseudonym)
+	if err != nil {
+		return nil, err
+	}
+	reg, err := register.New(register.Config{Conn: conn, Vault: keys, Pseudonyms: pseudonyms, BlindKey: blind, Now: time.Now})
+	if err != nil {
+		return nil, err
+	}
+	return &services{
+		cfg: cfg, conn: conn, keys: keys, registry: registry, log: log,
+		auth:     &auth.Authenticator{People: people, ActorKey: actor},
+		register: reg,
+		reads:    server.NewAccessLog(conn, time.Now),
+		codes:    support.NewCodes(code),
+		keeper:   &retention.Keeper{},
+	}, nil
+}
+
+// folds are the states that the ledger fills, in no particular order.
+func (s *services) folds() []ledger.Fold {
+	return []ledger.Fold{s.reads, s.codes, s.keeper}
+}
+
+// server wires the services to the open ledger.
+func (s *services) server(_ context.Context, book *ledger.Log) (*server.Server, error) {
+	var listener *tls.Config
+	if s.cfg.TLS.CertFile != "" {
+		var err error
+		listener, err = server.TLSConfig{CertFile: s.cfg.TLS.CertFile, KeyFile: s.cfg.TLS.KeyFile, ClientCAFile: s.cfg.TLS.ClientCAFile}.Load()
+		if err != nil {
+			return nil, err
+		}
+	}
+	s.codes.Attach(book, s.keys, time.Now)
+	reader := usage.NewReader(s.conn)
+	return server.New(server.Config{
+		TLS: listener, Auth: s.auth, Ledger: book, Keys: s.keys, Reads: s.reads,
+		Registry: s.registry, Log: s.log, Now: time.Now,
+		Register: func(r grpc.ServiceRegistrar) {
+			griffierv1.RegisterUsageServiceServer(r, usage.NewService(s.register, reader, s.codes))
+			griffierv1.RegisterSupportServiceServer(r, support.NewService(s.codes, s.register, reader, time.Now))
+			griffierv1.RegisterLedgerServiceServer(r, ledgerrpc.NewService(book))
+			griffierv1.RegisterRegisterServiceServer(r, register.NewService(s.register, book))
+		},
+	})
+}
