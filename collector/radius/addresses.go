@@ -35,17 +35,16 @@ func (a *Addresses) add(kind radius.Type, value []byte) error {
 			return err
 		}
 		// 255.255.255.255 and .254 mean "the user or the NAS chooses" (RFC 2865
-		// §5.8), 0.0.0.0 that there is none yet: none is an address held.
-		if v := ip.As4(); ip.IsUnspecified() || v == [4]byte{255, 255, 255, 255} || v == [4]byte{255, 255, 255, 254} {
-			return nil
+		// §5.8): no address held.
+		if v := ip.As4(); assignable(ip) && v != [4]byte{255, 255, 255, 255} && v != [4]byte{255, 255, 255, 254} {
+			a.IPv4 = appendNew(a.IPv4, netip.PrefixFrom(ip, 32))
 		}
-		a.IPv4 = appendNew(a.IPv4, netip.PrefixFrom(ip, 32))
 	case rfc6911.FramedIPv6Address_Type:
 		ip, err := address(value, 16)
 		if err != nil {
 			return err
 		}
-		if !ip.IsUnspecified() {
+		if assignable(ip) {
 			a.IPv6Address = appendNew(a.IPv6Address, netip.PrefixFrom(ip, 128))
 		}
 	case rfc3162.FramedIPv6Prefix_Type, rfc4818.DelegatedIPv6Prefix_Type:
@@ -53,7 +52,7 @@ func (a *Addresses) add(kind radius.Type, value []byte) error {
 		if err != nil {
 			return err
 		}
-		if prefix.Bits() == 0 {
+		if prefix.Bits() == 0 || !assignable(prefix.Addr()) {
 			return nil
 		}
 		if kind == rfc3162.FramedIPv6Prefix_Type {
@@ -63,6 +62,13 @@ func (a *Addresses) add(kind radius.Type, value []byte) error {
 		}
 	}
 	return nil
+}
+
+// assignable says whether an address can tell one line from another: NASes
+// report unspecified ones before there is any, and link-local ones that every
+// line has.
+func assignable(ip netip.Addr) bool {
+	return !ip.IsUnspecified() && !ip.IsLinkLocalUnicast() && !ip.IsLoopback() && !ip.IsMulticast()
 }
 
 // ipv6Prefix reads RFC 3162 §2.3: reserved, length, up to 16 octets, of which

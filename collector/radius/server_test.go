@@ -7,15 +7,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/goleak"
 	layeh "layeh.com/radius"
 	"layeh.com/radius/rfc2865"
 	"layeh.com/radius/rfc2866"
@@ -23,134 +19,6 @@ import (
 
 	"griffier/collector/binding"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// served is a Server on loopback and what its handler saw.
-type served struct {
-	*Server
-	t        *testing.T
-	registry *prometheus.Registry
-	mu       sync.Mutex
-	seen     []binding.Observation
-	stop     func()
-}
-
-// serve runs a server for 127.0.0.0/8 with handle in between; nil accepts all.
-func serve(t *testing.T, cfg Config, handle Handler) *served {
-	t.Helper()
-	s := &served{t: t, registry: prometheus.NewRegistry()}
-	cfg.Registerer = s.registry
-	if cfg.Listen == "" {
-		cfg.Listen = "127.0.0.1:0"
-	}
-	if cfg.Clients == nil {
-		cfg.Clients = []Client{{Prefix: netip.MustParsePrefix("127.0.0.0/8"), Secret: secret, Name: "lab"}}
-	}
-	server, err := NewServer(cfg, func(ctx context.Context, o binding.Observation) error {
-		if handle != nil {
-			if err := handle(ctx, o); err != nil {
-				return err
-			}
-		}
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.seen = append(s.seen, o)
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Server = server
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(ctx) }()
-	s.stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("Serve: %v", err)
-		}
-	})
-	t.Cleanup(s.stop)
-	return s
-}
-
-func (s *served) observations() []binding.Observation {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.seen)
-}
-
-// metric returns the value of a counter, by its reason if it has one.
-func (s *served) metric(name, reason string) float64 {
-	s.t.Helper()
-	families, err := s.registry.Gather()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for _, f := range families {
-		if f.GetName() != "griffier_collector_radius_"+name {
-			continue
-		}
-		for _, m := range f.Metric {
-			if reason == "" || len(m.Label) == 1 && m.Label[0].GetValue() == reason {
-				return m.Counter.GetValue() + m.Gauge.GetValue()
-			}
-		}
-	}
-	return 0
-}
-
-// within waits until the condition holds.
-func within(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); !condition(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 5 s: %s", what)
-		}
-	}
-}
-
-// dial opens a client socket to the server.
-func (s *served) dial() *net.UDPConn {
-	s.t.Helper()
-	return dialFrom(s.t, "", s.Addr())
-}
-
-func dialFrom(t *testing.T, local string, to netip.AddrPort) *net.UDPConn {
-	t.Helper()
-	var from *net.UDPAddr
-	if local != "" {
-		from = &net.UDPAddr{IP: net.ParseIP(local)}
-	}
-	conn, err := net.DialUDP("udp", from, net.UDPAddrFromAddrPort(to))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return conn
-}
-
-func send(t *testing.T, conn *net.UDPConn, datagram []byte) {
-	t.Helper()
-	if _, err := conn.Write(datagram); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// answer reads one answer, or nil if none comes within the time.
-func answer(conn *net.UDPConn, within time.Duration) []byte {
-	conn.SetReadDeadline(time.Now().Add(within))
-	buffer := make([]byte, 4096)
-	n, err := conn.Read(buffer)
-	if err != nil {
-		return nil
-	}
-	return buffer[:n]
-}
-
-// silence is how long a test waits for an answer that must not come.
-const silence = 300 * time.Millisecond
 
 func TestAcknowledgedOnlyOnceDurable(t *testing.T) {
 	release := make(chan struct{})
@@ -317,59 +185,6 @@ func TestAnsweredFromTheAddressAsked(t *testing.T) {
 	}
 }
 
-// TestOutstanding keeps 256 requests outstanding until 2,000 distinct ones are
-// answered, with a handler that takes as long as a group commit.
-func TestOutstanding(t *testing.T) {
-	const total, outstanding = 2000, 256
-	s := serve(t, Config{}, func(context.Context, binding.Observation) error { time.Sleep(2 * time.Millisecond); return nil })
-	conn := s.dial()
-	conn.SetReadBuffer(4 << 20)
-	waiting := map[[16]byte][]byte{} // by request authenticator
-	byID := map[byte][][]byte{}
-	sent, answered := 0, 0
-	fill := func() {
-		for sent < total && sent-answered < outstanding {
-			request := encode(t, secret, StatusStart, func(p *layeh.Packet) {
-				p.Identifier = byte(sent)
-				rfc2866.AcctSessionID_SetString(p, fmt.Sprint("session", sent))
-				rfc2865.UserName_SetString(p, fmt.Sprint("user", sent))
-			})
-			sent++
-			waiting[[16]byte(request[4:20])] = request
-			byID[request[1]] = append(byID[request[1]], request)
-			send(t, conn, request)
-		}
-	}
-	fill()
-	for answered < total {
-		got := answer(conn, 10*time.Second)
-		if got == nil {
-			t.Fatalf("%d of %d answered, then silence; metrics: overload %v, socket %v", answered, total,
-				s.metric("dropped_total", string(ReasonOverload)), s.metric("dropped_total", string(ReasonSocketBuffer)))
-		}
-		matched := false
-		for _, request := range byID[got[1]] {
-			if key := [16]byte(request[4:20]); waiting[key] != nil && layeh.IsAuthenticResponse(got, request, secret) {
-				delete(waiting, key)
-				matched = true
-				break
-			}
-		}
-		if !matched {
-			t.Fatal("an answer to nothing that was asked")
-		}
-		answered++
-		fill()
-	}
-	keys := map[string]bool{}
-	for _, o := range s.observations() {
-		keys[o.SessionKey] = true
-	}
-	if len(keys) != total || len(s.observations()) != total {
-		t.Errorf("%d observations of %d sessions, want %d", len(s.observations()), len(keys), total)
-	}
-}
-
 func TestOverload(t *testing.T) {
 	release := make(chan struct{})
 	s := serve(t, Config{MaxInFlight: 2, Workers: 2}, func(context.Context, binding.Observation) error { <-release; return nil })
@@ -389,65 +204,6 @@ func TestOverload(t *testing.T) {
 	}
 	if answer(conn, silence) != nil {
 		t.Error("the request beyond the limit was answered")
-	}
-}
-
-// TestOrder sends each session's life in one burst; the handler must see it in
-// order, and a reboot after everything before it and before everything after.
-func TestOrder(t *testing.T) {
-	const sessions = 100
-	s := serve(t, Config{}, func(context.Context, binding.Observation) error { time.Sleep(time.Millisecond); return nil })
-	conn := s.dial()
-	conn.SetReadBuffer(4 << 20)
-	// Event-Timestamps lie before now, whatever the hour.
-	base := time.Now().Add(-time.Hour).Truncate(time.Second)
-	sent := 0
-	life := func(id int, status Status, second int) {
-		send(t, conn, encode(t, secret, status, func(p *layeh.Packet) {
-			p.Identifier = byte(sent)
-			rfc2869.EventTimestamp_Set(p, base.Add(time.Duration(second)*time.Second))
-			rfc2865.NASIdentifier_SetString(p, "bng1")
-			if status != StatusOn {
-				rfc2866.AcctSessionID_SetString(p, fmt.Sprint(id))
-				rfc2865.UserName_SetString(p, fmt.Sprint("user", id))
-			}
-		}))
-		sent++
-	}
-	for id := range sessions {
-		life(id, StatusStart, 0)
-		life(id, StatusInterim, 300)
-		life(id, StatusStop, 600)
-	}
-	life(0, StatusOn, 700)
-	for id := range sessions {
-		life(id, StatusStart, 800)
-	}
-	for i := range sent {
-		if answer(conn, 10*time.Second) == nil {
-			t.Fatalf("%d of %d answered", i, sent)
-		}
-	}
-	last := map[string]binding.Observation{}
-	rebooted := false
-	for i, o := range s.observations() {
-		if o.Kind == binding.NASReboot {
-			if i != 3*sessions {
-				t.Errorf("reboot handled as number %d, want %d", i, 3*sessions)
-			}
-			rebooted = true
-			continue
-		}
-		if before, ok := last[o.SessionKey]; ok && (o.Kind <= before.Kind || o.At.Before(before.At)) {
-			t.Errorf("%s at %v handled after %s at %v", o.Kind, o.At, before.Kind, before.At)
-		}
-		last[o.SessionKey] = o
-		if late := !o.At.Before(base.Add(700 * time.Second)); late != rebooted {
-			t.Errorf("observation %d of %v on the wrong side of the reboot", i, o.At)
-		}
-	}
-	if len(last) != 2*sessions {
-		t.Errorf("%d sessions, want %d", len(last), 2*sessions)
 	}
 }
 

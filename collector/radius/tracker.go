@@ -147,10 +147,14 @@ type request struct {
 	identifier schema.Identifier
 }
 
+// maxSessionTime is how long a session may claim to have lasted.
+const maxSessionTime = 2 * 366 * 24 * time.Hour
+
 // startedAt is the session's start as computed from Acct-Session-Time. A
-// session time of zero in anything but a Start says nothing.
+// session time of zero in anything but a Start says nothing, one of many years
+// is a fault.
 func (r request) startedAt() (time.Time, bool) {
-	if !r.HasSessionTime || r.SessionTime == 0 {
+	if !r.HasSessionTime || r.SessionTime == 0 || r.SessionTime > maxSessionTime {
 		return time.Time{}, false
 	}
 	return r.at.Add(-r.SessionTime), true

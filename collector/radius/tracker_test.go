@@ -215,6 +215,11 @@ func TestTracker(t *testing.T) {
 		{"address changes on an interim", TrackerConfig{}, []step{start,
 			{packet{status: StatusInterim, event: 300, v4: other}, "refresh@300 start=0 " + other},
 			{packet{status: StatusInterim, event: 600, pd: pd}, "refresh@600 start=0 " + other + " " + pd}}},
+		{"framed and delegated prefix change each by itself", TrackerConfig{}, []step{
+			{packet{status: StatusStart, event: 0, prefix: "2001:db8:f:1::/64", pd: pd}, "start@0 2001:db8:f:1::/64 " + pd},
+			{packet{status: StatusInterim, event: 300, prefix: "2001:db8:f:2::/64"}, "refresh@300 start=0 2001:db8:f:2::/64 " + pd}}},
+		{"session time of a century", TrackerConfig{}, []step{
+			{packet{status: StatusInterim, event: 300, lasted: 100 * 365 * 86400, v4: v4}, "refresh@300 " + v4}}},
 		{"user name told once", TrackerConfig{}, []step{start, {packet{status: StatusInterim, event: 300, nobody: true}, "refresh@300 start=0 " + v4}}},
 		{"end causes", TrackerConfig{}, []step{
 			{packet{status: StatusStop, id: "1", event: 900, lasted: 9, cause: 1}, "end@900 start=891 release"},
