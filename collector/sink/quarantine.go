@@ -90,6 +90,13 @@ func writeQuarantine(dir string, h quarantineHeader, records []schema.Record) (e
 	if err := os.Rename(f.Name(), path); err != nil {
 		return err
 	}
+	if err := syncDir(dir); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(dir)) // the folder may be new
+}
+
+func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err

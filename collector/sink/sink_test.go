@@ -292,6 +292,39 @@ func TestRefusedByStore(t *testing.T) {
 	}
 }
 
+// TestInsertedButNotAcknowledged dies, in effect, between the store's answer
+// and the spool's: the rows go again, after more have come, and are there once.
+func TestInsertedButNotAcknowledged(t *testing.T) {
+	conn, socket := newStore(t)
+	neverMerge(t, conn)
+	r := newRig(t, spool.Config{BlockRows: 10}, socket)
+	r.append(t, append(others(), usages(0, 3)...)...)
+	block, err := r.spool.Next(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := schema.Insert(t.Context(), conn, block.Token, block.Records); err != nil {
+		t.Fatal(err)
+	}
+	r.append(t, usages(3, 30)...)
+	r.run(t)
+	r.waitEmpty(t)
+	for table, want := range map[string]uint64{"session_slice": 1, "assignment_slice": 1, "usage_bucket": 30, "coverage_slice": 1} {
+		if got := count(t, conn, "SELECT count() FROM traffic."+table); got != want {
+			t.Errorf("%s has %d rows, want %d", table, got, want)
+		}
+	}
+}
+
+// neverMerge keeps a row that arrived twice visible: a merge would hide it,
+// since its keys are the same.
+func neverMerge(t *testing.T, conn driver.Conn) {
+	t.Helper()
+	for _, table := range []string{"session_slice", "assignment_slice", "usage_bucket", "coverage_slice"} {
+		exec(t, conn, "ALTER TABLE traffic."+table+" MODIFY SETTING max_bytes_to_merge_at_max_space_in_pool = 1")
+	}
+}
+
 // TestStoreNotMigrated waits for a store that has no tables yet.
 func TestStoreNotMigrated(t *testing.T) {
 	d := enginetest.Start(t)

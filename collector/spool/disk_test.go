@@ -9,12 +9,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("mounting a disk of the test's own needs root")
+	}
+}
+
 // mountSmall mounts a tmpfs of 256 KiB on a folder of the test's.
 func mountSmall(t *testing.T) string {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("mounting a small disk needs root")
-	}
+	needRoot(t)
 	dir := t.TempDir()
 	if err := unix.Mount("griffier-spool-test", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "size=256k"); err != nil {
 		t.Fatalf("mount tmpfs: %v", err)

@@ -101,7 +101,6 @@ type Spool struct {
 	segments  []*segment // by number; the last is the active one
 	bytes     int64      // sum of their sizes
 	acked     uint64     // copy of the cursor's, for Stats and collection
-	ackedAt   time.Time  // when the newest acknowledged row was appended
 	pendingAt time.Time  // when the oldest pending row was appended; zero if none
 	readSize  int64      // bytes of the reader's segment that are acknowledged
 	changed   chan struct{}
@@ -131,6 +130,9 @@ func Open(cfg Config) (_ *Spool, err error) {
 		return nil, fmt.Errorf("open spool: %w", err)
 	}
 	if err := os.Chmod(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open spool: %w", err)
+	}
+	if err := syncDir(filepath.Dir(cfg.Dir)); err != nil {
 		return nil, fmt.Errorf("open spool: %w", err)
 	}
 	s := &Spool{
