@@ -1,0 +1,59 @@
+# Griffier. `make demo` and `make test` work on a fresh Debian 12 with Go, Node,
+# gcc, make and root; each installs what it needs and says so.
+
+BIN      := bin
+COMMANDS := griffier griffierd griffier-collector
+# Packages in which goroutines share memory: tested with the race detector too.
+RACE     := ./api/auth/... ./api/keystore/... ./api/ledger/... ./api/server/... ./api/support/... \
+            ./collector/radius/... ./collector/spool/... ./collector/datapath/...
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: help demo test build lint unit race once bench generate packages engine clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+demo: packages engine build ## the whole product on this machine, then serve until Ctrl-C
+	@$(BIN)/griffier demo
+
+test: packages engine build lint unit race once ## everything that CI runs
+	@echo "all tests passed"
+
+build: ## the three commands, into bin/
+	@echo "building $(COMMANDS)"
+	@mkdir -p $(BIN)
+	@CGO_ENABLED=0 go build -trimpath -o $(BIN)/ ./api/cmd/griffier ./api/cmd/griffierd ./collector/cmd/griffier-collector
+
+lint: ## gofmt, vet, staticcheck, and govulncheck where its database can be reached
+	@echo "checking form"
+	@test -z "$$(gofmt -l api bench bpf collector proto schema)" || { gofmt -l api bench bpf collector proto schema; exit 1; }
+	@go vet ./...
+	@go run $(STATICCHECK) ./...
+	@.ci/vulnerabilities
+
+unit: ## unit, engine, kernel and namespace tests
+	@echo "testing"
+	@go test -p 2 -timeout 15m ./...
+
+race: ## the concurrent packages, under the race detector
+	@echo "testing for data races"
+	@go test -race -short -p 2 -timeout 15m $(RACE)
+
+once: build ## the demo's story once, checked
+	@echo "telling the demo's story once"
+	@$(BIN)/griffier demo -once -o json
+
+bench: packages engine ## figures against a floor or peer in the same run
+	@go run ./bench
+
+generate: ## generated code; needs clang, libbpf-dev and protoc with its Go plug-ins
+	go generate ./...
+
+packages:
+	@.ci/packages
+
+engine:
+	@go run ./schema/engine/fetch
+
+clean: ## remove what was built
+	rm -rf $(BIN)
