@@ -57,7 +57,7 @@ const (
 const (
 	batchMaxAge        = time.Millisecond
 	batchMaxEntries    = 256
-	checkpointInterval = 250 * time.Millisecond
+	checkpointInterval = 100 * time.Millisecond // the least that tessera takes
 	maxInFlight        = 4096
 	shutdownLimit      = 5 * time.Second
 )

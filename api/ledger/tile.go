@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/transparency-dev/merkle/compact"
@@ -119,10 +120,28 @@ func walkTiles(dir string, visit func(path string, t tileName, ok bool) error) e
 	return err
 }
 
+// temporaryForm is the form of the files that tessera, or we, write before
+// renaming them, and that a crash or a full disk leaves behind.
+var temporaryForm = regexp.MustCompile(`^(checkpoint|treeState|version|gcState)[0-9]+$|^\.new-`)
+
 // removeDebris removes the tile files that belong to neither of the sizes:
 // those that an interrupted append left, which the log would step over but no
 // reader could tell from the real ones, and partial ones that were replaced.
+// Temporary files go too.
 func removeDebris(dir string, sizes ...uint64) error {
+	for _, folder := range []string{dir, filepath.Dir(filepath.Join(dir, treeStatePath))} {
+		files, err := os.ReadDir(folder)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		for _, f := range files {
+			if temporaryForm.MatchString(f.Name()) {
+				if err := os.Remove(filepath.Join(folder, f.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					return err
+				}
+			}
+		}
+	}
 	return walkTiles(dir, func(path string, t tileName, ok bool) error {
 		for _, size := range sizes {
 			if ok && t.needed(size) {
