@@ -51,7 +51,8 @@ type intentFacts struct {
 	Attempt  uint32 `json:"attempt"`
 }
 
-type resultFacts struct {
+// ResultFacts are the facts of a [KindTaskResult] entry, which a receipt proves.
+type ResultFacts struct {
 	Revision      uint64 `json:"revision"`
 	Attempt       uint32 `json:"attempt"`
 	IntentIndex   uint64 `json:"intent_index"`

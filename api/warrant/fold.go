@@ -151,7 +151,7 @@ func (s *State) applyIntent(e ledger.Entry) (bool, error) {
 }
 
 func (s *State) applyResult(e ledger.Entry) (bool, error) {
-	var f resultFacts
+	var f ResultFacts
 	if err := json.Unmarshal(e.Header.Facts, &f); err != nil {
 		return false, err
 	}

@@ -185,7 +185,7 @@ func (r *Rules) Result(s *State, now time.Time, by Caller, taskID string, genera
 	}
 	d := r.taskDraft(KindTaskResult, by, t, w)
 	d.Reason = string(o.Answer)
-	d.Facts = resultFacts{Revision: w.Revision, Attempt: attempt, IntentIndex: t.IntentIndex, Answer: string(o.Answer),
+	d.Facts = ResultFacts{Revision: w.Revision, Attempt: attempt, IntentIndex: t.IntentIndex, Answer: string(o.Answer),
 		PackageSHA256: o.PackageSHA256, PackageBytes: o.PackageBytes}
 	return d, nil
 }

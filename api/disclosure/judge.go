@@ -1,0 +1,289 @@
+package disclosure
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"griffier/api/reason"
+	"griffier/schema"
+)
+
+// Judge returns the one answer that the evidence supports.
+//
+// The checks come in the order in which each makes the next meaningless:
+//
+//  1. Whose address is it? Outside our ranges (NOT_OUR_RANGE), or in a range
+//     that another provider uses (OTHER_PROVIDER), our records say nothing, so
+//     nothing else about them is said. A range that began or ended within the
+//     interval is AMBIGUOUS_BOUNDARY; two holders of one range DATA_CONFLICT.
+//  2. Is it past retention (RETENTION_ELAPSED)? As soon as any moment of the
+//     interval is past the limit, a row may be missing that would have made the
+//     answer ambiguous. It comes before coverage, since coverage is kept longer
+//     and an expired interval must never read as a gap, or as "nobody".
+//  3. Was it seen (COVERAGE_GAP)? One collector that the range lists must have
+//     covered the whole interval, without a declared gap and with its clock
+//     within the margin. The future, and what is not stored yet, is such a gap.
+//  4. Who held it? Port blocks: PORT_REQUIRED. Two lines at one moment, or a
+//     holder that no register knows: DATA_CONFLICT. Two lines within the
+//     interval, or one that does not hold the address at both of its ends:
+//     AMBIGUOUS_BOUNDARY. Exactly one line: MATCH. Nobody: NO_MATCH, but only
+//     if every collector that the range lists was covering, since the one that
+//     was not may have seen a holder; otherwise COVERAGE_GAP.
+//
+// Of nested prefixes the longest counts, moment by moment. Several references
+// of one line are one line.
+func Judge(p Plan, e Evidence) Answer {
+	t := newTimeline(p, e)
+	if a, done := t.owner(); done {
+		return a
+	}
+	if p.From.Before(e.ReadableFrom) {
+		return Answer{Reason: reason.RetentionElapsed}
+	}
+	covering := t.covering()
+	if len(covering) == 0 {
+		return Answer{Reason: reason.CoverageGap}
+	}
+	a := t.holder()
+	if a.Reason == reason.NoMatch && len(covering) < len(t.collectors) {
+		a = Answer{Reason: reason.CoverageGap}
+	}
+	a.Covering = covering
+	return a
+}
+
+// timeline evaluates the evidence at every moment of the interval at which
+// anything changes. Between two such moments everything stays as it is.
+type timeline struct {
+	plan       Plan
+	evidence   Evidence
+	rows       []row
+	moments    []time.Time
+	collectors []string // that the range lists at every moment
+}
+
+// row is an assignment with the end that coverage gives it.
+type row struct {
+	schema.Assignment
+	end time.Time
+}
+
+func newTimeline(p Plan, e Evidence) *timeline {
+	t := &timeline{plan: p, evidence: e}
+	at := map[int64]time.Time{p.From.UnixNano(): p.From, p.To.UnixNano(): p.To}
+	mark := func(times ...time.Time) {
+		for _, m := range times {
+			if m.After(p.From) && !m.After(p.To) {
+				at[m.UnixNano()] = m
+			}
+		}
+	}
+	for _, r := range e.Ranges {
+		mark(r.ValidFrom, r.ValidTo)
+	}
+	for _, l := range e.Lines {
+		mark(l.ValidFrom, l.ValidTo)
+	}
+	for _, a := range e.Assignments {
+		r := row{a, a.EndedAt}
+		if a.Open {
+			r.end = openEnd(a, e.Coverage)
+		}
+		if p.touches(r.StartedAt, r.end) && r.Prefix.Contains(p.Address) {
+			t.rows = append(t.rows, r)
+			mark(r.StartedAt, r.end)
+		}
+	}
+	t.moments = slices.SortedFunc(maps.Values(at), time.Time.Compare)
+	return t
+}
+
+// openEnd returns until when an open row is known to have gone on. The spool
+// keeps order, so where its collector's coverage is stored up to a later moment,
+// an end before that moment would be stored too. It never reaches past the
+// coverage row in which the slice was last emitted.
+func openEnd(a schema.Assignment, coverage []schema.Coverage) time.Time {
+	end := a.EndedAt
+	for _, c := range coverage {
+		if c.CollectorID == a.CollectorID && c.State == schema.Covered && !c.StartedAt.After(a.EndedAt) && c.EndedAt.After(end) {
+			end = c.EndedAt
+		}
+	}
+	return end
+}
+
+// owner judges the range at every moment. done is false when it is ours throughout.
+func (t *timeline) owner() (a Answer, done bool) {
+	type owner struct {
+		known    bool
+		provider string
+	}
+	owners := map[owner]bool{}
+	for i, m := range t.moments {
+		bits := -1
+		here := map[owner]bool{}
+		var listed []string
+		for _, r := range t.evidence.Ranges {
+			if m.Before(r.ValidFrom) || !m.Before(r.ValidTo) || !r.Prefix.Contains(t.plan.Address) || r.Prefix.Bits() < bits {
+				continue
+			}
+			if r.Prefix.Bits() > bits {
+				bits, here, listed = r.Prefix.Bits(), map[owner]bool{}, nil
+			}
+			here[owner{true, r.Provider}] = true
+			listed = append(listed, r.CollectorIDs...)
+		}
+		if len(here) > 1 {
+			return Answer{Reason: reason.DataConflict}, true
+		}
+		if len(here) == 0 {
+			here[owner{}] = true
+		}
+		maps.Copy(owners, here)
+		if i == 0 {
+			slices.Sort(listed)
+			t.collectors = slices.Compact(listed)
+		} else {
+			t.collectors = slices.DeleteFunc(t.collectors, func(id string) bool { return !slices.Contains(listed, id) })
+		}
+	}
+	if len(owners) > 1 {
+		return Answer{Reason: reason.AmbiguousBoundary}, true
+	}
+	for o := range owners {
+		switch {
+		case !o.known:
+			return Answer{Reason: reason.NotOurRange}, true
+		case o.provider != "":
+			return Answer{Reason: reason.OtherProvider, Provider: o.provider}, true
+		}
+	}
+	return Answer{}, false
+}
+
+// covering returns the listed collectors that covered the whole interval.
+func (t *timeline) covering() []string {
+	var out []string
+	for _, id := range t.collectors {
+		if t.covered(id) {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+func (t *timeline) covered(collector string) bool {
+	var rows []schema.Coverage
+	for _, c := range t.evidence.Coverage {
+		if c.CollectorID != collector {
+			continue
+		}
+		if c.State != schema.Covered {
+			if t.plan.touches(c.StartedAt, c.EndedAt) {
+				return false
+			}
+			continue
+		}
+		if time.Duration(c.ClockOffsetNanos).Abs() <= t.plan.ClockMargin {
+			rows = append(rows, c)
+		}
+	}
+	slices.SortFunc(rows, func(a, b schema.Coverage) int { return a.StartedAt.Compare(b.StartedAt) })
+	reached := t.plan.From // everything in [From, reached) is covered
+	for _, c := range rows {
+		if !c.StartedAt.After(reached) && c.EndedAt.After(reached) {
+			reached = c.EndedAt
+		}
+	}
+	return reached.After(t.plan.To)
+}
+
+// holder judges who held the address.
+func (t *timeline) holder() Answer {
+	a := Answer{Certainty: schema.CertaintyObserved}
+	lines := map[string]bool{}
+	sharers := map[schema.AccessRef]bool{}
+	ports, conflict, throughout := false, false, true
+	for i, m := range t.moments {
+		rows := t.rowsAt(m)
+		here := map[string]bool{}
+		for _, r := range rows {
+			if r.PortStart != 0 || r.PortEnd != 65535 {
+				ports = true
+				sharers[r.AccessRef] = true
+			}
+			line, ok := t.lineOf(r.AccessRef, m)
+			if !ok {
+				conflict = true
+				continue
+			}
+			here[line], lines[line] = true, true
+			a.take(line, r)
+		}
+		conflict = conflict || len(here) > 1
+		if (i == 0 || i == len(t.moments)-1) && len(here) == 0 {
+			throughout = false
+		}
+	}
+	switch {
+	case ports:
+		return Answer{Reason: reason.PortRequired, Candidates: band(len(sharers))}
+	case conflict:
+		return Answer{Reason: reason.DataConflict}
+	case len(lines) == 0:
+		return Answer{Reason: reason.NoMatch}
+	case len(lines) > 1 || !throughout:
+		return Answer{Reason: reason.AmbiguousBoundary}
+	}
+	a.Reason = reason.Match
+	return a
+}
+
+// take notes what a row says of the line. It counts only if the line turns out
+// to be the one holder.
+func (a *Answer) take(line string, r row) {
+	a.LineID = line
+	if !a.Prefix.IsValid() || r.Prefix.Bits() < a.Prefix.Bits() {
+		a.Prefix = r.Prefix // the widest of those that held it, when it changed
+	}
+	if !slices.Contains(a.Sources, r.Source) {
+		a.Sources = append(a.Sources, r.Source)
+		slices.Sort(a.Sources)
+	}
+	strength := []schema.Certainty{schema.CertaintyInferred, schema.CertaintySynthesised, schema.CertaintyObserved}
+	if slices.Index(strength, r.Certainty) < slices.Index(strength, a.Certainty) {
+		a.Certainty = r.Certainty
+	}
+}
+
+// rowsAt returns the rows with the longest prefix that hold the address at m.
+func (t *timeline) rowsAt(m time.Time) []row {
+	var rows []row
+	bits := -1
+	for _, r := range t.rows {
+		if m.Before(r.StartedAt) || !m.Before(r.end) || r.Prefix.Bits() < bits {
+			continue
+		}
+		if r.Prefix.Bits() > bits {
+			bits, rows = r.Prefix.Bits(), nil
+		}
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+// lineOf returns the one line that had ref at m; false when none had it, or two.
+func (t *timeline) lineOf(ref schema.AccessRef, m time.Time) (string, bool) {
+	line, found := "", false
+	for _, l := range t.evidence.Lines {
+		if l.Ref != ref || m.Before(l.ValidFrom) || !m.Before(l.ValidTo) {
+			continue
+		}
+		if found && l.LineID != line {
+			return "", false
+		}
+		line, found = l.LineID, true
+	}
+	return line, found
+}

@@ -1,0 +1,158 @@
+package disclosure
+
+import (
+	"time"
+
+	"griffier/api/reason"
+	"griffier/schema"
+)
+
+// Formats of the three things that a verifier reads.
+const (
+	ManifestFormat  = "griffier-package/1"
+	SignatureFormat = "griffier-signature/1"
+	ReceiptFormat   = "griffier-receipt/1"
+)
+
+// Disclaimer stands in every manifest and certificate.
+const Disclaimer = "The answer names the subscriber of the line, never the user of it. Who used the line at that instant is not known to the provider."
+
+// Manifest describes a package: what was asked, what was searched, what the
+// answer is, and the hash of every other file. It is what is signed.
+type Manifest struct {
+	Format                 string            `json:"format"`
+	Software               string            `json:"software"`
+	WarrantID              string            `json:"warrant_id"`
+	WarrantReferenceSHA256 string            `json:"warrant_reference_sha256"`
+	WarrantContentSHA256   string            `json:"warrant_content_sha256"`
+	LegalBasis             string            `json:"legal_basis"`
+	TaskID                 string            `json:"task_id"`
+	Generation             uint64            `json:"generation"`
+	Attempt                uint32            `json:"attempt"`
+	Category               string            `json:"category"`
+	Columns                []string          `json:"columns"`
+	Question               ManifestQuestion  `json:"question"`
+	Searched               []string          `json:"searched"`
+	QueriedAt              time.Time         `json:"queried_at"`
+	Retention              ManifestRetention `json:"retention"`
+	Coverage               []ManifestCover   `json:"coverage"`
+	Answer                 ManifestAnswer    `json:"answer"`
+	IntentIndex            uint64            `json:"intent_index"` // in the ledger
+	Files                  []ManifestFile    `json:"files"`
+	SignerKeyID            string            `json:"signer_key_id"`
+	Disclaimer             string            `json:"disclaimer"`
+}
+
+// ManifestQuestion is the question as it was entered and as it was understood.
+type ManifestQuestion struct {
+	Address                  string    `json:"address"`
+	InstantEntered           string    `json:"instant_entered"`
+	InstantUTC               time.Time `json:"instant_utc"`
+	InstantLocal             string    `json:"instant_local"`
+	LocalZone                string    `json:"local_zone"`
+	StatedUncertaintySeconds float64   `json:"stated_uncertainty_seconds"`
+	ClockMarginSeconds       float64   `json:"clock_margin_seconds"`
+	IntervalFromUTC          time.Time `json:"interval_from_utc"` // inclusive
+	IntervalToUTC            time.Time `json:"interval_to_utc"`   // inclusive
+}
+
+// ManifestRetention is the retention in force when the question was asked.
+type ManifestRetention struct {
+	Class           string    `json:"class"`
+	Period          string    `json:"period"` // ISO 8601; empty: the class may not be read
+	Zone            string    `json:"zone"`
+	ReadableFromUTC time.Time `json:"readable_from_utc"`
+}
+
+// ManifestCover is a collector's coverage during the interval.
+type ManifestCover struct {
+	CollectorID  string    `json:"collector_id"`
+	State        string    `json:"state"`
+	Cause        string    `json:"cause,omitempty"`
+	FromUTC      time.Time `json:"from_utc"`
+	ToUTC        time.Time `json:"to_utc"`
+	ClockSynced  bool      `json:"clock_synced"`
+	ClockOffsetS float64   `json:"clock_offset_seconds"`
+}
+
+// ManifestAnswer is the typed answer.
+type ManifestAnswer struct {
+	Reason         reason.Reason `json:"reason"`
+	Meaning        string        `json:"meaning"`
+	Provider       string        `json:"provider,omitempty"`
+	CandidateBand  string        `json:"candidate_band,omitempty"`
+	CoveringListed []string      `json:"covering_collectors"`
+}
+
+// ManifestFile is another file of the package.
+type ManifestFile struct {
+	Name   string `json:"name"`
+	SHA256 string `json:"sha256"`
+	Bytes  int64  `json:"bytes"`
+}
+
+// Searched says, in fixed words, what an attribution looks at.
+var Searched = []string{
+	"ranges of the provider and of others that use them, at the interval",
+	"coverage by the collectors listed for the range, over the whole interval",
+	"assignments of the address and of every prefix around it, that touch the interval",
+	"lines of the pseudonyms found, at the interval",
+}
+
+// Case is what a package is about, besides question and answer.
+type Case struct {
+	Software             string
+	WarrantID            string
+	Reference            string // hashed in the manifest
+	WarrantContentSHA256 string
+	LegalBasis           string
+	TaskID               string
+	Generation           uint64
+	Attempt              uint32
+	Category             string
+	InstantEntered       string
+	Zone                 *time.Location
+	IntentIndex          uint64
+	QueriedAt            time.Time
+	Retention            ManifestRetention
+}
+
+// newManifest returns the manifest without its files and signer.
+func newManifest(c Case, p Plan, e Evidence, a Answer, columns []Column) Manifest {
+	m := Manifest{
+		Format: ManifestFormat, Software: c.Software, WarrantID: c.WarrantID, WarrantReferenceSHA256: hexSHA256([]byte(c.Reference)),
+		WarrantContentSHA256: c.WarrantContentSHA256, LegalBasis: c.LegalBasis, TaskID: c.TaskID, Generation: c.Generation,
+		Attempt: c.Attempt, Category: c.Category, Columns: []string{}, Searched: Searched, QueriedAt: c.QueriedAt.UTC(),
+		Retention: c.Retention, Coverage: []ManifestCover{}, IntentIndex: c.IntentIndex, Disclaimer: Disclaimer,
+		Question: ManifestQuestion{
+			Address: p.Address.String(), InstantEntered: c.InstantEntered, InstantUTC: p.Instant,
+			InstantLocal: p.Instant.In(c.Zone).Format(time.RFC3339Nano), LocalZone: c.Zone.String(),
+			StatedUncertaintySeconds: p.Uncertainty.Seconds(), ClockMarginSeconds: p.ClockMargin.Seconds(),
+			IntervalFromUTC: p.From, IntervalToUTC: p.To,
+		},
+		Answer: ManifestAnswer{Reason: a.Reason, Meaning: a.Reason.Entry().Meaning, Provider: a.Provider,
+			CandidateBand: a.Candidates, CoveringListed: append([]string{}, a.Covering...)},
+	}
+	for _, col := range columns {
+		m.Columns = append(m.Columns, col.Name)
+	}
+	for _, cover := range e.Coverage {
+		if p.touches(cover.StartedAt, cover.EndedAt) {
+			m.Coverage = append(m.Coverage, clipped(cover, p))
+		}
+	}
+	return m
+}
+
+// clipped shows no more of a coverage row than the interval.
+func clipped(c schema.Coverage, p Plan) ManifestCover {
+	from, to := c.StartedAt.UTC(), c.EndedAt.UTC()
+	if from.Before(p.From) {
+		from = p.From
+	}
+	if to.After(p.To) {
+		to = p.To
+	}
+	return ManifestCover{CollectorID: c.CollectorID, State: string(c.State), Cause: c.Cause, FromUTC: from, ToUTC: to,
+		ClockSynced: c.ClockSynced, ClockOffsetS: time.Duration(c.ClockOffsetNanos).Seconds()}
+}

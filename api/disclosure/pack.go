@@ -1,0 +1,234 @@
+package disclosure
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/csv"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"filippo.io/age"
+
+	"griffier/api/reason"
+)
+
+// Names of the files in a package, in the order in which the tar has them.
+const (
+	fileManifest    = "manifest.json"
+	fileSignature   = "manifest.sig"
+	fileCSV         = "records.csv"
+	fileJSONLines   = "records.jsonl"
+	fileCertificate = "certificate.txt" // negative answers only
+)
+
+// Signer signs manifests.
+type Signer struct{ key ed25519.PrivateKey }
+
+// NewSigner returns a signer for an Ed25519 seed of 32 bytes.
+func NewSigner(seed []byte) (*Signer, error) {
+	if len(seed) != ed25519.SeedSize {
+		return nil, fmt.Errorf("package signing key: want %d bytes, have %d", ed25519.SeedSize, len(seed))
+	}
+	return &Signer{ed25519.NewKeyFromSeed(seed)}, nil
+}
+
+// Public returns the public key.
+func (s *Signer) Public() ed25519.PublicKey { return s.key.Public().(ed25519.PublicKey) }
+
+// KeyID returns the name of a public key: the first 16 bytes of its SHA-256.
+func KeyID(public ed25519.PublicKey) string { return hexSHA256(public)[:32] }
+
+// signature is manifest.sig: a detached Ed25519 signature over the exact bytes
+// of manifest.json.
+type signature struct {
+	Format    string `json:"format"`
+	Algorithm string `json:"algorithm"`
+	KeyID     string `json:"key_id"`
+	Signature []byte `json:"signature"`
+}
+
+// Tar returns the package before it is sealed. Its bytes depend on the
+// arguments alone: order, times and modes of the files are fixed. subscriber is
+// used only if the answer is MATCH and the columns ask for it.
+func Tar(s *Signer, c Case, p Plan, e Evidence, a Answer, columns []Column, subscriber Person) ([]byte, error) {
+	var records []Record
+	if a.Reason == reason.Match {
+		sources := make([]string, len(a.Sources))
+		for i, source := range a.Sources {
+			sources[i] = string(source)
+		}
+		records = append(records, Record{TaskID: c.TaskID, Address: p.Address.String(), InstantUTC: p.Instant.Format(time.RFC3339Nano),
+			LineID: a.LineID, HeldPrefix: a.Prefix.String(), Source: strings.Join(sources, " "), Certainty: string(a.Certainty), Subscriber: subscriber})
+	}
+	csvText, err := recordsCSV(records, columns)
+	if err != nil {
+		return nil, fmt.Errorf("pack: %w", err)
+	}
+	lines, err := recordsJSONLines(records, columns)
+	if err != nil {
+		return nil, fmt.Errorf("pack: %w", err)
+	}
+	files := []file{{fileCSV, csvText}, {fileJSONLines, lines}}
+	m := newManifest(c, p, e, a, columns)
+	if a.Reason != reason.Match {
+		files = append(files, file{fileCertificate, certificate(m)})
+	}
+	for _, f := range files {
+		m.Files = append(m.Files, ManifestFile{Name: f.name, SHA256: hexSHA256(f.data), Bytes: int64(len(f.data))})
+	}
+	m.SignerKeyID = KeyID(s.Public())
+	text, err := marshalIndented(m)
+	if err != nil {
+		return nil, fmt.Errorf("pack: %w", err)
+	}
+	sig, err := marshalIndented(signature{SignatureFormat, "ed25519", m.SignerKeyID, ed25519.Sign(s.key, text)})
+	if err != nil {
+		return nil, fmt.Errorf("pack: %w", err)
+	}
+	return writeTar(append([]file{{fileManifest, text}, {fileSignature, sig}}, files...))
+}
+
+// Seal encrypts a tar to an age recipient.
+func Seal(plain []byte, recipient string) ([]byte, error) {
+	to, err := age.ParseX25519Recipient(recipient)
+	if err != nil {
+		return nil, fmt.Errorf("seal package: the recipient is not an age public key")
+	}
+	var b bytes.Buffer
+	w, err := age.Encrypt(&b, to)
+	if err != nil {
+		return nil, fmt.Errorf("seal package: %w", err)
+	}
+	if _, err := w.Write(plain); err != nil {
+		return nil, fmt.Errorf("seal package: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("seal package: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+type file struct {
+	name string
+	data []byte
+}
+
+func writeTar(files []file) ([]byte, error) {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, f := range files {
+		h := &tar.Header{Typeflag: tar.TypeReg, Name: f.name, Mode: 0o600, Size: int64(len(f.data)), ModTime: time.Unix(0, 0), Format: tar.FormatUSTAR}
+		if err := w.WriteHeader(h); err != nil {
+			return nil, fmt.Errorf("pack %s: %w", f.name, err)
+		}
+		if _, err := w.Write(f.data); err != nil {
+			return nil, fmt.Errorf("pack %s: %w", f.name, err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("pack: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+func recordsCSV(records []Record, columns []Column) ([]byte, error) {
+	var b bytes.Buffer
+	w := csv.NewWriter(&b)
+	w.UseCRLF = true // RFC 4180 §2
+	row := make([]string, len(columns))
+	for i, c := range columns {
+		row[i] = c.Name
+	}
+	if err := w.Write(row); err != nil {
+		return nil, err
+	}
+	for _, r := range records {
+		for i, c := range columns {
+			row[i] = c.value(r)
+		}
+		if err := w.Write(row); err != nil {
+			return nil, err
+		}
+	}
+	w.Flush()
+	return b.Bytes(), w.Error()
+}
+
+func recordsJSONLines(records []Record, columns []Column) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	for _, r := range records {
+		object := make(map[string]string, len(columns)) // written with sorted keys
+		for _, c := range columns {
+			object[c.Name] = c.value(r)
+		}
+		if err := enc.Encode(object); err != nil {
+			return nil, err
+		}
+	}
+	return b.Bytes(), nil
+}
+
+// certificate says a negative answer in words (disclosure.md D-50).
+func certificate(m Manifest) []byte {
+	var b bytes.Buffer
+	line := func(label, value string) { fmt.Fprintf(&b, "%-22s%s\n", label, value) }
+	b.WriteString("Certificate: no line is disclosed\n\n")
+	line("Task", m.TaskID)
+	line("Warrant", m.WarrantID)
+	line("Address", m.Question.Address)
+	line("Instant (UTC)", m.Question.InstantUTC.Format(time.RFC3339Nano))
+	line("Instant ("+m.Question.LocalZone+")", m.Question.InstantLocal)
+	line("Interval searched", m.Question.IntervalFromUTC.Format(time.RFC3339Nano)+" to "+m.Question.IntervalToUTC.Format(time.RFC3339Nano)+", both inclusive")
+	line("Answer", string(m.Answer.Reason))
+	fmt.Fprintf(&b, "\n%s\n%s\n", m.Answer.Meaning, m.Answer.Reason.Entry().Cure)
+	if m.Answer.Provider != "" {
+		line("Other provider", m.Answer.Provider)
+	}
+	if m.Answer.CandidateBand != "" {
+		line("Lines sharing it", m.Answer.CandidateBand)
+	}
+	b.WriteString("\nSearched:\n")
+	for _, s := range m.Searched {
+		b.WriteString("- " + s + "\n")
+	}
+	b.WriteString("\nRetention in force: ")
+	if m.Retention.Period == "" {
+		b.WriteString("none, nothing of the class may be read\n")
+	} else {
+		fmt.Fprintf(&b, "%s (%s), readable from %s\n", m.Retention.Period, m.Retention.Zone, m.Retention.ReadableFromUTC.Format(time.RFC3339Nano))
+	}
+	b.WriteString("Coverage in the interval:\n")
+	for _, c := range m.Coverage {
+		fmt.Fprintf(&b, "- %s: %s %s to %s\n", c.CollectorID, c.State, c.FromUTC.Format(time.RFC3339Nano), c.ToUTC.Format(time.RFC3339Nano))
+	}
+	if len(m.Coverage) == 0 {
+		b.WriteString("- none\n")
+	}
+	b.WriteString("\n" + m.Disclaimer + "\n")
+	return b.Bytes()
+}
+
+// marshalIndented is JSON with two spaces, one newline at the end and nothing escaped.
+func marshalIndented(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	err := enc.Encode(v)
+	return b.Bytes(), err
+}
+
+func hexSHA256(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// SHA256 returns the hash by which the ledger knows a sealed package.
+func SHA256(sealed []byte) string { return hexSHA256(sealed) }

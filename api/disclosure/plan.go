@@ -1,0 +1,36 @@
+package disclosure
+
+import (
+	"net/netip"
+	"time"
+)
+
+// DefaultClockMargin is added to the stated uncertainty on both sides, for our
+// own clocks (disclosure.md D-28).
+const DefaultClockMargin = 2 * time.Second
+
+// Question is what a task asks: which line held Address at Instant.
+type Question struct {
+	Address     netip.Addr
+	Instant     time.Time
+	Uncertainty time.Duration // as stated by the authority
+}
+
+// Plan is the question with its uncertainty interval [From, To], both ends
+// inclusive, in which the true instant lies.
+type Plan struct {
+	Question
+	ClockMargin time.Duration
+	From, To    time.Time
+}
+
+// NewPlan returns the plan of a question: instant ± (uncertainty + margin).
+func NewPlan(q Question, margin time.Duration) Plan {
+	q.Instant = q.Instant.UTC()
+	around := q.Uncertainty + margin
+	return Plan{Question: q, ClockMargin: margin, From: q.Instant.Add(-around), To: q.Instant.Add(around)}
+}
+
+// touches reports whether the half-open interval [start, end) holds a moment of
+// the plan's interval.
+func (p Plan) touches(start, end time.Time) bool { return !start.After(p.To) && end.After(p.From) }

@@ -1,0 +1,437 @@
+package disclosure_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"crypto/ed25519"
+	"encoding/json"
+	"io"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"filippo.io/age"
+
+	"griffier/api/disclosure"
+	"griffier/api/ledger"
+	"griffier/api/reason"
+	"griffier/api/warrant"
+	"griffier/schema"
+)
+
+// sample is a package with its receipt in a real ledger, and what it takes to
+// make variations of it.
+type sample struct {
+	log      *ledger.Log
+	signer   *disclosure.Signer
+	identity *age.X25519Identity
+	trust    disclosure.Trust
+	c        disclosure.Case
+	intent   ledger.Entry
+	sealed   []byte
+	receipt  []byte
+	plain    []byte
+}
+
+func seed(b byte) []byte { return bytes.Repeat([]byte{b}, ed25519.SeedSize) }
+
+func newLog(t *testing.T, origin string) (*ledger.Log, *ledger.Key) {
+	dir := t.TempDir()
+	key, err := ledger.GenerateKey(filepath.Join(dir, "key"), origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := ledger.Open(t.Context(), ledger.Config{Dir: filepath.Join(dir, "log"), WitnessFile: filepath.Join(dir, "witness"), Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { log.Close() })
+	return log, key
+}
+
+func evidence(answer reason.Reason) disclosure.Evidence {
+	w := world()
+	switch answer {
+	case reason.Match:
+		w.Assignments = []schema.Assignment{assignment("192.0.2.17/32", 1, -60, 60)}
+	case reason.CoverageGap:
+		w.Coverage = nil
+	}
+	return w
+}
+
+var alice = disclosure.Person{Name: "Alice \"=1+1\" Jansen, mevr.", InstallationAddress: disclosure.PostalAddress{
+	Street: "Lange Voorhout", HouseNumber: "8", Postcode: "2514 EA", Town: "Den Haag", Country: "NL"}}
+
+func newSample(t *testing.T, answer reason.Reason) *sample {
+	log, key := newLog(t, "isp.example/griffier")
+	s := &sample{log: log}
+	var err error
+	if s.signer, err = disclosure.NewSigner(seed(1)); err != nil {
+		t.Fatal(err)
+	}
+	if s.identity, err = age.GenerateX25519Identity(); err != nil {
+		t.Fatal(err)
+	}
+	s.trust = disclosure.Trust{PackageKey: s.signer.Public(), LedgerOrigin: "isp.example/griffier", LedgerKey: key.Public}
+	s.intent = s.append(t, ledger.Draft{Kind: warrant.KindTaskIntent, WarrantID: "w1", TaskID: "t1", Generation: 1})
+	zone, err := time.LoadLocation("Europe/Amsterdam")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.c = disclosure.Case{Software: "griffier test", WarrantID: "w1", Reference: "PV-2026/0042", WarrantContentSHA256: strings.Repeat("c", 64),
+		LegalBasis: "NL-126na", TaskID: "t1", Generation: 1, Attempt: 1, Category: "ATTRIBUTION", InstantEntered: "2026-11-19T13:00:00+01:00", Zone: zone,
+		IntentIndex: s.intent.Index, QueriedAt: noon.Add(time.Hour), Retention: disclosure.ManifestRetention{Class: "assignment", Period: "P6M",
+			Zone: "Europe/Amsterdam", ReadableFromUTC: at(-7200)}}
+	s.plain = s.tar(t, s.c, answer)
+	s.seal(t, s.plain)
+	s.prove(t, warrant.ResultFacts{Revision: 7, Attempt: 1, IntentIndex: s.intent.Index, Answer: string(answer)}, nil)
+	return s
+}
+
+func (s *sample) append(t *testing.T, d ledger.Draft) ledger.Entry {
+	e, err := s.log.Append(t.Context(), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func (s *sample) tar(t *testing.T, c disclosure.Case, answer reason.Reason) []byte {
+	e := evidence(answer)
+	p := disclosure.NewPlan(disclosure.Question{Address: netip.MustParseAddr("192.0.2.17"), Instant: noon}, disclosure.DefaultClockMargin)
+	a := disclosure.Judge(p, e)
+	if a.Reason != answer {
+		t.Fatalf("answer %s, want %s", a.Reason, answer)
+	}
+	columns := disclosure.ColumnsFor(warrant.Attribution, []warrant.Category{warrant.Attribution, warrant.Identity})
+	plain, err := disclosure.Tar(s.signer, c, p, e, a, columns, alice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plain
+}
+
+func (s *sample) seal(t *testing.T, plain []byte) {
+	var err error
+	if s.sealed, err = disclosure.Seal(plain, s.identity.Recipient().String()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// prove enters a result for the sealed package and makes the receipt.
+func (s *sample) prove(t *testing.T, f warrant.ResultFacts, change func(*ledger.Draft)) {
+	f.PackageSHA256, f.PackageBytes = disclosure.SHA256(s.sealed), int64(len(s.sealed))
+	d := ledger.Draft{Kind: warrant.KindTaskResult, WarrantID: "w1", TaskID: "t1", Generation: 1, Facts: f}
+	if change != nil {
+		change(&d)
+	}
+	e := s.append(t, d)
+	s.append(t, ledger.Draft{Kind: "usage.read"}) // the proof has something to prove against
+	proof, err := s.log.Proof(t.Context(), e.Index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.receipt, err = disclosure.NewReceipt(d.TaskID, f.PackageSHA256, proof); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *sample) verify() disclosure.Report {
+	return disclosure.Verify(s.sealed, s.receipt, s.trust, s.identity)
+}
+
+func TestVerify(t *testing.T) {
+	for _, answer := range []reason.Reason{reason.Match, reason.NoMatch, reason.CoverageGap} {
+		t.Run(string(answer), func(t *testing.T) {
+			s := newSample(t, answer)
+			r := s.verify()
+			if !r.Verified() || r.Failed() || len(r.Checks) != 7 {
+				t.Fatalf("a good package is not verified: %+v", r.Checks)
+			}
+			if r.Manifest.Answer.Reason != answer || r.Manifest.IntentIndex != s.intent.Index || r.Manifest.Disclaimer != disclosure.Disclaimer {
+				t.Errorf("manifest %+v", r.Manifest)
+			}
+			files := untar(t, s.plain)
+			_, certified := files["certificate.txt"]
+			if certified == (answer == reason.Match) {
+				t.Errorf("certificate %v for %s", certified, answer)
+			}
+			if answer != reason.Match && bytes.Contains(s.plain, []byte("Alice")) {
+				t.Error("a negative answer holds a name")
+			}
+			if answer == reason.Match {
+				if !strings.Contains(files["records.csv"], "\r\nt1,192.0.2.17,2026-11-19T12:00:00Z,A,192.0.2.17/32,radius,observed,\"Alice \"\"=1+1\"\" Jansen, mevr.\",Lange Voorhout,8,2514 EA,Den Haag,NL\r\n") {
+					t.Errorf("records.csv:\n%s", files["records.csv"])
+				}
+			} else if !strings.Contains(files["certificate.txt"], "2026-11-19T11:59:58Z to 2026-11-19T12:00:02Z") || !strings.Contains(files["certificate.txt"], "P6M") {
+				t.Errorf("certificate:\n%s", files["certificate.txt"])
+			}
+			if bytes.Contains(s.plain, []byte("PV-2026")) {
+				t.Error("the manifest holds the reference in clear")
+			}
+			// Without the key only what lies beside the package is checked.
+			r = disclosure.Verify(s.sealed, s.receipt, s.trust)
+			if r.Verified() || r.Failed() || r.Checks[1].Verdict != disclosure.VerdictOK || r.Checks[2].Verdict != disclosure.VerdictNotChecked {
+				t.Errorf("without a key: %+v", r.Checks)
+			}
+		})
+	}
+}
+
+func TestTarIsDeterministic(t *testing.T) {
+	s := newSample(t, reason.Match)
+	if again := s.tar(t, s.c, reason.Match); !bytes.Equal(again, s.plain) {
+		t.Error("the same package has other bytes")
+	}
+	first := s.sealed
+	s.seal(t, s.plain)
+	if bytes.Equal(first, s.sealed) {
+		t.Error("sealing twice gives the same ciphertext")
+	}
+}
+
+// Each control spoils one thing and must be caught by the check that is named.
+func TestVerifyCatches(t *testing.T) {
+	retar := func(t *testing.T, s *sample, change func(map[string]string, *[]string)) {
+		files := untar(t, s.plain)
+		order := []string{"manifest.json", "manifest.sig", "records.csv", "records.jsonl"}
+		change(files, &order)
+		var b bytes.Buffer
+		w := tar.NewWriter(&b)
+		for _, name := range order {
+			if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o600, Size: int64(len(files[name]))}); err != nil {
+				t.Fatal(err)
+			}
+			io.WriteString(w, files[name])
+		}
+		w.Close()
+		s.seal(t, b.Bytes())
+	}
+	good := func(s *sample) warrant.ResultFacts {
+		return warrant.ResultFacts{Revision: 7, Attempt: 1, IntentIndex: s.intent.Index, Answer: "MATCH"}
+	}
+	// forge changes files and signs them anew with the provider's own key: what
+	// a faulty or dishonest provider could do.
+	forge := func(t *testing.T, s *sample, change func(map[string]string, *disclosure.Manifest)) {
+		retar(t, s, func(f map[string]string, _ *[]string) {
+			var m disclosure.Manifest
+			if err := json.Unmarshal([]byte(f["manifest.json"]), &m); err != nil {
+				t.Fatal(err)
+			}
+			change(f, &m)
+			for i, file := range m.Files {
+				m.Files[i].SHA256, m.Files[i].Bytes = disclosure.SHA256([]byte(f[file.Name])), int64(len(f[file.Name]))
+			}
+			text, _ := json.Marshal(m)
+			sig, _ := json.Marshal(map[string]any{"format": disclosure.SignatureFormat, "algorithm": "ed25519", "key_id": m.SignerKeyID,
+				"signature": ed25519.Sign(ed25519.NewKeyFromSeed(seed(1)), text)})
+			f["manifest.json"], f["manifest.sig"] = string(text), string(sig)
+		})
+		s.prove(t, good(s), nil)
+	}
+	editReceipt := func(t *testing.T, s *sample, change func(*disclosure.Receipt)) {
+		var r disclosure.Receipt
+		if err := json.Unmarshal(s.receipt, &r); err != nil {
+			t.Fatal(err)
+		}
+		change(&r)
+		s.receipt, _ = json.Marshal(r)
+	}
+	tests := []struct {
+		name  string
+		check string
+		spoil func(*testing.T, *sample)
+	}{
+		{"receipt cut short", disclosure.CheckReceipt, func(_ *testing.T, s *sample) { s.receipt = s.receipt[:len(s.receipt)/2] }},
+		{"receipt with an extra key", disclosure.CheckReceipt, func(_ *testing.T, s *sample) { s.receipt = append([]byte(`{"x":1,`), s.receipt[1:]...) }},
+		{"leaf flipped", disclosure.CheckReceipt, func(t *testing.T, s *sample) {
+			editReceipt(t, s, func(r *disclosure.Receipt) { r.Result.Leaf[30] ^= 1 })
+		}},
+		{"proof hash flipped", disclosure.CheckReceipt, func(t *testing.T, s *sample) {
+			editReceipt(t, s, func(r *disclosure.Receipt) { r.Result.Hashes[0][0] ^= 1 })
+		}},
+		{"index moved", disclosure.CheckReceipt, func(t *testing.T, s *sample) {
+			editReceipt(t, s, func(r *disclosure.Receipt) { r.Result.Index-- })
+		}},
+		{"checkpoint altered", disclosure.CheckReceipt, func(t *testing.T, s *sample) {
+			editReceipt(t, s, func(r *disclosure.Receipt) {
+				r.Result.Checkpoint = strings.Replace(r.Result.Checkpoint, "\n3\n", "\n4\n", 1)
+			})
+		}},
+		{"receipt of another task", disclosure.CheckReceipt, func(t *testing.T, s *sample) {
+			editReceipt(t, s, func(r *disclosure.Receipt) { r.TaskID = "t2" })
+		}},
+		{"ledger of someone else", disclosure.CheckReceipt, func(t *testing.T, s *sample) {
+			_, key := newLog(t, "isp.example/griffier")
+			s.trust.LedgerKey = key.Public
+		}},
+		{"another package of the same task", disclosure.CheckLedger, func(t *testing.T, s *sample) { s.seal(t, s.plain) }},
+		{"sealed byte flipped", disclosure.CheckLedger, func(_ *testing.T, s *sample) { s.sealed[len(s.sealed)-1] ^= 1 }},
+		{"entry of another kind", disclosure.CheckLedger, func(t *testing.T, s *sample) {
+			s.prove(t, good(s), func(d *ledger.Draft) { d.Kind = warrant.KindRelease })
+		}},
+		{"sealed byte flipped and entered", disclosure.CheckOpen, func(t *testing.T, s *sample) {
+			s.sealed[len(s.sealed)-1] ^= 1
+			s.prove(t, good(s), nil)
+		}},
+		{"sealed to someone else", disclosure.CheckOpen, func(t *testing.T, s *sample) {
+			s.identity, _ = age.GenerateX25519Identity()
+		}},
+		{"a stray file", disclosure.CheckOpen, func(t *testing.T, s *sample) {
+			retar(t, s, func(f map[string]string, order *[]string) { f["../evil"] = "x"; *order = append(*order, "../evil") })
+			s.prove(t, good(s), nil)
+		}},
+		{"a file twice", disclosure.CheckOpen, func(t *testing.T, s *sample) {
+			retar(t, s, func(f map[string]string, order *[]string) { *order = append(*order, "records.csv") })
+			s.prove(t, good(s), nil)
+		}},
+		{"manifest edited", disclosure.CheckSignature, func(t *testing.T, s *sample) {
+			retar(t, s, func(f map[string]string, _ *[]string) {
+				f["manifest.json"] = strings.Replace(f["manifest.json"], `"generation": 1`, `"generation": 2`, 1)
+			})
+			s.prove(t, good(s), nil)
+		}},
+		{"signature edited", disclosure.CheckSignature, func(t *testing.T, s *sample) {
+			retar(t, s, func(f map[string]string, _ *[]string) {
+				f["manifest.sig"] = strings.Replace(f["manifest.sig"], `"signature": "`, `"signature": "AAAA`, 1)
+			})
+			s.prove(t, good(s), nil)
+		}},
+		{"no signature", disclosure.CheckSignature, func(t *testing.T, s *sample) {
+			retar(t, s, func(_ map[string]string, order *[]string) { *order = []string{"manifest.json", "records.csv", "records.jsonl"} })
+			s.prove(t, good(s), nil)
+		}},
+		{"signed by another key", disclosure.CheckSignature, func(t *testing.T, s *sample) {
+			other, _ := disclosure.NewSigner(seed(2))
+			s.trust.PackageKey = other.Public()
+		}},
+		{"records edited", disclosure.CheckFiles, func(t *testing.T, s *sample) {
+			retar(t, s, func(f map[string]string, _ *[]string) {
+				f["records.csv"] = strings.Replace(f["records.csv"], ",A,", ",B,", 1)
+			})
+			s.prove(t, good(s), nil)
+		}},
+		{"a file left out", disclosure.CheckFiles, func(t *testing.T, s *sample) {
+			retar(t, s, func(_ map[string]string, order *[]string) { *order = (*order)[:3] })
+			s.prove(t, good(s), nil)
+		}},
+		{"an unsigned file put in", disclosure.CheckFiles, func(t *testing.T, s *sample) {
+			retar(t, s, func(f map[string]string, order *[]string) {
+				f["certificate.txt"] = "nobody"
+				*order = append(*order, "certificate.txt")
+			})
+			s.prove(t, good(s), nil)
+		}},
+		{"records that differ", disclosure.CheckRecords, func(t *testing.T, s *sample) {
+			forge(t, s, func(f map[string]string, _ *disclosure.Manifest) {
+				f["records.csv"] = strings.Replace(f["records.csv"], ",A,", ",B,", 1)
+			})
+		}},
+		{"a second record", disclosure.CheckRecords, func(t *testing.T, s *sample) {
+			forge(t, s, func(f map[string]string, _ *disclosure.Manifest) { f["records.jsonl"] += f["records.jsonl"] })
+		}},
+		{"a column too many", disclosure.CheckRecords, func(t *testing.T, s *sample) {
+			forge(t, s, func(f map[string]string, m *disclosure.Manifest) {
+				m.Columns = append(m.Columns, "session_started_at")
+				f["records.csv"] = strings.Replace(strings.Replace(f["records.csv"], "_country", "_country,session_started_at", 1), ",NL", ",NL,x", 1)
+			})
+		}},
+		{"a match without a record", disclosure.CheckRecords, func(t *testing.T, s *sample) {
+			forge(t, s, func(f map[string]string, _ *disclosure.Manifest) {
+				f["records.csv"], f["records.jsonl"] = strings.SplitAfter(f["records.csv"], "\r\n")[0], ""
+			})
+		}},
+		{"another answer in the ledger", disclosure.CheckAgreement, func(t *testing.T, s *sample) {
+			f := good(s)
+			f.Answer = "NO_MATCH"
+			s.prove(t, f, nil)
+		}},
+		{"another attempt in the ledger", disclosure.CheckAgreement, func(t *testing.T, s *sample) {
+			f := good(s)
+			f.Attempt = 2
+			s.prove(t, f, nil)
+		}},
+		{"another intent in the ledger", disclosure.CheckAgreement, func(t *testing.T, s *sample) {
+			f := good(s)
+			f.IntentIndex = 1
+			s.prove(t, f, nil)
+		}},
+		{"another warrant in the ledger", disclosure.CheckAgreement, func(t *testing.T, s *sample) {
+			s.prove(t, good(s), func(d *ledger.Draft) { d.WarrantID = "w2" })
+		}},
+		{"another generation in the ledger", disclosure.CheckAgreement, func(t *testing.T, s *sample) {
+			s.prove(t, good(s), func(d *ledger.Draft) { d.Generation = 2 })
+		}},
+		{"an intent after the result", disclosure.CheckAgreement, func(t *testing.T, s *sample) {
+			s.c.IntentIndex = 99
+			s.seal(t, s.tar(t, s.c, reason.Match))
+			f := good(s)
+			f.IntentIndex = 99
+			s.prove(t, f, nil)
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s := newSample(t, reason.Match)
+			test.spoil(t, s)
+			r := s.verify()
+			var failed []string
+			for _, c := range r.Checks {
+				if c.Verdict == disclosure.VerdictFailed {
+					failed = append(failed, c.Name)
+				}
+				if c.Text == "" {
+					t.Errorf("check %s says nothing", c.Name)
+				}
+			}
+			if r.Verified() || len(failed) == 0 || failed[0] != test.check {
+				t.Errorf("failed checks %q, want %q first", failed, test.check)
+			}
+		})
+	}
+}
+
+func untar(t *testing.T, plain []byte) map[string]string {
+	files := map[string]string{}
+	for r := tar.NewReader(bytes.NewReader(plain)); ; {
+		h, err := r.Next()
+		if err == io.EOF {
+			return files
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[h.Name] = string(data)
+	}
+}
+
+func TestTrust(t *testing.T) {
+	s := newSample(t, reason.NoMatch)
+	text := disclosure.FormatTrust(s.trust)
+	got, err := disclosure.ParseTrust(text)
+	if err != nil || !got.PackageKey.Equal(s.trust.PackageKey) || got.LedgerKey != s.trust.LedgerKey || got.LedgerOrigin != s.trust.LedgerOrigin {
+		t.Errorf("ParseTrust(FormatTrust) = %+v, %v", got, err)
+	}
+	asJSON, _ := json.Marshal(map[string]string{"package_key": strings.Repeat("0a", 32), "ledger_origin": s.trust.LedgerOrigin, "ledger_key": s.trust.LedgerKey})
+	if _, err := disclosure.ParseTrust(asJSON); err != nil {
+		t.Errorf("JSON: %v", err)
+	}
+	for name, bad := range map[string]string{
+		"unknown key":   string(text) + "tsa: x\n",
+		"no key":        strings.Replace(string(text), "package_key", "# ", 1),
+		"other origin":  strings.Replace(string(text), "ledger_origin: isp", "ledger_origin: xsp", 1),
+		"no ledger key": strings.Replace(string(text), "ledger_key: ", "ledger_key: x", 1),
+		"too long":      strings.Repeat("#", 65<<10),
+	} {
+		if _, err := disclosure.ParseTrust([]byte(bad)); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
