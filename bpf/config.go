@@ -81,5 +81,8 @@ func (a *Accounting) writeConfig() error {
 		return fmt.Errorf("switch configuration: %w", err)
 	}
 	a.active = next
+	if len(a.links) == 0 {
+		return nil // no program of ours runs yet
+	}
 	return Barrier()
 }

@@ -71,7 +71,9 @@ type Datapath struct {
 	raw     []bpf.Counters // reused by Drain
 	refused uint64
 
-	punts *punter
+	punts   *punter
+	closing sync.Once
+	closed  error
 }
 
 // Open loads the kernel programs and attaches them, or takes over those that an
@@ -141,9 +143,11 @@ func (d *Datapath) resume() error {
 			return err
 		}
 	}
-	// Only now is what stray keys have counted complete.
-	if err := bpf.Barrier(); err != nil {
-		return err
+	if len(stray) > 0 {
+		// Only after this is what they have counted complete.
+		if err := bpf.Barrier(); err != nil {
+			return err
+		}
 	}
 	if err := d.acct.ReadCounters(d.raw); err != nil {
 		return err
@@ -314,10 +318,10 @@ func expand(key Key) ([]bpf.Key, error) {
 }
 
 // Close ends the process's part. With a PinDir the kernel goes on counting for the
-// same owners; without one, all is gone.
+// same owners; without one, all is gone. Closing again does nothing.
 func (d *Datapath) Close() error {
-	err := d.punts.close()
-	return errors.Join(err, d.acct.Close())
+	d.closing.Do(func() { d.closed = errors.Join(d.punts.close(), d.acct.Close()) })
+	return d.closed
 }
 
 // Detach takes the programs off the interfaces, removes everything pinned, and
