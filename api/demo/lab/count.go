@@ -27,21 +27,21 @@ const (
 // Sent is what a host sent on an address, in L3 bytes and packets of the wire.
 type Sent struct{ Bytes, Packets uint64 }
 
-func (s Sent) minus(o Sent) Sent { return Sent{s.Bytes - o.Bytes, s.Packets - o.Packets} }
+func (s *Sent) add(o Sent) { s.Bytes += o.Bytes; s.Packets += o.Packets }
 
-// meter counts what one host sends from or to one prefix.
+// meter counts what one host sends from or to one prefix of a line, as long as
+// the host lives.
 type meter struct {
-	space Namespace
-	name  string
-	v6    bool
+	space   Namespace
+	table   string
+	v6, up  bool
+	further Sent // headers that segmentation repeated, and the packets they head
 }
 
 // newMeter counts what space sends with match (nftables, such as "ip saddr
-// 192.0.2.1") until the namespace goes away. A meter of TCP assumes that it is
-// the only TCP of the host while it runs.
-func newMeter(ctx context.Context, space Namespace, name, match string) (meter, error) {
-	m := meter{space, name, strings.HasPrefix(match, "ip6 ")}
-	rules := fmt.Sprintf(`table inet lab_%s {
+// 192.0.2.1").
+func newMeter(ctx context.Context, space Namespace, table, match string, up bool) (*meter, error) {
+	rules := fmt.Sprintf(`table inet %s {
 	counter sent_all {}
 	counter sent_tcp {}
 	chain out {
@@ -50,23 +50,18 @@ func newMeter(ctx context.Context, space Namespace, name, match string) (meter, 
 		%s meta l4proto tcp counter name sent_tcp
 	}
 }
-`, name, match, match)
+`, table, match, match)
 	cmd := space.Command(ctx, "nft", "-f", "-")
 	cmd.Stdin = strings.NewReader(rules)
 	_, err := output(cmd)
-	return m, err
+	return &meter{space: space, table: table, v6: strings.HasPrefix(match, "ip6 "), up: up}, err
 }
 
-// reading is the state of a meter and of the host's TCP at one time.
-type reading struct {
-	all, tcp    Sent // as nftables saw them: large segments count as one packet
-	tcpSegments uint64
-}
-
-func (m meter) read(ctx context.Context) (reading, error) {
-	out, err := m.space.Output(ctx, "nft", "-j", "list", "counters", "table", "inet", "lab_"+m.name)
+// counters reads what nftables saw: a large segment counts as one packet.
+func (m *meter) counters(ctx context.Context) (all, tcp Sent, err error) {
+	out, err := m.space.Output(ctx, "nft", "-j", "list", "counters", "table", "inet", m.table)
 	if err != nil {
-		return reading{}, err
+		return all, tcp, err
 	}
 	var listed struct {
 		NFTables []struct {
@@ -77,27 +72,73 @@ func (m meter) read(ctx context.Context) (reading, error) {
 		}
 	}
 	if err := json.Unmarshal(out, &listed); err != nil {
-		return reading{}, fmt.Errorf("meter %s: %w", m.name, err)
+		return all, tcp, fmt.Errorf("meter %s: %w", m.table, err)
 	}
-	var r reading
 	for _, item := range listed.NFTables {
 		switch {
 		case item.Counter == nil:
 		case item.Counter.Name == "sent_all":
-			r.all = Sent{item.Counter.Bytes, item.Counter.Packets}
+			all = Sent{item.Counter.Bytes, item.Counter.Packets}
 		case item.Counter.Name == "sent_tcp":
-			r.tcp = Sent{item.Counter.Bytes, item.Counter.Packets}
+			tcp = Sent{item.Counter.Bytes, item.Counter.Packets}
 		}
 	}
-	err = m.space.Do(func() error {
+	return all, tcp, nil
+}
+
+// segmented corrects the meter for what f does: f's TCP must be all the TCP
+// that the host sends meanwhile, and of this meter.
+func (m *meter) segmented(ctx context.Context, f func() error) error {
+	before, err := m.space.tcpSegments()
+	if err != nil {
+		return err
+	}
+	_, packetsBefore, err := m.counters(ctx)
+	if err != nil {
+		return err
+	}
+	if err := f(); err != nil {
+		return err
+	}
+	_, packets, err := m.counters(ctx)
+	if err != nil {
+		return err
+	}
+	after, err := m.space.tcpSegments()
+	if err != nil {
+		return err
+	}
+	tcp := packets.Packets - packetsBefore.Packets
+	if tcp == 0 {
+		return nil // TCP of another line
+	}
+	header := uint64(tcpHeader4)
+	if m.v6 {
+		header = tcpHeader6
+	}
+	further := after - before - tcp
+	m.further.Packets += further
+	m.further.Bytes += further * header
+	return nil
+}
+
+// sent is what the wire carried of this meter so far.
+func (m *meter) sent(ctx context.Context) (Sent, error) {
+	all, _, err := m.counters(ctx)
+	return Sent{all.Bytes + m.further.Bytes, all.Packets + m.further.Packets}, err
+}
+
+// tcpSegments is how many TCP segments the host has sent, again included.
+func (n Namespace) tcpSegments() (segments uint64, err error) {
+	err = n.Do(func() error {
 		text, err := os.ReadFile("/proc/thread-self/net/snmp")
 		if err != nil {
 			return err
 		}
-		r.tcpSegments, err = tcpSegments(text)
+		segments, err = tcpSegments(text)
 		return err
 	})
-	return r, err
+	return segments, err
 }
 
 // tcpSegments reads OutSegs + RetransSegs from /proc/net/snmp.
@@ -125,21 +166,6 @@ func tcpSegments(snmp []byte) (uint64, error) {
 		return sum, nil
 	}
 	return 0, fmt.Errorf("snmp: no Tcp line")
-}
-
-// between is what the wire carried from one reading to a later one.
-func (m meter) between(from, to reading) Sent {
-	sent := to.all.minus(from.all)
-	tcp := to.tcp.minus(from.tcp)
-	if tcp.Packets == 0 {
-		return sent
-	}
-	further := to.tcpSegments - from.tcpSegments - tcp.Packets
-	header := uint64(tcpHeader4)
-	if m.v6 {
-		header = tcpHeader6
-	}
-	return Sent{sent.Bytes + further*header, sent.Packets + further}
 }
 
 func saddr(p netip.Prefix) string { return family(p) + " saddr " + p.String() }

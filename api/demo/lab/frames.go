@@ -21,13 +21,12 @@ const (
 )
 
 // Frames sends n IPv4 and n IPv6 packets over Cas's line, in QinQ and PPPoE, by
-// a raw socket on his side. What it returns is its own count of what the socket
-// took.
-func (l *Lab) Frames(ctx context.Context, n int) (Moved, error) {
-	var m Moved
+// a raw socket on his side, and counts what the socket took.
+func (l *Lab) Frames(ctx context.Context, n int) error {
+	m := l.frames[l.Cas.Name]
 	mac, err := net.ParseMAC(l.Cas.MAC)
 	if err != nil {
-		return m, fmt.Errorf("lab: frames: %w", err)
+		return fmt.Errorf("lab: frames: %w", err)
 	}
 	err = l.Cas.Space.Do(func() error {
 		link, err := net.InterfaceByName("eth0")
@@ -52,8 +51,7 @@ func (l *Lab) Frames(ctx context.Context, n int) (Moved, error) {
 				if err := unix.Sendto(fd, frame, 0, to); err != nil {
 					return err
 				}
-				x.into.Bytes += uint64(bytes)
-				x.into.Packets++
+				x.into.add(Sent{uint64(bytes), 1})
 			}
 			if i%100 == 99 { // slow enough that no queue overflows
 				select {
@@ -65,10 +63,11 @@ func (l *Lab) Frames(ctx context.Context, n int) (Moved, error) {
 		}
 		return nil
 	})
+	l.frames[l.Cas.Name] = m
 	if err != nil {
-		return m, fmt.Errorf("lab: frames: %w", err)
+		return fmt.Errorf("lab: frames: %w", err)
 	}
-	return m, nil
+	return nil
 }
 
 // pppoeFrame is a UDP packet in PPPoE in two VLAN tags; bytes is its L3 length.

@@ -53,11 +53,13 @@ type Lab struct {
 	dir    string
 	spaces []string
 	procs  []*exec.Cmd
+	meters map[string][]*meter // by subscriber
+	frames map[string]Moved    // by subscriber: sent by raw socket
 }
 
 // New builds the lab. dir takes the files of its daemons. It needs root.
 func New(ctx context.Context, dir string) (*Lab, error) {
-	l := &Lab{dir: dir}
+	l := &Lab{dir: dir, meters: map[string][]*meter{}, frames: map[string]Moved{}}
 	if err := l.build(ctx); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
@@ -128,8 +130,9 @@ func (l *Lab) wire(ctx context.Context, n Namespace, name, mac, routerName strin
 	return n.Run(ctx, "ip", "link", "set", name, "up")
 }
 
-// start starts a daemon of the lab; its output goes to a file of its name.
-func (l *Lab) start(cmd *exec.Cmd, name string) error {
+// Start starts a daemon of the lab; its output goes to a file of its name. Close
+// ends it.
+func (l *Lab) Start(cmd *exec.Cmd, name string) error {
 	log, err := os.Create(filepath.Join(l.dir, name+".log"))
 	if err != nil {
 		return fmt.Errorf("lab: %w", err)

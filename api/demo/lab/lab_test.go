@@ -33,7 +33,10 @@ func TestAnnaGetsAnAddressAndMovesTraffic(t *testing.T) {
 	if a := l.Anna.Addr4.String(); a < "100.64.1.10" || a > "100.64.1.50" {
 		t.Errorf("anna has %s, want an address of the pool", a)
 	}
-	moved, err := l.Traffic(ctx, l.Anna)
+	if err := l.Traffic(ctx, l.Anna); err != nil {
+		t.Fatal(err)
+	}
+	moved, err := l.Moved(ctx, l.Anna)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,12 +48,11 @@ func TestAnnaGetsAnAddressAndMovesTraffic(t *testing.T) {
 		t.Errorf("down %d bytes, want some 25 MiB", down)
 	}
 	t.Logf("%+v", moved)
-	frames, err := l.Frames(ctx, 500)
-	if err != nil {
+	if err := l.Frames(ctx, 500); err != nil {
 		t.Fatal(err)
 	}
-	if frames.Up().Packets != 1000 {
-		t.Errorf("frames: %d packets, want 1000", frames.Up().Packets)
+	if frames, err := l.Moved(ctx, l.Cas); err != nil || frames.Up().Packets != 1000 {
+		t.Errorf("frames: %+v, %v; want 1000 packets", frames, err)
 	}
 }
 

@@ -46,7 +46,7 @@ func (l *Lab) ConnectAnna(ctx context.Context) error {
 	}
 	kea := l.Router.Command(context.WithoutCancel(ctx), "kea-dhcp4", "-c", path)
 	kea.Env = append(os.Environ(), "KEA_PIDFILE_DIR="+l.dir, "KEA_LOCKFILE_DIR="+l.dir)
-	if err := l.start(kea, "kea"); err != nil {
+	if err := l.Start(kea, "kea"); err != nil {
 		return err
 	}
 	// udhcpc asks again until Kea is up; -n makes it give up in the end.
@@ -73,12 +73,15 @@ echo "$ip" > "$LAB_ADDRESS_FILE"
 	if err != nil {
 		return fmt.Errorf("lab: udhcpc: %w", err)
 	}
-	return nil
+	return l.meter(ctx, l.Anna)
 }
 
 // ConnectBea announces Bea's session by RADIUS and then configures her host.
 func (l *Lab) ConnectBea(ctx context.Context) error {
 	if err := l.account(ctx, l.Bea, "Start"); err != nil {
+		return err
+	}
+	if err := l.meter(ctx, l.Bea); err != nil {
 		return err
 	}
 	b := l.Bea

@@ -23,54 +23,71 @@ func (m Moved) Down() Sent {
 	return Sent{m.Down4.Bytes + m.Down6.Bytes, m.Down4.Packets + m.Down6.Packets}
 }
 
-// Traffic moves real traffic over a line that has an IP stack: TCP both ways,
-// UDP and pings, IPv4 and where there is one IPv6. It returns what the senders'
-// own kernels say they sent. Lines are used one after the other, so that a
-// host's TCP counters belong to one line.
-func (l *Lab) Traffic(ctx context.Context, s Subscriber) (Moved, error) {
-	var m Moved
-	v4 := netip.PrefixFrom(s.Addr4, 32)
-	if err := l.family(ctx, s, v4, internet4, &m.Up4, &m.Down4); err != nil {
-		return m, err
-	}
+// meter starts counting what is sent on a line. The router answers and asks
+// too (neighbour discovery), so it is a sender like the others.
+func (l *Lab) meter(ctx context.Context, s Subscriber) error {
+	prefixes := []netip.Prefix{netip.PrefixFrom(s.Addr4, 32)}
 	if s.Prefix6.IsValid() {
-		if err := l.family(ctx, s, s.Prefix6, internet6, &m.Up6, &m.Down6); err != nil {
-			return m, err
+		prefixes = append(prefixes, s.Prefix6)
+	}
+	for _, p := range prefixes {
+		table := "lab_" + s.Name + strconv.Itoa(p.Addr().BitLen())
+		for _, x := range []struct {
+			space Namespace
+			match string
+			up    bool
+		}{{s.Space, saddr(p), true}, {l.Internet, daddr(p), false}, {l.Router, daddr(p), false}} {
+			m, err := newMeter(ctx, x.space, table, x.match, x.up)
+			if err != nil {
+				return fmt.Errorf("lab: %w", err)
+			}
+			l.meters[s.Name] = append(l.meters[s.Name], m)
 		}
 	}
-	return m, nil
+	return nil
 }
 
-func (l *Lab) family(ctx context.Context, s Subscriber, own netip.Prefix, far netip.Addr, up, down *Sent) error {
-	name := s.Name + strconv.Itoa(own.Addr().BitLen())
-	// The router answers and asks too (neighbour discovery): it is a sender.
-	senders := []struct {
-		space Namespace
-		match string
-		into  *Sent
-	}{{s.Space, saddr(own), up}, {l.Internet, daddr(own), down}, {l.Router, daddr(own), down}}
-	meters := make([]meter, len(senders))
-	before := make([]reading, len(senders))
-	for i, x := range senders {
-		var err error
-		if meters[i], err = newMeter(ctx, x.space, name, x.match); err != nil {
-			return fmt.Errorf("lab: %w", err)
-		}
-		if before[i], err = meters[i].read(ctx); err != nil {
-			return fmt.Errorf("lab: %w", err)
-		}
-	}
-	if err := l.move(ctx, s, far); err != nil {
-		return err
-	}
-	for i, x := range senders {
-		after, err := meters[i].read(ctx)
+// Moved returns what a line carried so far, by its senders' own count.
+func (l *Lab) Moved(ctx context.Context, s Subscriber) (Moved, error) {
+	moved := l.frames[s.Name]
+	for _, m := range l.meters[s.Name] {
+		sent, err := m.sent(ctx)
 		if err != nil {
+			return moved, fmt.Errorf("lab: %w", err)
+		}
+		switch {
+		case m.up && m.v6:
+			moved.Up6.add(sent)
+		case m.up:
+			moved.Up4.add(sent)
+		case m.v6:
+			moved.Down6.add(sent)
+		default:
+			moved.Down4.add(sent)
+		}
+	}
+	return moved, nil
+}
+
+// Traffic moves real traffic over a line that has an IP stack: TCP both ways,
+// UDP and pings, IPv4 and where there is one IPv6. Only one line and IP version
+// moves at a time, so that a host's TCP counters are of that line.
+func (l *Lab) Traffic(ctx context.Context, s Subscriber) error {
+	far := []netip.Addr{internet4}
+	if s.Prefix6.IsValid() {
+		far = append(far, internet6)
+	}
+	for _, to := range far {
+		step := func() error { return l.move(ctx, s, to) }
+		for _, m := range l.meters[s.Name] {
+			if m.v6 == to.Is6() {
+				inner := step
+				step = func() error { return m.segmented(ctx, inner) }
+			}
+		}
+		if err := step(); err != nil {
 			return fmt.Errorf("lab: %w", err)
 		}
-		sent := meters[i].between(before[i], after)
-		x.into.Bytes += sent.Bytes
-		x.into.Packets += sent.Packets
 	}
 	return nil
 }
