@@ -1,0 +1,322 @@
+package replay
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"time"
+
+	"griffier/collector/binding"
+	"griffier/collector/lease"
+	"griffier/collector/radius"
+	"griffier/schema"
+)
+
+// Options say how to replay a capture. Path, CollectorID and Pseudonymiser are
+// required.
+type Options struct {
+	Path          string
+	CollectorID   string
+	Pseudonymiser *schema.Pseudonymiser
+	// Interface is what the capture's interface is called in identifiers, if the
+	// capture itself does not say. Default "capture".
+	Interface   string
+	VLANScoped  func(iface string) bool // default never
+	Leases      lease.Config
+	Clients     []radius.Client // none: secrets are not checked
+	RADIUSPort  uint16          // default 1813
+	StaticLines []binding.StaticLine
+	// EndsAt, if set, shifts every time so that the last packet is at EndsAt.
+	EndsAt         time.Time
+	ReemitInterval time.Duration
+	// Progress is called now and then with how far it is.
+	Progress func(packets, total int)
+}
+
+// Summary is what a replay came across. It names no subscriber.
+type Summary struct {
+	Packets      int
+	Counted      int            // IP packets of a line
+	Unattributed int            // IP packets of nobody
+	Classes      map[string]int // other packets, by reason
+	DHCP         map[string]int // DHCP frames not used, by reason; "used" for the others
+	RADIUS       map[string]int // RADIUS datagrams likewise
+	Ignored      binding.Ignored
+	Refused      int  // addresses that no counter could be given
+	Backwards    int  // packets that were earlier than one before them
+	CutOff       bool // the file ends within a packet
+	First, Last  time.Time
+	Records      map[schema.Kind]int
+}
+
+// bootID stands in coverage rows for the boot that a capture does not tell.
+const bootID = "replay"
+
+// Run replays a capture and hands the records over in order, a few at a time.
+// Everything follows from the file, the options and the key: the same gives the
+// same. What still lives at the end is emitted as open, up to the last packet.
+func Run(ctx context.Context, o Options, emit func([]schema.Record) error) (Summary, error) {
+	o.Interface = cmp.Or(o.Interface, "capture")
+	o.RADIUSPort = cmp.Or(o.RADIUSPort, 1813)
+	if o.VLANScoped == nil {
+		o.VLANScoped = func(string) bool { return false }
+	}
+	o.Leases.VLANScoped = o.VLANScoped
+	first, last, total, err := span(o.Path)
+	if err != nil {
+		return Summary{}, err
+	}
+	if total == 0 {
+		return Summary{}, fmt.Errorf("replay: %s: no packets", o.Path)
+	}
+	r := &run{
+		options: o,
+		emit:    emit,
+		binding: binding.New(binding.Config{
+			CollectorID: o.CollectorID, Pseudonymiser: o.Pseudonymiser, ReemitInterval: o.ReemitInterval,
+		}),
+		counter: newCounter(o.Pseudonymiser, o.CollectorID),
+		leases:  lease.NewTracker(o.Leases),
+		radius:  radius.NewTracker(radius.TrackerConfig{}),
+		clock:   binding.Clock{BootID: bootID},
+		summary: Summary{
+			Classes: map[string]int{}, DHCP: map[string]int{}, RADIUS: map[string]int{}, Records: map[schema.Kind]int{},
+		},
+	}
+	if !o.EndsAt.IsZero() {
+		r.shift = o.EndsAt.Sub(last)
+	}
+	err = r.all(ctx, first.Add(r.shift), last.Add(r.shift), total)
+	r.summary.Ignored, r.summary.Refused = r.binding.Ignored(), r.counter.refused
+	r.summary.First, r.summary.Last = first.Add(r.shift), last.Add(r.shift)
+	return r.summary, err
+}
+
+type run struct {
+	options Options
+	emit    func([]schema.Record) error
+	binding *binding.Binding
+	counter *counter
+	leases  *lease.Tracker
+	radius  *radius.Tracker
+	clock   binding.Clock
+	shift   time.Duration
+	now     time.Time
+	drained time.Time // end of the last bucket that was read
+	summary Summary
+}
+
+func (r *run) all(ctx context.Context, first, last time.Time, total int) error {
+	c, err := openCapture(r.options.Path)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	r.now, r.drained = first, first.Truncate(schema.BucketLength)
+	if err := r.perform(r.binding.Started(first, r.clock)); err != nil {
+		return err
+	}
+	for _, o := range binding.Static(r.options.StaticLines, nil, first) {
+		if err := r.perform(r.binding.Apply(first, o)); err != nil {
+			return err
+		}
+	}
+	var f frame
+	for {
+		data, length, at, iface, err := c.next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		r.summary.Packets++
+		if r.summary.Packets&0x3fff == 0 {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if r.options.Progress != nil {
+				r.options.Progress(r.summary.Packets, total)
+			}
+		}
+		if err := r.advance(at.Add(r.shift)); err != nil {
+			return err
+		}
+		if err := r.packet(&f, data, length, cmp.Or(iface, r.options.Interface)); err != nil {
+			return err
+		}
+	}
+	r.summary.CutOff = c.cutOff
+	if err := r.advance(last); err != nil {
+		return err
+	}
+	if err := r.perform(r.binding.Usage(r.now, r.counter.readings(), true)); err != nil {
+		return err
+	}
+	return r.perform(r.binding.Stopped(r.now, r.clock))
+}
+
+// advance lets time pass up to at: counters are read at the end of every bucket,
+// and leases lapse. Time never goes back; an earlier packet counts as of now.
+func (r *run) advance(at time.Time) error {
+	if at.Before(r.now) {
+		r.summary.Backwards++
+		return nil
+	}
+	for end := r.drained.Add(schema.BucketLength); !end.After(at); end = end.Add(schema.BucketLength) {
+		r.now, r.drained = end, end
+		if err := r.perform(r.binding.Tick(end, r.clock)); err != nil {
+			return err
+		}
+		if err := r.perform(r.binding.Usage(end, r.counter.readings(), false)); err != nil {
+			return err
+		}
+	}
+	r.now = at
+	return r.perform(r.binding.Tick(at, r.clock))
+}
+
+// packet counts a packet and takes in what it says of who holds what.
+func (r *run) packet(f *frame, data []byte, length int, iface string) error {
+	if reason := f.read(data, length); reason != "" {
+		r.summary.Classes[reason]++
+		return nil
+	}
+	if r.counter.add(f, r.options.VLANScoped(iface)) {
+		r.summary.Counted++
+	} else {
+		r.summary.Unattributed++
+	}
+	if len(f.udp) < 8 {
+		return nil
+	}
+	source, destination := binary.BigEndian.Uint16(f.udp), binary.BigEndian.Uint16(f.udp[2:])
+	switch {
+	case destination == 67 || destination == 68 || source == 67 || source == 68:
+		return r.dhcp(data, iface)
+	case destination == r.options.RADIUSPort:
+		return r.accounting(f)
+	}
+	return nil
+}
+
+func (r *run) dhcp(data []byte, iface string) error {
+	result := r.leases.Apply(lease.Frame{At: r.now, Interface: iface, Data: data})
+	r.summary.DHCP[cmp.Or(string(result.Reason), "used")]++
+	if result.BadRelayInfo {
+		r.summary.DHCP["bad_relay_info"]++
+	}
+	return r.apply(result.Observations)
+}
+
+func (r *run) accounting(f *frame) error {
+	length := int(binary.BigEndian.Uint16(f.udp[4:]))
+	datagram := f.udp[8:min(max(8, length), len(f.udp))]
+	secret, known := r.secret(f.source)
+	if !known {
+		r.summary.RADIUS["unknown_client"]++
+		return nil
+	}
+	request, err := radius.Decode(datagram, secret)
+	if err != nil {
+		reason := "malformed"
+		var d *radius.DecodeError
+		if errors.As(err, &d) {
+			reason = string(d.Reason)
+		}
+		r.summary.RADIUS[reason]++
+		return nil
+	}
+	if !request.EventAt.IsZero() {
+		request.EventAt = request.EventAt.Add(r.shift)
+	}
+	result := r.radius.Apply(request, f.source, r.now)
+	r.summary.RADIUS[cmp.Or(string(result.Reason), "used")]++
+	return r.apply(result.Observations)
+}
+
+// secret returns the secret of the client at an address. Without any clients
+// every address is one, and authenticators are not checked.
+func (r *run) secret(a netip.Addr) (secret []byte, known bool) {
+	if len(r.options.Clients) == 0 {
+		return nil, true
+	}
+	best := -1
+	for _, c := range r.options.Clients {
+		if c.Prefix.Contains(a) && c.Prefix.Bits() > best {
+			secret, known, best = c.Secret, true, c.Prefix.Bits()
+		}
+	}
+	return secret, known
+}
+
+func (r *run) apply(observations []binding.Observation) error {
+	for _, o := range observations {
+		if err := r.perform(r.binding.Apply(r.now, o)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) perform(e binding.Effects) error {
+	for _, c := range e.Unassign {
+		r.counter.unassign(c)
+	}
+	for _, c := range e.Assign {
+		r.counter.assign(c)
+	}
+	if len(e.Records) == 0 {
+		return nil
+	}
+	for _, x := range e.Records {
+		r.summary.Records[x.Kind()]++
+	}
+	return r.emit(e.Records)
+}
+
+// Write writes the summary for people.
+func (s Summary) Write(w io.Writer) {
+	fmt.Fprintf(w, "%d packets from %s to %s: %d counted for a line, %d for nobody\n",
+		s.Packets, s.First.Format(time.RFC3339Nano), s.Last.Format(time.RFC3339Nano), s.Counted, s.Unattributed)
+	for _, x := range []struct {
+		what   string
+		counts map[string]int
+	}{{"other packets", s.Classes}, {"DHCPv4 frames", s.DHCP}, {"RADIUS datagrams", s.RADIUS}} {
+		for _, reason := range sortedKeys(x.counts) {
+			fmt.Fprintf(w, "%s: %s: %d\n", x.what, reason, x.counts[reason])
+		}
+	}
+	for _, x := range []struct {
+		what string
+		n    uint64
+	}{
+		{"observations older than the horizon", s.Ignored.TooLate}, {"observations without a session", s.Ignored.NoIdentifier},
+		{"sessions that changed line", s.Ignored.IdentifierChanged}, {"sessions with too many prefixes", s.Ignored.TooManyPrefixes},
+		{"prefixes too short to count by", uint64(s.Refused)}, {"packets earlier than the one before", uint64(s.Backwards)},
+	} {
+		if x.n > 0 {
+			fmt.Fprintf(w, "%s: %d\n", x.what, x.n)
+		}
+	}
+	if s.CutOff {
+		fmt.Fprintln(w, "the capture ends within a packet")
+	}
+	for _, k := range []schema.Kind{schema.KindSession, schema.KindAssignment, schema.KindUsage, schema.KindCoverage} {
+		fmt.Fprintf(w, "%s records: %d\n", k, s.Records[k])
+	}
+}
+
+func sortedKeys(m map[string]int) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
