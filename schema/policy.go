@@ -156,7 +156,8 @@ func ReadPolicy(ctx context.Context, conn driver.Conn) ([]Policy, error) {
 
 // WritePolicy replaces the whole policy, in one block: it applies to the next
 // query. A class that policies leaves out cannot be read any more. Rows that had
-// expired before stay expired, even if their class's period becomes longer.
+// expired before stay expired, even if their class's period becomes longer. A
+// policy that is in force already is not written again.
 //
 // It validates everything before it writes anything; the error then wraps
 // [ErrPolicy]. One process may write policy at a time.
@@ -175,6 +176,9 @@ func WritePolicy(ctx context.Context, conn driver.Conn, profile string, policies
 	if err != nil {
 		return err
 	}
+	if inForce(stored, wanted) {
+		return nil
+	}
 	now, err := Now(ctx, conn)
 	if err != nil {
 		return err
@@ -190,11 +194,11 @@ func WritePolicy(ctx context.Context, conn driver.Conn, profile string, policies
 	}
 	defer batch.Close()
 	for _, class := range Classes {
-		expired, err := expiredThrough(stored[class], now)
+		p, present := wanted[class]
+		expired, err := expiredThrough(stored[class], p, now)
 		if err != nil {
 			return fmt.Errorf("write retention policy: stored class %s: %w", class, err)
 		}
-		p, present := wanted[class]
 		var period Period
 		if present {
 			period, _ = ParsePeriod(p.Period) // validated above
@@ -211,14 +215,28 @@ func WritePolicy(ctx context.Context, conn driver.Conn, profile string, policies
 	return nil
 }
 
+// inForce reports whether the stored policy is exactly what is wanted.
+func inForce(stored map[Class]storedPolicy, wanted map[Class]Policy) bool {
+	for _, class := range Classes {
+		p, ok := wanted[class]
+		if s, known := stored[class]; !known || s.present != ok || ok && s.Policy != p {
+			return false
+		}
+	}
+	return true
+}
+
 // expiredThrough returns the ended_at up to which rows have expired at now under
-// the stored policy, and so must stay expired under the next.
-func expiredThrough(stored storedPolicy, now time.Time) (time.Time, error) {
+// the stored policy, and so must stay expired under the next. As long as a
+// class's rule does not change there is nothing to hold on to; when it does, a
+// row of the last days of a month may be held expired some hours early, because
+// those days share one expiry day (see [Period.Before]).
+func expiredThrough(stored storedPolicy, next Policy, now time.Time) (time.Time, error) {
 	through := stored.expiredThrough
 	if through.IsZero() {
 		through = time.Unix(0, 0).UTC()
 	}
-	if !stored.present {
+	if !stored.present || stored.Period == next.Period && stored.Zone == next.Zone {
 		return through, nil
 	}
 	before, err := stored.ReadableFrom(now)
