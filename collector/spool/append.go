@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 )
@@ -101,6 +102,9 @@ func (s *Spool) commitLoop() {
 		case <-s.work:
 			for group := s.take(); len(group) > 0; group = s.take() {
 				s.commit(group)
+				// Let the callers just answered append again: they then share
+				// the next fsync instead of waiting for the one after it.
+				runtime.Gosched()
 			}
 		case <-s.stop:
 			s.mu.Lock()
