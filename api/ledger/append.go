@@ -36,7 +36,7 @@ const (
 	claimGivenUp
 )
 
-func (s *submission) handIn() bool { return s.claim.CompareAndSwap(claimOpen, claimHandedIn) }
+// giveUp is the caller's side of the claim; Log.claim is the other.
 func (s *submission) giveUp() bool { return s.claim.CompareAndSwap(claimOpen, claimGivenUp) }
 
 // Append appends an entry and returns when it is durable, folded and witnessed.
@@ -173,30 +173,12 @@ func (l *Log) finish(s *submission, e Entry, err error) {
 	l.changed.Broadcast()
 }
 
-// sequence is the sequencer goroutine: the one place where time is stamped and
-// decisions are made.
-func (l *Log) sequence() {
-	defer close(l.inTree)
-	stampedAt := l.LastAt()
-	for {
-		select {
-		case <-l.closing:
-			return
-		case s := <-l.submit:
-			if err := l.take(s, &stampedAt); err != nil {
-				l.finish(s, s.entry, err)
-			} else if s.earlier {
-				l.finish(s, s.entry, nil)
-			}
-		}
-	}
-}
-
-// take stamps s, decides it if it is a decision, and hands it in. An error, or
-// s.earlier, means that nothing was handed in.
-func (l *Log) take(s *submission, stampedAt *time.Time) error {
+// take stamps s, decides it if it is a decision, and seals it. An error, or
+// s.earlier, means that there is nothing to hand in.
+func (q *sequencer) take(s *submission) error {
+	l := q.log
 	if s.decide != nil {
-		if err := l.waitUntilQuiet(); err != nil {
+		if err := q.waitUntilQuiet(); err != nil {
 			return err
 		}
 		if index, ok := l.decided(s.requestID); ok {
@@ -204,22 +186,17 @@ func (l *Log) take(s *submission, stampedAt *time.Time) error {
 			return nil
 		}
 	}
-	l.mu.Lock()
-	err := l.unavailableToTaken()
-	l.mu.Unlock()
-	if err != nil {
-		return err
-	}
 	now := l.cfg.Now().UTC().Round(0)
-	behind := stampedAt.Sub(now)
+	behind := q.stampedAt.Sub(now)
 	if behind > 0 {
-		now = *stampedAt
+		now = q.stampedAt
 	}
 	if behind <= l.cfg.ClockTolerance {
 		behind = 0
 	} else if s.decide != nil {
 		return fmt.Errorf("%w: by %v", ErrClock, behind.Round(time.Millisecond))
 	}
+	var err error
 	if s.decide != nil {
 		if s.draft, err = callDecision(s.decide, now); err != nil {
 			return err
@@ -238,42 +215,7 @@ func (l *Log) take(s *submission, stampedAt *time.Time) error {
 	if len(s.leaf) > MaxEntryBytes {
 		return fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(s.leaf), MaxEntryBytes)
 	}
-	if !s.handIn() {
-		return ErrUnavailable // given up; nobody reads this
-	}
-	l.mu.Lock()
-	l.inFlight++
-	l.mu.Unlock()
-	*stampedAt = now
-	// Without the caller's context: tessera appends an abandoned entry anyway.
-	s.future = l.appender.Add(context.Background(), tessera.NewEntry(s.leaf))
-	l.inTree <- s
-	l.mu.Lock()
-	l.changed.Broadcast()
-	l.mu.Unlock()
-	return nil
-}
-
-// unavailableToTaken is unavailable for a submission that was admitted: one that
-// is overdue does not stop those already on their way.
-func (l *Log) unavailableToTaken() error {
-	if l.broken != nil || l.resyncing {
-		return l.unavailable()
-	}
-	return nil
-}
-
-// waitUntilQuiet waits until all that was handed in is acknowledged. A caller
-// that does not want to wait so long gives up by itself.
-func (l *Log) waitUntilQuiet() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for (l.inFlight > 0 || l.resyncing) && l.broken == nil && !l.closed {
-		l.changed.Wait()
-	}
-	if l.closed || l.broken != nil {
-		return l.unavailable()
-	}
+	q.stampedAt = now
 	return nil
 }
 

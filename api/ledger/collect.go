@@ -32,6 +32,7 @@ func (l *Log) foldInOrder() {
 	defer close(l.folded)
 	for s := range l.inTree {
 		index, err := s.future()
+		l.resolved()
 		if err == nil && index.Index != l.tree.End() {
 			err = fmt.Errorf("index %d where %d is next", index.Index, l.tree.End())
 		}
@@ -52,6 +53,20 @@ func (l *Log) foldInOrder() {
 		}
 		if broken != nil {
 			l.finish(s, Entry{}, fmt.Errorf("%w: %w", ErrUnknownOutcome, broken))
+		}
+	}
+}
+
+// resolved notes that tessera is done with one entry.
+func (l *Log) resolved() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.inTessera--
+	l.changed.Broadcast()
+	if l.inTessera == 0 {
+		select {
+		case l.idle <- struct{}{}:
+		default: // one hint is enough
 		}
 	}
 }
@@ -131,6 +146,7 @@ func (l *Log) drain(failed *submission) []*submission {
 		}
 		s := <-l.inTree
 		_, _ = s.future() // whatever it says, the log is read back
+		l.resolved()
 		waiting = append(waiting, s)
 	}
 }

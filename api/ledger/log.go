@@ -75,6 +75,7 @@ type Log struct {
 
 	submit  chan *submission // to the sequencer; unbuffered: received means taken
 	inTree  chan *submission // handed to tessera, in order; to the folder
+	idle    chan struct{}    // a hint that tessera has nothing left to do
 	folded  chan foldedEntry // to the witness writer
 	closing chan struct{}
 	running sync.WaitGroup
@@ -88,6 +89,7 @@ type Log struct {
 	mu         sync.Mutex
 	changed    *sync.Cond // on any change of what follows
 	inFlight   int        // claimed, not yet finished
+	inTessera  int        // of these, those that tessera has not resolved
 	overdue    map[*submission]struct{}
 	resyncing  bool  // after a failed append: until the folder knows what is in the log
 	broken     error // for good
@@ -137,6 +139,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		submit:   make(chan *submission),
 		inTree:   make(chan *submission, maxInFlight),
 		folded:   make(chan foldedEntry, maxInFlight),
+		idle:     make(chan struct{}, 1),
 		closing:  make(chan struct{}),
 		overdue:  map[*submission]struct{}{},
 		requests: map[string]uint64{},
@@ -216,7 +219,7 @@ func (l *Log) start() error {
 		return err
 	}
 	l.cancel = cancel
-	l.running.Go(l.sequence)
+	l.running.Go((&sequencer{log: l, stampedAt: l.LastAt()}).run)
 	l.running.Go(l.foldInOrder)
 	l.running.Go(l.writeWitnesses)
 	return nil

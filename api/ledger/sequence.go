@@ -1,0 +1,121 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/transparency-dev/tessera"
+)
+
+// sequencer is the goroutine that stamps, decides, seals and hands in: the one
+// place where the order of the log is made.
+//
+// Tessera syncs batch after batch, and closes a batch a fixed time after its
+// first entry. On a slow disk that makes a queue of small batches, each with its
+// own syncs. So the sequencer hands in only what can join the open batch, and
+// holds the rest until tessera is idle: batches then grow as the disk slows.
+type sequencer struct {
+	log       *Log
+	stampedAt time.Time     // of the newest sealed entry
+	held      []*submission // sealed, in order, not handed in
+	batchEnds time.Time     // until when what is handed in joins the open batch
+}
+
+// run runs until the log is closed.
+func (q *sequencer) run() {
+	l := q.log
+	defer close(l.inTree)
+	for {
+		q.handIn()
+		submit := l.submit
+		if len(q.held) >= batchMaxEntries {
+			submit = nil
+		}
+		select {
+		case <-l.closing:
+			for _, s := range q.held {
+				l.finish(s, Entry{}, ErrClosed)
+			}
+			return
+		case <-l.idle:
+		case s := <-submit:
+			err := q.take(s)
+			switch {
+			case err != nil, s.earlier:
+				l.finish(s, s.entry, err)
+			default:
+				q.held = append(q.held, s)
+			}
+		}
+	}
+}
+
+// handIn hands what is held to tessera, if it can join the open batch or begin
+// one.
+func (q *sequencer) handIn() {
+	l := q.log
+	for len(q.held) > 0 {
+		l.mu.Lock()
+		idle := l.inTessera == 0
+		l.mu.Unlock()
+		if now := time.Now(); idle {
+			q.batchEnds = now.Add(batchMaxAge)
+		} else if !now.Before(q.batchEnds) {
+			return
+		}
+		s := q.held[0]
+		q.held = q.held[1:]
+		ok, err := l.claimFor(s)
+		if !ok {
+			l.finish(s, Entry{}, err)
+			continue
+		}
+		// Without the caller's context: tessera appends an abandoned entry anyway.
+		s.future = l.appender.Add(context.Background(), tessera.NewEntry(s.leaf))
+		l.inTree <- s
+		l.mu.Lock()
+		l.changed.Broadcast()
+		l.mu.Unlock()
+	}
+	q.held = nil // gives the array back
+}
+
+// claimFor makes the outcome of s the log's to tell, unless the caller gave up
+// or the log takes nothing in.
+func (l *Log) claimFor(s *submission) (bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.broken != nil || l.resyncing {
+		return false, fmt.Errorf("%w; nothing was appended", l.unavailable())
+	}
+	if !s.claim.CompareAndSwap(claimOpen, claimHandedIn) {
+		return false, ErrUnavailable // nobody reads this
+	}
+	l.inFlight++
+	l.inTessera++
+	return true, nil
+}
+
+// waitUntilQuiet hands in what is held and waits until all is acknowledged. A
+// caller that does not want to wait so long gives up by itself.
+func (q *sequencer) waitUntilQuiet() error {
+	l := q.log
+	for {
+		q.handIn()
+		l.mu.Lock()
+		// What is held waits for tessera; when nothing is held, for the rest.
+		for (len(q.held) > 0 && l.inTessera > 0 || len(q.held) == 0 && l.inFlight > 0 || l.resyncing) && l.broken == nil && !l.closed {
+			l.changed.Wait()
+		}
+		quiet := len(q.held) == 0
+		err := error(nil)
+		if l.closed || l.broken != nil {
+			quiet, err = true, l.unavailable()
+		}
+		l.mu.Unlock()
+		if quiet {
+			return err
+		}
+	}
+}
