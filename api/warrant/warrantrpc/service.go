@@ -1,0 +1,187 @@
+package warrantrpc
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"griffier/api/ledger"
+	"griffier/api/reason"
+	"griffier/api/warrant"
+	griffierv1 "griffier/proto/griffier/v1"
+)
+
+// keys makes and destroys case keys ([keystore.Store]).
+type keys interface {
+	Create(id string) error
+	Shred(id string) error
+}
+
+// Config holds what a [Service] needs.
+type Config struct {
+	Book  Book
+	Keys  keys
+	State *warrant.State // a fold of Book
+	Rules *warrant.Rules
+	Now   func() time.Time
+	// Ended is called after a warrant was rejected or revoked, to stop what runs
+	// under it. May be nil.
+	Ended func(warrantID string)
+}
+
+// Service implements WarrantService. It is safe for concurrent use.
+type Service struct {
+	griffierv1.UnimplementedWarrantServiceServer
+	book  Book
+	keys  keys
+	state *warrant.State
+	rules *warrant.Rules
+	now   func() time.Time
+	ended func(string)
+}
+
+// NewService returns the service.
+func NewService(cfg Config) *Service {
+	s := &Service{book: cfg.Book, keys: cfg.Keys, state: cfg.State, rules: cfg.Rules, now: cfg.Now, ended: cfg.Ended}
+	if s.ended == nil {
+		s.ended = func(string) {}
+	}
+	return s
+}
+
+// RandomID returns a new id of a warrant or task: 128 random bits in hexadecimal.
+func RandomID() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// CreateWarrant implements WarrantService. The case key is made only for a
+// request that would be granted, and destroyed again if it was not.
+func (s *Service) CreateWarrant(ctx context.Context, req *griffierv1.CreateWarrantRequest) (*griffierv1.Warrant, error) {
+	by, err := Caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	requestID, err := RequestID(by, "CreateWarrant", req.GetRequestId())
+	if err != nil {
+		return nil, err
+	}
+	create := warrant.CreateRequest{ID: RandomID(), Salt: RandomID(), Content: contentOf(req.GetContent())}
+	_, refusal := s.rules.Create(s.state, s.now(), by, create)
+	if refusal == nil {
+		if err := s.keys.Create(warrant.KeyID(create.ID)); err != nil {
+			return nil, reason.Wrap(reason.LedgerUnavailable, err)
+		}
+	}
+	e, err := Decide(ctx, s.book, requestID, func(now time.Time) (ledger.Draft, *reason.Error) {
+		if refusal != nil { // only an earlier entry of this request can help
+			return ledger.Draft{}, refusal
+		}
+		return s.rules.Create(s.state, now, by, create)
+	})
+	if refusal == nil && reason.Of(err) != reason.UnknownOutcome && e.Header.WarrantID != create.ID {
+		if err := s.keys.Shred(warrant.KeyID(create.ID)); err != nil {
+			return nil, fmt.Errorf("destroy an unused case key: %w", err)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	w, ok := s.state.Warrant(e.Header.WarrantID)
+	if !ok {
+		return nil, reason.New(reason.UnknownOutcome, "")
+	}
+	if w.ID != create.ID {
+		earlier, err := Content(ctx, s.book, w)
+		if err != nil {
+			return nil, err
+		}
+		if string(earlier.Canonical()) != string(create.Content.Canonical()) {
+			return nil, ErrReused()
+		}
+	}
+	return s.message(ctx, w, s.now(), true)
+}
+
+// ApproveWarrant implements WarrantService.
+func (s *Service) ApproveWarrant(ctx context.Context, req *griffierv1.ApproveWarrantRequest) (*griffierv1.Warrant, error) {
+	return s.act(ctx, "ApproveWarrant", warrant.KindApprove, req.GetRequestId(), req.GetWarrantId(), func(now time.Time, by warrant.Caller) (ledger.Draft, *reason.Error) {
+		return s.rules.Approve(s.state, now, by, warrant.ApproveRequest{WarrantID: req.GetWarrantId(),
+			Generation: req.GetExpectedGeneration(), ContentSHA256: req.GetContentSha256()})
+	})
+}
+
+// RejectWarrant implements WarrantService.
+func (s *Service) RejectWarrant(ctx context.Context, req *griffierv1.RejectWarrantRequest) (*griffierv1.Warrant, error) {
+	w, err := s.act(ctx, "RejectWarrant", warrant.KindReject, req.GetRequestId(), req.GetWarrantId(), func(now time.Time, by warrant.Caller) (ledger.Draft, *reason.Error) {
+		return s.rules.Reject(s.state, now, by, warrant.EndRequest{WarrantID: req.GetWarrantId(),
+			Generation: req.GetExpectedGeneration(), Explanation: req.GetExplanation()})
+	})
+	if err == nil {
+		s.ended(req.GetWarrantId())
+	}
+	return w, err
+}
+
+// RevokeWarrant implements WarrantService.
+func (s *Service) RevokeWarrant(ctx context.Context, req *griffierv1.RevokeWarrantRequest) (*griffierv1.Warrant, error) {
+	w, err := s.act(ctx, "RevokeWarrant", warrant.KindRevoke, req.GetRequestId(), req.GetWarrantId(), func(now time.Time, by warrant.Caller) (ledger.Draft, *reason.Error) {
+		return s.rules.Revoke(s.state, now, by, warrant.EndRequest{WarrantID: req.GetWarrantId(),
+			Generation: req.GetExpectedGeneration(), Explanation: req.GetExplanation()})
+	})
+	if err == nil {
+		s.ended(req.GetWarrantId())
+	}
+	return w, err
+}
+
+// act decides one act on a warrant and returns the warrant after it.
+func (s *Service) act(ctx context.Context, method, kind, clientID, warrantID string,
+	rule func(time.Time, warrant.Caller) (ledger.Draft, *reason.Error)) (*griffierv1.Warrant, error) {
+	by, err := Caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	requestID, err := RequestID(by, method, clientID)
+	if err != nil {
+		return nil, err
+	}
+	e, err := Decide(ctx, s.book, requestID, func(now time.Time) (ledger.Draft, *reason.Error) { return rule(now, by) })
+	if err != nil {
+		return nil, err
+	}
+	if e.Header.WarrantID != warrantID || e.Header.Kind != kind {
+		return nil, ErrReused()
+	}
+	w, ok := s.state.Warrant(warrantID)
+	if !ok {
+		return nil, reason.New(reason.NotFound, "")
+	}
+	return s.message(ctx, w, s.now(), true)
+}
+
+// GetWarrant implements WarrantService.
+func (s *Service) GetWarrant(ctx context.Context, req *griffierv1.GetWarrantRequest) (*griffierv1.Warrant, error) {
+	w, ok := s.state.Warrant(req.GetWarrantId())
+	if !ok {
+		return nil, reason.New(reason.NotFound, "")
+	}
+	return s.message(ctx, w, s.now(), true)
+}
+
+// ListWarrants implements WarrantService.
+func (s *Service) ListWarrants(ctx context.Context, _ *griffierv1.ListWarrantsRequest) (*griffierv1.ListWarrantsResponse, error) {
+	res := &griffierv1.ListWarrantsResponse{}
+	now := s.now()
+	for _, w := range s.state.Warrants() {
+		m, err := s.message(ctx, w, now, false)
+		if err != nil {
+			return nil, err
+		}
+		res.Warrants = append(res.Warrants, m)
+	}
+	return res, nil
+}
