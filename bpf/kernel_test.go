@@ -24,6 +24,9 @@ func load(t testing.TB, opts Options) *Accounting {
 	if opts.MaxSlots == 0 {
 		opts.MaxSlots = 64
 	}
+	if opts.DelegatedLengths == nil {
+		opts.DelegatedLengths = []int{128, 64, 56}
+	}
 	a, err := Load(opts)
 	if err != nil {
 		t.Fatal(err)

@@ -27,8 +27,9 @@ type Options struct {
 	// links pinned there go on counting when the process ends, and are taken over
 	// by the next one. Empty means that all ends with the process.
 	PinDir string
-	// DelegatedLengths are the IPv6 prefix lengths to look up, at most 8. Default
-	// 128, 64 and 56.
+	// DelegatedLengths are the IPv6 prefix lengths to look up, at most 8. A packet
+	// pays for each that is longer than its line's. Default none; see
+	// SetDelegatedLengths.
 	DelegatedLengths []int
 	// Punt selects the control frames to copy to user space. Default PuntDHCPv4.
 	Punt PuntFlags
@@ -60,9 +61,6 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxKeysV6 == 0 {
 		o.MaxKeysV6 = 2 * o.MaxSlots
-	}
-	if len(o.DelegatedLengths) == 0 {
-		o.DelegatedLengths = []int{128, 64, 56}
 	}
 	if o.Punt == 0 {
 		o.Punt = PuntDHCPv4

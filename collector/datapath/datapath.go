@@ -31,8 +31,9 @@ type Config struct {
 	PinDir string
 	// MaxSlots is how many lines can be counted at once. Default 131072.
 	MaxSlots uint32
-	// DelegatedLengths are the IPv6 prefix lengths looked up from the start. Default
-	// 128, 64, 56. Assign adds those it needs, up to 8 in all.
+	// DelegatedLengths are IPv6 prefix lengths to look up from the start. Default
+	// none: Assign adds each length when it is first used, up to 8 in all, and each
+	// costs a packet of a shorter one another look-up.
 	DelegatedLengths []int
 	// Punt selects the control frames that Punts delivers. Default bpf.PuntDHCPv4.
 	Punt bpf.PuntFlags
@@ -54,7 +55,7 @@ type Reconciled struct {
 	StrayKeys    int // keys that led to no held slot; removed, and attributed to nobody
 	StaleLinks   int // links on interfaces that are no longer configured; removed
 	NewCounters  bool
-	LengthsAdded int // IPv6 prefix lengths in use beyond those configured
+	LengthsAdded int // IPv6 prefix lengths that keys use beyond those configured
 }
 
 // Datapath counts. Its methods may be called from several goroutines.

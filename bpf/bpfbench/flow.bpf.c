@@ -1,0 +1,75 @@
+//go:build ignore
+
+// SPDX-License-Identifier: (BSD-3-Clause OR GPL-2.0-only)
+/*
+ * What the accounting programs are measured against: a program that does nothing,
+ * and a flow counter keyed by the 5-tuple as flow exporters have it, with the same
+ * parser in front. Neither is ever attached or shipped: the flow counter's key is
+ * exactly what this project must not collect.
+ */
+#include "abi.h"
+#include "parse.h"
+
+char __license[] SEC("license") = "Dual BSD/GPL";
+
+struct flow_key {
+	__u64 src[2];
+	__u64 dst[2];
+	__u32 ports;
+	__u32 protocol;
+};
+
+struct flow {
+	struct count count;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__type(key, struct flow_key);
+	__type(value, struct flow);
+	__uint(max_entries, 65536);
+} flows SEC(".maps");
+
+SEC("tcx/ingress")
+int nothing(struct __sk_buff *skb)
+{
+	return TCX_NEXT;
+}
+
+SEC("tcx/ingress")
+int five_tuple(struct __sk_buff *skb)
+{
+	struct frame f = {};
+	struct flow_key key = {};
+	struct flow first = {};
+	enum kind kind = read_link(skb, &f);
+
+	if (kind == IPV4)
+		kind = read_ipv4(skb, &f, DIR_UP);
+	else if (kind == IPV6)
+		kind = read_ipv6(skb, &f, DIR_UP);
+	if (kind == IPV4) {
+		key.src[0] = (__u32)f.address[0];
+		load(skb, f.l3 + 16, (__u32 *)key.dst, 4);
+	} else if (kind == IPV6) {
+		key.src[0] = f.address[0];
+		key.src[1] = f.address[1];
+		load(skb, f.l3 + 24, (__u32 *)key.dst, 16);
+	} else {
+		return TCX_NEXT;
+	}
+	key.protocol = f.l4_proto;
+	if (f.l4)
+		load(skb, f.l4, &key.ports, 4);
+	struct flow *flow = bpf_map_lookup_elem(&flows, &key);
+
+	if (flow) {
+		flow->count.bytes += f.bytes;
+		flow->count.packets += f.packets;
+		return TCX_NEXT;
+	}
+	first.count.bytes = f.bytes;
+	first.count.packets = f.packets;
+	bpf_map_update_elem(&flows, &key, &first, 0);
+	return TCX_NEXT;
+}
