@@ -56,8 +56,7 @@ func (a *Accounting) Attach(ifindex int, scoped bool) error {
 		l, err := a.attach(ifindex, dir)
 		if err != nil {
 			if pair[Up] != nil {
-				_ = pair[Up].Unpin()
-				_ = pair[Up].Close()
+				_ = pair[Up].Close() // if it is pinned it goes on counting, which loses nothing
 			}
 			return fmt.Errorf("attach: interface %d %s: %w", ifindex, dir, explain(err))
 		}

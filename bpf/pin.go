@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -74,6 +76,18 @@ func RemovePins(dir string) error {
 	if err != nil {
 		return fmt.Errorf("remove pins: %w", err)
 	}
+	// Links first, so that nothing counts any more; the owners before the counters,
+	// because an owner without counters would be a line with wrong ones.
+	rank := func(name string) int {
+		switch {
+		case strings.HasPrefix(name, "link_"):
+			return 0
+		case name == accountingMapOwners:
+			return 1
+		}
+		return 2
+	}
+	slices.SortStableFunc(entries, func(a, b os.DirEntry) int { return rank(a.Name()) - rank(b.Name()) })
 	for _, e := range entries {
 		if err := os.Remove(filepath.Join(path, e.Name())); err != nil {
 			return fmt.Errorf("remove pins: %w", err)

@@ -88,6 +88,34 @@ func asks(flags PuntFlags, frame []byte) bool {
 	return flags&PuntDHCPv6 != 0
 }
 
+// TestMillionDataFrames leave nothing in the ring.
+func TestMillionDataFrames(t *testing.T) {
+	a := load(t, Options{Punt: PuntDHCPv4 | PuntDHCPv6 | PuntPPPoE})
+	r, err := a.Punts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	const each = 250_000
+	for _, frame := range [][]byte{
+		bpftest.Ethernet(0x0800, bpftest.IPv4(bpftest.Sub4, bpftest.Far4, 6, 0, 0, bpftest.TCP(0, 500))),
+		bpftest.Ethernet(0x86dd, bpftest.IPv6(bpftest.Sub6, bpftest.Far6, 17, bpftest.UDP(443, 50000, make([]byte, 500)))),
+		bpftest.Ethernet(0x0800, bpftest.IPv4(bpftest.Sub4, bpftest.Far4, 17, 0, 0, bpftest.UDP(53, 53, make([]byte, 100)))),
+		bpftest.Ethernet(0x0800, bpftest.IPv4(bpftest.Sub4, bpftest.Far4, 17, 0, 0, bpftest.UDP(68, 67, make([]byte, 300)))),
+	} {
+		if _, _, err := a.Program(Up).Benchmark(frame, each, func() {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	totals, err := a.ReadTotals()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := r.ring.AvailableBytes(); n != 0 || totals.Up.Punted != 0 || totals.Up.PuntDrops != 0 || totals.Up.Frames < 4*each {
+		t.Errorf("%d bytes in the ring after %d frames, totals %+v", n, totals.Up.Frames, totals.Up)
+	}
+}
+
 func TestLongControlFrameIsCut(t *testing.T) {
 	a := load(t, Options{})
 	r, err := a.Punts()

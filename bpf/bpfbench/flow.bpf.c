@@ -27,12 +27,49 @@ struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
 	__type(key, struct flow_key);
 	__type(value, struct flow);
-	__uint(max_entries, 65536);
+	__uint(max_entries, 1 << 18);
 } flows SEC(".maps");
+
+/* What spread goes on to. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__type(key, __u32);
+	__type(value, __u32);
+	__uint(max_entries, 1);
+} target SEC(".maps");
+
+/* How many lines, and flows of each, spread makes of one frame, less one: powers of two. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, __u32);
+	__uint(max_entries, 2);
+} masks SEC(".maps");
 
 SEC("tcx/ingress")
 int nothing(struct __sk_buff *skb)
 {
+	return TCX_NEXT;
+}
+
+/*
+ * Makes an untagged IPv4 UDP frame one of a random line and flow, by the last 16
+ * bits of its source address and its source port, and hands it to the program that
+ * is measured: many lines are many cache misses.
+ */
+SEC("tcx/ingress")
+int spread(struct __sk_buff *skb)
+{
+	__u32 zero = 0, one = 1;
+	__u32 *lines = bpf_map_lookup_elem(&masks, &zero), *ports = bpf_map_lookup_elem(&masks, &one);
+	__u8 *data = (__u8 *)(long)skb->data;
+	__u32 random = bpf_get_prandom_u32();
+
+	if (!lines || !ports || data + 42 > (__u8 *)(long)skb->data_end)
+		return TCX_NEXT;
+	*(__u16 *)(data + 28) = random & *lines;
+	*(__u16 *)(data + 34) = (random >> 16) & *ports;
+	bpf_tail_call(skb, &target, 0);
 	return TCX_NEXT;
 }
 

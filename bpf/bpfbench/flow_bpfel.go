@@ -17,8 +17,11 @@ import (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	FlowMapFlows      = "flows"
+	FlowMapMasks      = "masks"
+	FlowMapTarget     = "target"
 	FlowProgFiveTuple = "five_tuple"
 	FlowProgNothing   = "nothing"
+	FlowProgSpread    = "spread"
 )
 
 // LoadFlow returns the embedded CollectionSpec for Flow.
@@ -65,13 +68,16 @@ type FlowSpecs struct {
 type FlowProgramSpecs struct {
 	FiveTuple *ebpf.ProgramSpec `ebpf:"five_tuple"`
 	Nothing   *ebpf.ProgramSpec `ebpf:"nothing"`
+	Spread    *ebpf.ProgramSpec `ebpf:"spread"`
 }
 
 // FlowMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type FlowMapSpecs struct {
-	Flows *ebpf.MapSpec `ebpf:"flows"`
+	Flows  *ebpf.MapSpec `ebpf:"flows"`
+	Masks  *ebpf.MapSpec `ebpf:"masks"`
+	Target *ebpf.MapSpec `ebpf:"target"`
 }
 
 // FlowVariableSpecs contains global variables before they are loaded into the kernel.
@@ -100,12 +106,16 @@ func (o *FlowObjects) Close() error {
 //
 // It can be passed to LoadFlowObjects or ebpf.CollectionSpec.LoadAndAssign.
 type FlowMaps struct {
-	Flows *ebpf.Map `ebpf:"flows"`
+	Flows  *ebpf.Map `ebpf:"flows"`
+	Masks  *ebpf.Map `ebpf:"masks"`
+	Target *ebpf.Map `ebpf:"target"`
 }
 
 func (m *FlowMaps) Close() error {
 	return _FlowClose(
 		m.Flows,
+		m.Masks,
+		m.Target,
 	)
 }
 
@@ -121,12 +131,14 @@ type FlowVariables struct {
 type FlowPrograms struct {
 	FiveTuple *ebpf.Program `ebpf:"five_tuple"`
 	Nothing   *ebpf.Program `ebpf:"nothing"`
+	Spread    *ebpf.Program `ebpf:"spread"`
 }
 
 func (p *FlowPrograms) Close() error {
 	return _FlowClose(
 		p.FiveTuple,
 		p.Nothing,
+		p.Spread,
 	)
 }
 

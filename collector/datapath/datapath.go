@@ -53,6 +53,7 @@ type Reconciled struct {
 	Resumed      int // slots that go on counting for their owner
 	Retired      int // slots whose owner had lost its last key, or never got one
 	StrayKeys    int // keys that led to no held slot; removed, and attributed to nobody
+	Regressed    int // slots whose counters were not those of the note; they start anew
 	StaleLinks   int // links on interfaces that are no longer configured; removed
 	NewCounters  bool
 	LengthsAdded int // IPv6 prefix lengths that keys use beyond those configured
@@ -138,7 +139,7 @@ func (d *Datapath) resume() error {
 	if err != nil {
 		return err
 	}
-	_, stray := resume(notes, keys, d.raw)
+	_, stray, _ := resume(notes, keys, d.raw)
 	for _, k := range stray {
 		if err := d.acct.Delete(k); err != nil {
 			return err
@@ -153,15 +154,21 @@ func (d *Datapath) resume() error {
 	if err := d.acct.ReadCounters(d.raw); err != nil {
 		return err
 	}
-	d.table, _ = resume(notes, keys, d.raw)
+	var regressed []uint32
+	d.table, _, regressed = resume(notes, keys, d.raw)
+	changed := regressed
 	for n := range d.table.retired {
 		if notes[n].State != stateRetired {
 			d.reconciled.Retired++
-			if err := d.acct.WriteOwner(n, d.table.slots[n].note()); err != nil {
-				return err
-			}
+			changed = append(changed, n)
 		}
 	}
+	for _, n := range changed {
+		if err := d.acct.WriteOwner(n, d.table.slots[n].note()); err != nil {
+			return err
+		}
+	}
+	d.reconciled.Regressed = len(regressed)
 	d.reconciled.Resumed, d.reconciled.StrayKeys = len(d.table.byOwner), len(stray)
 	for k := range d.table.keys {
 		added, err := d.needLength(k.Prefix)

@@ -382,3 +382,60 @@ func TestStaticPrefix(t *testing.T) {
 		}
 	}
 }
+
+// TestDrainLosesNothing reads all the time while two programs count as fast as
+// they can: reading takes nothing away, and no reading goes backwards.
+func TestDrainLosesNothing(t *testing.T) {
+	bpftest.NeedRoot(t)
+	d, err := Open(Config{MaxSlots: 8}, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Detach()
+	if _, err := d.Assign(Key{Prefix: netip.PrefixFrom(bpftest.Sub4, 32)}, ref(1)); err != nil {
+		t.Fatal(err)
+	}
+	const each = 2_000_000
+	done := make(chan error, 2)
+	for _, dir := range []bpf.Direction{bpf.Up, bpf.Down} {
+		src, dst := bpftest.Sub4, bpftest.Far4
+		if dir == bpf.Down {
+			src, dst = dst, src
+		}
+		frame := bpftest.Ethernet(0x0800, bpftest.IPv4(src, dst, 17, 0, 0, bpftest.UDP(1, 2, make([]byte, 72))))
+		go func() {
+			_, _, err := d.acct.Program(dir).Benchmark(frame, each, func() {})
+			done <- err
+		}()
+	}
+	l := &ledger{reported: map[hold]SlotCount{}}
+	drains := 0
+	for running := 2; running > 0; {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+			running--
+		default:
+		}
+		r, err := d.Drain(time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.take(t, r)
+		drains++
+	}
+	r, err := d.Drain(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := r.Slots[0]
+	// The kernel may repeat a run that a signal interrupted, so its own count of
+	// frames, which is kept in another map, is the number.
+	up, down := r.Totals.Up.Frames, r.Totals.Down.Frames
+	if up < each || down < each || s.Up4 != (bpf.Count{Bytes: 100 * up, Packets: up}) || s.Down4 != (bpf.Count{Bytes: 100 * down, Packets: down}) {
+		t.Errorf("counted %+v of %d up and %d down", s, up, down)
+	}
+	t.Logf("%d frames, %d drains", up+down, drains)
+}

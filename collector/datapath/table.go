@@ -141,8 +141,9 @@ func (t *table) release(n uint32) {
 //
 // A held slot without a key is one that lost its last key, or had not got its
 // first one, when the collector was killed: it is retired. What a free slot has
-// counted, by a stray key, is nobody's.
-func resume(notes []bpf.Owner, keys []bpf.KeySlot, raw []bpf.Counters) (t *table, stray []bpf.Key) {
+// counted, by a stray key, is nobody's. Where counters are below their baseline they
+// are other counters than the note is about, and the owner starts anew.
+func resume(notes []bpf.Owner, keys []bpf.KeySlot, raw []bpf.Counters) (t *table, stray []bpf.Key, regressed []uint32) {
 	t = newTable(uint32(len(notes) - 1))
 	t.free = t.free[:0]
 	for n := 1; n < len(notes); n++ {
@@ -162,6 +163,11 @@ func resume(notes []bpf.Owner, keys []bpf.KeySlot, raw []bpf.Counters) (t *table
 	}
 	for n := uint32(1); int(n) < len(notes); n++ {
 		s := &t.slots[n]
+		if s.state != stateUnused && below(raw[n], s.baseline) {
+			s.baseline = raw[n]
+			s.generation++
+			regressed = append(regressed, n)
+		}
 		switch {
 		case s.state == stateHeld && s.keys > 0:
 		case s.state == stateHeld:
@@ -177,5 +183,12 @@ func resume(notes []bpf.Owner, keys []bpf.KeySlot, raw []bpf.Counters) (t *table
 			t.free = append(t.free, n)
 		}
 	}
-	return t, stray
+	return t, stray, regressed
+}
+
+// below reports whether any counter is less than its baseline.
+func below(raw, baseline bpf.Counters) bool {
+	less := func(a, b bpf.Count) bool { return a.Bytes < b.Bytes || a.Packets < b.Packets }
+	return less(raw.Up4, baseline.Up4) || less(raw.Up6, baseline.Up6) ||
+		less(raw.Down4, baseline.Down4) || less(raw.Down6, baseline.Down6)
 }

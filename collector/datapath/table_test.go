@@ -26,6 +26,7 @@ func TestResume(t *testing.T) {
 		4: {Generation: 7, State: stateFree}, // with a stray key
 		5: {},
 		6: held(1), // a second slot of owner 1
+		7: {Ref: ref(7), Generation: 2, State: stateHeld, Baseline: bpf.Counters{Down6: bpf.Count{Packets: 1}}},
 	}
 	keys := []bpf.KeySlot{
 		{Key: kernelKey("10.0.0.1/32"), Slot: 1},
@@ -34,13 +35,14 @@ func TestResume(t *testing.T) {
 		{Key: kernelKey("10.0.0.4/32"), Slot: 4},
 		{Key: kernelKey("10.0.0.5/32"), Slot: 0},
 		{Key: kernelKey("10.0.0.6/32"), Slot: 6},
-		{Key: kernelKey("10.0.0.7/32"), Slot: 7},
+		{Key: kernelKey("10.0.0.7/32"), Slot: 8},
+		{Key: kernelKey("10.0.0.8/32"), Slot: 7},
 	}
 	raw := make([]bpf.Counters, len(notes))
 	for n := range raw {
 		raw[n].Up4.Bytes = uint64(100 + n)
 	}
-	got, stray := resume(notes, keys, raw)
+	got, stray, regressed := resume(notes, keys, raw)
 
 	wantStray := []string{"10.0.0.3/32", "10.0.0.4/32", "10.0.0.5/32", "10.0.0.6/32", "10.0.0.7/32"}
 	var names []string
@@ -50,7 +52,7 @@ func TestResume(t *testing.T) {
 	if !slices.Equal(names, wantStray) {
 		t.Errorf("stray = %v, want %v", names, wantStray)
 	}
-	if len(got.keys) != 2 || got.slots[1].keys != 2 || got.byOwner[ref(1)] != 1 || len(got.byOwner) != 1 {
+	if len(got.keys) != 3 || got.slots[1].keys != 2 || got.byOwner[ref(1)] != 1 || len(got.byOwner) != 2 {
 		t.Errorf("keys = %v, owners = %v, want both keys of owner 1 in slot 1", got.keys, got.byOwner)
 	}
 	if s := got.slots[1]; s.baseline != notes[1].Baseline || s.generation != 3 {
@@ -61,6 +63,9 @@ func TestResume(t *testing.T) {
 			t.Errorf("slot %d retired = %v, want %v", n, got.retired[n], want)
 		}
 	}
+	if s := got.slots[7]; !slices.Equal(regressed, []uint32{7}) || s.baseline != raw[7] || s.generation != 3 || s.keys != 1 {
+		t.Errorf("regressed %v, slot 7 = %+v, want it to start anew", regressed, s)
+	}
 	if !slices.Equal(got.free, []uint32{4, 5}) {
 		t.Errorf("free = %v, want 4 and 5", got.free)
 	}
@@ -69,7 +74,7 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// TestRecyclingGivesAnotherGeneration and takes the slot that rested longest.
+// TestRecycling: a slot comes back as another generation, from its final reading on.
 func TestRecycling(t *testing.T) {
 	tb := newTable(2)
 	k := kernelKey("10.0.0.1/32")
