@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"griffier/api/disclosure"
 	"griffier/api/keystore"
 	"griffier/api/ledger"
 	"griffier/api/pki"
@@ -29,7 +30,8 @@ type InitOptions struct {
 
 // Init makes a folder that griffierd can start from: keys, a private CA with a
 // server and a provisioner certificate, the policy file of a profile, and
-// griffierd.yaml. It never replaces a file.
+// griffierd.yaml, and in trust/ what is handed out to those who verify: the
+// ledger's public key, and a trust file for packages. It never replaces a file.
 func Init(dir string, o InitOptions) (configPath string, err error) {
 	configPath = filepath.Join(dir, "griffierd.yaml")
 	if _, err := os.Stat(configPath); err == nil {
@@ -46,7 +48,9 @@ func Init(dir string, o InitOptions) (configPath string, err error) {
 			return "", err
 		}
 	}
-	if err := writeHex(in("secret/package-signing.key"), ed25519.SeedSize); err != nil {
+	seed := make([]byte, ed25519.SeedSize)
+	rand.Read(seed)
+	if err := writeNew(in("secret/package-signing.key"), []byte(hex.EncodeToString(seed)+"\n")); err != nil {
 		return "", err
 	}
 	if err := keystore.GenerateMasterKey(in("secret/master.key")); err != nil {
@@ -57,6 +61,13 @@ func Init(dir string, o InitOptions) (configPath string, err error) {
 		return "", fmt.Errorf("init: %w", err)
 	}
 	if err := writeNew(in("trust/ledger.pub"), []byte(key.Public+"\n")); err != nil {
+		return "", err
+	}
+	trust := disclosure.Trust{
+		PackageKey:   ed25519.NewKeyFromSeed(seed).Public().(ed25519.PublicKey),
+		LedgerOrigin: o.Origin, LedgerKey: key.Public,
+	}
+	if err := writeNew(in("trust/trust.yaml"), disclosure.FormatTrust(trust)); err != nil {
 		return "", err
 	}
 	if err := pki.Init(in("tls"), o.Hosts); err != nil {
