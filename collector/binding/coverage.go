@@ -18,6 +18,7 @@ const (
 	GapNotRunning = "not_running"
 	GapRingDrop   = "ring_drop"  // control frames were lost between kernel and collector
 	GapSpoolFull  = "spool_full" // nothing could be made durable
+	GapDetached   = "detached"   // the kernel programs were not in place
 )
 
 // coverage is the covered slice that is being written.

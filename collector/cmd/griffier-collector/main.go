@@ -1,0 +1,110 @@
+// Command griffier-collector counts what access lines move and records who held
+// which address when. See -h.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"griffier/collector/config"
+)
+
+// Exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+type flags struct {
+	config    string
+	check     bool
+	replay    string
+	output    string
+	endsAt    string
+	iface     string
+	collector string
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var f flags
+	set := flag.NewFlagSet("griffier-collector", flag.ContinueOnError)
+	set.SetOutput(stderr)
+	set.StringVar(&f.config, "config", "", "configuration `FILE` (YAML)")
+	set.BoolVar(&f.check, "check", false, "check the configuration, print it with its defaults, and end")
+	set.StringVar(&f.replay, "replay", "", "read a capture `FILE` (pcap, pcapng) instead of the network")
+	set.StringVar(&f.output, "o", "", "with -replay: `json` prints records, one object a line; default is to store them")
+	set.StringVar(&f.endsAt, "ends-at", "", "with -replay: shift all times so that the last packet is at this RFC 3339 `TIME`")
+	set.StringVar(&f.iface, "interface", "", "with -replay: `NAME` of the access interface, as identifiers have it")
+	set.StringVar(&f.collector, "collector-id", "", "with -replay: `ID` in the records; default from the configuration, or replay")
+	set.Usage = func() {
+		fmt.Fprintln(stderr, "usage: griffier-collector -config FILE [-check]\n"+
+			"       griffier-collector -replay CAPTURE [-o json] [-config FILE] [-ends-at TIME] [-interface NAME] [-collector-id ID]")
+		set.PrintDefaults()
+	}
+	if err := set.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return exitOK
+		}
+		return exitUsage
+	}
+	usage := func(what string) int {
+		fmt.Fprintln(stderr, "griffier-collector:", what)
+		return exitUsage
+	}
+	switch {
+	case set.NArg() > 0:
+		return usage("unexpected argument " + set.Arg(0))
+	case f.replay == "" && (f.output != "" || f.endsAt != "" || f.iface != "" || f.collector != ""):
+		return usage("-o, -ends-at, -interface and -collector-id go with -replay")
+	case f.output != "" && f.output != "json":
+		return usage("-o: want json")
+	case f.replay == "" && f.config == "":
+		return usage("want -config FILE, or -replay CAPTURE")
+	case f.check && f.config == "":
+		return usage("-check: want -config FILE")
+	}
+	var endsAt time.Time
+	if f.endsAt != "" {
+		var err error
+		if endsAt, err = time.Parse(time.RFC3339Nano, f.endsAt); err != nil {
+			return usage("-ends-at: want a time such as 2026-03-02T14:00:00Z")
+		}
+	}
+	var c *config.Config
+	if f.config != "" {
+		read, err := config.Read(f.config)
+		if err != nil {
+			fmt.Fprintln(stderr, "griffier-collector:", err)
+			return exitUsage
+		}
+		c = &read
+	}
+	var err error
+	switch {
+	case f.check:
+		err = c.Print(stdout)
+	case f.replay != "":
+		err = replayCapture(ctx, f, c, endsAt, stdout, stderr)
+	default:
+		err = collect(ctx, *c, stderr)
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "griffier-collector:", err)
+		return exitFailed
+	}
+	return exitOK
+}

@@ -1,0 +1,272 @@
+// Package daemon is the collector as a process: sources, binding, spool,
+// datapath and sink, put together so that nothing is acknowledged that is not
+// durable and nothing durable is counted twice.
+//
+// One goroutine, the loop, owns the binding. Whatever comes in goes through it:
+// it works out the effects, appends records and state to the spool in one batch,
+// and only after the fsync performs the datapath changes and lets RADIUS answer.
+// Counters are read at every multiple of the drain interval, so also at the end
+// of every 5-minute bucket: a bucket's error is what a line moved between the
+// bucket's end and the reading, normally a few milliseconds. After a time in
+// which the collector did not run, what was counted meanwhile goes into the
+// bucket of the first reading, and the time is declared as a coverage gap.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/errgroup"
+
+	"griffier/bpf"
+	"griffier/collector/binding"
+	"griffier/collector/config"
+	"griffier/collector/datapath"
+	"griffier/collector/lease"
+	"griffier/collector/radius"
+	"griffier/collector/sink"
+	"griffier/collector/spool"
+	"griffier/schema"
+)
+
+// Options are what is not configuration.
+type Options struct {
+	Log *slog.Logger
+	// KeepCapabilities leaves the process its capabilities, for a process that
+	// does more than collect.
+	KeepCapabilities bool
+	// Ready is called once, when everything listens and is attached.
+	Ready func(Addresses)
+}
+
+// Addresses are where the collector listens; zero if it does not.
+type Addresses struct {
+	RADIUS  netip.AddrPort
+	Metrics netip.AddrPort
+}
+
+// Grace periods at the end.
+const (
+	deliverGrace  = 5 * time.Second // for the store to take what is in the spool
+	shutdownGrace = 2 * time.Second // for a metrics request
+)
+
+// Run collects until ctx ends, which is not an error. What still lives then
+// stays open; kernel counters and programs stay in place for the next run.
+func Run(ctx context.Context, c config.Config, o Options) error {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	d := &daemon{cfg: c, log: o.Log, registry: prometheus.NewRegistry()}
+	defer d.close()
+	if err := d.open(); err != nil {
+		return err
+	}
+	if err := d.loop.resume(ctx, c.Static()); err != nil {
+		return err
+	}
+	if !o.KeepCapabilities {
+		err := datapath.DropCapabilities()
+		if errors.Is(err, datapath.ErrCgo) {
+			d.log.Warn("capabilities are kept: this program was built with cgo")
+		} else if err != nil {
+			return err
+		}
+	}
+	return d.serve(ctx, o.Ready)
+}
+
+type daemon struct {
+	cfg      config.Config
+	log      *slog.Logger
+	registry *prometheus.Registry
+	spool    *spool.Spool
+	datapath *datapath.Datapath // nil without interfaces
+	radius   *radius.Server     // nil without radius.listen
+	sink     *sink.Sink
+	metrics  net.Listener // nil without metrics_listen
+	loop     *loop
+}
+
+// open opens everything that can fail, durable state first.
+func (d *daemon) open() (err error) {
+	pseudonymiser, err := schema.ReadPseudonymKey(d.cfg.PseudonymKeyFile)
+	if err != nil {
+		return err
+	}
+	clients, err := d.cfg.RADIUSClients()
+	if err != nil {
+		return err
+	}
+	where, err := d.cfg.Where()
+	if err != nil {
+		return err
+	}
+	maxBytes := int64(d.cfg.Spool.MaxBytes)
+	segment := min(64<<20, maxBytes/8)
+	if d.spool, err = spool.Open(spool.Config{Dir: d.cfg.Spool.Dir, MaxBytes: maxBytes, SegmentBytes: segment}); err != nil {
+		return err
+	}
+	if torn := d.spool.Torn(); torn.Bytes > 0 {
+		d.log.Warn("a write that a crash interrupted was cut off the spool", slog.Int64("bytes", torn.Bytes))
+	}
+	d.loop = newLoop(d.log, d.spool, segment, time.Duration(d.cfg.DrainInterval), d.registry)
+	d.loop.leases = lease.NewTracker(d.cfg.Leases())
+	d.loop.binding = binding.New(binding.Config{
+		CollectorID: d.cfg.CollectorID, Pseudonymiser: pseudonymiser,
+		ReemitInterval: time.Duration(d.cfg.ReemitInterval), FlushInterval: time.Duration(d.cfg.FlushInterval),
+		DrainSlack: time.Duration(d.cfg.DrainInterval) / 2,
+	})
+	tracker := radius.NewTracker(radius.TrackerConfig{})
+	if err := d.loop.recover(tracker); err != nil {
+		return err
+	}
+	if err := d.attach(); err != nil {
+		return err
+	}
+	if d.cfg.RADIUS.Listen != "" {
+		d.radius, err = radius.NewServer(radius.Config{
+			Listen: d.cfg.RADIUS.Listen, Clients: clients, Tracker: tracker, Registerer: d.registry,
+		}, d.loop.handle)
+		if err != nil {
+			return err
+		}
+		d.loop.radius = d.radius.Snapshot
+	} else {
+		d.loop.radius = tracker.Snapshot
+	}
+	if d.cfg.MetricsListen != "" {
+		if d.metrics, err = net.Listen("tcp", d.cfg.MetricsListen); err != nil {
+			return fmt.Errorf("metrics: %w", err)
+		}
+	}
+	d.sink, err = sink.New(sink.Config{
+		Spool: d.spool, Store: where, QuarantineDir: filepath.Join(filepath.Dir(d.cfg.Spool.Dir), "quarantine"),
+		Registerer: d.registry, Logger: d.log,
+	})
+	return err
+}
+
+// attach takes the kernel's side over, or starts it.
+func (d *daemon) attach() error {
+	if len(d.cfg.Interfaces) == 0 {
+		return nil
+	}
+	interfaces := make([]datapath.Interface, 0, len(d.cfg.Interfaces))
+	for _, i := range d.cfg.Interfaces {
+		interfaces = append(interfaces, datapath.Interface{Name: i.Name, VLANScoped: i.VLANScoped})
+	}
+	if d.cfg.PinDir != "" {
+		// Which file system it is, and whether that will do, datapath.Open says.
+		if err := bpf.MountBPFFS("/sys/fs/bpf"); err != nil {
+			d.log.Debug("BPF file system not mounted", slog.Any("error", err))
+		}
+	}
+	dp, err := datapath.Open(datapath.Config{Interfaces: interfaces, PinDir: d.cfg.PinDir, MaxSlots: d.cfg.MaxSlots}, time.Now)
+	switch {
+	case errors.Is(err, bpf.ErrKernelTooOld), errors.Is(err, bpf.ErrNotPermitted):
+		return fmt.Errorf("%w; to see what a capture gives, without either, use griffier-collector -replay FILE -o json", err)
+	case err != nil:
+		return err
+	}
+	d.datapath, d.loop.datapath, d.loop.frames = dp, dp, dp.Punts()
+	r := dp.Reconciled()
+	d.log.Info("counting", slog.Int("interfaces", len(interfaces)), slog.Int("resumed", r.Resumed),
+		slog.Int("retired", r.Retired), slog.Int("stray_keys", r.StrayKeys), slog.Bool("new_counters", r.NewCounters))
+	return nil
+}
+
+// serve runs everything. The sink outlives the sources, to deliver what they
+// left; an error of any one ends all.
+func (d *daemon) serve(ctx context.Context, ready func(Addresses)) error {
+	sources, sourcesCtx := errgroup.WithContext(ctx)
+	sinkCtx, stopSink := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopSink()
+	sunk := make(chan error, 1)
+	go func() { sunk <- d.sink.Run(sinkCtx) }()
+
+	sources.Go(func() error { return d.loop.run(sourcesCtx) })
+	var a Addresses
+	if d.radius != nil {
+		a.RADIUS = d.radius.Addr()
+		sources.Go(func() error { return d.radius.Serve(sourcesCtx) })
+	}
+	if d.metrics != nil {
+		a.Metrics = d.metrics.Addr().(*net.TCPAddr).AddrPort()
+		sources.Go(func() error { return d.serveMetrics(sourcesCtx) })
+	}
+	// A sink that fails, which only a broken spool makes it do, ends the sources.
+	sources.Go(func() error {
+		select {
+		case <-sourcesCtx.Done():
+			return nil
+		case err := <-sunk:
+			sunk <- nil
+			return fmt.Errorf("sink ended: %w", err)
+		}
+	})
+	d.log.Info("collecting", slog.String("collector_id", d.cfg.CollectorID))
+	if ready != nil {
+		ready(a)
+	}
+	err := sources.Wait()
+	if err == nil {
+		d.deliver()
+	}
+	stopSink()
+	err = errors.Join(err, <-sunk)
+	d.log.Info("stopped", slog.Uint64("rows_left_in_spool", d.spool.Stats().PendingRows))
+	return err
+}
+
+// deliver waits a little for the store to take what is in the spool. What it
+// does not take, the next run delivers.
+func (d *daemon) deliver() {
+	deadline := time.Now().Add(deliverGrace)
+	for d.spool.Stats().PendingRows > 0 && time.Now().Before(deadline) {
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func (d *daemon) serveMetrics(ctx context.Context) error {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(d.registry, promhttp.HandlerOpts{}))
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 1 << 14}
+	stop := context.AfterFunc(ctx, func() {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
+		defer cancel()
+		if server.Shutdown(grace) != nil {
+			server.Close()
+		}
+	})
+	defer stop()
+	if err := server.Serve(d.metrics); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	return nil
+}
+
+func (d *daemon) close() {
+	if d.metrics != nil {
+		d.metrics.Close() // closed already, if it served
+	}
+	if d.datapath != nil {
+		if err := d.datapath.Close(); err != nil {
+			d.log.Error("datapath did not close", slog.Any("error", err))
+		}
+	}
+	if d.spool != nil {
+		if err := d.spool.Close(); err != nil {
+			d.log.Error("spool did not close", slog.Any("error", err))
+		}
+	}
+}
