@@ -58,9 +58,11 @@ func readLimited(path string, limit int64) ([]byte, error) {
 // are held per operation only and would let two processes write in turn.
 const lockName = "griffier.lock"
 
-// lockFolder takes the folder for this process. Error: ErrLocked.
+// lockFolder takes the folder for this process. Error: ErrLocked. The file is
+// held open for reading only, so that the file system can be made read-only.
 func lockFolder(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	path := filepath.Join(dir, lockName)
+	f, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -72,10 +74,7 @@ func lockFolder(dir string) (*os.File, error) {
 			ErrLocked, dir, strings.TrimSpace(string(holder[:n])))
 	}
 	if err == nil {
-		err = f.Truncate(0)
-	}
-	if err == nil {
-		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+		err = os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o600)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())

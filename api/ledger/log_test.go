@@ -461,8 +461,11 @@ func FuzzStoredFiles(f *testing.F) {
 			if name.path() != path {
 				t.Errorf("%q became %q", path, name.path())
 			}
-			name.within(1 << 40)
-			name.needed(1 << 40)
+			for _, size := range []uint64{0, 5, 256, 1 << 40} {
+				if name.needed(size) && !name.within(size) {
+					t.Errorf("%q is needed for %d entries, which do not fill it", path, size)
+				}
+			}
 		}
 	})
 }

@@ -215,6 +215,45 @@ func TestFullDisk(t *testing.T) {
 	t.Logf("%d of %d decisions failed at first", failures, rounds)
 }
 
+// TestReadOnlyDisk makes the file system read-only, as Linux does by itself after
+// an error of the disk: everything is refused, and nothing panics.
+func TestReadOnlyDisk(t *testing.T) {
+	b := newBench(t)
+	b.mounted(t, "-t", "tmpfs", "-o", "size=4m", "tmpfs")
+	l := b.open(t)
+	mustAppend(t, l, 0)
+	remount := func(how string) error {
+		out, err := exec.Command("mount", "-o", "remount,"+how, filepath.Dir(b.dir)).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	}
+	// It is busy while tessera publishes the checkpoint.
+	var err error
+	for range 50 {
+		if err = remount("ro"); err == nil {
+			break
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Append(context.Background(), draft(1)); !errors.Is(err, ErrUnavailable) || !errors.Is(err, unix.EROFS) {
+		t.Errorf("append: %v", err)
+	}
+	if _, err := l.Decide(context.Background(), "r", func(time.Time) (Draft, error) { return draft(1), nil }); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("decide: %v", err)
+	}
+	if err := remount("rw"); err != nil {
+		t.Fatal(err)
+	}
+	if e := mustAppend(t, l, 2); e.Index != 1 {
+		t.Errorf("entry %d", e.Index)
+	}
+}
+
 // fill uses up the file system but for spare bytes.
 func fill(t *testing.T, path string, spare int) {
 	t.Helper()

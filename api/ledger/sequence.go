@@ -3,9 +3,11 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/transparency-dev/tessera"
+	"golang.org/x/sys/unix"
 )
 
 // sequencer is the goroutine that stamps, decides, seals and hands in: the one
@@ -84,6 +86,11 @@ func (q *sequencer) handIn() {
 // claimFor makes the outcome of s the log's to tell, unless the caller gave up
 // or the log takes nothing in.
 func (l *Log) claimFor(s *submission) (bool, error) {
+	if err := unix.Access(filepath.Join(l.cfg.Dir, treeLockPath), unix.W_OK); err != nil {
+		// Tessera panics when it cannot open this file to lock it, as on a file
+		// system that an error made read-only: do not let it come to that.
+		return false, fmt.Errorf("%w: the log cannot be written: %w; nothing was appended", ErrUnavailable, err)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.broken != nil || l.resyncing {

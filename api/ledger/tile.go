@@ -21,6 +21,7 @@ import (
 const (
 	checkpointPath = layout.CheckpointPath
 	treeStatePath  = ".state/treeState"
+	treeLockPath   = ".state/treeState.lock"
 	versionPath    = ".state/version"
 	tileRoot       = "tile"
 )
