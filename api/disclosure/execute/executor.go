@@ -1,0 +1,282 @@
+package execute
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+
+	"griffier/api/disclosure"
+	"griffier/api/ledger"
+	"griffier/api/reason"
+	"griffier/api/register"
+	"griffier/api/warrant"
+	"griffier/api/warrant/warrantrpc"
+	"griffier/schema"
+)
+
+// Book is the part of the ledger that execution uses ([ledger.Log]).
+type Book interface {
+	warrantrpc.Book
+	Proof(ctx context.Context, index uint64) (ledger.Proof, error)
+}
+
+// traffic is what is read of the traffic store ([Traffic]).
+type traffic interface {
+	Retention(ctx context.Context) (schema.Policy, time.Time, error)
+	Coverage(ctx context.Context, collectors []string, from, to time.Time) ([]schema.Coverage, error)
+	Assignments(ctx context.Context, address netip.Addr, from, to time.Time) ([]schema.Assignment, error)
+}
+
+// Lines is what is read of the register ([register.Register]).
+type Lines interface {
+	RangesOf(ctx context.Context, address netip.Addr, start, end time.Time) ([]register.Range, error)
+	LinesOfRefs(ctx context.Context, refs []schema.AccessRef, start, end time.Time) ([]register.Held, error)
+	// Identity returns the person of a line at an instant, or an error that is
+	// [register.ErrUnknownLine] or [register.ErrErased].
+	Identity(ctx context.Context, lineID string, instant time.Time) (register.Person, error)
+}
+
+// Config holds what an [Executor] needs.
+type Config struct {
+	Book    Book
+	State   *warrant.State // a fold of Book
+	Rules   *warrant.Rules
+	Traffic traffic
+	Lines   Lines
+	Signer  *disclosure.Signer
+	// Dir is the folder of sealed packages; one process owns it.
+	Dir      string
+	Software string // name and version, for manifests
+	// ClockMargin is added to every stated uncertainty. Zero means
+	// [disclosure.DefaultClockMargin].
+	ClockMargin time.Duration
+	// Limit bounds one execution. Default 60 s.
+	Limit time.Duration
+	Now   func() time.Time
+	Log   *slog.Logger
+}
+
+// Executor carries out tasks. It is safe for concurrent use. Call [Executor.Recover]
+// once before the first task, and keep [Executor.Run] running.
+type Executor struct {
+	cfg   Config
+	shelf shelf
+	zone  *time.Location
+
+	mu      sync.Mutex
+	running map[string]*run // by task
+}
+
+// run is the one execution, fetch or clean-up that holds a task.
+type run struct {
+	warrantID string
+	cancel    context.CancelCauseFunc
+	done      chan struct{}
+}
+
+// errEnded is the cause with which a run is cancelled when its warrant ended.
+var errEnded = errors.New("the warrant ended")
+
+// service is the actor of acts that nobody asked for.
+var service = warrant.Caller{Actor: "griffierd", Roles: []warrant.Role{warrant.Executor}}
+
+// New returns an executor.
+func New(cfg Config) (*Executor, error) {
+	if cfg.Book == nil || cfg.State == nil || cfg.Rules == nil || cfg.Traffic == nil || cfg.Lines == nil || cfg.Signer == nil || cfg.Now == nil {
+		return nil, errors.New("executor: Book, State, Rules, Traffic, Lines, Signer and Now are mandatory")
+	}
+	if cfg.ClockMargin == 0 {
+		cfg.ClockMargin = disclosure.DefaultClockMargin
+	}
+	if cfg.Limit == 0 {
+		cfg.Limit = time.Minute
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	s, err := openShelf(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	zone, err := time.LoadLocation(cfg.Rules.Profile.Zone)
+	if err != nil {
+		return nil, fmt.Errorf("executor: zone of the legal profile: %w", err)
+	}
+	return &Executor{cfg: cfg, shelf: s, zone: zone, running: map[string]*run{}}, nil
+}
+
+// hold takes a task for one goroutine, waiting for another that has it, and
+// returns a context that ends when the warrant is ended.
+func (x *Executor) hold(ctx context.Context, taskID, warrantID string) (context.Context, func(), error) {
+	for {
+		x.mu.Lock()
+		other := x.running[taskID]
+		if other == nil {
+			ctx, cancel := context.WithCancelCause(ctx)
+			r := &run{warrantID, cancel, make(chan struct{})}
+			x.running[taskID] = r
+			x.mu.Unlock()
+			return ctx, func() {
+				x.mu.Lock()
+				delete(x.running, taskID)
+				x.mu.Unlock()
+				cancel(nil)
+				close(r.done)
+			}, nil
+		}
+		x.mu.Unlock()
+		select {
+		case <-other.done:
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		}
+	}
+}
+
+// Execute runs a task, or returns what it came to when it was run before.
+func (x *Executor) Execute(ctx context.Context, by warrant.Caller, taskID string, generation uint64) error {
+	t, w, ok := x.cfg.State.Task(taskID)
+	if !ok {
+		return reason.New(reason.NotFound, "")
+	}
+	// What is begun is finished: a caller who goes away must not leave an intent
+	// without its result.
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), x.cfg.Limit)
+	defer stop()
+	ctx, release, err := x.hold(ctx, taskID, w.ID)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if t, w, ok = x.cfg.State.Task(taskID); !ok {
+		return reason.New(reason.NotFound, "")
+	}
+	if !t.ReleasedAt.IsZero() {
+		if generation != t.Generation {
+			return reason.New(reason.GenerationMismatch, "")
+		}
+		return nil
+	}
+	if t.Stored() == warrant.TaskSealed && generation == t.Generation {
+		if _, err := x.shelf.sealed(taskID, t.PackageSHA256); err == nil {
+			return x.release(ctx, by, t, w)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("execute: %w", err)
+		}
+	}
+	if t.Stored() == warrant.TaskSealed || t.Stored() == warrant.TaskExecuting {
+		// Nobody holds it, so it was left behind: by a ledger that did not answer.
+		if err := x.abort(ctx, by, t, reason.Internal, true); err != nil {
+			return err
+		}
+	}
+	if refusal := x.cfg.Rules.StillExecutable(x.cfg.State, x.cfg.Now(), taskID, generation); refusal != nil {
+		return refusal
+	}
+	return x.execute(ctx, by, t, w, generation)
+}
+
+func (x *Executor) execute(ctx context.Context, by warrant.Caller, t warrant.Task, w warrant.Warrant, generation uint64) error {
+	question, err := warrantrpc.Question(ctx, x.cfg.Book, t)
+	if err != nil {
+		return err
+	}
+	content, err := warrantrpc.Content(ctx, x.cfg.Book, w)
+	if err != nil {
+		return err
+	}
+	// Only the query is cut off when the warrant ends. The steps around it are
+	// judged by the decider, and their outcome must be known.
+	steps := context.WithoutCancel(ctx)
+	intent, err := warrantrpc.Decide(steps, x.cfg.Book, stepID(t.ID, "intent", t.Attempt+1), func(now time.Time) (ledger.Draft, *reason.Error) {
+		return x.cfg.Rules.Begin(x.cfg.State, now, by, t.ID, generation, question)
+	})
+	if err != nil {
+		return err
+	}
+	if t, w, _ = x.cfg.State.Task(t.ID); t.Stored() != warrant.TaskExecuting || t.IntentIndex != intent.Index {
+		return reason.New(reason.UnknownOutcome, "")
+	}
+	outcome, err := x.answer(ctx, t, w, question, content)
+	if err == nil {
+		_, err = warrantrpc.Decide(steps, x.cfg.Book, stepID(t.ID, "result", t.Attempt), func(now time.Time) (ledger.Draft, *reason.Error) {
+			return x.cfg.Rules.Result(x.cfg.State, now, by, t.ID, generation, t.Attempt, outcome)
+		})
+	}
+	if err != nil {
+		return x.fail(ctx, by, t, err)
+	}
+	t, w, _ = x.cfg.State.Task(t.ID)
+	return x.release(ctx, by, t, w)
+}
+
+// release proves the result, and lets the package go if the warrant still lasts
+// at the entry's own time.
+func (x *Executor) release(ctx context.Context, by warrant.Caller, t warrant.Task, w warrant.Warrant) error {
+	steps := context.WithoutCancel(ctx) // as in execute
+	err := x.writeReceipt(steps, t)
+	if err == nil {
+		_, err = warrantrpc.Decide(steps, x.cfg.Book, stepID(t.ID, "release", t.Attempt), func(now time.Time) (ledger.Draft, *reason.Error) {
+			return x.cfg.Rules.Release(x.cfg.State, now, by, t.ID, w.Generation, t.Attempt)
+		})
+	}
+	if err != nil {
+		return x.fail(ctx, by, t, err)
+	}
+	return nil
+}
+
+func (x *Executor) writeReceipt(ctx context.Context, t warrant.Task) error {
+	proof, err := x.cfg.Book.Proof(ctx, t.ResultIndex)
+	if err != nil {
+		return reason.Wrap(reason.LedgerUnavailable, err)
+	}
+	receipt, err := disclosure.NewReceipt(t.ID, t.PackageSHA256, proof)
+	if err != nil {
+		return fmt.Errorf("receipt: %w", err)
+	}
+	return x.shelf.put(t.ID, receiptSuffix, receipt)
+}
+
+// fail leaves nothing behind but an abort entry, and returns why. When it is the
+// ledger that failed, the outcome of the step is unknown: then everything stays
+// as it is, a retry goes on from there, and nothing has left.
+func (x *Executor) fail(ctx context.Context, by warrant.Caller, t warrant.Task, cause error) error {
+	why := reason.Of(cause)
+	switch why {
+	case reason.UnknownOutcome, reason.LedgerUnavailable, reason.ClockUntrusted:
+		return cause
+	case "":
+		why = reason.Internal
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := x.abort(ctx, by, t, why, false); err != nil {
+		x.cfg.Log.LogAttrs(ctx, slog.LevelError, "abort not entered", slog.String("task", t.ID), slog.String("reason", string(reason.Of(err))))
+	}
+	return cause
+}
+
+// abort enters that the execution ended, and destroys what was sealed. Once the
+// entry is folded nothing can be released; a file that a crash leaves is a stray.
+func (x *Executor) abort(ctx context.Context, by warrant.Caller, t warrant.Task, why reason.Reason, restart bool) error {
+	_, err := warrantrpc.Decide(ctx, x.cfg.Book, stepID(t.ID, "abort", t.Attempt), func(time.Time) (ledger.Draft, *reason.Error) {
+		return x.cfg.Rules.Abort(x.cfg.State, by, t.ID, t.Attempt, why, restart)
+	})
+	if err != nil {
+		return err
+	}
+	return x.shelf.destroy(t.ID)
+}
+
+// stepID names a step of an attempt, so that a retry finds the entry of the
+// first try instead of making a second.
+func stepID(taskID, step string, attempt uint32) string {
+	return ledger.RequestID("executor", step, taskID+"/"+strconv.FormatUint(uint64(attempt), 10))
+}

@@ -1,0 +1,118 @@
+package execute
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"griffier/schema"
+)
+
+// sliceLength is the longest that a stored slice can be: it is cut at UTC midnight.
+const sliceLength = 24 * time.Hour
+
+// Traffic reads the traffic store, through its expiring views only.
+type Traffic struct{ conn driver.Conn }
+
+// NewTraffic returns a reader.
+func NewTraffic(conn driver.Conn) *Traffic { return &Traffic{conn} }
+
+// Retention returns the policy under which assignments are kept and the limit
+// that it means now, by the store's clock: rows that ended at or before it are
+// unreadable. Without a policy nothing is readable, and the limit is now.
+func (t *Traffic) Retention(ctx context.Context) (policy schema.Policy, readableFrom time.Time, err error) {
+	now, err := schema.Now(ctx, t.conn)
+	if err != nil {
+		return policy, now, err
+	}
+	policies, err := schema.ReadPolicy(ctx, t.conn)
+	if err != nil {
+		return policy, now, err
+	}
+	for _, p := range policies {
+		if p.Class == schema.ClassAssignment {
+			from, err := p.ReadableFrom(now)
+			return p, from, err
+		}
+	}
+	return schema.Policy{Class: schema.ClassAssignment}, now, nil
+}
+
+// Coverage returns the coverage rows of the collectors that touch [from, to].
+// They must be read before the assignments: an open assignment counts as going
+// on up to where coverage is stored, which must not be newer than it.
+func (t *Traffic) Coverage(ctx context.Context, collectors []string, from, to time.Time) ([]schema.Coverage, error) {
+	rows, err := t.conn.Query(ctx, `SELECT toString(collector_id), toString(state), toString(cause), started_at, ended_at, open, version, clock_offset_nanos, clock_synced
+		FROM traffic.coverage
+		WHERE toString(collector_id) IN (SELECT arrayJoin({collectors:Array(String)}))
+		AND started_at >= {since:DateTime64(3)} AND started_at <= {to:DateTime64(3)} AND ended_at >= {from:DateTime64(3)}
+		ORDER BY collector_id, started_at`,
+		clickhouse.Named("collectors", collectors), at("since", from.Add(-sliceLength)), at("from", from), at("to", to))
+	if err != nil {
+		return nil, fmt.Errorf("read coverage: %w", err)
+	}
+	defer rows.Close()
+	var out []schema.Coverage
+	for rows.Next() {
+		var c schema.Coverage
+		var state string
+		if err := rows.Scan(&c.CollectorID, &state, &c.Cause, &c.StartedAt, &c.EndedAt, &c.Open, &c.Version, &c.ClockOffsetNanos, &c.ClockSynced); err != nil {
+			return nil, fmt.Errorf("read coverage: %w", err)
+		}
+		c.State = schema.CoverageState(state)
+		out = append(out, c)
+	}
+	return out, rows.Err()
+}
+
+// Assignments returns the rows of the address, and of every prefix around it,
+// that may touch [from, to]. Open rows come whenever they began, a slice's
+// length back at most.
+func (t *Traffic) Assignments(ctx context.Context, address netip.Addr, from, to time.Time) ([]schema.Assignment, error) {
+	var addresses []string
+	seen := map[netip.Addr]bool{}
+	for _, p := range schema.CoveringPrefixes(address) {
+		if stored, _ := schema.PrefixColumns(p); !seen[stored] {
+			seen[stored] = true
+			addresses = append(addresses, stored.String())
+		}
+	}
+	rows, err := t.conn.Query(ctx, `SELECT access_ref, prefix_address, prefix_length, port_start, port_end, started_at, ended_at, open, version,
+			toString(source), toString(certainty), toString(collector_id)
+		FROM traffic.assignment
+		WHERE prefix_address IN (SELECT toIPv6(arrayJoin({addresses:Array(String)})))
+		AND started_at >= {since:DateTime64(3)} AND started_at <= {to:DateTime64(3)} AND (ended_at >= {from:DateTime64(3)} OR open)
+		ORDER BY prefix_length, started_at`,
+		clickhouse.Named("addresses", addresses), at("since", from.Add(-sliceLength)), at("from", from), at("to", to))
+	if err != nil {
+		return nil, fmt.Errorf("read assignments: %w", err)
+	}
+	defer rows.Close()
+	var out []schema.Assignment
+	for rows.Next() {
+		var a schema.Assignment
+		var prefix netip.Addr
+		var bits uint8
+		var source, certainty string
+		err := rows.Scan(&a.AccessRef, &prefix, &bits, &a.PortStart, &a.PortEnd, &a.StartedAt, &a.EndedAt, &a.Open, &a.Version, &source, &certainty, &a.CollectorID)
+		if err != nil {
+			return nil, fmt.Errorf("read assignments: %w", err)
+		}
+		if a.Prefix, err = schema.PrefixFromColumns(prefix, bits); err != nil {
+			return nil, fmt.Errorf("read assignments: %w", err)
+		}
+		a.Source, a.Certainty = schema.Source(source), schema.Certainty(certainty)
+		if a.Prefix.Contains(address) {
+			out = append(out, a)
+		}
+	}
+	return out, rows.Err()
+}
+
+func at(name string, t time.Time) any {
+	return clickhouse.DateNamed(name, t.UTC(), clickhouse.MilliSeconds)
+}
