@@ -37,7 +37,8 @@ func TestMain(m *testing.M) {
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "rapid.checks" })
 	if !given {
 		// A history loads programs into the kernel several times, so a few go a long way.
-		_ = flag.Set("rapid.checks", "15")
+		_ = flag.Set("rapid.checks", "20")
+		_ = flag.Set("rapid.steps", "80")
 	}
 	os.Exit(m.Run())
 }
