@@ -49,24 +49,33 @@ func (n Namespace) Output(ctx context.Context, name string, args ...string) ([]b
 	return output(n.Command(ctx, name, args...))
 }
 
-// Do calls f on a thread that is in the namespace. The thread ends with f.
+// Do calls f on a thread that is in the namespace, and takes the thread back
+// afterwards. It must not end instead: children that it happened to start would
+// be told that their parent died (Pdeathsig is of the thread).
 func (n Namespace) Do(f func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // and never unlock: the thread must not be used again
-		done <- func() error {
-			ns, err := os.Open(n.path())
-			if err != nil {
-				return fmt.Errorf("enter namespace: %w", err)
-			}
-			defer ns.Close()
-			if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-				return fmt.Errorf("enter namespace: %w", err)
-			}
-			return f()
-		}()
-	}()
-	return <-done
+	runtime.LockOSThread()
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		runtime.UnlockOSThread()
+		return fmt.Errorf("enter namespace: %w", err)
+	}
+	defer home.Close()
+	there, err := os.Open(n.path())
+	if err != nil {
+		runtime.UnlockOSThread()
+		return fmt.Errorf("enter namespace: %w", err)
+	}
+	defer there.Close()
+	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
+		runtime.UnlockOSThread()
+		return fmt.Errorf("enter namespace: %w", err)
+	}
+	err = f()
+	if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
+		return errors.Join(err, fmt.Errorf("leave namespace: %w", back)) // the thread stays locked, and is not used again
+	}
+	runtime.UnlockOSThread()
+	return err
 }
 
 func run(ctx context.Context, name string, args ...string) error {
