@@ -15,6 +15,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 
+	"griffier/bpf"
 	"griffier/bpf/bpftest"
 )
 
