@@ -194,7 +194,11 @@ func (l *Log) load(ctx context.Context) (*WitnessError, error) {
 	if l.checkpoint, err = signHead(l.acked, l.origin, l.cfg.Key.Signer); err != nil {
 		return nil, err
 	}
-	return found.witness, writeWitness(l.cfg.WitnessFile, l.acked, l.checkpoint)
+	if found.witness != nil {
+		// The old file stays until the acceptance is in the log.
+		return found.witness, nil
+	}
+	return nil, writeWitness(l.cfg.WitnessFile, l.acked, l.checkpoint)
 }
 
 // start starts tessera and the three goroutines.
