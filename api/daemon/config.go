@@ -80,7 +80,6 @@ type LegalConfig struct {
 	Profile     string        `yaml:"profile"`      // nl or be
 	PackagesDir string        `yaml:"packages_dir"` // sealed packages
 	ClockMargin time.Duration `yaml:"clock_margin"` // of our own records, added to the authority's uncertainty. Default 2s
-	ISPName     string        `yaml:"isp_name"`     // as it signs packages
 }
 
 // Defaults that Init writes too.
@@ -166,7 +165,6 @@ func (c *Config) validate() error {
 	need("ledger.witness_file", c.Ledger.WitnessFile)
 	need("ledger.key_file", c.Ledger.KeyFile)
 	need("legal.packages_dir", c.Legal.PackagesDir)
-	need("legal.isp_name", c.Legal.ISPName)
 	need("retention_policy_file", c.RetentionFile)
 	if embedded := c.Store.DataDir != "" && c.Store.Socket != ""; embedded == (c.Store.DSN != "") {
 		errs = append(errs, errors.New("store needs either data_dir and socket, or dsn_file"))

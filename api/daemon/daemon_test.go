@@ -89,7 +89,7 @@ func start(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path, err := Init(w.dir, InitOptions{Profile: "nl", ISPName: "Test ISP", Origin: "test.example/griffier", Issuer: idp.URL,
+	path, err := Init(w.dir, InitOptions{Profile: "nl", Origin: "test.example/griffier", Issuer: idp.URL,
 		IssuerCAFile: ca, Listen: "127.0.0.1:0", Hosts: []string{"localhost", "127.0.0.1"}})
 	if err != nil {
 		t.Fatal(err)

@@ -19,7 +19,6 @@ import (
 // InitOptions are what [Init] cannot make up.
 type InitOptions struct {
 	Profile string // nl or be
-	ISPName string
 	Origin  string // of the ledger: a schema-less URL such as isp.example/griffier
 	Issuer  string // of the identity provider
 	// IssuerCAFile is copied when set; else the issuer's CA is the system's.
@@ -103,7 +102,7 @@ func Init(dir string, o InitOptions) (configPath string, err error) {
 		},
 		Store:         StoreConfig{DataDir: "store", Socket: "store.sock"},
 		Ledger:        LedgerConfig{"ledger", "ledger-witness/head", "secret/ledger.key"},
-		Legal:         LegalConfig{Profile: o.Profile, PackagesDir: "packages", ClockMargin: defaultClockMargin, ISPName: o.ISPName},
+		Legal:         LegalConfig{Profile: o.Profile, PackagesDir: "packages", ClockMargin: defaultClockMargin},
 		RetentionFile: "retention.yaml",
 		ShutdownGrace: defaultGrace,
 	}

@@ -77,6 +77,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, ready func(addr net.
 
 	g, running := errgroup.WithContext(ctx)
 	g.Go(func() error { return srv.Serve(running, listener, cfg.ShutdownGrace) })
+	g.Go(func() error { s.executor.Run(running); return nil })
 	g.Go(func() error { s.reads.Seal(running, book, log); return nil })
 	g.Go(func() error { retention.Drop(running, conn, book, book.LastAt, time.Now, log); return nil })
 	g.Go(func() error { return serveMetrics(running, cfg.MetricsListen, registry) })

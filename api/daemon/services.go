@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -11,6 +12,8 @@ import (
 	"google.golang.org/grpc"
 
 	"griffier/api/auth"
+	"griffier/api/disclosure"
+	"griffier/api/disclosure/execute"
 	"griffier/api/keystore"
 	"griffier/api/ledger"
 	"griffier/api/ledger/ledgerrpc"
@@ -19,6 +22,8 @@ import (
 	"griffier/api/server"
 	"griffier/api/support"
 	"griffier/api/usage"
+	"griffier/api/warrant"
+	"griffier/api/warrant/warrantrpc"
 	griffierv1 "griffier/proto/griffier/v1"
 	"griffier/schema"
 )
@@ -37,6 +42,10 @@ type services struct {
 	reads    *server.AccessLog
 	codes    *support.Codes
 	keeper   *retention.Keeper
+	warrants *warrant.State
+	rules    *warrant.Rules
+	signer   *disclosure.Signer
+	executor *execute.Executor // from server on
 }
 
 func newServices(cfg Config, conn driver.Conn, keys *keystore.Store, registry *prometheus.Registry, log *slog.Logger) (*services, error) {
@@ -52,6 +61,19 @@ func newServices(cfg Config, conn driver.Conn, keys *keystore.Store, registry *p
 		return key
 	}
 	actor, blind, code, pseudonym := read(cfg.Keys.ActorFile), read(cfg.Keys.BlindIndexFile), read(cfg.Keys.SupportCodeFile), read(cfg.Keys.PseudonymFile)
+	reference, seed := read(cfg.Keys.ReferenceFile), read(cfg.Keys.PackageSigningFile)
+	if err != nil {
+		return nil, err
+	}
+	profile, err := warrant.LoadProfile(cfg.Legal.Profile)
+	if err != nil {
+		return nil, err
+	}
+	rules, err := warrant.NewRules(warrant.Rules{Profile: profile, DuplicateKey: reference})
+	if err != nil {
+		return nil, err
+	}
+	signer, err := disclosure.NewSigner(seed)
 	if err != nil {
 		return nil, err
 	}
@@ -70,16 +92,20 @@ func newServices(cfg Config, conn driver.Conn, keys *keystore.Store, registry *p
 		reads:    server.NewAccessLog(conn, time.Now),
 		codes:    support.NewCodes(code),
 		keeper:   &retention.Keeper{},
+		warrants: warrant.NewState(),
+		rules:    rules,
+		signer:   signer,
 	}, nil
 }
 
 // folds are the states that the ledger fills, in no particular order.
 func (s *services) folds() []ledger.Fold {
-	return []ledger.Fold{s.reads, s.codes, s.keeper}
+	return []ledger.Fold{s.reads, s.codes, s.keeper, s.warrants}
 }
 
-// server wires the services to the open ledger.
-func (s *services) server(_ context.Context, book *ledger.Log) (*server.Server, error) {
+// server wires the services to the open ledger, and ends what a crash left
+// half done.
+func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server, error) {
 	var listener *tls.Config
 	if s.cfg.TLS.CertFile != "" {
 		var err error
@@ -87,6 +113,17 @@ func (s *services) server(_ context.Context, book *ledger.Log) (*server.Server, 
 		if err != nil {
 			return nil, err
 		}
+	}
+	var err error
+	s.executor, err = execute.New(execute.Config{
+		Book: book, State: s.warrants, Rules: s.rules, Traffic: execute.NewTraffic(s.conn), Lines: s.register, Signer: s.signer,
+		Dir: s.cfg.Legal.PackagesDir, Software: software(), ClockMargin: s.cfg.Legal.ClockMargin, Now: time.Now, Log: s.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.executor.Recover(ctx); err != nil {
+		return nil, err
 	}
 	s.codes.Attach(book, s.keys, time.Now)
 	reader := usage.NewReader(s.conn)
@@ -96,8 +133,21 @@ func (s *services) server(_ context.Context, book *ledger.Log) (*server.Server, 
 		Register: func(r grpc.ServiceRegistrar) {
 			griffierv1.RegisterUsageServiceServer(r, usage.NewService(s.register, reader, s.codes))
 			griffierv1.RegisterSupportServiceServer(r, support.NewService(s.codes, s.register, reader, time.Now))
+			griffierv1.RegisterWarrantServiceServer(r, warrantrpc.NewService(warrantrpc.Config{
+				Book: book, Keys: s.keys, State: s.warrants, Rules: s.rules, Now: time.Now, Ended: s.executor.Ended,
+			}))
+			griffierv1.RegisterDisclosureServiceServer(r, execute.NewService(s.executor))
 			griffierv1.RegisterLedgerServiceServer(r, ledgerrpc.NewService(book))
 			griffierv1.RegisterRegisterServiceServer(r, register.NewService(s.register, book))
 		},
 	})
+}
+
+// software is the name and version that manifests carry.
+func software() string {
+	version := "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		version = info.Main.Version
+	}
+	return "griffier " + version
 }

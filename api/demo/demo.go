@@ -161,7 +161,7 @@ func (d *demo) start(ctx context.Context) error {
 		return err
 	}
 	config, err := daemon.Init(d.griffierdDir(), daemon.InitOptions{
-		Profile: "nl", ISPName: "Demo ISP", Origin: "demo.example/griffier", Issuer: d.idp.issuer,
+		Profile: "nl", Origin: "demo.example/griffier", Issuer: d.idp.issuer,
 		IssuerCAFile: d.idp.caFile, Listen: listen, Hosts: []string{"127.0.0.1", "localhost"},
 	})
 	if err != nil {

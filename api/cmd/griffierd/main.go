@@ -1,7 +1,7 @@
 // Command griffierd serves Griffier's API. It owns the embedded store and the
 // ledger.
 //
-//	griffierd -init DIR -isp NAME -issuer URL   make a folder to start from
+//	griffierd -init DIR -issuer URL -origin NAME make a folder to start from
 //	griffierd -config DIR/griffierd.yaml        serve
 //	griffierd -config FILE -check               print the effective configuration
 package main
@@ -33,7 +33,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	config := flags.String("config", "", "configuration file")
 	check := flags.Bool("check", false, "print the effective configuration, defaults included, and stop")
 	initDir := flags.String("init", "", "make keys, certificates, a policy and a configuration in this folder, and stop")
-	isp := flags.String("isp", "", "with -init: name of the provider, as it signs packages")
 	issuer := flags.String("issuer", "", "with -init: URL of the identity provider")
 	issuerCA := flags.String("issuer-ca", "", "with -init: PEM of the identity provider's CA, when it is a private one")
 	origin := flags.String("origin", "", "with -init: name of the ledger, such as isp.example/griffier")
@@ -49,12 +48,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	switch {
 	case *initDir != "":
-		if *isp == "" || *issuer == "" || *origin == "" {
-			fmt.Fprintln(stderr, "griffierd: -init needs -isp, -issuer and -origin")
+		if *issuer == "" || *origin == "" {
+			fmt.Fprintln(stderr, "griffierd: -init needs -issuer and -origin")
 			return 2
 		}
 		path, err := daemon.Init(*initDir, daemon.InitOptions{
-			Profile: *profile, ISPName: *isp, Origin: *origin, Issuer: *issuer, IssuerCAFile: *issuerCA,
+			Profile: *profile, Origin: *origin, Issuer: *issuer, IssuerCAFile: *issuerCA,
 			Listen: *listen, Hosts: strings.Split(*hosts, ","),
 		})
 		if err != nil {
