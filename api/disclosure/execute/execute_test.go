@@ -1,0 +1,427 @@
+package execute_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"filippo.io/age"
+
+	"griffier/api/disclosure"
+	"griffier/api/ledger"
+	"griffier/api/reason"
+	"griffier/api/warrant"
+	griffierv1 "griffier/proto/griffier/v1"
+	"griffier/schema"
+)
+
+func TestAnswers(t *testing.T) {
+	l := newLab(t)
+	w := l.approved(time.Hour)
+	tests := []struct {
+		name, target string
+		at           time.Duration // around noon
+		want         reason.Reason
+		state        griffierv1.TaskState
+		says         string
+	}{
+		{"one line", "192.0.2.17", 0, reason.Match, griffierv1.TaskState_TASK_STATE_DISCLOSED, "Alice Jansen"},
+		{"delegated prefix", "2001:db8:1:2::17", 0, reason.Match, griffierv1.TaskState_TASK_STATE_DISCLOSED, "2001:db8:1::/56"},
+		{"before the hand-over", "192.0.2.20", -time.Minute, reason.Match, griffierv1.TaskState_TASK_STATE_DISCLOSED, "line-alice"},
+		{"at the hand-over", "192.0.2.20", time.Second, reason.AmbiguousBoundary, griffierv1.TaskState_TASK_STATE_NOT_AVAILABLE, ""},
+		{"after the hand-over", "192.0.2.20", time.Minute, reason.Match, griffierv1.TaskState_TASK_STATE_DISCLOSED, "line-bob"},
+		{"port blocks", "192.0.2.21", 0, reason.PortRequired, griffierv1.TaskState_TASK_STATE_NOT_AVAILABLE, "2-10"},
+		{"unregistered holder", "192.0.2.22", 0, reason.DataConflict, griffierv1.TaskState_TASK_STATE_NOT_AVAILABLE, ""},
+		{"erased person", "192.0.2.23", 0, reason.DataConflict, griffierv1.TaskState_TASK_STATE_NOT_AVAILABLE, ""},
+		{"nobody", "192.0.2.99", 0, reason.NoMatch, griffierv1.TaskState_TASK_STATE_NOT_AVAILABLE, ""},
+		{"declared gap", "192.0.2.17", 2 * time.Hour, reason.CoverageGap, griffierv1.TaskState_TASK_STATE_NOT_AVAILABLE, "ring_drop"},
+		{"not covered", "192.0.2.17", 8 * time.Hour, reason.CoverageGap, griffierv1.TaskState_TASK_STATE_NOT_AVAILABLE, ""},
+		{"past retention", "192.0.2.17", -11 * 24 * time.Hour, reason.RetentionElapsed, griffierv1.TaskState_TASK_STATE_NOT_AVAILABLE, "P10D"},
+		{"reseller", "192.0.2.200", 0, reason.OtherProvider, griffierv1.TaskState_TASK_STATE_NOT_AVAILABLE, "Example Telecom"},
+		{"not ours", "198.51.100.7", 0, reason.NotOurRange, griffierv1.TaskState_TASK_STATE_NOT_AVAILABLE, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			task := l.task(w, test.target, l.noon.Add(test.at))
+			done, err := l.execute(task)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if done.Answer != string(test.want) || done.State != test.state || done.ReleasedAt == nil {
+				t.Fatalf("task %v, want %s", done, test.want)
+			}
+			sealed, receipt, err := l.fetch(task)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if disclosure.SHA256(sealed) != done.PackageSha256 {
+				t.Error("the package is not the one that the task names")
+			}
+			report := disclosure.Verify(sealed, receipt, l.trust(), l.identity)
+			if !report.Verified() || report.Manifest.Answer.Reason != test.want {
+				t.Fatalf("report %s", asJSON(report))
+			}
+			plain := l.plain(sealed)
+			if !strings.Contains(plain, test.says) {
+				t.Errorf("the package does not say %q", test.says)
+			}
+			for _, secret := range []string{"Betaalweg", "9999 ZZ"} {
+				if strings.Contains(plain, secret) {
+					t.Errorf("the package holds the billing address")
+				}
+			}
+			if test.want != reason.Match {
+				for _, secret := range []string{"Jansen", "line-", "Dorpsstraat"} {
+					if strings.Contains(plain, secret) {
+						t.Errorf("a negative answer says %q", secret)
+					}
+				}
+			}
+			reads := l.traffic.reads.Load()
+			again, err := l.execute(task)
+			if err != nil || again.PackageSha256 != done.PackageSha256 || l.traffic.reads.Load() != reads {
+				t.Errorf("a second execution: %v, %v, %d reads", again, err, l.traffic.reads.Load()-reads)
+			}
+			if got := l.kinds(task.TaskId); !slices.Equal(got, []string{"create", "intent", "result", "release", "fetch"}) {
+				t.Errorf("entries %v", got)
+			}
+		})
+	}
+	// Nobody and nothing stands in the clear.
+	for _, e := range l.entries() {
+		header := asJSON(e.Header)
+		for _, secret := range []string{"192.0.2.", "2001:db8", "Jansen", "Vries", "NL-OM", "line-"} {
+			if strings.Contains(header, secret) {
+				t.Errorf("entry %d says %q: %s", e.Index, secret, header)
+			}
+		}
+	}
+}
+
+func (l *lab) plain(sealed []byte) string {
+	l.t.Helper()
+	r, err := age.Decrypt(bytes.NewReader(sealed), l.identity)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	var all strings.Builder
+	for tr := tar.NewReader(r); ; {
+		if _, err := tr.Next(); err == io.EOF {
+			return all.String()
+		} else if err != nil {
+			l.t.Fatal(err)
+		}
+		if _, err := io.Copy(&all, tr); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+}
+
+// Refused tasks and executions read nothing of the traffic.
+func TestRefusalsReadNothing(t *testing.T) {
+	l := newLab(t)
+	unapproved, err := l.warrants.CreateWarrant(l.officer(), &griffierv1.CreateWarrantRequest{RequestId: l.request(), Content: l.content(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = l.execute(l.task(unapproved, "192.0.2.17", l.noon))
+	l.want(err, reason.WarrantIncomplete)
+
+	w := l.approved(time.Hour)
+	ask := func(change func(*griffierv1.CreateTaskRequest)) error {
+		req := &griffierv1.CreateTaskRequest{RequestId: l.request(), WarrantId: w.WarrantId, ExpectedGeneration: 1,
+			Category: griffierv1.Category_CATEGORY_ATTRIBUTION, Target: "192.0.2.17", Instant: l.noon.Format(time.RFC3339)}
+		change(req)
+		_, err := l.tasks.CreateTask(l.officer(), req)
+		return err
+	}
+	l.want(ask(func(r *griffierv1.CreateTaskRequest) { r.Target = "192.0.2.0/24" }), reason.TargetNotSpecific)
+	l.want(ask(func(r *griffierv1.CreateTaskRequest) { r.Instant = "2026-11-19T12:00:00" }), reason.TimeZoneMissing)
+	l.want(ask(func(r *griffierv1.CreateTaskRequest) {
+		r.Instant = l.noon.Add(-61 * 24 * time.Hour).Format(time.RFC3339)
+	}), reason.WindowExceedsWarrant)
+	l.want(ask(func(r *griffierv1.CreateTaskRequest) { r.Category = griffierv1.Category_CATEGORY_TIME }), reason.CategoryExceedsBasis)
+	l.want(ask(func(r *griffierv1.CreateTaskRequest) { r.RequestId = "x" }), reason.InvalidRequest)
+	l.want(ask(func(r *griffierv1.CreateTaskRequest) { r.WarrantId = "none" }), reason.NotFound)
+
+	task := l.task(w, "192.0.2.17", l.noon)
+	_, err = l.tasks.ExecuteTask(l.officer(), &griffierv1.ExecuteTaskRequest{TaskId: task.TaskId, ExpectedGeneration: 2})
+	l.want(err, reason.GenerationMismatch)
+	_, err = l.tasks.ExecuteTask(l.approver(), &griffierv1.ExecuteTaskRequest{TaskId: task.TaskId, ExpectedGeneration: 1})
+	l.want(err, reason.PermissionDenied)
+	_, _, err = l.fetch(task)
+	l.want(err, reason.NotFound)
+
+	// An expired warrant, without any job having run.
+	l.skew.Store(int64(time.Hour))
+	_, err = l.execute(task)
+	l.want(err, reason.WarrantExpired)
+	if n := l.traffic.reads.Load(); n != 0 {
+		t.Errorf("%d reads of traffic data for refused requests", n)
+	}
+}
+
+// The same request, sent again, finds what became of it; a request id serves once.
+func TestCreateTaskAgain(t *testing.T) {
+	l := newLab(t)
+	w := l.approved(time.Hour)
+	req := &griffierv1.CreateTaskRequest{RequestId: l.request(), WarrantId: w.WarrantId, ExpectedGeneration: 1,
+		Category: griffierv1.Category_CATEGORY_ATTRIBUTION, Target: "2001:DB8:1:2::0:17", Instant: l.noon.Format(time.RFC3339)}
+	first, err := l.tasks.CreateTask(l.officer(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := l.tasks.CreateTask(l.officer(), req)
+	if err != nil || again.TaskId != first.TaskId {
+		t.Errorf("again: %v, %v", again, err)
+	}
+	req.Target = "192.0.2.17"
+	_, err = l.tasks.CreateTask(l.officer(), req)
+	l.want(err, reason.InvalidRequest)
+}
+
+func TestWarrantEndsDuringTheQuery(t *testing.T) {
+	revoke := func(l *lab, w *griffierv1.Warrant) error {
+		_, err := l.warrants.RevokeWarrant(l.approver(), &griffierv1.RevokeWarrantRequest{RequestId: l.request(), WarrantId: w.WarrantId, ExpectedGeneration: 1})
+		return err
+	}
+	tests := []struct {
+		name   string
+		during func(t *testing.T, l *lab, w *griffierv1.Warrant) func(ctx context.Context)
+		want   reason.Reason
+	}{
+		{"revoked", func(t *testing.T, l *lab, w *griffierv1.Warrant) func(context.Context) {
+			return func(ctx context.Context) {
+				done := make(chan error, 1)
+				go func() { done <- revoke(l, w) }()
+				select {
+				case <-ctx.Done(): // the running query is cancelled
+				case <-time.After(10 * time.Second):
+					t.Error("the query goes on after the revocation")
+				}
+				// The revocation returns only after this execution let go of its task.
+				go func() {
+					if err := <-done; err != nil {
+						t.Error(err)
+					}
+				}()
+			}
+		}, reason.WarrantTerminal},
+		{"expired", func(_ *testing.T, l *lab, _ *griffierv1.Warrant) func(context.Context) {
+			return func(context.Context) { l.skew.Store(int64(time.Hour)) }
+		}, reason.WarrantExpired},
+		{"expired, by the clock on the wall", func(t *testing.T, _ *lab, _ *griffierv1.Warrant) func(context.Context) {
+			return func(ctx context.Context) {
+				select {
+				case <-ctx.Done():
+				case <-time.After(10 * time.Second):
+					t.Error("the query goes on after the end")
+				}
+			}
+		}, reason.WarrantExpired},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			l := newLab(t)
+			life := time.Hour
+			if strings.Contains(test.name, "wall") {
+				life = 2 * time.Second
+			}
+			w := l.approved(life)
+			task := l.task(w, "192.0.2.17", l.noon)
+			l.traffic.during = test.during(t, l, w)
+			_, err := l.execute(task)
+			l.want(err, test.want)
+			if files := l.shelved(); len(files) != 0 {
+				t.Errorf("left behind: %v", files)
+			}
+			if got := l.kinds(task.TaskId); !slices.Equal(got, []string{"create", "intent", "abort"}) {
+				t.Errorf("entries %v", got)
+			}
+			_, _, err = l.fetch(task)
+			l.want(err, test.want)
+			tk, wt, _ := l.state.Task(task.TaskId)
+			if s := tk.State(&wt, l.now()); s != warrant.TaskCancelled {
+				t.Errorf("task is %s", s)
+			}
+		})
+	}
+}
+
+func TestRevocationDestroysUnfetchedPackage(t *testing.T) {
+	l := newLab(t)
+	w := l.approved(time.Hour)
+	task := l.task(w, "192.0.2.17", l.noon)
+	if _, err := l.execute(task); err != nil {
+		t.Fatal(err)
+	}
+	if files := l.shelved(); len(files) != 2 {
+		t.Fatalf("files %v", files)
+	}
+	if _, err := l.warrants.RevokeWarrant(l.officer(), &griffierv1.RevokeWarrantRequest{RequestId: l.request(), WarrantId: w.WarrantId, ExpectedGeneration: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if files := l.shelved(); len(files) != 0 {
+		t.Errorf("left behind: %v", files)
+	}
+	_, _, err := l.fetch(task)
+	l.want(err, reason.WarrantTerminal)
+	if got := l.kinds(task.TaskId); !slices.Equal(got, []string{"create", "intent", "result", "release", "destroy"}) {
+		t.Errorf("entries %v", got)
+	}
+}
+
+func TestExpiryDestroysPackageAtStart(t *testing.T) {
+	l := newLab(t)
+	task := l.task(l.approved(time.Hour), "192.0.2.17", l.noon)
+	if _, err := l.execute(task); err != nil {
+		t.Fatal(err)
+	}
+	l.skew.Store(int64(time.Hour))
+	l.restart()
+	if files := l.shelved(); len(files) != 0 {
+		t.Errorf("left behind: %v", files)
+	}
+	if got := l.kinds(task.TaskId); got[len(got)-1] != "destroy" {
+		t.Errorf("entries %v", got)
+	}
+}
+
+// The server dies at each step; after a restart nothing is lost without a
+// trace, and the task comes to one released package.
+func TestDeathAtEachStep(t *testing.T) {
+	tests := []struct {
+		name string
+		at   int64 // Decide: 1 intent, 2 result, 3 release
+		want []string
+		left int // files after the restart
+	}{
+		{"before the intent", 1, []string{"create", "intent", "result", "release"}, 0},
+		{"between intent and result", 2, []string{"create", "intent", "abort", "intent", "result", "release"}, 0},
+		{"between result and release", 3, []string{"create", "intent", "result", "release"}, 2},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			l := newLab(t)
+			task := l.task(l.approved(time.Hour), "192.0.2.17", l.noon)
+			l.book.dieAt.Store(test.at)
+			_, err := l.execute(task)
+			if err == nil || !strings.Contains(err.Error(), errDied.Error()) {
+				t.Fatalf("the server did not die: %v", err)
+			}
+			tk, _, _ := l.state.Task(task.TaskId)
+			sealed := tk.PackageSHA256
+			l.restart()
+			if files := l.shelved(); len(files) != test.left {
+				t.Errorf("files after the restart: %v", files)
+			}
+			tk, w, _ := l.state.Task(task.TaskId)
+			if s := tk.State(&w, l.now()); (s != warrant.TaskAwaiting) != (test.at == 3) {
+				t.Errorf("task is %s after the restart", s)
+			}
+			done, err := l.execute(task)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if test.at == 3 && done.PackageSha256 != sealed {
+				t.Error("another package than the one that was sealed")
+			}
+			if got := l.kinds(task.TaskId); !slices.Equal(got, test.want) {
+				t.Errorf("entries %v, want %v", got, test.want)
+			}
+			packed, receipt, err := l.fetch(task)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r := disclosure.Verify(packed, receipt, l.trust(), l.identity); !r.Verified() {
+				t.Errorf("report %s", asJSON(r))
+			}
+		})
+	}
+}
+
+func TestStoreAway(t *testing.T) {
+	l := newLab(t)
+	task := l.task(l.approved(time.Hour), "192.0.2.17", l.noon)
+	good := l.traffic.Traffic
+	closed, err := schema.Open(t.Context(), schema.Config{Socket: l.socket()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	l.traffic.Traffic = newTraffic(closed)
+	_, err = l.execute(task)
+	l.want(err, reason.StoreUnavailable)
+	if tk, w, _ := l.state.Task(task.TaskId); tk.State(&w, l.now()) != warrant.TaskError {
+		t.Errorf("task is %s", tk.State(&w, l.now()))
+	}
+	l.traffic.Traffic = good
+	done, err := l.execute(task)
+	if err != nil || done.Answer != string(reason.Match) {
+		t.Fatalf("after the store is back: %v, %v", done, err)
+	}
+	if got := l.kinds(task.TaskId); !slices.Equal(got, []string{"create", "intent", "abort", "intent", "result", "release"}) {
+		t.Errorf("entries %v", got)
+	}
+}
+
+// No ledger, no answer.
+func TestLedgerAway(t *testing.T) {
+	l := newLab(t)
+	task := l.task(l.approved(time.Hour), "192.0.2.17", l.noon)
+	if err := l.log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := l.execute(task)
+	l.want(err, reason.LedgerUnavailable)
+	_, _, err = l.fetch(task)
+	l.want(err, reason.LedgerUnavailable)
+	if n := l.traffic.reads.Load(); n != 0 {
+		t.Errorf("%d reads without a ledger", n)
+	}
+}
+
+// The manifest cites the intent, which lies before the result in the ledger.
+func TestOfflineLedgerAgrees(t *testing.T) {
+	l := newLab(t)
+	task := l.task(l.approved(time.Hour), "192.0.2.17", l.noon)
+	if _, err := l.execute(task); err != nil {
+		t.Fatal(err)
+	}
+	sealed, receipt, err := l.fetch(task)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := disclosure.Verify(sealed, receipt, l.trust(), l.identity)
+	for _, e := range l.entries() {
+		if e.Index == report.Manifest.IntentIndex && (e.Header.Kind != warrant.KindTaskIntent || e.Header.TaskID != task.TaskId) {
+			t.Errorf("entry %d is %s", e.Index, e.Header.Kind)
+		}
+		if e.Header.Kind == warrant.KindTaskIntent {
+			body, err := l.log.Body(e)
+			if err != nil || !strings.Contains(string(body), "192.0.2.17") {
+				t.Errorf("the intent does not hold the question: %s, %v", body, err)
+			}
+		}
+	}
+	var shut []ledger.Entry
+	if err := l.keys.Shred(warrant.KeyID(task.WarrantId)); err != nil {
+		t.Fatal(err)
+	}
+	l.restart() // folds although every body of the case is gone
+	if shut = l.entries(); len(shut) == 0 {
+		t.Fatal("no entries")
+	}
+	tk, _, ok := l.state.Task(task.TaskId)
+	if !ok || tk.ReleasedAt.IsZero() || tk.Answer != reason.Match {
+		t.Errorf("after shredding: %+v", tk)
+	}
+	if _, err := l.log.Body(shut[0]); err == nil {
+		t.Error("a shredded body opens")
+	}
+}
