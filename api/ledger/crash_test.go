@@ -38,7 +38,7 @@ func child() {
 	}
 	l, err := Open(context.Background(), Config{
 		Dir: filepath.Join(root, "log"), WitnessFile: filepath.Join(root, "elsewhere.json"), Key: key, Keys: keys,
-		Folds: []Fold{newCounters()}})
+		Folds: []Fold{newCounters()}, Limit: busyDisk})
 	if err != nil {
 		fail(err)
 	}

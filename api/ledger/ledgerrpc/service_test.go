@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/transparency-dev/merkle/rfc6962"
 
@@ -35,7 +36,7 @@ func open(t *testing.T) (*Service, *ledger.Log, *keystore.Store, string) {
 		}
 	}
 	log, err := ledger.Open(context.Background(), ledger.Config{
-		Dir: filepath.Join(dir, "log"), WitnessFile: filepath.Join(dir, "witness"), Key: key, Keys: keys})
+		Dir: filepath.Join(dir, "log"), WitnessFile: filepath.Join(dir, "witness"), Key: key, Keys: keys, Limit: 30 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
