@@ -28,6 +28,9 @@ type Config struct {
 	// Horizon is how late an observation may arrive and still correct what was
 	// recorded, and how long ended sessions are remembered (24 hours).
 	Horizon time.Duration
+	// Ranges are the provider's own prefixes. If there are any, nobody holds
+	// anything outside of them, whatever a source says.
+	Ranges []netip.Prefix
 }
 
 // Change is one address of the datapath's table that starts or stops counting
@@ -64,6 +67,7 @@ type Ignored struct {
 	NoIdentifier      uint64 // no session key
 	IdentifierChanged uint64 // a session cannot move to another line; its first identifier holds
 	TooManyPrefixes   uint64 // more than maxPrefixes; the rest was cut off
+	OutsideRanges     uint64 // prefixes that are not the provider's own; left out
 	CounterRegressed  uint64 // a counter went backwards; rebased, nothing counted
 }
 
@@ -238,8 +242,25 @@ func (b *Binding) merge(now time.Time, o Observation) *session {
 		b.ignored.TooManyPrefixes++
 		o.Prefixes = o.Prefixes[:maxPrefixes]
 	}
+	o.Prefixes = b.own(o.Prefixes)
 	s.observe(o)
 	return s
+}
+
+// own leaves out prefixes that are not within the provider's ranges.
+func (b *Binding) own(prefixes []netip.Prefix) []netip.Prefix {
+	if len(b.cfg.Ranges) == 0 {
+		return prefixes
+	}
+	var out []netip.Prefix
+	for _, p := range prefixes {
+		if slices.ContainsFunc(b.cfg.Ranges, func(r netip.Prefix) bool { return r.Bits() <= p.Bits() && r.Contains(p.Addr().Unmap()) }) {
+			out = append(out, p)
+		} else {
+			b.ignored.OutsideRanges++
+		}
+	}
+	return out
 }
 
 // Tick lets time pass: leases lapse, slices are cut at UTC midnight, and every

@@ -243,3 +243,18 @@ func TestAddressFlappingIsBounded(t *testing.T) {
 		t.Errorf("held for %v in all, want %v", sum, changes*time.Minute)
 	}
 }
+
+// A forged or mistaken source cannot make a line hold somebody else's network.
+func TestNobodyHoldsWhatIsNotTheProviders(t *testing.T) {
+	b, s := newBinding(t), newStore(t)
+	b.cfg.Ranges = prefixesOf([]string{"192.0.2.0/24", "2001:db8::/32"})
+	s.add(b.Apply(at(10, 0), start("s1", "anna", at(10, 0), "192.0.2.1/32", "198.51.100.1/32", "2001:db8:1::/56", "2001::/16")))
+	s.add(b.Apply(at(10, 10), end("s1", "anna", at(10, 10), at(10, 0), schema.EndRelease)))
+	s.want(t,
+		"session 20T10:00:00-20T10:10:00 from 20T10:00:00 open=false release observed",
+		"192.0.2.1/32 20T10:00:00-20T10:10:00 from 20T10:00:00 open=false release observed",
+		"2001:db8:1::/56 20T10:00:00-20T10:10:00 from 20T10:00:00 open=false release observed")
+	if n := b.Ignored().OutsideRanges; n != 2 {
+		t.Errorf("%d prefixes left out, want 2", n)
+	}
+}

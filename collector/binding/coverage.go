@@ -62,7 +62,7 @@ func (b *Binding) gapped(g gap, clock Clock, e *Effects) {
 	if !g.From.Before(g.To) {
 		return
 	}
-	if b.coverage.Open {
+	if b.coverage.Open && g.To.After(b.coverage.Since) {
 		until := g.From
 		if until.Before(b.coverage.Since) {
 			until = b.coverage.Since

@@ -100,6 +100,11 @@ func (c *Config) checkRADIUS() *problem {
 }
 
 func (c *Config) checkStatic() *problem {
+	for i, r := range c.Ranges {
+		if !r.Prefix.IsValid() {
+			return &problem{fmt.Sprintf("ranges[%d]", i), "want a prefix"}
+		}
+	}
 	if len(c.StaticLines) > maxStaticLines {
 		return &problem{"static_lines", fmt.Sprintf("at most %d", maxStaticLines)}
 	}

@@ -43,7 +43,8 @@ type Config struct {
 	Store          Store        `yaml:"store"`
 	// MetricsListen is a loopback address for Prometheus; empty: none.
 	MetricsListen string `yaml:"metrics_listen"`
-	// Ranges are the provider's own prefixes. They are not needed to collect.
+	// Ranges are the provider's own prefixes. If there are any, addresses outside
+	// of them are not recorded, whatever DHCP or RADIUS say.
 	Ranges []Range `yaml:"ranges"`
 }
 

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 	"os"
 
 	"griffier/collector/binding"
@@ -49,6 +50,14 @@ func (c Config) Static() []binding.StaticLine {
 			l.Prefixes = append(l.Prefixes, p.Prefix)
 		}
 		out = append(out, l)
+	}
+	return out
+}
+
+// Own returns the provider's own prefixes.
+func (c Config) Own() (out []netip.Prefix) {
+	for _, r := range c.Ranges {
+		out = append(out, r.Prefix.Prefix)
 	}
 	return out
 }

@@ -94,6 +94,7 @@ type daemon struct {
 	radius   *radius.Server     // nil without radius.listen
 	sink     *sink.Sink
 	metrics  net.Listener // nil without metrics_listen
+	where    schema.Config
 	loop     *loop
 }
 
@@ -107,8 +108,7 @@ func (d *daemon) open() (err error) {
 	if err != nil {
 		return err
 	}
-	where, err := d.cfg.Where()
-	if err != nil {
+	if d.where, err = d.cfg.Where(); err != nil {
 		return err
 	}
 	maxBytes := int64(d.cfg.Spool.MaxBytes)
@@ -124,7 +124,7 @@ func (d *daemon) open() (err error) {
 	d.loop.binding = binding.New(binding.Config{
 		CollectorID: d.cfg.CollectorID, Pseudonymiser: pseudonymiser,
 		ReemitInterval: time.Duration(d.cfg.ReemitInterval), FlushInterval: time.Duration(d.cfg.FlushInterval),
-		DrainSlack: time.Duration(d.cfg.DrainInterval) / 2,
+		DrainSlack: time.Duration(d.cfg.DrainInterval) / 2, Ranges: d.cfg.Own(),
 	})
 	tracker := radius.NewTracker(radius.TrackerConfig{})
 	if err := d.loop.recover(tracker); err != nil {
@@ -150,7 +150,7 @@ func (d *daemon) open() (err error) {
 		}
 	}
 	d.sink, err = sink.New(sink.Config{
-		Spool: d.spool, Store: where, QuarantineDir: filepath.Join(filepath.Dir(d.cfg.Spool.Dir), "quarantine"),
+		Spool: d.spool, Store: d.where, QuarantineDir: filepath.Join(filepath.Dir(d.cfg.Spool.Dir), "quarantine"),
 		Registerer: d.registry, Logger: d.log,
 	})
 	return err
@@ -195,6 +195,7 @@ func (d *daemon) serve(ctx context.Context, ready func(Addresses)) error {
 	go func() { sunk <- d.sink.Run(sinkCtx) }()
 
 	sources.Go(func() error { return d.loop.run(sourcesCtx) })
+	sources.Go(func() error { return watchPolicy(sourcesCtx, d.where, d.log, d.loop.fresh) })
 	var a Addresses
 	if d.radius != nil {
 		a.RADIUS = d.radius.Addr()

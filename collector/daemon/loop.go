@@ -49,10 +49,13 @@ type loop struct {
 	datapath *datapath.Datapath     // nil without interfaces
 	frames   <-chan datapath.PuntFrame
 	metrics  *metrics
+	policies []schema.Policy // retention, as last read; none until then
 
+	fresh        chan []schema.Policy
 	requests     chan request
 	drainEvery   time.Duration
 	checkpointAt int64 // bytes after which a checkpoint is due
+	retryAt      int64 // bytes after which one that failed is tried again; 0 if none failed
 
 	drainedAt time.Time
 	drops     uint64 // of the punt ring, as last seen
@@ -63,6 +66,7 @@ type loop struct {
 func newLoop(log *slog.Logger, s *spool.Spool, checkpointAt int64, drainEvery time.Duration, r prometheus.Registerer) *loop {
 	return &loop{
 		log: log, spool: s, metrics: newMetrics(r), requests: make(chan request, gather),
+		fresh:      make(chan []schema.Policy),
 		drainEvery: drainEvery, checkpointAt: checkpointAt,
 	}
 }
@@ -90,6 +94,8 @@ func (l *loop) run(ctx context.Context) error {
 	defer ticker.Stop()
 	drain := time.NewTimer(l.untilDrain(time.Now()))
 	defer drain.Stop()
+	expire := time.NewTicker(expireInterval)
+	defer expire.Stop()
 	frames := l.frames
 	for {
 		var err error
@@ -109,6 +115,10 @@ func (l *loop) run(ctx context.Context) error {
 		case <-drain.C:
 			err = l.drain(ctx, false)
 			drain.Reset(l.untilDrain(time.Now()))
+		case l.policies = <-l.fresh:
+			l.expire(ctx, time.Now())
+		case <-expire.C:
+			l.expire(ctx, time.Now())
 		}
 		if errors.Is(err, errStopping) {
 			return nil
@@ -192,7 +202,7 @@ func (l *loop) tick(ctx context.Context) error {
 		l.sync(now)
 	}
 	if l.spool.Stats().SinceCheckpoint >= l.checkpointAt {
-		l.checkpoint(ctx)
+		l.checkpoint(ctx) // if one is overdue
 	}
 	return nil
 }
@@ -239,6 +249,15 @@ func (l *loop) commit(ctx context.Context, e binding.Effects) error {
 		}
 	}
 	l.perform(e)
+	// At once and not at the next tick: what lies after the last checkpoint cannot
+	// be freed, and must never come to fill the spool.
+	if since := l.spool.Stats().SinceCheckpoint; since >= l.checkpointAt && since >= l.retryAt {
+		if !l.checkpoint(ctx) {
+			l.retryAt = since + l.checkpointAt/8
+		} else {
+			l.retryAt = 0
+		}
+	}
 	if stuckSince.IsZero() {
 		return nil
 	}

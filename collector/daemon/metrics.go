@@ -16,6 +16,7 @@ type metrics struct {
 	observations  *prometheus.CounterVec // by source
 	frames        *prometheus.CounterVec // by reason
 	refused       *prometheus.CounterVec // by reason
+	expired       *prometheus.CounterVec // by kind
 	ignored       *prometheus.GaugeVec   // by reason
 	traffic       *prometheus.GaugeVec   // by direction, class, unit
 	sessions      prometheus.Gauge
@@ -46,6 +47,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		observations:  counter("observations_total", "Observations of sessions that were applied, by source.", "source"),
 		frames:        counter("dhcp_frames_total", "DHCPv4 frames from the access interfaces, by what became of them.", "reason"),
 		refused:       counter("addresses_refused_total", "Addresses that could not be given a counter; their traffic is unattributed.", "reason"),
+		expired:       counter("expired_rows_total", "Rows that outlived their retention class before the store took them, by kind.", "kind"),
 		ignored:       gauge("observations_ignored", "Observations since the start that could not be used, by reason.", "reason"),
 		traffic:       gauge("traffic", "What the kernel has seen in all, by direction, class and unit; total is the sum of the classes.", "direction", "class", "unit"),
 		sessions:      gauge("sessions", "Sessions that live.").WithLabelValues(),
@@ -71,6 +73,7 @@ func (m *metrics) observe(b *binding.Binding) {
 	m.ignored.WithLabelValues("no_identifier").Set(float64(i.NoIdentifier))
 	m.ignored.WithLabelValues("identifier_changed").Set(float64(i.IdentifierChanged))
 	m.ignored.WithLabelValues("too_many_prefixes").Set(float64(i.TooManyPrefixes))
+	m.ignored.WithLabelValues("outside_ranges").Set(float64(i.OutsideRanges))
 	m.ignored.WithLabelValues("counter_regressed").Set(float64(i.CounterRegressed))
 }
 

@@ -15,6 +15,7 @@ import (
 	"griffier/collector/binding"
 	"griffier/collector/radius"
 	"griffier/collector/spool"
+	"griffier/schema"
 )
 
 // snapshot is what a checkpoint holds: the state of everything that remembers.
@@ -22,6 +23,8 @@ type snapshot struct {
 	Binding json.RawMessage `json:"binding"`
 	RADIUS  json.RawMessage `json:"radius"`
 	Leases  json.RawMessage `json:"leases"`
+	// Policies are kept for a start while the store is away.
+	Policies []schema.Policy `json:"policies"`
 }
 
 // recover brings binding and trackers to the state of the last durable batch.
@@ -42,6 +45,7 @@ func (l *loop) recover(tracker *radius.Tracker) error {
 			return fmt.Errorf("recover: %w", err)
 		}
 	}
+	l.policies = s.Policies
 	if err := l.binding.Restore(s.Binding, deltas); err != nil {
 		return fmt.Errorf("recover: %w", err)
 	}
@@ -76,8 +80,9 @@ func (l *loop) resume(ctx context.Context, lines []binding.StaticLine) error {
 }
 
 // checkpoint begins a new segment with the whole state, so that the ones before
-// it can go. If that fails, it is tried again a tick later; nothing is lost.
-func (l *loop) checkpoint(ctx context.Context) {
+// it can go. If that fails, which it reports, it is tried again later; nothing
+// is lost.
+func (l *loop) checkpoint(ctx context.Context) bool {
 	state, err := l.snapshot()
 	if err == nil {
 		err = l.spool.Checkpoint(context.WithoutCancel(ctx), state)
@@ -85,10 +90,11 @@ func (l *loop) checkpoint(ctx context.Context) {
 	if err != nil && !errors.Is(err, spool.ErrFull) {
 		l.log.Error("checkpoint failed", slog.Any("error", err))
 	}
+	return err == nil
 }
 
 func (l *loop) snapshot() ([]byte, error) {
-	var s snapshot
+	s := snapshot{Policies: l.policies}
 	var err error
 	if s.Binding, err = l.binding.Snapshot(); err != nil {
 		return nil, err

@@ -75,7 +75,7 @@ func configure(o *replay.Options, c config.Config) (err error) {
 	}
 	o.CollectorID, o.StaticLines = c.CollectorID, c.Static()
 	o.ReemitInterval = time.Duration(c.ReemitInterval)
-	o.Leases = c.Leases()
+	o.Ranges, o.Leases = c.Own(), c.Leases()
 	o.VLANScoped = o.Leases.VLANScoped
 	if o.Interface == "" && len(c.Interfaces) == 1 {
 		o.Interface = c.Interfaces[0].Name
