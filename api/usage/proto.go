@@ -10,6 +10,7 @@ import (
 	"griffier/api/reason"
 	"griffier/api/register"
 	griffierv1 "griffier/proto/griffier/v1"
+	"griffier/schema"
 )
 
 // ParseWindow reads a window of a request; longest is the most it may span.
@@ -39,8 +40,13 @@ func ParseWindow(in *griffierv1.Window, longest time.Duration) (Window, error) {
 	return w, nil
 }
 
+// reportingLag is how long after the fact a collector that works may report: a
+// bucket, its re-emission and the spool.
+const reportingLag = 15 * time.Minute
+
 // GapsOf returns what nobody collected for a line in w. The part of w that is
-// still to come is no gap.
+// still to come is no gap, nor is what a collector that works may not have
+// reported yet.
 func (r *Reader) GapsOf(ctx context.Context, refs []register.Held, w Window) ([]Window, error) {
 	collectors, newest, err := r.collectors(ctx, refs, w)
 	if err != nil {
@@ -51,7 +57,14 @@ func (r *Reader) GapsOf(ctx context.Context, refs []register.Held, w Window) ([]
 		return nil, err
 	}
 	if w.End.After(newest) {
-		w.End = newest
+		now, err := schema.Now(ctx, r.conn)
+		if err != nil {
+			return nil, err
+		}
+		if due := now.Add(-reportingLag); due.After(newest) {
+			newest = due
+		}
+		w.End = earlier(w.End, newest)
 	}
 	return w.Gaps(covered), nil
 }

@@ -38,10 +38,10 @@ type Bucket struct {
 }
 
 // Buckets returns what the refs of one line moved in the buckets that start in
-// w, oldest first. Each ref counts only while it was the line's.
+// w, oldest first for each ref. Each ref counts only while it was the line's, and once.
 func (r *Reader) Buckets(ctx context.Context, refs []register.Held, w Window) ([]Bucket, error) {
 	var out []Bucket
-	for _, held := range refs {
+	for _, held := range spans(refs) {
 		part, ok := w.intersect(held.ValidFrom, held.ValidTo)
 		if !ok {
 			continue
@@ -97,14 +97,16 @@ type Address struct {
 	Open               bool
 }
 
-// Sessions returns at most limit sessions that touch w, newest first.
+// Sessions returns at most limit sessions that touch w, newest first, each whole:
+// with the start and end that it has outside of w too. Of a ref that was the
+// line's for a time, nothing before or after that time is shown.
 func (r *Reader) Sessions(ctx context.Context, refs []register.Held, w Window, limit int) (sessions []Session, truncated bool, err error) {
-	for _, held := range refs {
+	for _, held := range spans(refs) {
 		part, ok := w.intersect(held.ValidFrom, held.ValidTo)
 		if !ok {
 			continue
 		}
-		found, err := r.sessions(ctx, held.Ref, part, limit+1)
+		found, err := r.sessions(ctx, held, part, limit+1)
 		if err != nil {
 			return nil, false, err
 		}
@@ -117,15 +119,23 @@ func (r *Reader) Sessions(ctx context.Context, refs []register.Held, w Window, l
 	return sessions, truncated, nil
 }
 
-func (r *Reader) sessions(ctx context.Context, ref schema.AccessRef, w Window, limit int) ([]Session, error) {
+// touching selects the slices that touch a window: a slice is within one day,
+// so the look-back is a day. The end is exclusive on both sides, except that a
+// slice without length counts where it starts.
+const touching = `started_at < {end:DateTime64(3)} AND started_at > {start:DateTime64(3)} - INTERVAL 1 DAY
+		AND (ended_at > {start:DateTime64(3)} OR started_at >= {start:DateTime64(3)})`
+
+func (r *Reader) sessions(ctx context.Context, held register.Held, w Window, limit int) ([]Session, error) {
 	rows, err := r.conn.Query(ctx, `SELECT hex(session_id), min(session_started_at), max(ended_at),
 			argMax(open, started_at), toString(argMax(end_cause, started_at)),
 			toString(argMax(source, started_at)), toString(argMax(certainty, started_at)), toString(argMax(collector_id, started_at))
 		FROM traffic.session
 		WHERE access_ref = toFixedString(unhex({ref:String}), 16)
-		AND started_at < {end:DateTime64(3)} AND started_at > {start:DateTime64(3)} - INTERVAL 1 DAY AND ended_at >= {start:DateTime64(3)}
+		AND started_at > {start:DateTime64(3)} - INTERVAL 1 DAY AND started_at < {until:DateTime64(3)}
+		AND session_id IN (SELECT session_id FROM traffic.session WHERE access_ref = toFixedString(unhex({ref:String}), 16) AND `+touching+`)
 		GROUP BY session_id ORDER BY min(session_started_at) DESC, session_id LIMIT {limit:UInt32}`,
-		clickhouse.Named("ref", ref.String()), instant("start", w.Start), instant("end", w.End), clickhouse.Named("limit", uint32(limit)))
+		clickhouse.Named("ref", held.Ref.String()), instant("start", w.Start), instant("end", w.End),
+		instant("until", held.ValidTo), clickhouse.Named("limit", uint32(limit)))
 	if err != nil {
 		return nil, fmt.Errorf("read sessions: %w", err)
 	}
@@ -140,16 +150,30 @@ func (r *Reader) sessions(ctx context.Context, ref schema.AccessRef, w Window, l
 		if err := s.ID.UnmarshalText([]byte(id)); err != nil {
 			return nil, fmt.Errorf("read sessions: %w", err)
 		}
+		if s.StartedAt, s.LastSeenAt, s.Open = clip(held, s.StartedAt, s.LastSeenAt, s.Open); s.LastSeenAt.Equal(held.ValidTo) {
+			s.EndCause = "" // how it went on is not this line's
+		}
 		sessions = append(sessions, s)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read sessions: %w", err)
 	}
-	return sessions, r.addresses(ctx, ref, w, sessions)
+	return sessions, r.addresses(ctx, held, w, sessions)
 }
 
-// addresses fills in what each session held.
-func (r *Reader) addresses(ctx context.Context, ref schema.AccessRef, w Window, sessions []Session) error {
+// clip cuts an interval to the time in which its ref was the line's.
+func clip(held register.Held, start, end time.Time, open bool) (time.Time, time.Time, bool) {
+	if start.Before(held.ValidFrom) {
+		start = held.ValidFrom
+	}
+	if !end.Before(held.ValidTo) {
+		end, open = held.ValidTo, false
+	}
+	return start, end, open
+}
+
+// addresses fills in what each session held in w.
+func (r *Reader) addresses(ctx context.Context, held register.Held, w Window, sessions []Session) error {
 	if len(sessions) == 0 {
 		return nil
 	}
@@ -157,9 +181,11 @@ func (r *Reader) addresses(ctx context.Context, ref schema.AccessRef, w Window, 
 			min(assignment_started_at), max(ended_at), argMax(open, started_at)
 		FROM traffic.assignment
 		WHERE access_ref = toFixedString(unhex({ref:String}), 16)
-		AND started_at < {end:DateTime64(3)} AND started_at > {start:DateTime64(3)} - INTERVAL 1 DAY AND ended_at >= {start:DateTime64(3)}
-		GROUP BY session_id, assignment_id, prefix_address, prefix_length ORDER BY prefix_address, prefix_length`,
-		clickhouse.Named("ref", ref.String()), instant("start", w.Start), instant("end", w.End))
+		AND started_at > {start:DateTime64(3)} - INTERVAL 1 DAY AND started_at < {until:DateTime64(3)}
+		AND assignment_id IN (SELECT assignment_id FROM traffic.assignment WHERE access_ref = toFixedString(unhex({ref:String}), 16) AND `+touching+`)
+		GROUP BY session_id, assignment_id, prefix_address, prefix_length
+		ORDER BY min(assignment_started_at), prefix_address, prefix_length`,
+		clickhouse.Named("ref", held.Ref.String()), instant("start", w.Start), instant("end", w.End), instant("until", held.ValidTo))
 	if err != nil {
 		return fmt.Errorf("read assignments: %w", err)
 	}
@@ -186,6 +212,7 @@ func (r *Reader) addresses(ctx context.Context, ref schema.AccessRef, w Window, 
 				return fmt.Errorf("read assignments: %w", err)
 			}
 			a.Prefix = prefix.String()
+			a.StartedAt, a.EndedAt, a.Open = clip(held, a.StartedAt, a.EndedAt, a.Open)
 			sessions[i].Addresses = append(sessions[i].Addresses, a)
 		}
 	}
@@ -215,8 +242,9 @@ func (r *Reader) Covered(ctx context.Context, w Window, collectors []string) ([]
 	return covered, rows.Err()
 }
 
-// collectors returns which collectors saw the line in w, and until when they
-// have reported; later than that is not yet known.
+// collectors returns which collectors saw the line in w, or else last before it,
+// and until when they have reported; later than that is not yet known. A line
+// that never had a session has none.
 func (r *Reader) collectors(ctx context.Context, refs []register.Held, w Window) (ids []string, newest time.Time, err error) {
 	hexes := make([]string, len(refs))
 	for i, held := range refs {
@@ -224,10 +252,18 @@ func (r *Reader) collectors(ctx context.Context, refs []register.Held, w Window)
 	}
 	err = r.conn.QueryRow(ctx, `SELECT groupUniqArray(toString(collector_id)) FROM traffic.session
 		WHERE access_ref IN (SELECT toFixedString(unhex(arrayJoin({refs:Array(String)})), 16))
-		AND started_at < {end:DateTime64(3)} AND started_at > {start:DateTime64(3)} - INTERVAL 1 DAY AND ended_at >= {start:DateTime64(3)}`,
+		AND `+touching,
 		clickhouse.Named("refs", hexes), instant("start", w.Start), instant("end", w.End)).Scan(&ids)
 	if err != nil {
 		return nil, time.Time{}, fmt.Errorf("read collectors: %w", err)
+	}
+	if len(ids) == 0 { // perhaps because its collector was down: that one counts, not its neighbours
+		err = r.conn.QueryRow(ctx, `SELECT if(count() = 0, [], [argMax(toString(collector_id), started_at)]) FROM traffic.session
+			WHERE access_ref IN (SELECT toFixedString(unhex(arrayJoin({refs:Array(String)})), 16)) AND started_at < {start:DateTime64(3)}`,
+			clickhouse.Named("refs", hexes), instant("start", w.Start)).Scan(&ids)
+		if err != nil {
+			return nil, time.Time{}, fmt.Errorf("read collectors: %w", err)
+		}
 	}
 	err = r.conn.QueryRow(ctx, `SELECT max(ended_at) FROM traffic.coverage
 		WHERE state = 'covered' AND (empty({ids:Array(String)}) OR has({ids:Array(String)}, toString(collector_id)))`,

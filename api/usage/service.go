@@ -98,7 +98,7 @@ func (s *Service) GetSeries(ctx context.Context, req *griffierv1.GetSeriesReques
 	if err != nil {
 		return nil, err
 	}
-	if w.End.Sub(w.Start)/step > maxPoints {
+	if (w.End.Sub(w.Start)-1)/step >= maxPoints {
 		return nil, reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "step", Description: "gives more than 10,000 points; ask for a longer step"})
 	}
 	buckets, err := s.reader.Buckets(ctx, refs, w)

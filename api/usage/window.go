@@ -1,10 +1,12 @@
 package usage
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 	"time"
 
+	"griffier/api/register"
 	"griffier/schema"
 )
 
@@ -38,6 +40,9 @@ func (w Window) Gaps(covered []Window) []Window {
 	var gaps []Window
 	at := w.Start
 	for _, c := range covered {
+		if !c.Start.Before(c.End) {
+			continue // covers nothing, and must not cut a gap in two
+		}
 		if c.Start.After(at) {
 			if gap, ok := w.intersect(at, c.Start); ok {
 				gaps = append(gaps, gap)
@@ -62,21 +67,39 @@ func (w Window) Steps(step time.Duration) []Window {
 	return out
 }
 
-// Days cuts w at local midnights in loc, so that a day has 23 or 25 hours when
-// clocks change.
+// Days cuts w where the local date in loc changes, so that a day has 23 or 25
+// hours when clocks change.
 func (w Window) Days(loc *time.Location) []Window {
 	var out []Window
 	for at := w.Start; at.Before(w.End); {
-		y, m, d := at.In(loc).Date()
-		next := time.Date(y, m, d+1, 0, 0, 0, 0, loc).UTC()
-		if !next.After(at) { // the clock skips that midnight
-			next = at.Add(time.Hour).Truncate(time.Hour)
-		}
-		next = earlier(next, w.End)
+		next := earlier(nextDay(at, loc), w.End)
 		out = append(out, Window{at, next})
 		at = next
 	}
 	return out
+}
+
+// nextDay returns the first instant after at with another local date. It looks
+// in each stretch of one offset in turn, since a change of the clock may skip a
+// midnight, repeat one, or skip a day.
+func nextDay(at time.Time, loc *time.Location) time.Time {
+	y, m, d := at.In(loc).Date()
+	midnight := time.Date(y, m, d+1, 0, 0, 0, 0, time.UTC)
+	for t := at.In(loc); ; {
+		_, offset := t.Zone()
+		next := midnight.Add(-time.Duration(offset) * time.Second)
+		_, change := t.ZoneBounds()
+		if change.IsZero() || next.Before(change) {
+			return next
+		}
+		if t = change.In(loc); !sameDate(t, at.In(loc)) {
+			return t.UTC()
+		}
+	}
+}
+
+func sameDate(a, b time.Time) bool {
+	return a.Year() == b.Year() && a.YearDay() == b.YearDay()
 }
 
 // Sum adds buckets into the windows that they start in. Windows are disjoint
@@ -93,6 +116,26 @@ func Sum(windows []Window, buckets []Bucket) []Volume {
 		}
 	}
 	return sums
+}
+
+// spans joins the intervals of each ref that overlap or touch, so that a ref
+// that is registered twice counts once.
+func spans(refs []register.Held) []register.Held {
+	refs = slices.Clone(refs)
+	slices.SortFunc(refs, func(a, b register.Held) int {
+		return cmp.Or(bytes.Compare(a.Ref[:], b.Ref[:]), a.ValidFrom.Compare(b.ValidFrom))
+	})
+	var out []register.Held
+	for _, held := range refs {
+		if n := len(out); n > 0 && out[n-1].Ref == held.Ref && !held.ValidFrom.After(out[n-1].ValidTo) {
+			if held.ValidTo.After(out[n-1].ValidTo) {
+				out[n-1].ValidTo = held.ValidTo
+			}
+			continue
+		}
+		out = append(out, held)
+	}
+	return out
 }
 
 func newestFirst(sessions []Session) {
