@@ -12,10 +12,14 @@ const lineColumns = `line_id, account_id, time_zone, billing_day, contract_start
 
 // PutLine records a line with its identifiers and person. A repetition changes
 // nothing; a change is a new version. Identifiers that are no longer listed end
-// by being listed with a ValidTo, never by being left out.
+// by being listed with a ValidTo, never by being left out. A line whose person
+// was erased stays so: [ErrErased].
 func (r *Register) PutLine(ctx context.Context, line Line, identifiers []Identifier, person Person) error {
-	version := r.version()
 	sealed, key, err := r.sealPerson(line.LineID, person)
+	if err != nil {
+		return err
+	}
+	version, err := r.version(ctx, "register.line", "line_id = {line:String}", named("line", line.LineID))
 	if err != nil {
 		return err
 	}

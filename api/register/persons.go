@@ -26,7 +26,9 @@ func (r *Register) sealPerson(lineID string, person Person) (sealed []byte, key 
 		return nil, "", fmt.Errorf("seal person: %w", err)
 	}
 	key = personKey(lineID)
-	if err := r.vault.Ensure(key); err != nil {
+	if err := r.vault.Ensure(key); errors.Is(err, keystore.ErrShredded) {
+		return nil, "", ErrErased
+	} else if err != nil {
 		return nil, "", fmt.Errorf("seal person: %w", err)
 	}
 	if sealed, err = r.vault.Seal(key, plain, personContext(lineID)); err != nil {
@@ -53,7 +55,10 @@ func (r *Register) Identity(ctx context.Context, lineID string, instant time.Tim
 	}
 	defer rows.Close()
 	if !rows.Next() {
-		return Person{}, errors.Join(ErrErased, rows.Err())
+		if err := rows.Err(); err != nil { // a store that fails has erased nothing
+			return Person{}, fmt.Errorf("read person: %w", err)
+		}
+		return Person{}, ErrErased
 	}
 	var key, sealed string
 	if err := rows.Scan(&key, &sealed); err != nil {
@@ -80,17 +85,38 @@ func (r *Register) blindIndex(p Person) []string {
 	place := p.InstallationAddress
 	return []string{
 		string(r.blind("name", Normalise(p.Name))),
-		string(r.blind("place", Normalise(place.Country)+"|"+Normalise(place.Postcode)+"|"+Normalise(place.HouseNumber))),
+		string(r.blind("place", Normalise(place.Country)+"|"+Normalise(place.Postcode)+"|"+NormaliseNumber(place.HouseNumber))),
 	}
 }
 
-// Normalise is the form in which names, postcodes and house numbers are
-// compared: NFKC, lower case, letters and digits only.
+// Normalise is the form in which names and postcodes are compared: NFKC, lower
+// case, letters with their marks and digits only.
 func Normalise(s string) string {
 	return strings.Map(func(c rune) rune {
-		if unicode.IsLetter(c) || unicode.IsDigit(c) {
+		if unicode.IsLetter(c) || unicode.IsDigit(c) || unicode.IsMark(c) {
 			return c
 		}
 		return -1
 	}, strings.ToLower(norm.NFKC.String(s)))
+}
+
+// NormaliseNumber is [Normalise] for house numbers: what stands between two
+// digits is kept as a hyphen, since 1-1 is another house than 11, while 7 A and
+// 7a are one.
+func NormaliseNumber(s string) string {
+	var b strings.Builder
+	apart, digit := false, false
+	for _, c := range strings.ToLower(norm.NFKC.String(s)) {
+		isDigit := unicode.IsDigit(c)
+		if !isDigit && !unicode.IsLetter(c) && !unicode.IsMark(c) {
+			apart = true
+			continue
+		}
+		if apart && digit && isDigit {
+			b.WriteByte('-')
+		}
+		b.WriteRune(c)
+		apart, digit = false, isDigit
+	}
+	return b.String()
 }

@@ -12,8 +12,13 @@ import (
 // PutRange records a prefix. A repetition changes nothing.
 func (r *Register) PutRange(ctx context.Context, rg Range) error {
 	address, bits := schema.PrefixColumns(rg.Prefix)
+	version, err := r.version(ctx, "register.range", "prefix_address = toIPv6({address:String}) AND prefix_length = {bits:UInt8}",
+		named("address", address.String()), named("bits", bits))
+	if err != nil {
+		return err
+	}
 	return r.insert(ctx, "register.range (prefix_address, prefix_length, provider, collector_ids, valid_from, valid_to, version)",
-		[]any{address, bits, rg.Provider, rg.CollectorIDs, rg.ValidFrom, rg.ValidTo, r.version()})
+		[]any{address, bits, rg.Provider, rg.CollectorIDs, rg.ValidFrom, rg.ValidTo, version})
 }
 
 // RangesOf returns the ranges that hold addr at any time in [start, end], the
@@ -40,7 +45,9 @@ func (r *Register) RangesOf(ctx context.Context, addr netip.Addr, start, end tim
 		if rg.Prefix, err = schema.PrefixFromColumns(address, bits); err != nil {
 			return nil, fmt.Errorf("read ranges: %w", err)
 		}
-		ranges = append(ranges, rg)
+		if rg.Prefix.Contains(addr.Unmap()) { // IPv4 is stored v4-mapped, which ::/0 is not to hold
+			ranges = append(ranges, rg)
+		}
 	}
 	return ranges, rows.Err()
 }

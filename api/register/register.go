@@ -24,7 +24,8 @@ import (
 // is not theirs: the two cannot be told apart.
 var ErrUnknownLine = errors.New("no such line")
 
-// ErrErased is returned for the person of a line whose key was destroyed.
+// ErrErased is returned for the person of a line whose key was destroyed. The
+// line id cannot be used again.
 var ErrErased = errors.New("person erased")
 
 // vault seals persons, each under a key of its own ([keystore.Store]).
@@ -108,8 +109,16 @@ type Person struct {
 	BillingAddress      PostalAddress `json:"billing_address"`
 }
 
-// version orders rewrites of one row; the highest counts.
-func (r *Register) version() uint64 { return uint64(r.now().UnixNano()) }
+// version returns the version of a rewrite of the rows of table that where
+// selects; the highest counts. It is the time, but always above what is stored,
+// so that a clock that was set back loses no change.
+func (r *Register) version(ctx context.Context, table, where string, args ...any) (uint64, error) {
+	var newest uint64
+	if err := r.conn.QueryRow(ctx, "SELECT max(version) FROM "+table+" WHERE "+where, args...).Scan(&newest); err != nil {
+		return 0, fmt.Errorf("read version of %s: %w", table, err)
+	}
+	return max(newest+1, uint64(r.now().UnixNano())), nil
+}
 
 func (r *Register) blind(domain, value string) []byte {
 	mac := hmac.New(sha256.New, r.blindKey)

@@ -2,6 +2,7 @@ package register
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"regexp"
 	"strings"
@@ -55,7 +56,10 @@ func (s *Service) PutLine(ctx context.Context, req *griffierv1.PutLineRequest) (
 	if err := s.record(ctx, KindLinePut, map[string]string{"line_id": line.LineID, "account_id": line.AccountID}); err != nil {
 		return nil, err
 	}
-	if err := s.register.PutLine(ctx, line, identifiers, person); err != nil {
+	switch err := s.register.PutLine(ctx, line, identifiers, person); {
+	case errors.Is(err, ErrErased):
+		return nil, reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "line_id", Description: "was erased; a new contract takes a new line id"})
+	case err != nil:
 		return nil, reason.Wrap(reason.StoreUnavailable, err)
 	}
 	return &griffierv1.PutLineResponse{}, nil
@@ -86,10 +90,15 @@ func (s *Service) record(ctx context.Context, kind string, what map[string]strin
 	_, err := s.book.Append(ctx, ledger.Draft{
 		Kind: kind, Actor: caller.Actor, Role: auth.RoleName(griffierv1.Role_ROLE_PROVISIONER), KeyID: key, Body: what,
 	})
-	if err != nil {
-		return reason.Wrap(reason.LedgerUnavailable, err)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ledger.ErrUnknownOutcome):
+		return reason.Wrap(reason.UnknownOutcome, err)
+	case errors.Is(err, ledger.ErrClock):
+		return reason.Wrap(reason.ClockUntrusted, err)
 	}
-	return nil
+	return reason.Wrap(reason.LedgerUnavailable, err)
 }
 
 func parseLine(req *griffierv1.PutLineRequest) (Line, []Identifier, Person, error) {
@@ -110,18 +119,31 @@ func parseLine(req *griffierv1.PutLineRequest) (Line, []Identifier, Person, erro
 		from := bad.start("identifiers.valid_from", in.GetValidFrom())
 		identifiers = append(identifiers, Identifier{id, from, bad.end("identifiers.valid_to", in.GetValidTo(), from)})
 	}
+	bad.check(!overlap(identifiers), "identifiers", "name one twice for the same time")
 	person := Person{
 		Name:                req.GetPerson().GetName(),
 		InstallationAddress: parseAddress(req.GetPerson().GetInstallationAddress()),
 		BillingAddress:      parseAddress(req.GetPerson().GetBillingAddress()),
 	}
-	bad.check(person.Name != "" && len(person.Name) <= maxText, "person.name", "is required, at most 256 bytes")
+	bad.check(Normalise(person.Name) != "" && len(person.Name) <= maxText, "person.name", "is required, with a letter or digit, at most 256 bytes")
 	place := person.InstallationAddress
-	bad.check(place.Postcode != "" && place.HouseNumber != "", "person.installation_address", "is required, with postcode and house number")
+	bad.check(Normalise(place.Postcode) != "" && NormaliseNumber(place.HouseNumber) != "", "person.installation_address", "is required, with postcode and house number")
 	for _, p := range []PostalAddress{place, person.BillingAddress} {
 		bad.check(max(len(p.Street), len(p.HouseNumber), len(p.Postcode), len(p.Town), len(p.Country)) <= maxText, "person", "has a field of more than 256 bytes")
 	}
 	return line, identifiers, person, bad.err()
+}
+
+// overlap tells whether an identifier is listed twice for the same time.
+func overlap(identifiers []Identifier) bool {
+	for i, a := range identifiers {
+		for _, b := range identifiers[:i] {
+			if a.Kind != "" && a.Identifier == b.Identifier && a.ValidFrom.Before(b.ValidTo) && b.ValidFrom.Before(a.ValidTo) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func parseAddress(in *griffierv1.PostalAddress) PostalAddress {
@@ -150,8 +172,15 @@ func (v *violations) check(ok bool, field, description string) {
 	}
 }
 
+// earliest is the earliest start that the tables can hold.
+var earliest = time.Date(1900, 1, 1, 0, 0, 0, 0, time.UTC)
+
 func (v *violations) start(field string, ts *timestamppb.Timestamp) time.Time {
-	v.check(ts != nil && ts.CheckValid() == nil, field, "is required, as an instant")
+	if ts == nil || ts.CheckValid() != nil {
+		v.check(false, field, "is required, as an instant")
+		return earliest
+	}
+	v.check(!ts.AsTime().Before(earliest) && ts.AsTime().Before(schema.Forever), field, "lies outside the years 1900 to 2199")
 	return ts.AsTime()
 }
 
@@ -161,6 +190,7 @@ func (v *violations) end(field string, ts *timestamppb.Timestamp, start time.Tim
 		return schema.Forever
 	}
 	v.check(ts.CheckValid() == nil && ts.AsTime().After(start), field, "must be after the start")
+	v.check(!ts.AsTime().After(schema.Forever), field, "lies after the year 2199")
 	return ts.AsTime()
 }
 

@@ -6,7 +6,7 @@ CREATE TABLE IF NOT EXISTS register.line
     time_zone      LowCardinality(String),
     billing_day    UInt8,
     contract_start DateTime64(3, 'UTC'),
-    contract_end   Nullable(DateTime64(3, 'UTC')) COMMENT 'null: running',
+    contract_end   DateTime64(3, 'UTC') COMMENT '2200-01-01: running',
     version        UInt64,
     INDEX by_account account_id TYPE bloom_filter GRANULARITY 1
 )

@@ -4,7 +4,7 @@ CREATE TABLE IF NOT EXISTS register.line_access
     line_id    String,
     access_ref FixedString(16),
     valid_from DateTime64(3, 'UTC'),
-    valid_to   Nullable(DateTime64(3, 'UTC')) COMMENT 'exclusive, null while valid',
+    valid_to   DateTime64(3, 'UTC') COMMENT 'exclusive, 2200-01-01 while valid',
     version    UInt64,
     INDEX by_line line_id TYPE bloom_filter GRANULARITY 1
 )

@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS register.range
     provider       LowCardinality(String),
     collector_ids  Array(String),
     valid_from     DateTime64(3, 'UTC'),
-    valid_to       Nullable(DateTime64(3, 'UTC')) COMMENT 'exclusive, null while valid',
+    valid_to       DateTime64(3, 'UTC') COMMENT 'exclusive, 2200-01-01 while valid',
     version        UInt64
 )
 ENGINE = ReplacingMergeTree(version)

@@ -1,0 +1,151 @@
+package register
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"griffier/api/reason"
+	griffierv1 "griffier/proto/griffier/v1"
+	"griffier/schema"
+)
+
+func ts(t time.Time) *timestamppb.Timestamp { return timestamppb.New(t) }
+
+func goodLine() *griffierv1.PutLineRequest {
+	return &griffierv1.PutLineRequest{
+		LineId: "L-1", AccountId: "acc-1", TimeZone: "Europe/Amsterdam", BillingDay: 1, ContractStart: ts(start2020),
+		Identifiers: []*griffierv1.AccessIdentifier{{Identifier: "radius-user:jan", ValidFrom: ts(start2020)}},
+		Person: &griffierv1.Person{Name: "Jan", InstallationAddress: &griffierv1.PostalAddress{
+			HouseNumber: "7", Postcode: "1234AB", Country: "NL"}},
+	}
+}
+
+func fields(err error) []string {
+	var out []string
+	if refused := reason.From(err); refused != nil && refused.Reason == reason.InvalidRequest {
+		for _, v := range refused.Violations {
+			out = append(out, v.Field)
+		}
+	}
+	return out
+}
+
+func TestPutLineViolations(t *testing.T) {
+	if _, _, _, err := parseLine(goodLine()); err != nil {
+		t.Fatalf("the good line: %v", err)
+	}
+	year := func(y int) *timestamppb.Timestamp { return ts(time.Date(y, 1, 1, 0, 0, 0, 0, time.UTC)) }
+	for name, c := range map[string]struct {
+		change func(r *griffierv1.PutLineRequest)
+		want   []string
+	}{
+		"everything at once": {func(r *griffierv1.PutLineRequest) { proto.Reset(r) },
+			[]string{"line_id", "account_id", "time_zone", "billing_day", "contract_start", "person.name", "person.installation_address"}},
+		"ids":          {func(r *griffierv1.PutLineRequest) { r.LineId, r.AccountId = "a b", strings.Repeat("x", 65) }, []string{"line_id", "account_id"}},
+		"local zone":   {func(r *griffierv1.PutLineRequest) { r.TimeZone = "Local" }, []string{"time_zone"}},
+		"unknown zone": {func(r *griffierv1.PutLineRequest) { r.TimeZone = "Europe/Utrecht" }, []string{"time_zone"}},
+		"billing day":  {func(r *griffierv1.PutLineRequest) { r.BillingDay = 29 }, []string{"billing_day"}},
+		"ends first":   {func(r *griffierv1.PutLineRequest) { r.ContractEnd = r.ContractStart }, []string{"contract_end"}},
+		"too early":    {func(r *griffierv1.PutLineRequest) { r.ContractStart = year(1899) }, []string{"contract_start"}},
+		"too late":     {func(r *griffierv1.PutLineRequest) { r.ContractEnd = year(2201) }, []string{"contract_end"}},
+		"identifiers": {func(r *griffierv1.PutLineRequest) {
+			r.Identifiers = []*griffierv1.AccessIdentifier{{Identifier: "passport:X1"}, {Identifier: "radius-user:", ValidFrom: ts(start2020)}}
+		}, []string{"identifiers.identifier", "identifiers.valid_from", "identifiers.identifier"}},
+		"identifier twice": {func(r *griffierv1.PutLineRequest) {
+			r.Identifiers = append(r.Identifiers, &griffierv1.AccessIdentifier{Identifier: "radius-user:jan", ValidFrom: ts(start2024)})
+		}, []string{"identifiers"}},
+		"too many": {func(r *griffierv1.PutLineRequest) {
+			for i := range 100 {
+				r.Identifiers = append(r.Identifiers, &griffierv1.AccessIdentifier{Identifier: "radius-user:x" + string(rune('A'+i)), ValidFrom: ts(start2020)})
+			}
+		}, []string{"identifiers"}},
+		"no letter": {func(r *griffierv1.PutLineRequest) { r.Person.Name = " -- " }, []string{"person.name"}},
+		"long name": {func(r *griffierv1.PutLineRequest) { r.Person.Name = strings.Repeat("x", 257) }, []string{"person.name"}},
+		"only billing": {func(r *griffierv1.PutLineRequest) {
+			r.Person.BillingAddress, r.Person.InstallationAddress = r.Person.InstallationAddress, nil
+		}, []string{"person.installation_address"}},
+		"long street": {func(r *griffierv1.PutLineRequest) { r.Person.InstallationAddress.Street = strings.Repeat("x", 257) }, []string{"person"}},
+	} {
+		req := goodLine()
+		c.change(req)
+		_, _, _, err := parseLine(req)
+		if got := fields(err); !slices.Equal(got, c.want) {
+			t.Errorf("%s: violations of %v, want %v (%v)", name, got, c.want, err)
+		}
+		if err != nil && (strings.Contains(err.Error(), "jan") || strings.Contains(err.Error(), "passport")) {
+			t.Errorf("%s: the refusal repeats what was sent: %v", name, err)
+		}
+	}
+}
+
+func TestPutRangeViolations(t *testing.T) {
+	for name, c := range map[string]struct {
+		req  *griffierv1.PutRangeRequest
+		want []string
+	}{
+		"good":          {&griffierv1.PutRangeRequest{Prefix: "192.0.2.0/24", ValidFrom: ts(start2020)}, nil},
+		"good, v6":      {&griffierv1.PutRangeRequest{Prefix: "2001:db8::/32", ValidFrom: ts(start2020), ValidTo: ts(start2024)}, nil},
+		"empty":         {&griffierv1.PutRangeRequest{}, []string{"prefix", "valid_from"}},
+		"host bits":     {&griffierv1.PutRangeRequest{Prefix: "192.0.2.1/24", ValidFrom: ts(start2020)}, []string{"prefix"}},
+		"no length":     {&griffierv1.PutRangeRequest{Prefix: "192.0.2.1", ValidFrom: ts(start2020)}, []string{"prefix"}},
+		"v4-mapped":     {&griffierv1.PutRangeRequest{Prefix: "::ffff:192.0.2.0/120", ValidFrom: ts(start2020)}, []string{"prefix"}},
+		"two lines":     {&griffierv1.PutRangeRequest{Prefix: "192.0.2.0/24", Provider: "a\nb", ValidFrom: ts(start2020)}, []string{"provider"}},
+		"ends first":    {&griffierv1.PutRangeRequest{Prefix: "192.0.2.0/24", ValidFrom: ts(start2024), ValidTo: ts(start2020)}, []string{"valid_to"}},
+		"far too early": {&griffierv1.PutRangeRequest{Prefix: "192.0.2.0/24", ValidFrom: ts(time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC))}, []string{"valid_from"}},
+	} {
+		rg, err := parseRange(c.req)
+		if got := fields(err); !slices.Equal(got, c.want) {
+			t.Errorf("%s: violations of %v, want %v (%v)", name, got, c.want, err)
+		}
+		if name == "good" && !rg.ValidTo.Equal(schema.Forever) {
+			t.Errorf("an absent end is %v, want for ever", rg.ValidTo)
+		}
+	}
+}
+
+// FuzzPutLine: whatever a caller sends is refused or taken.
+func FuzzPutLine(f *testing.F) {
+	whole, _ := proto.Marshal(goodLine())
+	f.Add(whole)
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, wire []byte) {
+		var req griffierv1.PutLineRequest
+		if proto.Unmarshal(wire, &req) != nil {
+			return
+		}
+		line, ids, person, err := parseLine(&req)
+		if err != nil {
+			if len(fields(err)) == 0 {
+				t.Fatalf("refused without saying what: %v", err)
+			}
+			return
+		}
+		if !line.ContractStart.Before(line.ContractEnd) || len(ids) > maxIdentifiers || person.Name == "" || line.ContractEnd.After(schema.Forever) {
+			t.Fatalf("taken: %+v %d identifiers", line, len(ids))
+		}
+	})
+}
+
+func TestErasedLineIsRefusedByName(t *testing.T) {
+	o := newOffice(t)
+	s := NewService(o.Register, newBook(t, o))
+	if _, err := s.PutLine(context.Background(), goodLine()); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.keys.Shred(personKey("L-1")); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.PutLine(context.Background(), goodLine())
+	if got := fields(err); !slices.Equal(got, []string{"line_id"}) {
+		t.Errorf("violations of %v (%v), want line_id", got, err)
+	}
+	if _, err := s.PutRange(context.Background(), &griffierv1.PutRangeRequest{Prefix: "192.0.2.0/24", ValidFrom: ts(start2020)}); err != nil {
+		t.Errorf("range: %v", err)
+	}
+}
