@@ -64,7 +64,7 @@ type lab struct {
 	warrants griffierv1.WarrantServiceClient
 	tasks    griffierv1.DisclosureServiceClient
 	stop     func()
-	requests int
+	requests atomic.Int64
 }
 
 // probe counts what the executor reads of the real traffic store, and lets a
@@ -307,8 +307,7 @@ func (l *lab) approver() context.Context {
 }
 
 func (l *lab) request() string {
-	l.requests++
-	return "request-" + strconv.Itoa(l.requests) + "-" + strconv.FormatInt(time.Now().UnixNano(), 36)
+	return "request-" + strconv.FormatInt(l.requests.Add(1), 10) + "-" + strconv.FormatInt(time.Now().UnixNano(), 36)
 }
 
 // content is a good order over all addresses of the lab, valid for d from now.
