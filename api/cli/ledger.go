@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"griffier/api/daemon"
+	"griffier/api/keystore"
 	"griffier/api/ledger"
 	"griffier/api/reason"
 	griffierv1 "griffier/proto/griffier/v1"
@@ -123,6 +125,8 @@ your own copy of the log's public key: one that came with the files proves nothi
 	dir := c.Flags().String("dir", "", "folder of the ledger (required)")
 	public := c.Flags().String("public-key", "", "file with the log's public key (required)")
 	witness := c.Flags().String("witness", "", "the witness file")
+	keysDir := c.Flags().String("keystore", "", "folder of the keystore, to open the bodies too")
+	master := c.Flags().String("master-key", "", "master key file of the keystore")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if *dir == "" || *public == "" {
 			return usageError{fmt.Errorf("ledger verify: --dir and --public-key are required")}
@@ -131,7 +135,13 @@ your own copy of the log's public key: one that came with the files proves nothi
 		if err != nil {
 			return usageError{err}
 		}
-		report, err := ledger.Verify(c.Context(), ledger.VerifyConfig{Dir: *dir, PublicKey: strings.TrimSpace(string(key)), WitnessFile: *witness})
+		check := ledger.VerifyConfig{Dir: *dir, PublicKey: strings.TrimSpace(string(key)), WitnessFile: *witness, Folds: daemon.Folds()}
+		if *keysDir != "" {
+			if check.Keys, err = keystore.Open(*keysDir, *master); err != nil {
+				return err
+			}
+		}
+		report, err := ledger.Verify(c.Context(), check)
 		if err != nil && report.Verified() {
 			return err
 		}

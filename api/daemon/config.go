@@ -73,6 +73,9 @@ type LedgerConfig struct {
 	Dir         string `yaml:"dir"`
 	WitnessFile string `yaml:"witness_file"` // on another disk than dir
 	KeyFile     string `yaml:"key_file"`     // signs checkpoints
+	// Limit is after which an entry that is not yet durable makes its call answer
+	// UNKNOWN_OUTCOME. Default 2s.
+	Limit time.Duration `yaml:"limit"`
 }
 
 // LegalConfig is about warrants and packages.
@@ -86,6 +89,7 @@ type LegalConfig struct {
 const (
 	defaultGrace       = 20 * time.Second
 	defaultClockMargin = 2 * time.Second
+	defaultLedgerLimit = 2 * time.Second
 )
 
 // maxConfig bounds a configuration file, in bytes.
@@ -102,7 +106,7 @@ func ReadConfig(path string) (Config, error) {
 		return Config{}, fmt.Errorf("config %s: longer than %d bytes", path, maxConfig)
 	}
 	c := Config{
-		Listen: "127.0.0.1:7443", ShutdownGrace: defaultGrace,
+		Listen: "127.0.0.1:7443", ShutdownGrace: defaultGrace, Ledger: LedgerConfig{Limit: defaultLedgerLimit},
 		Legal: LegalConfig{Profile: "nl", ClockMargin: defaultClockMargin},
 	}
 	if err := yaml.UnmarshalWithOptions(text, &c, yaml.Strict()); err != nil {
@@ -180,6 +184,9 @@ func (c *Config) validate() error {
 		if err != nil || !net.ParseIP(host).IsLoopback() {
 			errs = append(errs, fmt.Errorf("metrics_listen %q: want a loopback address and port", c.MetricsListen))
 		}
+	}
+	if c.Ledger.Limit < 100*time.Millisecond || c.Ledger.Limit > time.Minute {
+		errs = append(errs, errors.New("ledger.limit must be between 100ms and 1m"))
 	}
 	if c.Legal.ClockMargin < 0 || c.Legal.ClockMargin > time.Minute {
 		errs = append(errs, errors.New("legal.clock_margin must be between 0s and 1m"))

@@ -90,7 +90,7 @@ func start(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	path, err := Init(w.dir, InitOptions{Profile: "nl", Origin: "test.example/griffier", Issuer: idp.URL,
-		IssuerCAFile: ca, Listen: "127.0.0.1:0", Hosts: []string{"localhost", "127.0.0.1"}})
+		IssuerCAFile: ca, Listen: "127.0.0.1:0", Hosts: []string{"localhost", "127.0.0.1"}, LedgerLimit: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func start(t *testing.T) *world {
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, done := make(chan net.Addr, 1), make(chan error, 1)
 	go func() {
-		done <- Run(ctx, w.cfg, slog.New(slog.NewJSONHandler(w.logs, nil)), func(a net.Addr) { ready <- a })
+		done <- Run(ctx, w.cfg, slog.New(slog.NewJSONHandler(w.logs, nil)), Start{Ready: func(a net.Addr) { ready <- a }})
 	}()
 	t.Cleanup(func() {
 		cancel()

@@ -1,12 +1,14 @@
 package daemon
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"griffier/api/disclosure"
 	"griffier/api/keystore"
@@ -24,7 +26,8 @@ type InitOptions struct {
 	// IssuerCAFile is copied when set; else the issuer's CA is the system's.
 	IssuerCAFile string
 	Listen       string
-	Hosts        []string // names and addresses in the server's certificate
+	Hosts        []string      // names and addresses in the server's certificate
+	LedgerLimit  time.Duration // zero: the default
 }
 
 // Init makes a folder that griffierd can start from: keys, a private CA with a
@@ -101,7 +104,7 @@ func Init(dir string, o InitOptions) (configPath string, err error) {
 			PackageSigningFile: "secret/package-signing.key",
 		},
 		Store:         StoreConfig{DataDir: "store", Socket: "store.sock"},
-		Ledger:        LedgerConfig{"ledger", "ledger-witness/head", "secret/ledger.key"},
+		Ledger:        LedgerConfig{"ledger", "ledger-witness/head", "secret/ledger.key", cmp.Or(o.LedgerLimit, defaultLedgerLimit)},
 		Legal:         LegalConfig{Profile: o.Profile, PackagesDir: "packages", ClockMargin: defaultClockMargin},
 		RetentionFile: "retention.yaml",
 		ShutdownGrace: defaultGrace,

@@ -23,9 +23,17 @@ import (
 	"griffier/schema/engine"
 )
 
-// Run serves until ctx ends, then stops in order and returns nil. ready is
-// called once, when calls are answered, with the address that listens.
-func Run(ctx context.Context, cfg Config, log *slog.Logger, ready func(addr net.Addr)) (err error) {
+// Start says how one run of griffierd differs from every other.
+type Start struct {
+	// AcceptWitnessLoss starts although the ledger and its witness file disagree,
+	// and enters that in the ledger. For an operator who knows what was lost.
+	AcceptWitnessLoss bool
+	// Ready is called once, when calls are answered, with the address that listens.
+	Ready func(addr net.Addr)
+}
+
+// Run serves until ctx ends, then stops in order and returns nil.
+func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err error) {
 	conn, stop, err := openStore(ctx, cfg.Store, log)
 	if err != nil {
 		return err
@@ -51,7 +59,8 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, ready func(addr net.
 	}
 	book, err := ledger.Open(ctx, ledger.Config{
 		Dir: cfg.Ledger.Dir, WitnessFile: cfg.Ledger.WitnessFile, Key: key, Keys: keys,
-		Folds: s.folds(), Now: time.Now, Logger: log,
+		Folds: s.folds(), Now: time.Now, Limit: cfg.Ledger.Limit, Logger: log,
+		AcceptWitnessLoss: start.AcceptWitnessLoss,
 	})
 	if err != nil {
 		return err
@@ -81,7 +90,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, ready func(addr net.
 	g.Go(func() error { s.reads.Seal(running, book, log); return nil })
 	g.Go(func() error { retention.Drop(running, conn, book, book.LastAt, time.Now, log); return nil })
 	g.Go(func() error { return serveMetrics(running, cfg.MetricsListen, registry) })
-	ready(listener.Addr())
+	start.Ready(listener.Addr())
 	return g.Wait()
 }
 

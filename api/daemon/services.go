@@ -103,6 +103,12 @@ func (s *services) folds() []ledger.Fold {
 	return []ledger.Fold{s.reads, s.codes, s.keeper, s.warrants}
 }
 
+// Folds returns fresh states for a ledger to fill, for a check of the whole log
+// apart from any service.
+func Folds() []ledger.Fold {
+	return []ledger.Fold{server.NewAccessLog(nil, time.Now), support.NewCodes(nil), &retention.Keeper{}, warrant.NewState()}
+}
+
 // server wires the services to the open ledger, and ends what a crash left
 // half done.
 func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server, error) {

@@ -163,6 +163,7 @@ func (d *demo) start(ctx context.Context) error {
 	config, err := daemon.Init(d.griffierdDir(), daemon.InitOptions{
 		Profile: "nl", Origin: "demo.example/griffier", Issuer: d.idp.issuer,
 		IssuerCAFile: d.idp.caFile, Listen: listen, Hosts: []string{"127.0.0.1", "localhost"},
+		LedgerLimit: 10 * time.Second, // a demo may share its disk with anything
 	})
 	if err != nil {
 		return err

@@ -69,7 +69,7 @@ func (e *WitnessError) Error() string {
 		what = fmt.Sprintf("the log's first %d entries are not those that the witness file %s remembers", e.WitnessSize, e.File)
 		cure = "bring the ledger back that belongs to the witness file"
 	}
-	return fmt.Sprintf("%v: %s; nothing is decided until you %s, run `griffier ledger verify`, or, if it is lost for good, start once with accept_witness_loss, which is itself entered in the ledger",
+	return fmt.Sprintf("%v: %s; nothing is decided until you %s, run `griffier ledger verify`, or, if it is lost for good, start griffierd once with -accept-witness-loss, which is itself entered in the ledger",
 		ErrWitness, what, cure)
 }
 

@@ -312,7 +312,7 @@ func TestRestoredSnapshotIsRefused(t *testing.T) {
 	if !errors.Is(err, ErrWitness) || !errors.As(err, &w) || w.Cause != WitnessRegress || w.LogSize != 10 || w.WitnessSize != 11 {
 		t.Fatalf("open: %v", err)
 	}
-	if !strings.Contains(err.Error(), "accept_witness_loss") {
+	if !strings.Contains(err.Error(), "-accept-witness-loss") {
 		t.Errorf("the message does not say what to do: %v", err)
 	}
 	if _, err := b.verify(t); !errors.Is(err, ErrWitness) {

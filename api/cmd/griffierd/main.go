@@ -32,6 +32,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	config := flags.String("config", "", "configuration file")
 	check := flags.Bool("check", false, "print the effective configuration, defaults included, and stop")
+	acceptLoss := flags.Bool("accept-witness-loss", false, "start although the ledger and its witness file disagree, and enter that in the ledger: for an operator who knows what was lost")
 	initDir := flags.String("init", "", "make keys, certificates, a policy and a configuration in this folder, and stop")
 	issuer := flags.String("issuer", "", "with -init: URL of the identity provider")
 	issuerCA := flags.String("issuer-ca", "", "with -init: PEM of the identity provider's CA, when it is a private one")
@@ -79,9 +80,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	log := slog.New(slog.NewJSONHandler(stderr, nil))
-	err = daemon.Run(ctx, cfg, log, func(addr net.Addr) {
+	err = daemon.Run(ctx, cfg, log, daemon.Start{AcceptWitnessLoss: *acceptLoss, Ready: func(addr net.Addr) {
 		log.LogAttrs(ctx, slog.LevelInfo, "serving", slog.String("address", addr.String()))
-	})
+	}})
 	if err != nil {
 		return fail(err)
 	}
