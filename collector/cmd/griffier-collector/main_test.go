@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"griffier/schema"
+	"griffier/schema/engine/enginetest"
+)
+
+const captures = "../../replay/testdata/"
+
+func execute(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, err bytes.Buffer
+	code = run(t.Context(), args, &out, &err)
+	return code, out.String(), err.String()
+}
+
+// configured writes a configuration for a store and returns its path.
+func configured(t *testing.T, socket string) string {
+	t.Helper()
+	dir := t.TempDir()
+	key := filepath.Join(dir, "key")
+	if err := os.WriteFile(key, []byte(strings.Repeat("5a", schema.KeyLength)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "collector.yaml")
+	text := fmt.Sprintf("collector_id: edge1\npseudonym_key_file: %s\ninterfaces: [{name: eth1}]\nspool: {dir: %s}\nstore: {socket: %s}\n",
+		key, filepath.Join(dir, "spool"), socket)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestUsageErrors(t *testing.T) {
+	for name, args := range map[string][]string{
+		"nothing":             nil,
+		"unknown flag":        {"-frobnicate"},
+		"argument":            {"-replay", "x.pcap", "y"},
+		"check alone":         {"-check"},
+		"output alone":        {"-config", "x.yaml", "-o", "json"},
+		"unknown output":      {"-replay", "x.pcap", "-o", "xml"},
+		"unreadable time":     {"-replay", "x.pcap", "-ends-at", "yesterday"},
+		"missing config file": {"-config", "/nonexistent/x.yaml"},
+	} {
+		if code, stdout, stderr := execute(t, args...); code != exitUsage || stdout != "" || stderr == "" {
+			t.Errorf("%s: exit code %d, stdout %q, stderr %q", name, code, stdout, stderr)
+		}
+	}
+	if code, _, stderr := execute(t, "-replay", "/nonexistent/x.pcap", "-o", "json"); code != exitFailed || !strings.Contains(stderr, "/nonexistent/x.pcap") {
+		t.Errorf("missing capture: exit code %d, stderr %q", code, stderr)
+	}
+}
+
+func TestCheckPrintsTheEffectiveConfiguration(t *testing.T) {
+	code, stdout, stderr := execute(t, "-config", configured(t, "/run/x"), "-check")
+	if code != exitOK || stderr != "" || !strings.Contains(stdout, "drain_interval: 10s") || !strings.Contains(stdout, "max_bytes: 1GiB") {
+		t.Errorf("exit code %d, stderr %q\n%s", code, stderr, stdout)
+	}
+}
+
+func TestReplayPrintsJSON(t *testing.T) {
+	code, stdout, stderr := execute(t, "-replay", captures+"radius_acct_start_interim_stop_gigawords.pcap", "-o", "json", "-ends-at", "2026-12-01T12:00:00Z")
+	if code != exitOK || !strings.Contains(stderr, "pseudonym key is random") || !strings.Contains(stderr, "28 packets") {
+		t.Fatalf("exit code %d, stderr %q", code, stderr)
+	}
+	kinds := map[string]int{}
+	for line := range strings.Lines(stdout) {
+		var x struct {
+			Kind      string `json:"kind"`
+			EndedAt   string `json:"ended_at"`
+			Collector string `json:"collector_id"`
+		}
+		if err := json.Unmarshal([]byte(line), &x); err != nil || x.Collector != "replay" || !strings.HasPrefix(x.EndedAt, "2026-12-01T1") {
+			t.Fatalf("%v in %s", err, line)
+		}
+		kinds[x.Kind]++
+	}
+	if kinds["session"] == 0 || kinds["assignment"] == 0 || kinds["coverage"] == 0 {
+		t.Errorf("kinds %v", kinds)
+	}
+	if code, _, stderr := execute(t, "-replay", captures+"radius_acct_start_interim_stop_gigawords.pcap"); code != exitFailed || !strings.Contains(stderr, "-o json") {
+		t.Errorf("storing without a configuration: exit code %d, stderr %q", code, stderr)
+	}
+}
+
+// A capture that is replayed twice into the store is there once.
+func TestReplayStoresOnce(t *testing.T) {
+	engine := enginetest.Start(t)
+	conn, err := schema.Open(t.Context(), schema.Config{Socket: engine.Socket})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := schema.Migrate(t.Context(), conn, nil); err != nil {
+		t.Fatal(err)
+	}
+	config := configured(t, engine.Socket)
+	var counts []string
+	for range 2 {
+		code, stdout, stderr := execute(t, "-config", config, "-replay", captures+"dhcp4_client_side_dora_renew_release.pcap")
+		if code != exitOK || stdout != "" {
+			t.Fatalf("exit code %d, stdout %q, stderr %q", code, stdout, stderr)
+		}
+		row := conn.QueryRow(t.Context(), `SELECT (SELECT count() FROM traffic.session_slice), (SELECT count() FROM traffic.assignment_slice),
+			(SELECT count() FROM traffic.usage_bucket), (SELECT sum(bytes) FROM traffic.usage_bucket)`)
+		var sessions, assignments, usage, bytes uint64
+		if err := row.Scan(&sessions, &assignments, &usage, &bytes); err != nil {
+			t.Fatal(err)
+		}
+		counts = append(counts, fmt.Sprint(sessions, assignments, usage, bytes))
+	}
+	if counts[0] != counts[1] || !strings.HasSuffix(counts[0], " 2 2320") {
+		t.Errorf("rows and bytes after the first replay %s, after the second %s", counts[0], counts[1])
+	}
+}
