@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,7 +21,7 @@ import (
 )
 
 // testLoop is a loop over a real spool, without a datapath.
-func testLoop(t *testing.T, dir string, maxBytes int64) (*loop, *spool.Spool) {
+func testLoop(t testing.TB, dir string, maxBytes int64) (*loop, *spool.Spool) {
 	t.Helper()
 	s, err := spool.Open(spool.Config{Dir: dir, MaxBytes: maxBytes, SegmentBytes: 4096})
 	if err != nil {
@@ -223,5 +225,40 @@ func TestSpoolForgetsWhatHasExpired(t *testing.T) {
 	}
 	if state, _, err := s.Recover(); err != nil || !strings.Contains(string(state), "P14D") {
 		t.Errorf("the policy is not kept for a start without the store: %v", err)
+	}
+}
+
+// BenchmarkHandle is the time until an observation is durable and may be
+// acknowledged, with 256 outstanding as the RADIUS server allows.
+func BenchmarkHandle(b *testing.B) {
+	l, s := testLoop(b, b.TempDir(), 4<<30)
+	l.checkpointAt = 64 << 20
+	ctx, cancel := context.WithCancel(b.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- l.run(ctx) }()
+	var next atomic.Int64
+	b.ResetTimer()
+	var wg sync.WaitGroup
+	for range 256 {
+		wg.Go(func() {
+			for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
+				o := observation(int(i))
+				o.Prefixes = []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32)}
+				if err := l.handle(ctx, o); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "acks/s")
+	cancel()
+	if err := <-ended; err != nil {
+		b.Fatal(err)
+	}
+	if s.Stats().PendingRows < uint64(b.N) {
+		b.Fatalf("%d rows in the spool for %d sessions", s.Stats().PendingRows, b.N)
 	}
 }
