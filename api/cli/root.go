@@ -30,7 +30,7 @@ type app struct {
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
 	root := a.root()
-	root.SetArgs(args)
+	root.SetArgs(doubled(root, args))
 	err := root.ExecuteContext(ctx)
 	if err != nil && strings.HasPrefix(err.Error(), "unknown command") { // cobra has no type for it
 		err = usageError{err}
@@ -83,7 +83,7 @@ and hands out exactly what an authorised person may see, with proof.`,
 		Example: `  griffier login
   griffier usage totals --line L-1001 --from 2026-11-01T00:00:00+01:00 --to 2026-12-01T00:00:00+01:00
   griffier ledger verify --dir ledger --public-key FILE --witness ledger-witness/head
-  griffier verify package.age --trust trust.yaml --identity key.txt`,
+  griffier verify TASK.tar.age --trust trust.yaml --identity key.txt`,
 		SilenceErrors: true, SilenceUsage: true,
 	}
 	root.SetIn(a.stdin)
@@ -104,7 +104,7 @@ and hands out exactly what an authorised person may see, with proof.`,
 		}
 		return usageError{fmt.Errorf("-o %q: want table, json or csv", a.format)}
 	}
-	root.AddCommand(a.login(), a.line(), a.usage(), a.support(), a.register(), a.ledger(), a.demo(), a.version())
+	root.AddCommand(a.login(), a.line(), a.usage(), a.support(), a.warrant(), a.task(), a.verify(), a.register(), a.ledger(), a.demo(), a.version())
 	return root
 }
 

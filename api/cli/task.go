@@ -1,0 +1,160 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"griffier/api/disclosure"
+	"griffier/api/reason"
+	griffierv1 "griffier/proto/griffier/v1"
+)
+
+func (a *app) task() *cobra.Command {
+	return noun("task", "One question under a warrant: ask, execute, fetch the answer", a.taskCreate(), a.taskExecute(), a.taskFetch())
+}
+
+func (a *app) taskCreate() *cobra.Command {
+	c := &cobra.Command{Use: "create", Short: "Ask which line held an address at an instant", Args: noArgs,
+		Example: "  griffier task create --warrant ID --target 192.0.2.17 --instant 2026-11-19T13:00:00+01:00 --uncertainty 1"}
+	warrant := c.Flags().String("warrant", "", "warrant id (required)")
+	target := c.Flags().String("target", "", "one address that the warrant names (required)")
+	instant := c.Flags().String("instant", "", "RFC 3339 with seconds and an offset (required)")
+	uncertainty := c.Flags().Uint32("uncertainty", 0, "seconds, as stated by the authority")
+	category := c.Flags().String("category", "attribution", "category of data")
+	generation := c.Flags().Uint64("generation", 1, "generation of the warrant as you saw it")
+	request := requestFlag(c)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		cat, err := parseCategory(*category)
+		if err != nil {
+			return err
+		}
+		conn, err := a.dial()
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		task, err := griffierv1.NewDisclosureServiceClient(conn).CreateTask(c.Context(), &griffierv1.CreateTaskRequest{
+			RequestId: requestID(*request), WarrantId: *warrant, ExpectedGeneration: *generation, Category: cat, Target: *target, Instant: *instant,
+			UncertaintySeconds: *uncertainty})
+		if err != nil {
+			return err
+		}
+		return a.showTask(task)
+	}
+	return c
+}
+
+func (a *app) taskExecute() *cobra.Command {
+	c := &cobra.Command{Use: "execute TASK", Short: "Query once and seal the answer; again returns the same package", Args: oneArg("TASK"),
+		Long: `Query once and seal the answer. The exit status is that of the answer: 0 for a fact
+(MATCH, NO_MATCH, NOT_OUR_RANGE, OTHER_PROVIDER), 5 where what is kept cannot decide.
+Negative answers are sealed too: they are signed certificates.`}
+	generation := c.Flags().Uint64("generation", 1, "generation of the warrant as you saw it")
+	request := requestFlag(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		conn, err := a.dial()
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		task, err := griffierv1.NewDisclosureServiceClient(conn).ExecuteTask(c.Context(), &griffierv1.ExecuteTaskRequest{
+			RequestId: requestID(*request), TaskId: args[0], ExpectedGeneration: *generation})
+		if err != nil {
+			return err
+		}
+		if err := a.showTask(task); err != nil {
+			return err
+		}
+		answer := reason.Reason(task.GetAnswer()).Entry()
+		if answer.Exit != reason.ExitOK {
+			return failure{fmt.Errorf("%s: %s", answer.Reason, answer.Meaning), int(answer.Exit)}
+		}
+		return nil
+	}
+	return c
+}
+
+func (a *app) taskFetch() *cobra.Command {
+	c := &cobra.Command{Use: "fetch TASK", Short: "Fetch the sealed package and its receipt; each fetch is in the ledger", Args: oneArg("TASK")}
+	dir := c.Flags().String("dir", ".", "folder to write TASK.tar.age and TASK.receipt.json to")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		conn, err := a.dial()
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		stream, err := griffierv1.NewDisclosureServiceClient(conn).FetchPackage(c.Context(), &griffierv1.FetchPackageRequest{TaskId: args[0]})
+		if err != nil {
+			return err
+		}
+		var sealed, receipt []byte
+		for {
+			m, err := stream.Recv()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				return err
+			}
+			if sealed = append(sealed, m.GetChunk()...); len(sealed) > disclosure.MaxPackageBytes {
+				return fmt.Errorf("the package is longer than %d bytes", disclosure.MaxPackageBytes)
+			}
+			receipt = append(receipt, m.GetReceipt()...)
+		}
+		if len(sealed) == 0 || len(receipt) == 0 {
+			return errors.New("the server sent no whole package")
+		}
+		path, beside := filepath.Join(*dir, args[0]+packageSuffix), filepath.Join(*dir, args[0]+receiptSuffix)
+		if err := errors.Join(writeNew(path, sealed), writeNew(beside, receipt)); err != nil {
+			return err
+		}
+		fmt.Fprintln(a.stdout, path)
+		fmt.Fprintf(a.stderr, "%d bytes, receipt in %s\n", len(sealed), beside)
+		return nil
+	}
+	return c
+}
+
+// Names that fetch gives and verify expects.
+const (
+	packageSuffix = ".tar.age"
+	receiptSuffix = ".receipt.json"
+)
+
+// writeNew writes a file that only its owner reads, and never replaces one with
+// other bytes.
+func writeNew(path string, data []byte) error {
+	if old, err := os.ReadFile(path); err == nil && string(old) == string(data) {
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Close())
+}
+
+func (a *app) showTask(task *griffierv1.Task) error {
+	t := table{header: []string{"field", "value"}}
+	t.add("task", task.GetTaskId())
+	t.add("warrant", task.GetWarrantId())
+	t.add("generation", strconv.FormatUint(task.GetGeneration(), 10))
+	t.add("category", word(task.GetCategory(), "CATEGORY_"))
+	t.add("target", task.GetTarget())
+	t.add("instant", task.GetInstant())
+	t.add("uncertainty_seconds", strconv.FormatUint(uint64(task.GetUncertaintySeconds()), 10))
+	t.add("state", word(task.GetState(), "TASK_STATE_"))
+	if task.GetAnswer() != "" {
+		t.add("answer", task.GetAnswer())
+		t.add("package_sha256", task.GetPackageSha256())
+		t.add("released_at", at(task.GetReleasedAt()))
+	}
+	return a.print(task, t)
+}
