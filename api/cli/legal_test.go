@@ -1,0 +1,162 @@
+package cli_test
+
+import (
+	"context"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"filippo.io/age"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"griffier/api/auth/demoidp"
+	"griffier/api/cli"
+	"griffier/api/daemon"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"griffier": func() {
+		os.Exit(cli.Run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	}})
+}
+
+// TestLegalScripts runs the command as people do, against a whole griffierd:
+// store, ledger, TLS, tokens of an identity provider.
+func TestLegalScripts(t *testing.T) {
+	dir, err := os.MkdirTemp("", "g") // a socket's path must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	homes := serve(t, dir)
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/legal",
+		Setup: func(env *testscript.Env) error {
+			identity, err := age.GenerateX25519Identity()
+			if err != nil {
+				return err
+			}
+			now := time.Now().UTC()
+			env.Setenv("HOMES", homes)
+			env.Setenv("TRUST", filepath.Join(dir, "server", "trust", "trust.yaml"))
+			env.Setenv("RECIPIENT", identity.Recipient().String())
+			env.Setenv("NOW", now.Format(time.RFC3339))
+			env.Setenv("YESTERDAY", now.Add(-24*time.Hour).Format(time.RFC3339))
+			env.Setenv("TOMORROW", now.Add(24*time.Hour).Format(time.RFC3339))
+			env.Setenv("SOON", now.Add(-10*time.Minute).Format(time.RFC3339))
+			return os.WriteFile(filepath.Join(env.WorkDir, "key.txt"), []byte(identity.String()+"\n"), 0o600)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status, "keep": keep, "expand": expand, "flip": flip},
+	})
+}
+
+// serve starts griffierd and makes a home folder for everyone who calls it.
+func serve(t *testing.T, dir string) (homes string) {
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var provider *demoidp.Provider
+	idp := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { provider.ServeHTTP(w, r) }))
+	t.Cleanup(idp.Close)
+	ca := filepath.Join(dir, "idp.pem")
+	must(os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: idp.Certificate().Raw}), 0o600))
+	people := []demoidp.Person{{Subject: "olga", Roles: []string{"legal_officer"}}, {Subject: "arjan", Roles: []string{"legal_approver"}},
+		{Subject: "anna", Roles: []string{"customer"}, Account: "acc-anna"}}
+	provider, err := demoidp.New(demoidp.Config{Issuer: idp.URL, Audience: "griffier", People: people})
+	must(err)
+	server := filepath.Join(dir, "server")
+	path, err := daemon.Init(server, daemon.InitOptions{Profile: "nl", Origin: "test.example/griffier", Issuer: idp.URL, IssuerCAFile: ca,
+		Listen: "127.0.0.1:0", Hosts: []string{"localhost", "127.0.0.1"}})
+	must(err)
+	cfg, err := daemon.ReadConfig(path)
+	must(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, done := make(chan net.Addr, 1), make(chan error, 1)
+	go func() {
+		done <- daemon.Run(ctx, cfg, slog.New(slog.DiscardHandler), daemon.Start{Ready: func(a net.Addr) { ready <- a }})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("griffierd stopped with: %v", err)
+		}
+	})
+	var address net.Addr
+	select {
+	case address = <-ready:
+	case err := <-done:
+		done <- nil
+		t.Fatal(err)
+	}
+	homes = filepath.Join(dir, "homes")
+	home := func(who, extra string) string {
+		at := filepath.Join(homes, who)
+		must(os.MkdirAll(at, 0o700))
+		text := fmt.Sprintf("server: %s\nca_file: %s\n%s", address, filepath.Join(server, "tls", "ca.pem"), extra)
+		must(os.WriteFile(filepath.Join(at, "client.yaml"), []byte(text), 0o600))
+		return at
+	}
+	for _, p := range people {
+		token, err := provider.Token(p.Subject, time.Now())
+		must(err)
+		must(os.WriteFile(filepath.Join(home(p.Subject, ""), "token"), []byte(token), 0o600))
+	}
+	home("machine", fmt.Sprintf("cert_file: %s\nkey_file: %s\n", filepath.Join(server, "tls", "provisioner.pem"), filepath.Join(server, "tls", "provisioner.key")))
+	return homes
+}
+
+// status N griffier ARGS… wants exit status N.
+func status(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit status %d, want %d", got, want)
+	}
+}
+
+// keep NAME FIELD puts a field of the JSON on stdout into a variable.
+func keep(ts *testscript.TestScript, _ bool, args []string) {
+	var object map[string]any
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &object))
+	value, ok := object[args[1]].(string)
+	if !ok || value == "" {
+		ts.Fatalf("no text %s in stdout", args[1])
+	}
+	ts.Setenv(args[0], value)
+}
+
+// expand FROM TO replaces $VARIABLES in a file.
+func expand(ts *testscript.TestScript, _ bool, args []string) {
+	text := os.Expand(ts.ReadFile(args[0]), ts.Getenv)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o600))
+}
+
+// flip FROM TO copies a file with its last byte changed.
+func flip(ts *testscript.TestScript, _ bool, args []string) {
+	data := []byte(strings.Clone(ts.ReadFile(args[0])))
+	data[len(data)-1] ^= 1
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data, 0o600))
+}
