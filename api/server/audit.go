@@ -140,12 +140,14 @@ func textField(m proto.Message, name protoreflect.Name) string {
 	return id
 }
 
+// isID tells whether s is 128 bits in hexadecimal, as ids of warrants and tasks
+// are. A telephone number, a date or a name is not.
 func isID(s string) bool {
-	if len(s) == 0 || len(s) > 64 {
+	if len(s) != 32 {
 		return false
 	}
 	for _, c := range s {
-		if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c == '-') {
+		if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'f') {
 			return false
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 
 	"griffier/api/auth"
@@ -81,6 +82,16 @@ func (s *auditedStream) RecvMsg(m any) error {
 	s.audited = true
 	return s.gate.audit.before(s.ctx, s.call, m.(proto.Message))
 }
+
+// SendMsg refuses an answer before the request was audited.
+func (s *auditedStream) SendMsg(m any) error {
+	if !s.audited {
+		return errNotAudited
+	}
+	return s.ServerStream.SendMsg(m)
+}
+
+var errNotAudited = errors.New("handler answered before it read its request")
 
 // call is what is known of a call once its caller is.
 type call struct {
@@ -154,12 +165,17 @@ func (g *gate) finish(ctx context.Context, c call, err error) error {
 		why = string(r)
 	case errors.Is(err, context.Canceled):
 		why = "CANCELLED"
+	case errors.Is(err, context.DeadlineExceeded):
+		why = "DEADLINE_EXCEEDED"
 	case err != nil:
 		why = string(reason.Internal)
 	}
 	g.metrics.observe(c.method, why, g.now().Sub(c.began))
 	if err == nil {
 		return nil
+	}
+	if refused := reason.From(err); refused != nil && refused.Cause != nil && refused.Reason.Entry().Code == codes.Unavailable {
+		g.log.LogAttrs(ctx, slog.LevelError, "call could not be served", slog.String("method", c.method), slog.String("error", redact(err)))
 	}
 	if why == string(reason.Internal) {
 		incident := rand.Text()[:10]
@@ -198,8 +214,8 @@ func contained(f func() (any, error)) (resp any, err error) {
 	return f()
 }
 
-// redact returns the text of an error for the log: the chain's operations, cut
-// where foreign text (the store's, which quotes queries) begins.
+// redact returns the text of an error for the log: the stack of a panic (which
+// holds no values), or the chain's operations.
 func redact(err error) string {
 	var p panicked
 	if errors.As(err, &p) {

@@ -16,11 +16,15 @@ type limiter struct {
 
 	mu     sync.Mutex
 	actors map[string]*rate.Limiter
+	swept  time.Time
 }
 
 // maxActors bounds the table. When it is full, those with a full bucket, who
-// lose nothing by it, are forgotten.
-const maxActors = 100_000
+// lose nothing by it, are forgotten, at most once every sweepInterval.
+const (
+	maxActors     = 100_000
+	sweepInterval = time.Second
+)
 
 func newLimiter(every rate.Limit, burst int, now func() time.Time) *limiter {
 	return &limiter{every: every, burst: burst, now: now, actors: map[string]*rate.Limiter{}}
@@ -32,15 +36,16 @@ func (l *limiter) allow(actor string) bool {
 	now := l.now()
 	bucket := l.actors[actor]
 	if bucket == nil {
-		if len(l.actors) >= maxActors {
+		if len(l.actors) >= maxActors && now.Sub(l.swept) >= sweepInterval {
+			l.swept = now
 			for who, b := range l.actors {
 				if b.TokensAt(now) >= float64(l.burst) {
 					delete(l.actors, who)
 				}
 			}
-			if len(l.actors) >= maxActors {
-				return false
-			}
+		}
+		if len(l.actors) >= maxActors {
+			return false
 		}
 		bucket = rate.NewLimiter(l.every, l.burst)
 		l.actors[actor] = bucket
