@@ -43,3 +43,25 @@ func BenchmarkReemit(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkSnapshot is what a checkpoint of 100,000 sessions costs, and its size.
+func BenchmarkSnapshot(b *testing.B) {
+	x := newBinding(b)
+	now := at(10, 0)
+	for i := range 100_000 {
+		o := start(fmt.Sprint("s", i), fmt.Sprint("user", i), now)
+		o.Prefixes = []netip.Prefix{
+			netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64 + byte(i>>16), byte(i >> 8), byte(i)}), 32),
+			netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, byte(i >> 16), byte(i >> 8), byte(i)}), 56),
+		}
+		x.Apply(now, o)
+	}
+	b.ResetTimer()
+	for range b.N {
+		state, err := x.Snapshot()
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(len(state))/100_000, "B/session")
+	}
+}

@@ -54,6 +54,9 @@ type Addresses struct {
 	Metrics netip.AddrPort
 }
 
+// maxSegmentBytes is how much of the log lies between two checkpoints at most.
+const maxSegmentBytes = 128 << 20
+
 // Grace periods at the end.
 const (
 	deliverGrace  = 5 * time.Second // for the store to take what is in the spool
@@ -112,7 +115,7 @@ func (d *daemon) open() (err error) {
 		return err
 	}
 	maxBytes := int64(d.cfg.Spool.MaxBytes)
-	segment := min(64<<20, maxBytes/8)
+	segment := min(maxSegmentBytes, maxBytes/8)
 	if d.spool, err = spool.Open(spool.Config{Dir: d.cfg.Spool.Dir, MaxBytes: maxBytes, SegmentBytes: segment}); err != nil {
 		return err
 	}

@@ -223,7 +223,11 @@ func TestSpoolForgetsWhatHasExpired(t *testing.T) {
 	if len(kept) != 1 || !kept[0].Equal(recent) {
 		t.Errorf("kept usage of %v, want that of %v alone", kept, recent)
 	}
-	if state, _, err := s.Recover(); err != nil || !strings.Contains(string(state), "P14D") {
+	state, _, err := s.Recover()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if parts, err := unpack(state); err != nil || !strings.Contains(string(parts[policiesPart]), "P14D") {
 		t.Errorf("the policy is not kept for a start without the store: %v", err)
 	}
 }

@@ -15,17 +15,7 @@ import (
 	"griffier/collector/binding"
 	"griffier/collector/radius"
 	"griffier/collector/spool"
-	"griffier/schema"
 )
-
-// snapshot is what a checkpoint holds: the state of everything that remembers.
-type snapshot struct {
-	Binding json.RawMessage `json:"binding"`
-	RADIUS  json.RawMessage `json:"radius"`
-	Leases  json.RawMessage `json:"leases"`
-	// Policies are kept for a start while the store is away.
-	Policies []schema.Policy `json:"policies"`
-}
 
 // recover brings binding and trackers to the state of the last durable batch.
 func (l *loop) recover(tracker *radius.Tracker) error {
@@ -35,18 +25,17 @@ func (l *loop) recover(tracker *radius.Tracker) error {
 	}
 	var s snapshot
 	if state != nil {
-		if err := json.Unmarshal(state, &s); err != nil {
-			return fmt.Errorf("recover: snapshot: %w", err)
-		}
-		if err := tracker.Restore(s.RADIUS); err != nil {
+		if s, err = unpack(state); err != nil {
 			return fmt.Errorf("recover: %w", err)
 		}
-		if err := l.leases.Restore(s.Leases); err != nil {
+		if err := errors.Join(tracker.Restore(s[radiusPart]), l.leases.Restore(s[leasesPart])); err != nil {
 			return fmt.Errorf("recover: %w", err)
+		}
+		if err := json.Unmarshal(s[policiesPart], &l.policies); err != nil {
+			return fmt.Errorf("recover: policies: %w", err)
 		}
 	}
-	l.policies = s.Policies
-	if err := l.binding.Restore(s.Binding, deltas); err != nil {
+	if err := l.binding.Restore(s[bindingPart], deltas); err != nil {
 		return fmt.Errorf("recover: %w", err)
 	}
 	for _, delta := range deltas {
@@ -93,20 +82,24 @@ func (l *loop) checkpoint(ctx context.Context) bool {
 	return err == nil
 }
 
+// snapshot is the state of everything that remembers, packed.
 func (l *loop) snapshot() ([]byte, error) {
-	s := snapshot{Policies: l.policies}
+	var s snapshot
 	var err error
-	if s.Binding, err = l.binding.Snapshot(); err != nil {
+	if s[bindingPart], err = l.binding.Snapshot(); err != nil {
 		return nil, err
 	}
-	if s.Leases, err = l.leases.Snapshot(); err != nil {
+	if s[leasesPart], err = l.leases.Snapshot(); err != nil {
 		return nil, err
 	}
 	// Taken last and possibly ahead of what is durable, which does no harm.
-	if s.RADIUS, err = l.radius(); err != nil {
+	if s[radiusPart], err = l.radius(); err != nil {
 		return nil, err
 	}
-	return json.Marshal(s)
+	if s[policiesPart], err = json.Marshal(l.policies); err != nil {
+		return nil, err
+	}
+	return s.pack()
 }
 
 // readClock asks the kernel about boot and clock (adjtimex(2)).
