@@ -3,6 +3,7 @@ package retention
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -108,13 +109,16 @@ func (k *Keeper) Enforce(ctx context.Context, conn driver.Conn, b book, f File) 
 
 // Drop removes expired partitions from disk every [DropInterval] until ctx
 // ends, each with a ledger entry. lastAt is the ledger's newest timestamp, which
-// becomes the clock floor: a clock set back un-expires nothing.
+// becomes the clock floor: a clock set back un-expires nothing. A drop that the
+// ledger did not take is entered later, and nothing more is dropped until then.
 func Drop(ctx context.Context, conn driver.Conn, b book, lastAt func() time.Time, now func() time.Time, log *slog.Logger) {
+	var d dropper
 	tick := time.NewTicker(DropInterval)
 	defer tick.Stop()
 	for {
-		if err := dropOnce(ctx, conn, b, lastAt(), now()); err != nil && ctx.Err() == nil {
-			log.LogAttrs(ctx, slog.LevelError, "expired data not dropped", slog.String("error", err.Error()))
+		if err := d.once(ctx, conn, b, lastAt(), now()); err != nil && ctx.Err() == nil {
+			log.LogAttrs(ctx, slog.LevelError, "expired data not dropped", slog.String("error", err.Error()),
+				slog.Int("drops_not_yet_in_ledger", len(d.unrecorded)))
 		}
 		select {
 		case <-ctx.Done():
@@ -124,27 +128,51 @@ func Drop(ctx context.Context, conn driver.Conn, b book, lastAt func() time.Time
 	}
 }
 
-func dropOnce(ctx context.Context, conn driver.Conn, b book, floor, now time.Time) error {
+// dropper remembers what it dropped until the ledger has it.
+type dropper struct{ unrecorded []schema.Drop }
+
+// once raises the clock floor and drops what has expired at the later of floor
+// and now.
+func (d *dropper) once(ctx context.Context, conn driver.Conn, b book, floor, now time.Time) error {
+	if err := d.record(ctx, b); err != nil {
+		return err
+	}
 	if !floor.IsZero() {
 		if err := schema.RaiseClockFloor(ctx, conn, floor); err != nil {
 			return err
 		}
 	}
+	if floor.After(now) {
+		now = floor
+	}
 	drops, err := schema.DropExpired(ctx, conn, now)
-	for _, d := range drops {
+	d.unrecorded = append(d.unrecorded, drops...)
+	return errors.Join(err, d.record(ctx, b))
+}
+
+func (d *dropper) record(ctx context.Context, b book) error {
+	for len(d.unrecorded) > 0 {
+		drop := d.unrecorded[0]
 		_, err := b.Append(ctx, ledger.Draft{Kind: KindDropped, Role: "system",
-			Facts: droppedFacts{d.Class, d.Day, d.Rows, d.DiskBytes}})
+			Facts: droppedFacts{drop.Class, drop.Day, drop.Rows, drop.DiskBytes}})
 		if err != nil {
 			return fmt.Errorf("record a drop: %w", err)
 		}
+		d.unrecorded = d.unrecorded[1:]
 	}
-	return err
+	return nil
 }
 
 // longer tells whether rows that end at some instant are readable longer under
-// now than under was. Calendar periods have no one length, so both are applied
+// now than under was. Another zone counts as longer: its calendar is another. Calendar periods have no one length, so both are applied
 // to every day of a leap cycle.
 func longer(was, now schema.Policy) (bool, error) {
+	if was.Zone != now.Zone {
+		return true, nil // some instant of some day comes later
+	}
+	if was.Period == now.Period {
+		return false, nil
+	}
 	start := time.Date(2024, 1, 1, 12, 0, 0, 0, time.UTC)
 	for day := range 366 + 3*365 {
 		ended := start.AddDate(0, 0, day)

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -62,8 +63,13 @@ func ReadFile(path string) (File, error) {
 		return File{}, fmt.Errorf("retention policy: %w", err)
 	}
 	f, err := Parse(text)
-	if err != nil {
-		return File{}, fmt.Errorf("retention policy %s: %w", path, err)
+	var y yaml.Error
+	switch {
+	case errors.As(err, &y) && y.GetToken() != nil:
+		at := y.GetToken().Position
+		return File{}, fmt.Errorf("retention policy: %s:%d:%d: %s", path, at.Line, at.Column, y.GetMessage())
+	case err != nil:
+		return File{}, fmt.Errorf("retention policy: %s: %w", path, err)
 	}
 	return f, nil
 }
