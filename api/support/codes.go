@@ -34,6 +34,9 @@ const (
 // CodeLife is how long a code opens its line.
 const CodeLife = 24 * time.Hour
 
+// maxLive is how many codes of one customer are good at one time.
+const maxLive = 10
+
 // An agent may fail this often in an hour before even a right code is refused.
 const (
 	maxFailures   = 5
@@ -65,6 +68,7 @@ type Codes struct {
 
 type code struct {
 	index      uint64 // of the entry whose body names the line
+	issuer     string // the customer's pseudonym
 	expiresAt  time.Time
 	ticketHMAC string // empty until first use
 }
@@ -109,7 +113,7 @@ func (c *Codes) Apply(e ledger.Entry) error {
 			return fmt.Errorf("entry %d: %s: %w", e.Index, kindIssued, err)
 		}
 		c.forget(e.Header.At)
-		c.live[f.CodeHMAC] = &code{index: e.Index, expiresAt: f.ExpiresAt}
+		c.live[f.CodeHMAC] = &code{index: e.Index, issuer: e.Header.Actor, expiresAt: f.ExpiresAt}
 	case kindRedeemed:
 		var f redeemedFacts
 		if err := json.Unmarshal(e.Header.Facts, &f); err != nil {
@@ -131,6 +135,16 @@ func (c *Codes) forget(now time.Time) {
 			delete(c.live, k)
 		}
 	}
+}
+
+// issued counts a customer's codes; mu is held.
+func (c *Codes) issued(actor string) (n int) {
+	for _, v := range c.live {
+		if v.issuer == actor {
+			n++
+		}
+	}
+	return n
 }
 
 // recent returns an agent's failures of the last hour; mu is held.
@@ -158,6 +172,9 @@ func (c *Codes) Issue(ctx context.Context, caller auth.Caller, lineID string) (s
 		c.forget(now)
 		if c.live[c.hmac("code", text)] != nil {
 			return ledger.Draft{}, reason.New(reason.RateLimited, "Try again.") // the same 8 digits are in use
+		}
+		if c.issued(caller.Actor) >= maxLive {
+			return ledger.Draft{}, reason.New(reason.RateLimited, "Ten of your codes are still good; use one of those, or wait a day.")
 		}
 		expires = now.Add(CodeLife)
 		return ledger.Draft{
