@@ -261,6 +261,31 @@ func TestExecutionStopsAtTheEnd(t *testing.T) {
 	}
 }
 
+// A sealed package is released only while everything still holds.
+func TestReleaseAsksAgain(t *testing.T) {
+	b, r := newBook(t), testRules(t)
+	b.approved(r, start, "w")
+	b.task(r, start, "w", "t")
+	d, _ := r.Begin(b.state, start, officer, "t", 1, warrant.TaskBody{})
+	b.append(start, d)
+	d, err := r.Result(b.state, start, officer, "t", 1, 1, warrant.Outcome{Answer: reason.Match, PackageSHA256: strings.Repeat("a", 64)})
+	wantReason(t, "result", err, "")
+	b.append(start, d)
+	w, _ := b.state.Warrant("w")
+	release := func(at time.Time, generation uint64, attempt uint32) *reason.Error {
+		_, err := r.Release(b.state, at, officer, "t", generation, attempt)
+		return err
+	}
+	wantReason(t, "now", release(start, 1, 1), "")
+	wantReason(t, "another generation", release(start, 2, 1), reason.GenerationMismatch)
+	wantReason(t, "another attempt", release(start, 1, 2), reason.WarrantTerminal)
+	wantReason(t, "approvals a day old", release(start.Add(24*time.Hour), 1, 1), reason.WarrantIncomplete)
+	wantReason(t, "at the end", release(w.ValidUntil, 1, 1), reason.WarrantExpired)
+	d, _ = r.Revoke(b.state, start, approver, warrant.EndRequest{WarrantID: "w", Generation: 1})
+	b.append(start, d)
+	wantReason(t, "revoked", release(start, 1, 1), reason.WarrantTerminal)
+}
+
 // A restart between intent and result puts the task back with a trace.
 func TestRestartAborts(t *testing.T) {
 	b, r := newBook(t), testRules(t)

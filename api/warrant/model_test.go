@@ -118,6 +118,27 @@ func TestModel(t *testing.T) {
 					commit(rt, d)
 				}
 			},
+			// Random acts alone seldom get as far as a sealed package.
+			"advance": func(rt *rapid.T) {
+				id := task.Draw(rt, "task")
+				for _, by := range []warrant.Caller{officer, approver} {
+					if m.book.approve(m.rules, m.now, by, "w") == nil {
+						w, _ := m.book.state.Warrant("w")
+						m.fresh[by.Actor] = w.Approvals[len(w.Approvals)-1]
+					}
+				}
+				if d, err := m.rules.Begin(m.book.state, m.now, officer, id, 1, warrant.TaskBody{}); err == nil {
+					m.mustExecute(rt, "intent")
+					m.book.append(m.now, d)
+				}
+				tk, _, _ := m.book.state.Task(id)
+				d, err := m.rules.Result(m.book.state, m.now, officer, id, 1, tk.Attempt,
+					warrant.Outcome{Answer: reason.Match, PackageSHA256: strings.Repeat("b", 64)})
+				if err == nil {
+					m.mustExecute(rt, "result")
+					m.book.append(m.now, d)
+				}
+			},
 			"release": func(rt *rapid.T) {
 				id := task.Draw(rt, "task")
 				tk, _, _ := m.book.state.Task(id)
