@@ -79,6 +79,14 @@ var encapsulations = []encapsulation{
 	{"QinQ PPPoE compressed", func(v int, p []byte) []byte {
 		return bpftest.Ethernet(0x8864, bpftest.CompressedSession(uint8(pppOf(v)), p), bpftest.VLAN(0x88a8, 100), bpftest.VLAN(0x8100, 7))
 	}},
+	{"MPLS", func(_ int, p []byte) []byte { return bpftest.Ethernet(0x8847, bpftest.Labels(p, 1048575)) }},
+	{"MPLS upstream-assigned", func(_ int, p []byte) []byte { return bpftest.Ethernet(0x8848, bpftest.Labels(p, 16, 17)) }},
+	{"MPLS of six labels", func(_ int, p []byte) []byte {
+		return bpftest.Ethernet(0x8847, bpftest.Labels(p, 1, 2, 3, 0x800, 0x801, 0xfffff))
+	}},
+	{"QinQ MPLS", func(_ int, p []byte) []byte {
+		return bpftest.Ethernet(0x8847, bpftest.Labels(p, 100, 3), bpftest.VLAN(0x88a8, 100), bpftest.VLAN(0x8100, 7))
+	}},
 }
 
 // packetCase is an IP packet from src to dst, with the size of what each segment
@@ -102,6 +110,8 @@ var packets = []packetCase{
 	}, 68},
 	{"v4 SCTP", 4, func(s, d netip.Addr) []byte { return bpftest.IPv4(s, d, 132, 0, 0, make([]byte, 612)) }, 32},
 	{"v4 ICMP", 4, func(s, d netip.Addr) []byte { return bpftest.IPv4(s, d, 1, 0, 0, make([]byte, 600)) }, 20},
+	{"v4 ESP", 4, func(s, d netip.Addr) []byte { return bpftest.IPv4(s, d, 50, 0, 0, make([]byte, 600)) }, 20},
+	{"v4 GRE", 4, func(s, d netip.Addr) []byte { return bpftest.IPv4(s, d, 47, 0, 0, make([]byte, 600)) }, 20},
 	{"v4 first fragment", 4, func(s, d netip.Addr) []byte {
 		return bpftest.IPv4(s, d, 17, 0, 0x2000, bpftest.UDP(1, 2, make([]byte, 600)))
 	}, 28},
@@ -109,6 +119,8 @@ var packets = []packetCase{
 	{"v6 UDP", 6, func(s, d netip.Addr) []byte { return bpftest.IPv6(s, d, 17, bpftest.UDP(5000, 443, make([]byte, 600))) }, 48},
 	{"v6 TCP", 6, func(s, d netip.Addr) []byte { return bpftest.IPv6(s, d, 6, bpftest.TCP(12, 600)) }, 72},
 	{"v6 ICMP", 6, func(s, d netip.Addr) []byte { return bpftest.IPv6(s, d, 58, make([]byte, 600)) }, 40},
+	{"v6 ESP", 6, func(s, d netip.Addr) []byte { return bpftest.IPv6(s, d, 50, make([]byte, 600)) }, 40},
+	{"v6 GRE", 6, func(s, d netip.Addr) []byte { return bpftest.IPv6(s, d, 47, make([]byte, 600)) }, 40},
 	{"v6 hop-by-hop", 6, func(s, d netip.Addr) []byte {
 		return bpftest.IPv6(s, d, 0, bpftest.Extension(6, 16, bpftest.TCP(0, 600)))
 	}, 76},
@@ -121,6 +133,9 @@ var packets = []packetCase{
 	{"v6 fragment", 6, func(s, d netip.Addr) []byte {
 		return bpftest.IPv6(s, d, 44, bpftest.Fragment6(17, bpftest.UDP(1, 2, make([]byte, 600))))
 	}, 56},
+	{"v6 later fragment", 6, func(s, d netip.Addr) []byte {
+		return bpftest.IPv6(s, d, 44, bpftest.LaterFragment6(6, make([]byte, 600)))
+	}, 48},
 }
 
 // TestEveryEncapsulation passes every packet in every encapsulation through both
@@ -247,7 +262,11 @@ func TestMalformed(t *testing.T) {
 	}{
 		{"ARP", bpftest.Ethernet(0x0806, make([]byte, 28)), nonIP, 0, 0},
 		{"LLC length", bpftest.Ethernet(38, make([]byte, 38)), nonIP, 0, 0},
-		{"MPLS", bpftest.Ethernet(0x8847, v4()), nonIP, 0, 0},
+		{"MPLS of a pseudowire", bpftest.Ethernet(0x8847, bpftest.Labels(make([]byte, 60), 16)), nonIP, 0, 0},
+		{"MPLS of seven labels", bpftest.Ethernet(0x8847, bpftest.Labels(v4(), 1, 2, 3, 4, 5, 6, 7)), parseError, 0, 0},
+		{"MPLS cut in the labels", bpftest.Ethernet(0x8847, []byte{0, 1, 0, 64, 0, 2}), parseError, 0, 0},
+		{"MPLS of nothing", bpftest.Ethernet(0x8847, bpftest.Labels(nil, 16)), parseError, 0, 0},
+		{"MPLS of a cut packet", bpftest.Ethernet(0x8847, bpftest.Labels(v4()[:99], 16)), parseError, 0, 0},
 		{"header only", bpftest.Ethernet(0x88cc, []byte{0}), nonIP, 0, 0},
 		{"PPPoE discovery", bpftest.Ethernet(0x8863, make([]byte, 40)), nonIP, 0, 0},
 		{"PPP LCP", bpftest.Ethernet(0x8864, bpftest.Session(0xc021, make([]byte, 40))), nonIP, 0, 0},

@@ -10,6 +10,8 @@
 #define ETH_VLAN 0x8100
 #define ETH_QINQ 0x88a8
 #define ETH_QINQ_OLD 0x9100
+#define ETH_MPLS 0x8847
+#define ETH_MPLS_MULTICAST 0x8848 /* or with an upstream-assigned label: RFC 5332 */
 #define ETH_PPPOE_DISCOVERY 0x8863
 #define ETH_PPPOE_SESSION 0x8864
 #define PPP_IPV4 0x0021
@@ -21,12 +23,14 @@
 #define IPPROTO_ROUTING 43
 #define IPPROTO_FRAGMENT 44
 #define IPPROTO_AH 51
+#define IPPROTO_NONE 59
 #define IPPROTO_DSTOPTS 60
 #define IPPROTO_SCTP 132
 #define IPPROTO_MH 135
 #define IPPROTO_UDPLITE 136
 
 #define MAX_TAGS_IN_DATA 3
+#define MAX_LABELS 6
 #define MAX_EXTENSIONS 8
 #define MAX_OFFSET 1023
 
@@ -77,7 +81,8 @@ static __always_inline int is_tag(__u32 ethertype)
 }
 
 /*
- * Walks Ethernet, VLAN tags (the outer one may be in metadata) and PPPoE, and
+ * Walks Ethernet, VLAN tags (the outer one may be in metadata) and either MPLS
+ * labels or PPPoE, and
  * sets scope, l3, l3_room and ethertype. IPV4 or IPV6 means "try that next".
  * A global function: the verifier walks it once by itself, instead of walking all
  * that follows once for each combination of tags.
@@ -123,6 +128,31 @@ __attribute__((noinline)) int read_link(struct __sk_buff *skb, struct frame *f)
 	}
 	if (is_tag(f->ethertype))
 		return PARSE_ERROR;
+	if (f->ethertype == ETH_MPLS || f->ethertype == ETH_MPLS_MULTICAST) {
+		int bottom = 0;
+
+		/* RFC 3032 §2.1: label 20, traffic class 3, bottom of stack 1, TTL 8 bits. */
+#pragma unroll
+		for (int i = 0; i < MAX_LABELS; i++) {
+			if (bottom)
+				break;
+			if (load(skb, off, words, 4))
+				return PARSE_ERROR;
+			bottom = words[0] >> 16 & 1;
+			off += 4;
+		}
+		if (!bottom || load(skb, off, words, 4))
+			return PARSE_ERROR;
+		/*
+		 * No label says what it carries; RFC 4928 §3 has 4 and 6 first in IP
+		 * packets only, and 0 in front of a pseudowire's frame.
+		 */
+		f->ethertype = 0;
+		if ((words[0] & 0xf0) == 0x40)
+			f->ethertype = ETH_IPV4;
+		else if ((words[0] & 0xf0) == 0x60)
+			f->ethertype = ETH_IPV6;
+	}
 
 	f->l3_room = skb->len - off;
 	if (f->ethertype == ETH_PPPOE_SESSION) {
@@ -238,18 +268,24 @@ static __always_inline int skip_extensions(struct __sk_buff *skb, __u32 off, __u
 	__u32 size = 0;
 
 	for (int i = 0; i < MAX_EXTENSIONS; i++) {
-		__u8 ext[2];
+		__u8 ext[4] = {};
 		__u32 proto = *next;
 
 		if (proto != IPPROTO_HOPOPTS && proto != IPPROTO_ROUTING &&
 		    proto != IPPROTO_FRAGMENT && proto != IPPROTO_AH && proto != IPPROTO_DSTOPTS &&
 		    proto != IPPROTO_MH)
 			return size;
-		if (bpf_skb_load_bytes(skb, off + size, ext, 2))
+		if (bpf_skb_load_bytes(skb, off + size, ext, 4))
 			return -1;
 		*next = ext[0];
-		if (proto == IPPROTO_FRAGMENT)
+		if (proto == IPPROTO_FRAGMENT) {
 			size += 8;
+			/* What follows in a later fragment is the middle of a packet. */
+			if (ext[2] || ext[3] & 0xf8) {
+				*next = IPPROTO_NONE;
+				return size;
+			}
+		}
 		else if (proto == IPPROTO_AH)
 			size += (ext[1] + 2) * 4;
 		else

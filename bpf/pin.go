@@ -96,5 +96,10 @@ func RemovePins(dir string) error {
 	if err := os.Remove(path); err != nil {
 		return fmt.Errorf("remove pins: %w", err)
 	}
+	// The directory was made for this; it stays if it is a mount point, or if pins of
+	// another ABI version are in it.
+	if err := os.Remove(dir); err != nil && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, unix.EBUSY) {
+		return fmt.Errorf("remove pins: %w", err)
+	}
 	return nil
 }

@@ -93,6 +93,24 @@ func Authentication(next uint8, size int, body []byte) []byte {
 	return append(b, body...)
 }
 
+// Labels puts MPLS labels before body, the last of them marked as the bottom.
+func Labels(body []byte, labels ...uint32) []byte {
+	var b []byte
+	for i, label := range labels {
+		entry := label<<12 | 64
+		if i == len(labels)-1 {
+			entry |= 1 << 8
+		}
+		b = binary.BigEndian.AppendUint32(b, entry)
+	}
+	return append(b, body...)
+}
+
+// LaterFragment6 is an IPv6 fragment header of a fragment that is not the first.
+func LaterFragment6(next uint8, body []byte) []byte {
+	return append([]byte{next, 0xff, 0x05, 0xa8, 0, 0, 0, 7}, body...)
+}
+
 // Fragment6 is an IPv6 fragment header; its second byte is reserved, not a length.
 func Fragment6(next uint8, body []byte) []byte {
 	return append([]byte{next, 0xff, 0, 1, 0, 0, 0, 7}, body...)
