@@ -76,12 +76,13 @@ func serve(t *testing.T, dir string) (homes string) {
 	ca := filepath.Join(dir, "idp.pem")
 	must(os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: idp.Certificate().Raw}), 0o600))
 	people := []demoidp.Person{{Subject: "olga", Roles: []string{"legal_officer"}}, {Subject: "arjan", Roles: []string{"legal_approver"}},
-		{Subject: "anna", Roles: []string{"customer"}, Account: "acc-anna"}}
+		{Subject: "anna", Roles: []string{"customer"}, Account: "acc-anna"}, {Subject: "bea", Roles: []string{"customer"}, Account: "acc-bea"},
+		{Subject: "sam", Roles: []string{"support"}}, {Subject: "dina", Roles: []string{"overseer"}}}
 	provider, err := demoidp.New(demoidp.Config{Issuer: idp.URL, Audience: "griffier", People: people})
 	must(err)
 	server := filepath.Join(dir, "server")
 	path, err := daemon.Init(server, daemon.InitOptions{Profile: "nl", Origin: "test.example/griffier", Issuer: idp.URL, IssuerCAFile: ca,
-		Listen: "127.0.0.1:0", Hosts: []string{"localhost", "127.0.0.1"}})
+		Listen: "127.0.0.1:0", Hosts: []string{"localhost", "127.0.0.1"}, LedgerLimit: 10 * time.Second})
 	must(err)
 	cfg, err := daemon.ReadConfig(path)
 	must(err)
@@ -107,7 +108,7 @@ func serve(t *testing.T, dir string) (homes string) {
 	home := func(who, extra string) string {
 		at := filepath.Join(homes, who)
 		must(os.MkdirAll(at, 0o700))
-		text := fmt.Sprintf("server: %s\nca_file: %s\n%s", address, filepath.Join(server, "tls", "ca.pem"), extra)
+		text := fmt.Sprintf("server: %s\nca_file: %s\nissuer: %s\nissuer_ca_file: %s\n%s", address, filepath.Join(server, "tls", "ca.pem"), idp.URL, ca, extra)
 		must(os.WriteFile(filepath.Join(at, "client.yaml"), []byte(text), 0o600))
 		return at
 	}

@@ -43,7 +43,7 @@ func newLog(t *testing.T, origin string) (*ledger.Log, *ledger.Key) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, err := ledger.Open(t.Context(), ledger.Config{Dir: filepath.Join(dir, "log"), WitnessFile: filepath.Join(dir, "witness"), Key: key})
+	log, err := ledger.Open(t.Context(), ledger.Config{Dir: filepath.Join(dir, "log"), WitnessFile: filepath.Join(dir, "witness"), Key: key, Limit: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -230,7 +230,7 @@ func TestWarrantEndsDuringTheQuery(t *testing.T) {
 			l := newLab(t)
 			life := time.Hour
 			if strings.Contains(test.name, "wall") {
-				life = 2 * time.Second
+				life = 3 * time.Second
 			}
 			w := l.approved(life)
 			task := l.task(w, "192.0.2.17", l.noon)

@@ -103,6 +103,9 @@ func (b *brittle) Decide(ctx context.Context, id string, fn func(time.Time) (led
 
 var errDied = errors.New("the server died here")
 
+// patience is how long a step of the ledger may take on a busy machine.
+const patience = 10 * time.Second
+
 func (l *lab) now() time.Time { return time.Now().Add(time.Duration(l.skew.Load())) }
 
 func newLab(t *testing.T) *lab {
@@ -221,7 +224,7 @@ func (l *lab) start() {
 	l.state = warrant.NewState()
 	quiet := slog.New(slog.DiscardHandler)
 	l.log, err = ledger.Open(l.t.Context(), ledger.Config{Dir: filepath.Join(l.dir, "ledger"), WitnessFile: filepath.Join(l.dir, "witness"), Key: l.key,
-		Keys: l.keys, Folds: []ledger.Fold{l.state}, Now: l.now, Logger: quiet})
+		Keys: l.keys, Folds: []ledger.Fold{l.state}, Now: l.now, Logger: quiet, Limit: patience})
 	if err != nil {
 		l.t.Fatal(err)
 	}

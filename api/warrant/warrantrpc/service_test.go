@@ -48,7 +48,7 @@ func newOffice(t *testing.T) *office {
 	key, err := ledger.GenerateKey(filepath.Join(dir, "ledger.key"), "isp.example/griffier")
 	must(err)
 	o.log, err = ledger.Open(t.Context(), ledger.Config{Dir: filepath.Join(dir, "log"), WitnessFile: filepath.Join(dir, "witness"), Key: key,
-		Keys: o.keys, Folds: []ledger.Fold{o.state}, Logger: slog.New(slog.DiscardHandler)})
+		Keys: o.keys, Folds: []ledger.Fold{o.state}, Logger: slog.New(slog.DiscardHandler), Limit: 10 * time.Second})
 	must(err)
 	t.Cleanup(func() { o.log.Close() })
 	profile, err := warrant.LoadProfile("nl")
