@@ -301,7 +301,9 @@ func TestVerifyCatches(t *testing.T) {
 			s.prove(t, good(s), nil)
 		}},
 		{"no signature", disclosure.CheckSignature, func(t *testing.T, s *sample) {
-			retar(t, s, func(_ map[string]string, order *[]string) { *order = []string{"manifest.json", "records.csv", "records.jsonl"} })
+			retar(t, s, func(_ map[string]string, order *[]string) {
+				*order = []string{"manifest.json", "records.csv", "records.jsonl"}
+			})
 			s.prove(t, good(s), nil)
 		}},
 		{"signed by another key", disclosure.CheckSignature, func(t *testing.T, s *sample) {
