@@ -69,6 +69,8 @@ var assignmentColumns = []column[*Assignment]{
 	field("prefix_length", "UInt8", func(r *Assignment) uint8 { _, n := PrefixColumns(r.Prefix); return n }),
 	field("port_start", "UInt16", func(r *Assignment) uint16 { return r.PortStart }),
 	field("port_end", "UInt16", func(r *Assignment) uint16 { return r.PortEnd }),
+	field("protocol", "UInt8", func(r *Assignment) uint8 { return r.Protocol }),
+	field("inside_address", "IPv6", func(r *Assignment) netip.Addr { return InsideColumn(r.Inside) }),
 	timeField("assignment_started_at", func(r *Assignment) time.Time { return r.AssignmentStartedAt }),
 	timeField("started_at", func(r *Assignment) time.Time { return r.StartedAt }),
 	timeField("ended_at", func(r *Assignment) time.Time { return r.EndedAt }),

@@ -19,12 +19,15 @@ func TestInsertRoundTrip(t *testing.T) {
 	session.SessionStartedAt, session.Open, session.Version, session.EndCause = noon.Add(-40*time.Hour), true, 7, EndNone
 	assignment := testAssignment(1, noon, noon.Add(time.Hour))
 	assignment.Prefix = netip.MustParsePrefix("2001:db8:0:ff00::/56")
+	translated := testAssignment(2, noon, noon.Add(time.Hour))
+	translated.Prefix, translated.PortStart, translated.PortEnd = netip.MustParsePrefix("203.0.113.7/32"), 1024, 2047
+	translated.AccessRef, translated.Protocol, translated.Inside = AccessRef{}, 17, netip.MustParseAddr("100.64.0.7")
 	usage := testUsage(1, today(-1).Add(5*time.Minute))
 	usage.Direction, usage.IPVersion = Up, 6
 	coverage := testCoverage(1, noon, noon.Add(time.Hour))
 	coverage.State, coverage.Cause = Gap, "ring_drop"
 	entry := testAccessLog(1, noon)
-	if err := Insert(ctx, conn, "token", []Record{session, assignment, usage, coverage, entry}); err != nil {
+	if err := Insert(ctx, conn, "token", []Record{session, assignment, translated, usage, coverage, entry}); err != nil {
 		t.Fatal(err)
 	}
 
@@ -41,18 +44,20 @@ func TestInsertRoundTrip(t *testing.T) {
 		t.Errorf("session = %+v (%s), want %+v", s, class, *session)
 	}
 
-	var a Assignment
-	var address netip.Addr
-	var length uint8
-	err = conn.QueryRow(ctx, "SELECT * FROM traffic.assignment").Scan(
-		&a.AssignmentID, &a.SessionID, &a.AccessRef, &address, &length, &a.PortStart, &a.PortEnd, &a.AssignmentStartedAt,
-		&a.StartedAt, &a.EndedAt, &a.Open, &a.Version, &endCause, &source, &certainty, &a.CollectorID, &class)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a.EndCause, a.Source, a.Certainty = EndCause(endCause), Source(source), Certainty(certainty)
-	if a.Prefix, err = PrefixFromColumns(address, length); err != nil || a != *assignment {
-		t.Errorf("assignment = %+v (%v), want %+v", a, err, *assignment)
+	for _, want := range []*Assignment{assignment, translated} {
+		var a Assignment
+		var address, inside netip.Addr
+		var length uint8
+		err = conn.QueryRow(ctx, "SELECT * FROM traffic.assignment WHERE assignment_id = unhex(?)", want.AssignmentID.String()).Scan(
+			&a.AssignmentID, &a.SessionID, &a.AccessRef, &address, &length, &a.PortStart, &a.PortEnd, &a.Protocol, &inside, &a.AssignmentStartedAt,
+			&a.StartedAt, &a.EndedAt, &a.Open, &a.Version, &endCause, &source, &certainty, &a.CollectorID, &class)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.EndCause, a.Source, a.Certainty, a.Inside = EndCause(endCause), Source(source), Certainty(certainty), InsideFromColumn(inside)
+		if a.Prefix, err = PrefixFromColumns(address, length); err != nil || a != *want {
+			t.Errorf("assignment = %+v (%v), want %+v", a, err, *want)
+		}
 	}
 
 	var u Usage

@@ -20,7 +20,8 @@ func TestMigrationFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	repeatable := regexp.MustCompile(`^CREATE (DATABASE IF NOT EXISTS|TABLE IF NOT EXISTS|OR REPLACE VIEW) [a-z_.]+( AS)?\n`)
+	repeatable := regexp.MustCompile(`^(CREATE (DATABASE IF NOT EXISTS|TABLE IF NOT EXISTS|OR REPLACE VIEW) [a-z_.]+( AS)?\n` +
+		`|ALTER TABLE [a-z_.]+\n(    ADD COLUMN IF NOT EXISTS [^\n]+\n)+$)`)
 	for _, m := range migrations {
 		var code strings.Builder
 		for line := range strings.Lines(m.statement) {

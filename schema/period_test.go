@@ -172,12 +172,14 @@ func expiryExpression(t *testing.T) string {
 		t.Fatal(err)
 	}
 	var expression string
-	views := 0
+	views := map[string]bool{} // a later migration may create one anew
 	for _, m := range migrations {
 		if !strings.Contains(m.name, "_view_") {
 			continue
 		}
-		views++
+		_, view, _ := strings.Cut(m.statement, "CREATE OR REPLACE VIEW ")
+		view, _, _ = strings.Cut(view, " AS\n")
+		views[view] = true
 		_, rest, ok := strings.Cut(m.statement, "AS clock_floor,\n")
 		found, _, ok2 := strings.Cut(rest, " AS expires_at\n")
 		if !ok || !ok2 || expression != "" && found != expression {
@@ -185,8 +187,8 @@ func expiryExpression(t *testing.T) string {
 		}
 		expression = found
 	}
-	if views != len(tables) {
-		t.Fatalf("%d views, want one for each of %d tables", views, len(tables))
+	if len(views) != len(tables) {
+		t.Fatalf("%d views, want one for each of %d tables", len(views), len(tables))
 	}
 	return expression + " AS expires_at"
 }

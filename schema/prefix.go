@@ -31,6 +31,23 @@ func PrefixFromColumns(address netip.Addr, length uint8) (netip.Prefix, error) {
 	return p, nil
 }
 
+// InsideColumn returns an inside address as the column inside_address holds it:
+// IPv4 v4-mapped, none as "::".
+func InsideColumn(a netip.Addr) netip.Addr {
+	if !a.IsValid() {
+		return netip.IPv6Unspecified()
+	}
+	return netip.AddrFrom16(a.As16())
+}
+
+// InsideFromColumn is the inverse of [InsideColumn].
+func InsideFromColumn(a netip.Addr) netip.Addr {
+	if a.IsUnspecified() {
+		return netip.Addr{}
+	}
+	return a.Unmap()
+}
+
 // CoveringPrefixes returns every prefix that contains address, longest first, as
 // [PrefixColumns] stores them: the key values by which a look-up of one address
 // finds its own assignment and delegated prefixes around it.

@@ -63,6 +63,12 @@ const (
 	SourceDHCPv6 Source = "dhcpv6"
 	SourcePPPoE  Source = "pppoe"
 	SourceStatic Source = "static"
+	// SourceConntrack is a translator that reports single ports as flows begin and
+	// end: such an assignment lasts only while a flow does.
+	SourceConntrack Source = "conntrack"
+	// SourceDeterministic is computed from a translator's parameters (RFC 7422)
+	// when it is asked for, and never stored.
+	SourceDeterministic Source = "deterministic"
 )
 
 // Direction is seen from the subscriber: up is sent by the line, down is
@@ -111,7 +117,12 @@ func (*Session) Class() Class { return ClassSession }
 // counts.
 //
 // An IPv4 address has Prefix a.b.c.d/32. PortStart and PortEnd (inclusive) are
-// 0 and 65535 unless a port block was assigned.
+// 0 and 65535 unless a port block was assigned; Protocol is the IANA number that
+// the block is for, 0 for every one.
+//
+// A translator knows its subscribers by their inside addresses. Its assignments
+// name Inside and have no AccessRef; whose the inside address was, assignments of
+// that address say. It has exactly one of the two.
 type Assignment struct {
 	AssignmentID        ID           `json:"assignment_id"`
 	SessionID           ID           `json:"session_id"`
@@ -119,6 +130,8 @@ type Assignment struct {
 	Prefix              netip.Prefix `json:"prefix"`
 	PortStart           uint16       `json:"port_start"`
 	PortEnd             uint16       `json:"port_end"`
+	Protocol            uint8        `json:"protocol,omitzero"`
+	Inside              netip.Addr   `json:"inside_address,omitzero"`
 	AssignmentStartedAt time.Time    `json:"assignment_started_at"` // of the whole assignment
 	StartedAt           time.Time    `json:"started_at"`
 	EndedAt             time.Time    `json:"ended_at"`
@@ -128,6 +141,12 @@ type Assignment struct {
 	Source              Source       `json:"source"`
 	Certainty           Certainty    `json:"certainty"`
 	CollectorID         string       `json:"collector_id"`
+}
+
+// Shared reports whether others may hold the same address at the same time, on
+// other ports.
+func (r *Assignment) Shared() bool {
+	return r.PortStart != 0 || r.PortEnd != 65535 || r.Protocol != 0 || r.Inside.IsValid()
 }
 
 // Kind implements [Record].

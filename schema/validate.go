@@ -18,7 +18,7 @@ const maxTextBytes = 256
 var (
 	endCauses     = []EndCause{EndNone, EndCut, EndRelease, EndExpiry, EndSuperseded, EndLostCarrier, EndNASReboot, EndInferred}
 	certainties   = []Certainty{CertaintyObserved, CertaintySynthesised, CertaintyInferred}
-	sources       = []Source{SourceRADIUS, SourceDHCPv4, SourceDHCPv6, SourcePPPoE, SourceStatic}
+	sources       = []Source{SourceRADIUS, SourceDHCPv4, SourceDHCPv6, SourcePPPoE, SourceStatic, SourceConntrack}
 	directions    = []Direction{Up, Down}
 	coverageState = []CoverageState{Covered, Gap}
 )
@@ -65,8 +65,11 @@ func (r *Session) validate() error {
 func (r *Assignment) validate() error {
 	return first(
 		notZero("assignment_id", r.AssignmentID),
-		notZero("access_ref", r.AccessRef),
+		unless(r.AccessRef != AccessRef{} || r.Inside.IsValid(), "access_ref is zero and there is no inside_address"),
+		unless(r.AccessRef == AccessRef{} || !r.Inside.IsValid(), "both access_ref and inside_address"),
+		checkInside(r.Inside),
 		checkPrefix(r.Prefix),
+		unless(!r.Shared() || r.Prefix.IsSingleIP(), "ports or a protocol of a prefix"),
 		unless(r.PortStart <= r.PortEnd, "port_end before port_start"),
 		checkSlice(r.StartedAt, r.EndedAt),
 		checkWhole("assignment_started_at", r.AssignmentStartedAt, r.StartedAt),
@@ -168,6 +171,13 @@ func checkPrefix(p netip.Prefix) error {
 		unless(!p.Addr().Is4In6(), "prefix is a v4-mapped address; give it as IPv4"),
 		unless(p.Bits() > 0, "prefix is a default route"),
 		unless(p == p.Masked(), "prefix has host bits set"),
+	)
+}
+
+func checkInside(a netip.Addr) error {
+	return first(
+		unless(!a.Is4In6() && a.Zone() == "", "inside_address is v4-mapped or has a zone"),
+		unless(!a.IsValid() || !a.IsUnspecified(), "inside_address is unspecified"),
 	)
 }
 

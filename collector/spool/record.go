@@ -17,6 +17,7 @@ const (
 	kindAssignment = 2
 	kindUsage      = 3
 	kindCoverage   = 4
+	kindTranslated = 5 // an assignment with a protocol or an inside address
 )
 
 // maxString is the longest text field of a record, in bytes. The longest that
@@ -41,7 +42,12 @@ func appendRecord(b []byte, r schema.Record) ([]byte, error) {
 		e.uint(r.Version)
 		e.texts(string(r.EndCause), string(r.Source), string(r.Certainty), r.NAS, r.NASPort, r.CollectorID)
 	case *schema.Assignment:
-		e.byte(kindAssignment)
+		translated := r.Protocol != 0 || r.Inside != netip.Addr{}
+		if translated {
+			e.byte(kindTranslated)
+		} else {
+			e.byte(kindAssignment)
+		}
 		e.b = append(append(append(e.b, r.AssignmentID[:]...), r.SessionID[:]...), r.AccessRef[:]...)
 		e.prefix(r.Prefix)
 		e.uint(uint64(r.PortStart))
@@ -50,6 +56,10 @@ func appendRecord(b []byte, r schema.Record) ([]byte, error) {
 		e.bool(r.Open)
 		e.uint(r.Version)
 		e.texts(string(r.EndCause), string(r.Source), string(r.Certainty), r.CollectorID)
+		if translated {
+			e.byte(r.Protocol)
+			e.address(r.Inside)
+		}
 	case *schema.Usage:
 		e.byte(kindUsage)
 		e.b = append(e.b, r.AccessRef[:]...)
@@ -96,7 +106,7 @@ func decodeRecord(b []byte) (schema.Record, []byte, error) {
 		r.Open, r.Version = d.bool(), d.uint()
 		d.texts((*string)(&r.EndCause), (*string)(&r.Source), (*string)(&r.Certainty), &r.NAS, &r.NASPort, &r.CollectorID)
 		rec = r
-	case kindAssignment:
+	case kindAssignment, kindTranslated:
 		r := &schema.Assignment{}
 		d.id((*[16]byte)(&r.AssignmentID))
 		d.id((*[16]byte)(&r.SessionID))
@@ -106,6 +116,9 @@ func decodeRecord(b []byte) (schema.Record, []byte, error) {
 		d.times(&r.AssignmentStartedAt, &r.StartedAt, &r.EndedAt)
 		r.Open, r.Version = d.bool(), d.uint()
 		d.texts((*string)(&r.EndCause), (*string)(&r.Source), (*string)(&r.Certainty), &r.CollectorID)
+		if kind == kindTranslated {
+			r.Protocol, r.Inside = d.byte(), d.address()
+		}
 		rec = r
 	case kindUsage:
 		r := &schema.Usage{}
@@ -203,6 +216,16 @@ func (e *encoder) prefix(p netip.Prefix) {
 		e.err = err
 		return
 	}
+	e.byte(byte(len(b)))
+	e.b = append(e.b, b...)
+}
+
+func (e *encoder) address(a netip.Addr) {
+	if a.Zone() != "" {
+		e.err = errors.New("address has a zone")
+		return
+	}
+	b := a.AsSlice()
 	e.byte(byte(len(b)))
 	e.b = append(e.b, b...)
 }
@@ -313,4 +336,16 @@ func (d *decoder) prefix() (p netip.Prefix) {
 		return netip.Prefix{}
 	}
 	return p
+}
+
+func (d *decoder) address() netip.Addr {
+	n := int(d.byte())
+	if n == 0 {
+		return netip.Addr{}
+	}
+	a, ok := netip.AddrFromSlice(d.take(n))
+	if !ok {
+		d.fail(errors.New("address has a wrong length"))
+	}
+	return a
 }

@@ -39,7 +39,7 @@ func draw(t *rapid.T) schema.Record {
 	}
 	flag := func() bool { return rapid.Bool().Draw(t, "flag") }
 	count := func() uint64 { return rapid.Uint64().Draw(t, "count") }
-	switch rapid.IntRange(kindSession, kindCoverage).Draw(t, "kind") {
+	switch rapid.IntRange(kindSession, kindTranslated).Draw(t, "kind") {
 	case kindSession:
 		return &schema.Session{SessionID: id(), AccessRef: id(), SessionStartedAt: instant(), StartedAt: instant(), EndedAt: instant(),
 			Open: flag(), Version: count(), EndCause: schema.EndCause(text()), Source: schema.SourceRADIUS,
@@ -49,6 +49,12 @@ func draw(t *rapid.T) schema.Record {
 			PortStart: rapid.Uint16().Draw(t, "port"), PortEnd: rapid.Uint16().Draw(t, "port"),
 			AssignmentStartedAt: instant(), StartedAt: instant(), EndedAt: instant(), Open: flag(), Version: count(),
 			EndCause: schema.EndRelease, Source: schema.Source(text()), Certainty: schema.Certainty(text()), CollectorID: text()}
+	case kindTranslated:
+		raw := id()
+		inside, _ := netip.AddrFromSlice(raw[:rapid.SampledFrom([]int{0, 4, 16}).Draw(t, "inside")])
+		return &schema.Assignment{AssignmentID: id(), Prefix: prefix(), PortStart: rapid.Uint16().Draw(t, "port"), PortEnd: 65535,
+			Protocol: rapid.Byte().Draw(t, "protocol"), Inside: inside, AssignmentStartedAt: instant(), StartedAt: instant(),
+			EndedAt: instant(), Open: flag(), Version: count(), Source: schema.SourceConntrack, CollectorID: text()}
 	case kindUsage:
 		return &schema.Usage{AccessRef: id(), BucketStartedAt: instant(), EndedAt: instant(), SampledAt: instant(),
 			Direction: schema.Up, IPVersion: rapid.Byte().Draw(t, "version"), Bytes: count(), Packets: count(),
@@ -95,6 +101,9 @@ func TestRecordFieldsAreAllStored(t *testing.T) {
 				continue
 			case netip.Prefix:
 				f.Set(reflect.ValueOf(netip.MustParsePrefix("192.0.2.7/32")))
+				continue
+			case netip.Addr:
+				f.Set(reflect.ValueOf(netip.MustParseAddr("100.64.0.7")))
 				continue
 			}
 			switch f.Kind() {
