@@ -266,3 +266,22 @@ func BenchmarkHandle(b *testing.B) {
 		b.Fatalf("%d rows in the spool for %d sessions", s.Stats().PendingRows, b.N)
 	}
 }
+
+// BenchmarkSnapshot is how long the loop stands still for a checkpoint of
+// 100,000 sessions, and what it takes in the spool.
+func BenchmarkSnapshot(b *testing.B) {
+	l, _ := testLoop(b, b.TempDir(), 4<<30)
+	for i := range 100_000 {
+		o := observation(i)
+		o.Prefixes = []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32)}
+		l.binding.Apply(o.At, o)
+	}
+	b.ResetTimer()
+	for range b.N {
+		state, err := l.snapshot()
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(len(state))/100_000, "B/session")
+	}
+}
