@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/csv"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -30,7 +32,11 @@ func (a *app) print(m proto.Message, t table) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintln(a.stdout, string(text))
+		var compact bytes.Buffer // protojson varies its white space on purpose; scripts compare
+		if err := json.Compact(&compact, text); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(a.stdout, compact.String())
 		return err
 	case "csv":
 		w := csv.NewWriter(a.stdout)

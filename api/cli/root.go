@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc/status"
 
 	"griffier/api/reason"
 )
@@ -60,18 +61,28 @@ func (a *app) report(err error) int {
 			fmt.Fprintf(a.stderr, "  %s: %s\n", v.Field, v.Description)
 		}
 		fmt.Fprintf(a.stderr, "hint: %s\n", refused.Reason.Entry().Cure)
-		return int(refused.Reason.Entry().Exit)
+		return int(reason.ExitOf(refused))
 	}
-	fmt.Fprintf(a.stderr, "griffier: %v\n", err)
 	var usage usageError
 	var failed failure
 	switch {
 	case errors.As(err, &usage):
+		fmt.Fprintf(a.stderr, "griffier: %v\n", err)
 		return int(reason.ExitUsage)
 	case errors.As(err, &failed):
+		fmt.Fprintf(a.stderr, "griffier: %v\n", err)
 		return failed.code
 	}
-	return int(reason.ExitFailed)
+	exit := reason.ExitOf(err)
+	if st, ok := status.FromError(err); ok { // the transport's own: griffierd was not reached
+		fmt.Fprintf(a.stderr, "griffier: %s: %s\n", st.Code(), st.Message())
+		if exit == reason.ExitRetry {
+			fmt.Fprintln(a.stderr, "hint: check that griffierd runs and that client.yaml names it, then try again")
+		}
+		return int(exit)
+	}
+	fmt.Fprintf(a.stderr, "griffier: %v\n", err)
+	return int(exit)
 }
 
 func (a *app) root() *cobra.Command {
