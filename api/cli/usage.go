@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 
@@ -129,6 +130,9 @@ func (a *app) usageSessions() *cobra.Command {
 			&griffierv1.ListSessionsRequest{LineId: *line, Window: w, Limit: *limit})
 		if err != nil {
 			return err
+		}
+		if resp.GetTruncated() {
+			fmt.Fprintln(a.stderr, "note: there are more; ask for a shorter window or a higher --limit")
 		}
 		return a.print(resp, sessions(resp.GetSessions()))
 	}
