@@ -46,6 +46,9 @@ type Options struct {
 	KeepCapabilities bool
 	// Ready is called once, when everything listens and is attached.
 	Ready func(Addresses)
+	// Alive is called about once a second while the loop goes round, also while
+	// it waits for a full spool, which a restart would not empty.
+	Alive func()
 }
 
 // Addresses are where the collector listens; zero if it does not.
@@ -69,7 +72,7 @@ func Run(ctx context.Context, c config.Config, o Options) error {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	d := &daemon{cfg: c, log: o.Log, registry: prometheus.NewRegistry()}
+	d := &daemon{cfg: c, log: o.Log, alive: o.Alive, registry: prometheus.NewRegistry()}
 	defer d.close()
 	if err := d.open(); err != nil {
 		return err
@@ -91,6 +94,7 @@ func Run(ctx context.Context, c config.Config, o Options) error {
 type daemon struct {
 	cfg      config.Config
 	log      *slog.Logger
+	alive    func() // may be nil
 	registry *prometheus.Registry
 	spool    *spool.Spool
 	datapath *datapath.Datapath // nil without interfaces
@@ -123,6 +127,9 @@ func (d *daemon) open() (err error) {
 		d.log.Warn("a write that a crash interrupted was cut off the spool", slog.Int64("bytes", torn.Bytes))
 	}
 	d.loop = newLoop(d.log, d.spool, segment, time.Duration(d.cfg.DrainInterval), d.registry)
+	if d.alive != nil {
+		d.loop.alive = d.alive
+	}
 	d.loop.leases = lease.NewTracker(d.cfg.Leases())
 	d.loop.binding = binding.New(binding.Config{
 		CollectorID: d.cfg.CollectorID, Pseudonymiser: pseudonymiser,

@@ -49,6 +49,7 @@ type loop struct {
 	datapath *datapath.Datapath     // nil without interfaces
 	frames   <-chan datapath.PuntFrame
 	metrics  *metrics
+	alive    func()
 	policies []schema.Policy // retention, as last read; none until then
 
 	fresh        chan []schema.Policy
@@ -194,6 +195,7 @@ func (l *loop) lease(f datapath.PuntFrame, e *binding.Effects) {
 
 func (l *loop) tick(ctx context.Context) error {
 	now := time.Now()
+	l.alive()
 	if err := l.commit(ctx, l.binding.Tick(now, readClock())); err != nil {
 		return err
 	}
@@ -282,6 +284,7 @@ func (l *loop) append(ctx context.Context, batch spool.Batch) (since time.Time, 
 			l.log.Error("the spool takes no records: nothing is acknowledged until it does", slog.Any("error", err))
 		}
 		l.metrics.stuck.Inc()
+		l.alive()
 		select {
 		case <-ctx.Done():
 			return since, errStopping

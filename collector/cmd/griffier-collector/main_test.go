@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"griffier/schema"
 	"griffier/schema/engine/enginetest"
@@ -119,5 +123,74 @@ func TestReplayStoresOnce(t *testing.T) {
 	}
 	if counts[0] != counts[1] || !strings.HasSuffix(counts[0], " 2 2320") {
 		t.Errorf("rows and bytes after the first replay %s, after the second %s", counts[0], counts[1])
+	}
+}
+
+// The service manager hears that it is ready, that it lives, and that it stops.
+func TestCollectTellsTheServiceManager(t *testing.T) {
+	dir, err := os.MkdirTemp("", "g")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manager.Close()
+	for name, text := range map[string]string{
+		"key": strings.Repeat("5a", schema.KeyLength), "secret": "s3cret",
+		"collector.yaml": fmt.Sprintf("collector_id: edge1\npseudonym_key_file: %[1]s/key\nradius: {listen: '127.0.0.1:0', clients: [{prefix: 127.0.0.1, secret_file: %[1]s/secret}]}\n"+
+			"spool: {dir: %[1]s/spool}\nstore: {socket: %[1]s/nothing}\nmetrics_listen: ''\n", dir),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A process of its own: this one keeps its capabilities.
+	bin := filepath.Join(dir, "griffier-collector")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", bin, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	cmd := exec.CommandContext(t.Context(), bin, "-config", filepath.Join(dir, "collector.yaml"))
+	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+filepath.Join(dir, "notify"), "WATCHDOG_USEC=10000000")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	hear := func(want string) {
+		t.Helper()
+		buffer := make([]byte, 1024)
+		manager.SetReadDeadline(time.Now().Add(20 * time.Second))
+		for {
+			n, err := manager.Read(buffer)
+			if err != nil {
+				t.Fatalf("waiting for %s: %v\n%s", want, err, stderr.String())
+			}
+			if string(buffer[:n]) == want {
+				return
+			}
+		}
+	}
+	hear("READY=1")
+	hear("WATCHDOG=1")
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, set := range []string{"CapPrm", "CapEff"} {
+		if !strings.Contains(string(status), set+":\t0000000000000000\n") {
+			t.Errorf("the process still has capabilities: %s", set)
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	hear("STOPPING=1")
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("it ended with %v\n%s", err, stderr.String())
 	}
 }
