@@ -9,9 +9,12 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/goccy/go-yaml"
+
+	"griffier/schema"
 )
 
 // Config is griffierd's configuration file. Relative paths are relative to the
@@ -170,20 +173,30 @@ func (c *Config) validate() error {
 	need("ledger.key_file", c.Ledger.KeyFile)
 	need("legal.packages_dir", c.Legal.PackagesDir)
 	need("retention_policy_file", c.RetentionFile)
-	if embedded := c.Store.DataDir != "" && c.Store.Socket != ""; embedded == (c.Store.DSN != "") {
+	embedded, partly := c.Store.DataDir != "" && c.Store.Socket != "", c.Store.DataDir != "" || c.Store.Socket != ""
+	if server := c.Store.DSN != ""; embedded == server || partly && server {
 		errs = append(errs, errors.New("store needs either data_dir and socket, or dsn_file"))
 	}
-	host, _, err := net.SplitHostPort(c.Listen)
+	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
+		errs = append(errs, errors.New("tls.cert_file and tls.key_file go together"))
+	}
+	host, err := hostOf(c.Listen)
 	if err != nil {
 		errs = append(errs, fmt.Errorf("listen %q: want HOST:PORT", c.Listen))
 	} else if (c.TLS.CertFile == "" || c.TLS.KeyFile == "") && !net.ParseIP(host).IsLoopback() {
 		errs = append(errs, errors.New("tls.cert_file and tls.key_file are required when listen is not on loopback"))
 	}
 	if c.MetricsListen != "" {
-		host, _, err := net.SplitHostPort(c.MetricsListen)
+		host, err := hostOf(c.MetricsListen)
 		if err != nil || !net.ParseIP(host).IsLoopback() {
 			errs = append(errs, fmt.Errorf("metrics_listen %q: want a loopback address and port", c.MetricsListen))
 		}
+	}
+	if c.ShutdownGrace < 0 || c.ShutdownGrace > 10*time.Minute {
+		errs = append(errs, errors.New("shutdown_grace must be between 0s and 10m"))
+	}
+	if c.Legal.Profile != schema.ProfileNL && c.Legal.Profile != schema.ProfileBE {
+		errs = append(errs, errors.New("legal.profile must be nl or be"))
 	}
 	if c.Ledger.Limit < 100*time.Millisecond || c.Ledger.Limit > time.Minute {
 		errs = append(errs, errors.New("ledger.limit must be between 100ms and 1m"))
@@ -192,6 +205,16 @@ func (c *Config) validate() error {
 		errs = append(errs, errors.New("legal.clock_margin must be between 0s and 1m"))
 	}
 	return errors.Join(errs...)
+}
+
+// hostOf returns the host of HOST:PORT, with a port in numbers.
+func hostOf(address string) (string, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", err
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return host, err
 }
 
 // YAML returns the effective configuration, defaults included.

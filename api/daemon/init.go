@@ -33,11 +33,19 @@ type InitOptions struct {
 // Init makes a folder that griffierd can start from: keys, a private CA with a
 // server and a provisioner certificate, the policy file of a profile, and
 // griffierd.yaml, and in trust/ what is handed out to those who verify: the
-// ledger's public key, and a trust file for packages. It never replaces a file.
+// ledger's public key, and a trust file for packages. It never replaces a file,
+// and when it fails in a folder that was empty, it leaves it empty.
 func Init(dir string, o InitOptions) (configPath string, err error) {
 	configPath = filepath.Join(dir, "griffierd.yaml")
 	if _, err := os.Stat(configPath); err == nil {
 		return "", fmt.Errorf("init: %s is there already", configPath)
+	}
+	if before, _ := os.ReadDir(dir); len(before) == 0 {
+		defer func() {
+			if err != nil {
+				removeContent(dir)
+			}
+		}()
 	}
 	for _, sub := range []string{"", "secret", "tls", "ledger-witness", "trust"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
@@ -114,6 +122,14 @@ func Init(dir string, o InitOptions) (configPath string, err error) {
 		return "", fmt.Errorf("init: %w", err)
 	}
 	return configPath, writeNew(configPath, text)
+}
+
+// removeContent empties a folder that Init filled.
+func removeContent(dir string) {
+	made, _ := os.ReadDir(dir)
+	for _, entry := range made {
+		os.RemoveAll(filepath.Join(dir, entry.Name()))
+	}
 }
 
 func writeHex(path string, length int) error {

@@ -8,6 +8,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -40,7 +41,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	profile := flags.String("profile", "nl", "with -init: legal profile, nl or be")
 	listen := flags.String("listen", "127.0.0.1:7443", "with -init: where gRPC is served")
 	hosts := flags.String("hosts", "localhost,127.0.0.1", "with -init: names and addresses of the server's certificate")
-	if err := flags.Parse(args); err != nil {
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		return 2
+	case flags.NArg() > 0:
+		fmt.Fprintf(stderr, "griffierd: unknown argument %q\n", flags.Arg(0))
 		return 2
 	}
 	fail := func(err error) int {
