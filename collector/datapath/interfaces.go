@@ -69,3 +69,10 @@ func lies(upper netlink.Link, lower *netlink.LinkAttrs) bool {
 	a := upper.Attrs()
 	return upper.Type() != "veth" && a.NetNsID < 0 && a.ParentIndex == lower.Index
 }
+
+// CheckInterfaces returns the error that Open would return for the interfaces, or
+// nil. It attaches nothing.
+func CheckInterfaces(wanted []Interface) error {
+	_, err := resolve(wanted)
+	return err
+}
