@@ -11,6 +11,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Direction of a frame, as the subscriber sees it.
@@ -40,8 +42,9 @@ func (d Direction) attachType() ebpf.AttachType {
 // namespace, in both directions and ahead of other programs, so that none of them
 // can hide a frame. With scoped, the two outermost VLAN ids are part of the key.
 //
-// A link that an earlier process pinned for this interface gets this process's
-// program in one step: no frame passes uncounted, none counts twice.
+// What an earlier process left attached to this interface gets this process's
+// program in one step: no frame passes uncounted, none counts twice. See Hook for
+// what is different with clsact.
 func (a *Accounting) Attach(ifindex int, scoped bool) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -51,12 +54,12 @@ func (a *Accounting) Attach(ifindex int, scoped bool) error {
 	if err := a.setScoped(ifindex, scoped); err != nil {
 		return fmt.Errorf("attach: interface %d: %w", ifindex, err)
 	}
-	var pair [2]link.Link
+	var pair [2]attached
 	for _, dir := range []Direction{Up, Down} {
 		l, err := a.attach(ifindex, dir)
 		if err != nil {
 			if pair[Up] != nil {
-				_ = pair[Up].Close() // if it is pinned it goes on counting, which loses nothing
+				_ = pair[Up].close() // if it is pinned it goes on counting, which loses nothing
 			}
 			return fmt.Errorf("attach: interface %d %s: %w", ifindex, dir, explain(err))
 		}
@@ -65,6 +68,9 @@ func (a *Accounting) Attach(ifindex int, scoped bool) error {
 	a.links[ifindex] = pair
 	return nil
 }
+
+// Hook returns how programs are attached: HookTCX or HookClsact.
+func (a *Accounting) Hook() Hook { return a.opts.Hook }
 
 func (a *Accounting) setScoped(ifindex int, scoped bool) error {
 	key := uint32(ifindex)
@@ -95,11 +101,61 @@ func (a *Accounting) linkPath(ifindex int, dir Direction) string {
 	return filepath.Join(a.pinPath, fmt.Sprintf("link_%d_%s", ifindex, dir))
 }
 
-func (a *Accounting) attach(ifindex int, dir Direction) (link.Link, error) {
+func (a *Accounting) attach(ifindex int, dir Direction) (attached, error) {
+	if a.opts.Hook == HookClsact {
+		// A link of a TCX collector would count every frame once more.
+		if a.pinPath != "" {
+			if err := detachPinned(a.linkPath(ifindex, dir)); err != nil {
+				return nil, err
+			}
+		}
+		return a.attachClsact(ifindex, dir)
+	}
+	if err := a.removeOwnFilter(ifindex, dir); err != nil {
+		return nil, err
+	}
+	return a.attachTCX(ifindex, dir)
+}
+
+// detachPinned detaches a pinned link, if there is one, and removes the pin. To
+// remove the pin alone would leave the program running for a moment.
+func detachPinned(path string) error {
+	l, err := link.LoadPinnedLink(path, nil)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	// A link whose interface went away is detached already.
+	if err := l.Detach(); err != nil && !errors.Is(err, unix.ENOLINK) && !errors.Is(err, unix.EINVAL) {
+		return err
+	}
+	return os.Remove(path)
+}
+
+// removeOwnFilter removes a clsact filter that counts into the same maps.
+func (a *Accounting) removeOwnFilter(ifindex int, dir Direction) error {
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	if id, ok := programAt(h, ifindex, dir); ok && usesMap(id, a.objects.Counters) {
+		return removeFilter(h, ifindex, dir)
+	}
+	return nil
+}
+
+func (a *Accounting) attachTCX(ifindex int, dir Direction) (attached, error) {
 	if a.pinPath != "" {
 		l, err := a.takeOver(ifindex, dir)
-		if l != nil || err != nil {
-			return l, err
+		if err != nil {
+			return nil, err
+		}
+		if l != nil {
+			return &tcxLink{l, ifindex, true}, nil
 		}
 	}
 	l, err := link.AttachTCX(link.TCXOptions{
@@ -108,14 +164,16 @@ func (a *Accounting) attach(ifindex int, dir Direction) (link.Link, error) {
 		Attach:    dir.attachType(),
 		Anchor:    link.Head(),
 	})
-	if err != nil || a.pinPath == "" {
-		return l, err
-	}
-	if err := l.Pin(a.linkPath(ifindex, dir)); err != nil {
-		_ = l.Close()
+	if err != nil {
 		return nil, err
 	}
-	return l, nil
+	if a.pinPath != "" {
+		if err := l.Pin(a.linkPath(ifindex, dir)); err != nil {
+			_ = l.Close()
+			return nil, err
+		}
+	}
+	return &tcxLink{l, ifindex, a.pinPath != ""}, nil
 }
 
 // takeOver returns the pinned link with this process's program in it, or nil if
@@ -139,19 +197,15 @@ func (a *Accounting) takeOver(ifindex int, dir Direction) (link.Link, error) {
 	return nil, os.Remove(path)
 }
 
-// Detach stops counting at the interface and removes its pinned links.
+// Detach stops counting at the interface, for the processes after this one too.
 func (a *Accounting) Detach(ifindex int) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var errs []error
 	for _, l := range a.links[ifindex] {
-		if l == nil {
-			continue
+		if l != nil {
+			errs = append(errs, l.remove())
 		}
-		if a.pinPath != "" {
-			errs = append(errs, l.Unpin())
-		}
-		errs = append(errs, l.Close())
 	}
 	delete(a.links, ifindex)
 	if err := errors.Join(errs...); err != nil {
@@ -160,8 +214,9 @@ func (a *Accounting) Detach(ifindex int) error {
 	return nil
 }
 
-// DetachStale removes the pinned links of interfaces that are not attached now:
-// they were in an earlier configuration. It returns how many it removed.
+// DetachStale ends the counting at interfaces that are not attached now, in the
+// caller's network namespace: they were in an earlier configuration. It returns how
+// many programs it removed.
 func (a *Accounting) DetachStale() (int, error) {
 	if a.pinPath == "" {
 		return 0, nil
@@ -181,24 +236,30 @@ func (a *Accounting) DetachStale() (int, error) {
 		if keep[path] {
 			continue
 		}
-		if err := os.Remove(path); err != nil {
+		if err := detachPinned(path); err != nil {
 			return removed, fmt.Errorf("detach stale: %w", err)
 		}
 		removed++
 	}
-	return removed, nil
+	filters, err := removeFilters(func(ifindex int, prog ebpf.ProgramID) bool {
+		_, attached := a.links[ifindex]
+		return !attached && usesMap(prog, a.objects.Counters)
+	})
+	if err != nil {
+		return removed, fmt.Errorf("detach stale: %w", err)
+	}
+	return removed + filters, nil
 }
 
-// Lost returns the indexes of attached interfaces of which a link is no longer in
-// place: the interface went away, or somebody detached the program.
+// Lost returns the indexes of attached interfaces of which a program is no longer
+// in place: the interface went away, or somebody detached the program.
 func (a *Accounting) Lost() []int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var lost []int
 	for ifindex, pair := range a.links {
 		for _, l := range pair {
-			info, err := l.Info()
-			if err != nil || info.TCX() == nil || int(info.TCX().Ifindex) != ifindex {
+			if !l.inPlace() {
 				lost = append(lost, ifindex)
 				break
 			}

@@ -101,9 +101,11 @@ func checkCapture(t *testing.T, a *Accounting, others uint64) {
 
 // TestCaptureOnTheWire really sends the capture over a veth pair, where the kernel
 // takes the outer tag off into metadata before the program sees the frame.
-func TestCaptureOnTheWire(t *testing.T) {
+func TestCaptureOnTheWire(t *testing.T) { eachHook(t, testCaptureOnTheWire) }
+
+func testCaptureOnTheWire(t *testing.T, hook Hook) {
 	w := bpftest.NewWire(t)
-	a := load(t, Options{})
+	a := load(t, Options{Hook: hook})
 	bpftest.In(t, w.Edge, func() {
 		if err := a.Attach(w.EdgeIndex, false); err != nil {
 			t.Fatal(err)
@@ -119,9 +121,11 @@ func TestCaptureOnTheWire(t *testing.T) {
 
 // TestCaptureBackwards sends it with addresses exchanged out of the access
 // interface: what was upload is download, at TCX egress.
-func TestCaptureBackwards(t *testing.T) {
+func TestCaptureBackwards(t *testing.T) { eachHook(t, testCaptureBackwards) }
+
+func testCaptureBackwards(t *testing.T, hook Hook) {
 	w := bpftest.NewWire(t)
-	a := load(t, Options{})
+	a := load(t, Options{Hook: hook})
 	bpftest.In(t, w.Edge, func() {
 		if err := a.Attach(w.EdgeIndex, false); err != nil {
 			t.Fatal(err)

@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
 )
 
 // ErrPinnedIncompatible means that maps of another size are pinned. They hold
@@ -33,6 +32,8 @@ type Options struct {
 	DelegatedLengths []int
 	// Punt selects the control frames to copy to user space. Default PuntDHCPv4.
 	Punt PuntFlags
+	// Hook is how to attach. Default HookAuto.
+	Hook Hook
 	// PuntRingBytes is the size of the ring for them, a power of two. Default 1 MiB.
 	PuntRingBytes uint32
 }
@@ -80,7 +81,7 @@ type Accounting struct {
 	objects accountingObjects
 
 	mu      sync.Mutex
-	links   map[int][2]link.Link // by interface index, then direction
+	links   map[int][2]attached // by interface index, then direction
 	scoped  map[int]bool
 	lengths []int
 	active  uint32
@@ -95,9 +96,11 @@ type Accounting struct {
 // ErrLengths, or the kernel's own.
 func Load(opts Options) (*Accounting, error) {
 	opts = opts.withDefaults()
-	if err := Supported(); err != nil {
+	hook, err := supportedHook(opts.Hook)
+	if err != nil {
 		return nil, fmt.Errorf("load accounting: %w", err)
 	}
+	opts.Hook = hook
 	lengths, err := sortedLengths(opts.DelegatedLengths)
 	if err != nil {
 		return nil, fmt.Errorf("load accounting: %w", err)
@@ -125,9 +128,15 @@ func Load(opts Options) (*Accounting, error) {
 			spec.Maps[name].Pinning = ebpf.PinByName
 		}
 	}
+	if hook == HookClsact {
+		// Kernels without TCX do not know its attach types.
+		for _, p := range spec.Programs {
+			p.AttachType = ebpf.AttachNone
+		}
+	}
 	a := &Accounting{
 		opts: opts, pinPath: path, lengths: lengths,
-		links: map[int][2]link.Link{}, scoped: map[int]bool{},
+		links: map[int][2]attached{}, scoped: map[int]bool{},
 	}
 	err = spec.LoadAndAssign(&a.objects, &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: path}})
 	if errors.Is(err, ebpf.ErrMapIncompatible) {
@@ -154,11 +163,11 @@ func (a *Accounting) Close() error {
 	for _, pair := range a.links {
 		for _, l := range pair {
 			if l != nil {
-				errs = append(errs, l.Close())
+				errs = append(errs, l.close())
 			}
 		}
 	}
-	a.links = map[int][2]link.Link{}
+	a.links = map[int][2]attached{}
 	errs = append(errs, a.objects.Close())
 	return errors.Join(errs...)
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 )
 
@@ -66,7 +67,8 @@ func versioned(dir string) string {
 }
 
 // RemovePins removes everything that a collector pinned under dir, of this ABI
-// version: the programs leave the interfaces and the counters are lost.
+// version: the programs leave the interfaces and the counters are lost. Filters
+// (HookClsact) it finds in the caller's network namespace.
 func RemovePins(dir string) error {
 	path := versioned(dir)
 	entries, err := os.ReadDir(path)
@@ -74,6 +76,9 @@ func RemovePins(dir string) error {
 		return nil
 	}
 	if err != nil {
+		return fmt.Errorf("remove pins: %w", err)
+	}
+	if err := removePinnedFilters(path); err != nil {
 		return fmt.Errorf("remove pins: %w", err)
 	}
 	// Links first, so that nothing counts any more; the owners before the counters,
@@ -102,4 +107,18 @@ func RemovePins(dir string) error {
 		return fmt.Errorf("remove pins: %w", err)
 	}
 	return nil
+}
+
+// removePinnedFilters removes the clsact filters that count into the pinned maps.
+func removePinnedFilters(path string) error {
+	m, err := ebpf.LoadPinnedMap(filepath.Join(path, accountingMapCounters), nil)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	_, err = removeFilters(func(_ int, prog ebpf.ProgramID) bool { return usesMap(prog, m) })
+	return err
 }

@@ -35,7 +35,12 @@ func child(dir string) int {
 		fmt.Println(err)
 		return 1
 	}
-	a, err := Load(Options{MaxSlots: 64, PinDir: dir})
+	hook, err := strconv.Atoi(os.Getenv(childEnv + "_HOOK"))
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	a, err := Load(Options{MaxSlots: 64, PinDir: dir, Hook: Hook(hook)})
 	if err == nil {
 		err = a.Attach(index, false)
 	}
@@ -59,14 +64,16 @@ func pins(t testing.TB) string {
 
 // TestKilledProcessesLoseNothing: collectors come and are killed with -9, each
 // swapping in its own program, while frames flow. Every one is counted once.
-func TestKilledProcessesLoseNothing(t *testing.T) {
+func TestKilledProcessesLoseNothing(t *testing.T) { eachHook(t, testKilledProcesses) }
+
+func testKilledProcesses(t *testing.T, hook Hook) {
 	w := bpftest.NewWire(t)
 	dir := pins(t)
 	send := bpftest.Sender(t, w.Sub, w.SubIndex)
-	first := start(t, w, dir)
+	first := start(t, w, dir, hook)
 
 	// Keys are pinned too, so they can be put by a process that attaches nothing.
-	a, err := Load(Options{MaxSlots: 64, PinDir: dir})
+	a, err := Load(Options{MaxSlots: 64, PinDir: dir, Hook: hook})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +101,7 @@ func TestKilledProcessesLoseNothing(t *testing.T) {
 	kill(t, first)
 	for range 6 {
 		time.Sleep(20 * time.Millisecond) // nobody lives, frames flow
-		kill(t, start(t, w, dir))
+		kill(t, start(t, w, dir, hook))
 	}
 	time.Sleep(20 * time.Millisecond)
 	close(stop)
@@ -112,18 +119,26 @@ func TestKilledProcessesLoseNothing(t *testing.T) {
 	if err := a.Close(); err != nil {
 		t.Error(err)
 	}
-	if err := RemovePins(dir); err != nil {
-		t.Error(err)
-	}
-	if err := RemovePins(dir); err != nil {
-		t.Errorf("a second RemovePins = %v", err)
+	bpftest.In(t, w.Edge, func() {
+		for range 2 {
+			if err := RemovePins(dir); err != nil {
+				t.Errorf("RemovePins = %v", err)
+			}
+		}
+		if left := filtersAt(t, w.EdgeIndex); len(left) != 0 {
+			t.Errorf("filters left: %v", left)
+		}
+	})
+	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the pin directory is still there: %v", err)
 	}
 }
 
-func start(t *testing.T, w *bpftest.Wire, dir string) *exec.Cmd {
+func start(t *testing.T, w *bpftest.Wire, dir string, hook Hook) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childEnv+"="+dir, childEnv+"_IFINDEX="+strconv.Itoa(w.EdgeIndex))
+	cmd.Env = append(os.Environ(), childEnv+"="+dir, childEnv+"_IFINDEX="+strconv.Itoa(w.EdgeIndex),
+		childEnv+"_HOOK="+strconv.Itoa(int(hook)))
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -33,7 +33,7 @@ func TestExplain(t *testing.T) {
 		want error
 		text string
 	}{
-		{fmt.Errorf("attach: %w", ebpf.ErrNotSupported), ErrKernelTooOld, "live capture needs Linux 6.6 (TCX); this machine can only replay captures (griffier-collector -replay)"},
+		{fmt.Errorf("attach: %w", ebpf.ErrNotSupported), ErrKernelTooOld, "live capture needs Linux 6.6 (TCX), or 5.15 with clsact; this machine can only replay captures (griffier-collector -replay)"},
 		{fmt.Errorf("load: %w", unix.EPERM), ErrNotPermitted, "run as root"},
 		{fmt.Errorf("load: %w", unix.ENOMEM), unix.ENOMEM, "cannot allocate memory"},
 	} {

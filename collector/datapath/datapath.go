@@ -35,6 +35,9 @@ type Config struct {
 	// none: Assign adds each length when it is first used, up to 8 in all, and each
 	// costs a packet of a shorter one another look-up.
 	DelegatedLengths []int
+	// Hook is how the programs are attached. Default bpf.HookAuto; see there for what
+	// is weaker without TCX.
+	Hook bpf.Hook
 	// Punt selects the control frames that Punts delivers. Default bpf.PuntDHCPv4.
 	Punt bpf.PuntFlags
 }
@@ -93,7 +96,8 @@ func Open(cfg Config, now func() time.Time) (*Datapath, error) {
 		return nil, fmt.Errorf("open datapath: boot id: %w", err)
 	}
 	acct, err := bpf.Load(bpf.Options{
-		MaxSlots: cfg.MaxSlots, PinDir: cfg.PinDir, DelegatedLengths: cfg.DelegatedLengths, Punt: cfg.Punt,
+		MaxSlots: cfg.MaxSlots, PinDir: cfg.PinDir, DelegatedLengths: cfg.DelegatedLengths,
+		Punt: cfg.Punt, Hook: cfg.Hook,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open datapath: %w", err)
