@@ -8,10 +8,11 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/sync/singleflight"
 
 	griffierv1 "griffier/proto/griffier/v1"
 )
@@ -38,8 +39,8 @@ type People struct {
 	cfg    OIDCConfig
 	client *http.Client
 
-	mu       sync.Mutex
-	verifier *oidc.IDTokenVerifier
+	attempts singleflight.Group
+	verifier atomic.Pointer[oidc.IDTokenVerifier]
 }
 
 // NewPeople returns the verifier for cfg.
@@ -117,19 +118,29 @@ func (p *People) Verify(ctx context.Context, raw string) (Caller, error) {
 	return caller, nil
 }
 
+// provider returns the verifier, found once. Callers who come while it is being
+// looked for share that one attempt, and wait no longer than their own context.
 func (p *People) provider(ctx context.Context) (*oidc.IDTokenVerifier, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.verifier != nil {
-		return p.verifier, nil
+	if found := p.verifier.Load(); found != nil {
+		return found, nil
 	}
 	// The key set lives as long as the process, so it must not hang on the
 	// context of the call that happened to be first.
 	life := oidc.ClientContext(context.WithoutCancel(ctx), p.client)
-	provider, err := oidc.NewProvider(life, p.cfg.Issuer)
-	if err != nil {
-		return nil, err
+	attempt := p.attempts.DoChan("", func() (any, error) {
+		provider, err := oidc.NewProvider(life, p.cfg.Issuer)
+		if err != nil {
+			return nil, err
+		}
+		found := provider.Verifier(&oidc.Config{ClientID: p.cfg.Audience})
+		p.verifier.Store(found)
+		return found, nil
+	})
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case r := <-attempt:
+		found, _ := r.Val.(*oidc.IDTokenVerifier)
+		return found, r.Err
 	}
-	p.verifier = provider.Verifier(&oidc.Config{ClientID: p.cfg.Audience})
-	return p.verifier, nil
 }

@@ -10,12 +10,14 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -34,20 +36,24 @@ type Authority struct {
 // Init writes ca.pem, ca.key, server.pem, server.key, provisioner.pem and
 // provisioner.key into dir. hosts are the names and addresses of the server.
 func Init(dir string, hosts []string) error {
+	server := &x509.Certificate{Subject: pkix.Name{CommonName: "griffierd"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+	for _, h := range hosts {
+		h = strings.TrimSpace(h)
+		if ip := net.ParseIP(h); ip != nil {
+			server.IPAddresses = append(server.IPAddresses, ip)
+		} else if h != "" {
+			server.DNSNames = append(server.DNSNames, h)
+		}
+	}
+	if len(server.IPAddresses)+len(server.DNSNames) == 0 {
+		return errors.New("server certificate: it needs a name or an address")
+	}
 	ca, err := newAuthority()
 	if err != nil {
 		return err
 	}
 	if err := write(dir, "ca", ca.cert.Raw, ca.key); err != nil {
 		return err
-	}
-	server := &x509.Certificate{Subject: pkix.Name{CommonName: "griffierd"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
-	for _, h := range hosts {
-		if ip := net.ParseIP(h); ip != nil {
-			server.IPAddresses = append(server.IPAddresses, ip)
-		} else {
-			server.DNSNames = append(server.DNSNames, h)
-		}
 	}
 	if err := ca.issue(dir, "server", server); err != nil {
 		return err
