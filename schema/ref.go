@@ -56,14 +56,16 @@ type IdentifierKind string
 // Kinds of access identifier.
 const (
 	IdentRADIUSUser   IdentifierKind = "radius-user"   // User-Name, as sent
-	IdentCircuit      IdentifierKind = "circuit-id"    // option 82 / TR-101, hexadecimal
+	IdentCircuit      IdentifierKind = "circuit-id"    // option 82, TR-101 tag or DHCPv6 interface-id of an access node, hexadecimal
 	IdentMAC          IdentifierKind = "mac"           // IFNAME/OUTER.INNER/aa:bb:cc:dd:ee:ff
 	IdentClientID     IdentifierKind = "client-id"     // IFNAME/OUTER.INNER/hexadecimal of option 61
 	IdentStaticPrefix IdentifierKind = "static-prefix" // CIDR
+	IdentRemote       IdentifierKind = "remote-id"     // DHCPv6 option 37 of an access node, hexadecimal with its enterprise number
+	IdentDUID         IdentifierKind = "duid"          // IFNAME/OUTER.INNER/hexadecimal of the DHCPv6 client id
 )
 
 // IdentifierKinds lists every kind.
-var IdentifierKinds = []IdentifierKind{IdentRADIUSUser, IdentCircuit, IdentMAC, IdentClientID, IdentStaticPrefix}
+var IdentifierKinds = []IdentifierKind{IdentRADIUSUser, IdentCircuit, IdentMAC, IdentClientID, IdentStaticPrefix, IdentRemote, IdentDUID}
 
 // Identifier is what the network sees of a line, before it is pseudonymised.
 type Identifier struct {

@@ -1,9 +1,11 @@
-// Package lease follows DHCPv4 (RFC 2131) between subscribers and this router
-// and turns it into observations of sessions for package binding.
+// Package lease follows DHCPv4 (RFC 2131), DHCPv6 (RFC 8415) and PPPoE (RFC
+// 2516) between subscribers and this router and turns them into observations of
+// sessions for package binding.
 //
-// [Message.Parse] reads one Ethernet frame without allocating. [Tracker] is
-// pure: it pairs a client's REQUEST with the server's ACK and knows every lease;
-// time comes with the frames, so a capture gives the same observations as live
-// traffic. What a subscriber sends and what a server sends are told apart by the
+// [Message], [Message6] and [MessagePPP] read one Ethernet frame each without
+// allocating. The trackers are pure: they pair a client's request with its
+// answer and know every lease and session; time comes with the frames, so a
+// capture gives the same observations as live traffic. [Follower] is all of them
+// together. What a subscriber sends and what a server sends are told apart by the
 // direction of the frame on the access interface, never by what it says.
 package lease

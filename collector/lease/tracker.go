@@ -21,6 +21,7 @@ const (
 	ReasonAddress      Reason = "address"       // ACK of an address that no client can hold
 	ReasonLeasesFull   Reason = "leases_full"   // Config.MaxLeases reached
 	ReasonNoClient     Reason = "no_client"     // neither a hardware address nor a client id
+	ReasonRefused      Reason = "refused"       // the server or access concentrator said no
 )
 
 // Frame is one Ethernet frame seen on an access interface.
@@ -97,6 +98,9 @@ type Result struct {
 	Reason Reason
 	// BadRelayInfo says that option 82 was malformed. The frame was used.
 	BadRelayInfo bool
+	// BadOptions counts DHCPv6 options that were malformed or too many and were
+	// left out.
+	BadOptions int
 }
 
 // place is where on the access network a client is.
