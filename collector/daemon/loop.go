@@ -38,13 +38,13 @@ type request struct {
 	done        chan error // has room for one
 }
 
-// loop owns the binding and the lease tracker. Only handle may be called by
+// loop owns the binding and the lease follower. Only handle may be called by
 // other goroutines.
 type loop struct {
 	log      *slog.Logger
 	spool    *spool.Spool
 	binding  *binding.Binding
-	leases   *lease.Tracker
+	leases   *lease.Follower
 	radius   func() ([]byte, error) // the RADIUS tracker's snapshot
 	datapath *datapath.Datapath     // nil without interfaces
 	frames   <-chan datapath.PuntFrame
@@ -67,8 +67,8 @@ type loop struct {
 func newLoop(log *slog.Logger, s *spool.Spool, checkpointAt int64, drainEvery time.Duration, r prometheus.Registerer) *loop {
 	return &loop{
 		log: log, spool: s, metrics: newMetrics(r), requests: make(chan request, gather),
-		fresh:      make(chan []schema.Policy),
-		drainEvery: drainEvery, checkpointAt: checkpointAt,
+		fresh: make(chan []schema.Policy), alive: func() {},
+		drainEvery: drainEvery, checkpointAt: checkpointAt, alive: func() {},
 	}
 }
 
@@ -158,7 +158,7 @@ more:
 	return err
 }
 
-// follow applies a DHCP frame and those queued behind it, as one batch.
+// follow applies a control frame and those queued behind it, as one batch.
 func (l *loop) follow(ctx context.Context, first datapath.PuntFrame) error {
 	var e binding.Effects
 	l.lease(first, &e)
@@ -178,28 +178,29 @@ func (l *loop) follow(ctx context.Context, first datapath.PuntFrame) error {
 
 func (l *loop) lease(f datapath.PuntFrame, e *binding.Effects) {
 	if f.Interface == "" {
-		l.metrics.frames.WithLabelValues("interface").Inc()
+		l.metrics.frames.WithLabelValues(string(lease.NoneOfThem), "interface").Inc()
 		return
 	}
 	direction := schema.Up
 	if f.Direction == bpf.Down {
 		direction = schema.Down
 	}
-	result := l.leases.Apply(lease.Frame{At: f.At, Interface: f.Interface, Direction: direction, Data: f.Frame})
-	l.metrics.frames.WithLabelValues(frameReason(result.Reason)).Inc()
+	result, protocol := l.leases.Apply(lease.Frame{At: f.At, Interface: f.Interface, Direction: direction, Data: f.Frame})
+	l.metrics.frames.WithLabelValues(string(protocol), frameReason(result.Reason)).Inc()
 	for _, o := range result.Observations {
 		e.Add(l.binding.Apply(time.Now(), o))
-		l.metrics.observations.WithLabelValues(string(schema.SourceDHCPv4)).Inc()
+		l.metrics.observations.WithLabelValues(string(o.Source)).Inc()
 	}
 }
 
 func (l *loop) tick(ctx context.Context) error {
 	now := time.Now()
 	l.alive()
-	if err := l.commit(ctx, l.binding.Tick(now, readClock())); err != nil {
+	clock := readClock()
+	if err := l.commit(ctx, l.binding.Tick(now, clock)); err != nil {
 		return err
 	}
-	l.metrics.observe(l.binding)
+	l.metrics.observe(l.binding, clock)
 	if l.datapath != nil && !l.refused.IsZero() && now.Sub(l.refused) >= resyncInterval {
 		l.sync(now)
 	}

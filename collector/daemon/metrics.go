@@ -4,8 +4,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 
-	"griffier/bpf"
 	"griffier/collector/binding"
 	"griffier/collector/datapath"
 )
@@ -14,11 +14,12 @@ import (
 // anything about a line.
 type metrics struct {
 	observations  *prometheus.CounterVec // by source
-	frames        *prometheus.CounterVec // by reason
+	frames        *prometheus.CounterVec // by protocol, reason
 	refused       *prometheus.CounterVec // by reason
 	expired       *prometheus.CounterVec // by kind
-	ignored       *prometheus.GaugeVec   // by reason
-	traffic       *prometheus.GaugeVec   // by direction, class, unit
+	totals        *totals
+	clockSynced   prometheus.Gauge
+	clockOffset   prometheus.Gauge
 	sessions      prometheus.Gauge
 	addresses     prometheus.Gauge
 	slotsFree     prometheus.Gauge
@@ -45,52 +46,42 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	}
 	m := &metrics{
 		observations:  counter("observations_total", "Observations of sessions that were applied, by source.", "source"),
-		frames:        counter("dhcp_frames_total", "DHCPv4 frames from the access interfaces, by what became of them.", "reason"),
+		frames:        counter("control_frames_total", "Control frames from the access interfaces, by protocol and what became of them.", "protocol", "reason"),
 		refused:       counter("addresses_refused_total", "Addresses that could not be given a counter; their traffic is unattributed.", "reason"),
 		expired:       counter("expired_rows_total", "Rows that outlived their retention class before the store took them, by kind.", "kind"),
-		ignored:       gauge("observations_ignored", "Observations since the start that could not be used, by reason.", "reason"),
-		traffic:       gauge("traffic", "What the kernel has seen in all, by direction, class and unit; total is the sum of the classes.", "direction", "class", "unit"),
+		totals:        newTotals(namespace),
+		clockSynced:   gauge("clock_synced", "1 if something keeps the kernel's clock, else 0.").WithLabelValues(),
+		clockOffset:   gauge("clock_offset_seconds", "What the kernel still has to correct its clock by.").WithLabelValues(),
 		sessions:      gauge("sessions", "Sessions that live.").WithLabelValues(),
 		addresses:     gauge("addresses", "Addresses and prefixes that count for a line.").WithLabelValues(),
 		slotsFree:     gauge("slots_free", "Lines that can still be given a counter.").WithLabelValues(),
 		stuck:         counter("spool_refusals_total", "Attempts to make a batch durable that failed.").WithLabelValues(),
 		drainFailures: counter("drain_failures_total", "Readings of the counters that failed.").WithLabelValues(),
-		unbalanced:    counter("unbalanced_total", "Readings in which the classes did not add up to the total.").WithLabelValues(),
-		drainSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: namespace, Name: "drain_seconds",
+		unbalanced:    counter("unbalanced_drains_total", "Readings in which the classes did not add up to the total.").WithLabelValues(),
+		drainSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: namespace, Name: "drain_duration_seconds",
 			Help: "Time from reading the counters until the reading was durable.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 12)}),
 	}
-	r.MustRegister(m.drainSeconds)
+	r.MustRegister(m.drainSeconds, m.totals, ReadBuild().metric(namespace),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
-// observe sets what the binding tells.
-func (m *metrics) observe(b *binding.Binding) {
+// observe sets what the binding and the clock tell.
+func (m *metrics) observe(b *binding.Binding, clock binding.Clock) {
 	sessions, addresses := b.Live()
 	m.sessions.Set(float64(sessions))
 	m.addresses.Set(float64(addresses))
-	i := b.Ignored()
-	m.ignored.WithLabelValues("too_late").Set(float64(i.TooLate))
-	m.ignored.WithLabelValues("no_identifier").Set(float64(i.NoIdentifier))
-	m.ignored.WithLabelValues("identifier_changed").Set(float64(i.IdentifierChanged))
-	m.ignored.WithLabelValues("too_many_prefixes").Set(float64(i.TooManyPrefixes))
-	m.ignored.WithLabelValues("outside_ranges").Set(float64(i.OutsideRanges))
-	m.ignored.WithLabelValues("counter_regressed").Set(float64(i.CounterRegressed))
+	m.totals.setIgnored(b.Ignored())
+	m.clockSynced.Set(0)
+	if clock.Synced {
+		m.clockSynced.Set(1)
+	}
+	m.clockOffset.Set(time.Duration(clock.OffsetNanos).Seconds())
 }
 
 // report sets what a reading tells of all lines together.
 func (m *metrics) report(r datapath.Report, took time.Duration) {
 	m.drainSeconds.Observe(took.Seconds())
 	m.slotsFree.Set(float64(r.SlotsFree))
-	for direction, t := range map[string]bpf.DirectionTotals{"up": r.Totals.Up, "down": r.Totals.Down} {
-		for class, c := range map[string]bpf.Count{
-			"total": t.Total, "attributed4": t.Attributed4, "attributed6": t.Attributed6,
-			"unattributed4": t.Unattributed4, "unattributed6": t.Unattributed6, "non_ip": t.NonIP, "parse_error": t.ParseError,
-		} {
-			m.traffic.WithLabelValues(direction, class, "bytes").Set(float64(c.Bytes))
-			m.traffic.WithLabelValues(direction, class, "packets").Set(float64(c.Packets))
-		}
-		m.traffic.WithLabelValues(direction, "punted", "packets").Set(float64(t.Punted))
-		m.traffic.WithLabelValues(direction, "punt_dropped", "packets").Set(float64(t.PuntDrops))
-		m.traffic.WithLabelValues(direction, "punt_rejected", "packets").Set(float64(t.PuntRejected))
-	}
+	m.totals.setTraffic(r.Totals)
 }

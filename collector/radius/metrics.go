@@ -19,6 +19,7 @@ type metrics struct {
 	repeated     prometheus.Counter
 	inFlight     prometheus.Gauge
 	sessions     prometheus.Gauge
+	lastRequest  prometheus.Gauge
 	dropped      *prometheus.CounterVec
 	idle         *prometheus.CounterVec
 }
@@ -39,10 +40,11 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		repeated:     counter("griffier_collector_radius_reacknowledged_total", "Retransmitted requests acknowledged again without a second observation."),
 		inFlight:     gauge("griffier_collector_radius_in_flight", "Requests that await durability."),
 		sessions:     gauge("griffier_collector_radius_sessions", "Sessions remembered, ended ones included."),
+		lastRequest:  gauge("griffier_collector_radius_last_request_timestamp_seconds", "When the last authentic accounting request came; 0 if none has since the start."),
 		dropped:      vec("griffier_collector_radius_dropped_total", "Datagrams dropped without an answer, by reason."),
 		idle:         vec("griffier_collector_radius_noted_total", "Acknowledged requests that changed nothing or were odd, by reason."),
 	}
-	for _, c := range []prometheus.Collector{m.received, m.acknowledged, m.repeated, m.inFlight, m.sessions, m.dropped, m.idle} {
+	for _, c := range []prometheus.Collector{m.received, m.acknowledged, m.repeated, m.inFlight, m.sessions, m.lastRequest, m.dropped, m.idle} {
 		if err := registerer.Register(c); err != nil {
 			return nil, err
 		}

@@ -222,6 +222,7 @@ func (s *Server) datagram(ctx context.Context, datagram []byte, from arrival) Re
 		return decodeReason(err)
 	}
 	now := s.cfg.Now()
+	s.metrics.lastRequest.Set(float64(now.UnixMilli()) / 1000)
 	id := requestID{from.client, packet.Identifier, packet.Authenticator}
 	switch s.recent.begin(id, now) {
 	case inFlight:

@@ -24,7 +24,7 @@ func (s *Sink) newMetrics() *metrics {
 			Help: "Rows moved to the quarantine folder because the store can never take them, by reason."}, []string{"reason"}),
 		retries: prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: "sink_retries_total",
 			Help: "Attempts that failed and were made again, by reason."}, []string{"reason"}),
-		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: namespace, Name: "insert_seconds",
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{Namespace: namespace, Name: "insert_duration_seconds",
 			Help: "Time the store took to acknowledge a block.", Buckets: prometheus.ExponentialBuckets(0.001, 4, 8)}),
 	}
 	for _, k := range []schema.Kind{schema.KindSession, schema.KindAssignment, schema.KindUsage, schema.KindCoverage} {
