@@ -62,7 +62,7 @@ func TestInit(t *testing.T) {
 	if len(machine.URIs) != 1 || machine.URIs[0].String() != "griffier://role/provisioner" {
 		t.Errorf("the provisioner's role is %v", machine.URIs)
 	}
-	if life := server.NotAfter.Sub(time.Now()); life > 398*24*time.Hour || time.Now().Before(server.NotBefore) {
+	if life := time.Until(server.NotAfter); life > 398*24*time.Hour || time.Now().Before(server.NotBefore) {
 		t.Errorf("the server's certificate is good from %v for %v", server.NotBefore, life)
 	}
 	for _, name := range []string{"ca", "server", "provisioner"} {
