@@ -43,6 +43,8 @@ type Config struct {
 	Store          Store        `yaml:"store"`
 	// MetricsListen is a loopback address for Prometheus; empty: none.
 	MetricsListen string `yaml:"metrics_listen"`
+	// LogLevel is debug, info, warn or error.
+	LogLevel LogLevel `yaml:"log_level"`
 	// Ranges are the provider's own prefixes. If there are any, addresses outside
 	// of them are not recorded, whatever DHCP or RADIUS say.
 	Ranges []Range `yaml:"ranges"`

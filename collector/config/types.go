@@ -1,6 +1,7 @@
 package config
 
 import (
+	"log/slog"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -103,6 +104,26 @@ func (i *Identifier) UnmarshalYAML(node ast.Node) error {
 // MarshalYAML writes the identifier.
 func (i Identifier) MarshalYAML() ([]byte, error) {
 	return []byte(strconv.Quote(string(i.Kind) + ":" + i.Value)), nil
+}
+
+// LogLevel is the least level of what is logged.
+type LogLevel struct{ slog.Level }
+
+var logLevels = map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+
+// UnmarshalYAML reads a level by its name.
+func (l *LogLevel) UnmarshalYAML(node ast.Node) error {
+	level, ok := logLevels[scalar(node)]
+	if !ok {
+		return wrong(node, "want debug, info, warn or error")
+	}
+	l.Level = level
+	return nil
+}
+
+// MarshalYAML writes the level's name.
+func (l LogLevel) MarshalYAML() ([]byte, error) {
+	return []byte(strings.ToLower(l.Level.String())), nil
 }
 
 // scalar returns the text of a scalar, or "" for anything else.

@@ -49,6 +49,18 @@ type Options struct {
 	// Alive is called about once a second while the loop goes round, also while
 	// it waits for a full spool, which a restart would not empty.
 	Alive func()
+	// Status is called now and then with a line on how it goes.
+	Status func(line string)
+	// Reload asks for the configuration to be read again, by ReadConfig: RADIUS
+	// clients and their secrets, static lines and the log level change at once,
+	// anything else at the next start. Reloading is called before, and Reloaded
+	// after, with an error if the old configuration still holds.
+	Reload     <-chan struct{}
+	ReadConfig func() (config.Config, error)
+	Reloading  func()
+	Reloaded   func(error)
+	// Level, if there is one, follows the configuration's log level.
+	Level *slog.LevelVar
 }
 
 // Addresses are where the collector listens; zero if it does not.
@@ -72,6 +84,9 @@ func Run(ctx context.Context, c config.Config, o Options) error {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.Level != nil {
+		o.Level.Set(c.LogLevel.Level)
+	}
 	d := &daemon{cfg: c, log: o.Log, alive: o.Alive, registry: prometheus.NewRegistry()}
 	defer d.close()
 	if err := d.open(); err != nil {
@@ -88,7 +103,7 @@ func Run(ctx context.Context, c config.Config, o Options) error {
 			return err
 		}
 	}
-	return d.serve(ctx, o.Ready)
+	return d.serve(ctx, o)
 }
 
 type daemon struct {
@@ -130,7 +145,7 @@ func (d *daemon) open() (err error) {
 	if d.alive != nil {
 		d.loop.alive = d.alive
 	}
-	d.loop.leases = lease.NewTracker(d.cfg.Leases())
+	d.loop.leases = lease.NewFollower(d.cfg.Leases())
 	d.loop.binding = binding.New(binding.Config{
 		CollectorID: d.cfg.CollectorID, Pseudonymiser: pseudonymiser,
 		ReemitInterval: time.Duration(d.cfg.ReemitInterval), FlushInterval: time.Duration(d.cfg.FlushInterval),
@@ -166,6 +181,9 @@ func (d *daemon) open() (err error) {
 	return err
 }
 
+// punted are the control frames that the kernel copies to the collector.
+const punted = bpf.PuntDHCPv4 | bpf.PuntDHCPv6 | bpf.PuntPPPoE
+
 // attach takes the kernel's side over, or starts it.
 func (d *daemon) attach() error {
 	if len(d.cfg.Interfaces) == 0 {
@@ -181,7 +199,9 @@ func (d *daemon) attach() error {
 			d.log.Debug("BPF file system not mounted", slog.Any("error", err))
 		}
 	}
-	dp, err := datapath.Open(datapath.Config{Interfaces: interfaces, PinDir: d.cfg.PinDir, MaxSlots: d.cfg.MaxSlots}, time.Now)
+	dp, err := datapath.Open(datapath.Config{
+		Interfaces: interfaces, PinDir: d.cfg.PinDir, MaxSlots: d.cfg.MaxSlots, Punt: punted,
+	}, time.Now)
 	switch {
 	case errors.Is(err, bpf.ErrKernelTooOld), errors.Is(err, bpf.ErrNotPermitted):
 		return fmt.Errorf("%w; to see what a capture gives, without either, use griffier-collector -replay FILE -o json", err)
@@ -197,7 +217,7 @@ func (d *daemon) attach() error {
 
 // serve runs everything. The sink outlives the sources, to deliver what they
 // left; an error of any one ends all.
-func (d *daemon) serve(ctx context.Context, ready func(Addresses)) error {
+func (d *daemon) serve(ctx context.Context, o Options) error {
 	sources, sourcesCtx := errgroup.WithContext(ctx)
 	sinkCtx, stopSink := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopSink()
@@ -226,8 +246,14 @@ func (d *daemon) serve(ctx context.Context, ready func(Addresses)) error {
 		}
 	})
 	d.log.Info("collecting", slog.String("collector_id", d.cfg.CollectorID))
-	if ready != nil {
-		ready(a)
+	if o.Ready != nil {
+		o.Ready(a)
+	}
+	if o.Reload != nil {
+		sources.Go(func() error { return d.watchReload(sourcesCtx, o) })
+	}
+	if o.Status != nil {
+		sources.Go(func() error { return d.watchStatus(sourcesCtx, o.Status) })
 	}
 	err := sources.Wait()
 	if err == nil {

@@ -53,6 +53,7 @@ type loop struct {
 	policies []schema.Policy // retention, as last read; none until then
 
 	fresh        chan []schema.Policy
+	lines        chan lines
 	requests     chan request
 	drainEvery   time.Duration
 	checkpointAt int64 // bytes after which a checkpoint is due
@@ -67,7 +68,7 @@ type loop struct {
 func newLoop(log *slog.Logger, s *spool.Spool, checkpointAt int64, drainEvery time.Duration, r prometheus.Registerer) *loop {
 	return &loop{
 		log: log, spool: s, metrics: newMetrics(r), requests: make(chan request, gather),
-		fresh: make(chan []schema.Policy), alive: func() {},
+		fresh: make(chan []schema.Policy), lines: make(chan lines),
 		drainEvery: drainEvery, checkpointAt: checkpointAt, alive: func() {},
 	}
 }
@@ -116,6 +117,8 @@ func (l *loop) run(ctx context.Context) error {
 		case <-drain.C:
 			err = l.drain(ctx, false)
 			drain.Reset(l.untilDrain(time.Now()))
+		case r := <-l.lines:
+			err = l.provisioned(ctx, r)
 		case l.policies = <-l.fresh:
 			l.expire(ctx, time.Now())
 		case <-expire.C:

@@ -33,7 +33,7 @@ func testLoop(t testing.TB, dir string, maxBytes int64) (*loop, *spool.Spool) {
 		t.Fatal(err)
 	}
 	l := newLoop(slog.New(slog.DiscardHandler), s, 128<<10, 10*time.Second, prometheus.NewRegistry())
-	l.leases = lease.NewTracker(lease.Config{})
+	l.leases = lease.NewFollower(lease.Config{})
 	l.binding = binding.New(binding.Config{CollectorID: "test", Pseudonymiser: p, ReemitInterval: time.Hour})
 	tracker := radius.NewTracker(radius.TrackerConfig{})
 	l.radius = tracker.Snapshot

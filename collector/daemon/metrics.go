@@ -18,6 +18,8 @@ type metrics struct {
 	refused       *prometheus.CounterVec // by reason
 	expired       *prometheus.CounterVec // by kind
 	totals        *totals
+	reloadOK      prometheus.Gauge
+	reloadedAt    prometheus.Gauge
 	clockSynced   prometheus.Gauge
 	clockOffset   prometheus.Gauge
 	sessions      prometheus.Gauge
@@ -50,6 +52,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		refused:       counter("addresses_refused_total", "Addresses that could not be given a counter; their traffic is unattributed.", "reason"),
 		expired:       counter("expired_rows_total", "Rows that outlived their retention class before the store took them, by kind.", "kind"),
 		totals:        newTotals(namespace),
+		reloadOK:      gauge("config_last_reload_successful", "1 if the configuration in force is the one last asked for, else 0.").WithLabelValues(),
+		reloadedAt:    gauge("config_last_reload_success_timestamp_seconds", "When the configuration in force was read.").WithLabelValues(),
 		clockSynced:   gauge("clock_synced", "1 if something keeps the kernel's clock, else 0.").WithLabelValues(),
 		clockOffset:   gauge("clock_offset_seconds", "What the kernel still has to correct its clock by.").WithLabelValues(),
 		sessions:      gauge("sessions", "Sessions that live.").WithLabelValues(),
@@ -63,6 +67,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	}
 	r.MustRegister(m.drainSeconds, m.totals, ReadBuild().metric(namespace),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.reloadOK.Set(1)
+	m.reloadedAt.SetToCurrentTime()
 	return m
 }
 

@@ -69,6 +69,9 @@ func (w wire) send(t *testing.T, frame []byte) {
 
 // fromServer says whether a frame of the test captures came from the router's side.
 func fromServer(frame []byte) bool {
+	if len(frame) > 62 && binary.BigEndian.Uint16(frame[12:]) == 0x86dd && frame[20] == 17 {
+		return binary.BigEndian.Uint16(frame[54:]) == 547
+	}
 	return len(frame) > 42 && binary.BigEndian.Uint16(frame[12:]) == 0x0800 && frame[23] == 17 && binary.BigEndian.Uint16(frame[34:]) == 67
 }
 
@@ -89,7 +92,7 @@ ranges: [{prefix: 100.64.0.0/10}, {prefix: "2001:db8::/32"}]
 	}
 	c := s.start()
 	up, down := s.wire(s.sub, "wan"), s.wire(s.router, accessLink)
-	captures := []string{"../replay/testdata/dhcp4_client_side_dora_renew_release.pcap", "../replay/testdata/encap_vlan_qinq_pppoe_5000.pcap"}
+	captures := []string{"../replay/testdata/dhcp4_client_side_dora_renew_release.pcap", "../replay/testdata/dhcp6_client_side_iana_iapd.pcap", "../replay/testdata/encap_vlan_qinq_pppoe_5000.pcap"}
 	for _, path := range captures {
 		f, err := os.Open(path)
 		if err != nil {
@@ -114,7 +117,7 @@ ranges: [{prefix: 100.64.0.0/10}, {prefix: "2001:db8::/32"}]
 				up.send(t, frame)
 			}
 			switch {
-			case strings.Contains(path, "dhcp4"):
+			case strings.Contains(path, "dhcp"):
 				// What a lease leads to takes an fsync; a client takes longer too.
 				time.Sleep(100 * time.Millisecond)
 			case i%50 == 49:

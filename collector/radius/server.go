@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -74,7 +75,11 @@ func (c *Config) validate() error {
 	if c.MaxInFlight < 1 || c.Workers < 1 || c.ReceiveBufferBytes < 1 {
 		return errors.New("radius: limits must be positive")
 	}
-	for i, client := range c.Clients {
+	return validateClients(c.Clients)
+}
+
+func validateClients(clients []Client) error {
+	for i, client := range clients {
 		if !client.Prefix.IsValid() {
 			return fmt.Errorf("radius: client %d: no prefix", i)
 		}
@@ -94,7 +99,7 @@ type Handler func(context.Context, binding.Observation) error
 // Server receives accounting requests.
 type Server struct {
 	cfg     Config
-	clients []Client // longest prefix first
+	clients atomic.Pointer[[]Client] // longest prefix first
 	handle  Handler
 	socket  *socket
 	metrics *metrics
@@ -128,16 +133,32 @@ func NewServer(cfg Config, handle Handler) (*Server, error) {
 		return nil, fmt.Errorf("radius: metrics: %w", err)
 	}
 	s := &Server{
-		cfg: cfg, clients: slices.Clone(cfg.Clients), handle: handle, metrics: m,
+		cfg: cfg, handle: handle, metrics: m,
 		recent: newDuplicates(30*time.Second, 1<<16), seed: maphash.MakeSeed(),
 		slots: make(chan struct{}, cfg.MaxInFlight),
 	}
-	slices.SortStableFunc(s.clients, func(a, b Client) int { return b.Prefix.Bits() - a.Prefix.Bits() })
+	s.setClients(cfg.Clients)
 	s.socket, err = listen(context.Background(), cfg.Listen, cfg.ReceiveBufferBytes)
 	if err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// SetClients replaces the clients and their secrets, from the next datagram on.
+// On an error nothing changes. It is safe to call while serving.
+func (s *Server) SetClients(clients []Client) error {
+	if err := validateClients(clients); err != nil {
+		return err
+	}
+	s.setClients(clients)
+	return nil
+}
+
+func (s *Server) setClients(clients []Client) {
+	sorted := slices.Clone(clients)
+	slices.SortStableFunc(sorted, func(a, b Client) int { return b.Prefix.Bits() - a.Prefix.Bits() })
+	s.clients.Store(&sorted)
 }
 
 // Addr is the address that the server listens on.
@@ -263,7 +284,7 @@ func (s *Server) datagram(ctx context.Context, datagram []byte, from arrival) Re
 
 // secret returns the secret of the client at address, or nil.
 func (s *Server) secret(address netip.Addr) []byte {
-	for _, c := range s.clients {
+	for _, c := range *s.clients.Load() {
 		if c.Prefix.Contains(address) {
 			return c.Secret
 		}
