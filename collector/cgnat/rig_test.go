@@ -1,0 +1,313 @@
+package cgnat
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"griffier/schema"
+)
+
+var rigFilter = Filter{Inside: prefixes("100.64.0.0/10"), Outside: prefixes("203.0.113.0/24")}
+
+func (n *network) observe(change func(*ListenerConfig)) *Listener {
+	n.t.Helper()
+	cfg := ListenerConfig{Filter: rigFilter, NetNS: n.namespace(), Table: newTestTable(n.t, TableConfig{}).cfg}
+	if change != nil {
+		change(&cfg)
+	}
+	l, err := Listen(cfg)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	n.t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// start runs the listener beside the test.
+func (n *network) start(l *Listener) {
+	ctx, stop := context.WithCancel(n.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- l.Run(ctx) }()
+	n.t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			n.t.Error(err)
+		}
+	})
+}
+
+// rows are the latest versions of what a listener has to store.
+type rows []*schema.Assignment
+
+func (n *network) rows(l *Listener) (out rows) {
+	n.t.Helper()
+	if _, gaps, err := l.CatchUp(); err != nil || len(gaps) > 0 {
+		n.t.Fatalf("gaps %v, %v", gaps, err)
+	}
+	for _, r := range l.Records(time.Now(), true) {
+		if err := schema.Validate(r); err != nil {
+			n.t.Fatal(err)
+		}
+		out = append(out, r.(*schema.Assignment))
+	}
+	return out
+}
+
+// holders are the inside addresses that had a port within the given time of an instant.
+func (r rows) holders(s sighting, within time.Duration) (out []netip.Addr) {
+	for _, a := range r {
+		if a.Prefix.Addr() == s.public.Addr() && a.PortStart == s.public.Port() && a.Protocol == s.protocol &&
+			!a.StartedAt.After(s.at.Add(within)) && a.EndedAt.After(s.at.Add(-within)) && !slices.Contains(out, a.Inside) {
+			out = append(out, a.Inside)
+		}
+	}
+	return out
+}
+
+// Each subscriber has a range of ports of one of two addresses. For every one of
+// thousands of flows, what the world saw (public address, port and instant) leads
+// to exactly the subscriber who sent it.
+func TestWhoHadThePort(t *testing.T) {
+	const subscribers, udp, tcp = 16, 250, 40
+	var rules strings.Builder
+	for i := range subscribers {
+		fmt.Fprintf(&rules, "ip saddr 100.64.0.%d meta l4proto { tcp, udp } snat to 203.0.113.%d:%d-%d; ", 10+i, 100+i%2, 1024+i*512, 1024+i*512+511)
+	}
+	rules.WriteString("ip protocol icmp snat to 203.0.113.200;")
+	n := newNetwork(t, subscribers, rules.String())
+	w := n.listen(3)
+	l := n.observe(nil)
+	n.start(l)
+	n.in(n.subscriber, func() {
+		for i := range udp {
+			for s := range byte(subscribers) {
+				n.send("udp4", 10+s, 0, 9000+i%3)
+			}
+			time.Sleep(2 * time.Millisecond) // the world's receive buffers
+		}
+		for i := range tcp {
+			for s := range byte(subscribers) {
+				n.send("tcp4", 10+s, 0, 9000+i%3)
+			}
+		}
+		out, err := exec.Command("ping", "-n", "-c", "1", "-W", "2", "-I", "100.64.0.12", worldAddress).CombinedOutput()
+		if err != nil {
+			t.Errorf("ping: %v\n%s", err, out)
+		}
+	})
+	deadline := time.Now().Add(10 * time.Second)
+	for w.count() < subscribers*(udp+tcp) && time.Now().Before(deadline) {
+		time.Sleep(20 * time.Millisecond)
+	}
+	found := n.rows(l)
+	if w.count() != subscribers*(udp+tcp) {
+		t.Fatalf("the world saw %d flows of %d", w.count(), subscribers*(udp+tcp))
+	}
+	wrong := 0
+	for _, s := range w.seen {
+		want := netip.AddrFrom4([4]byte{100, 64, 0, s.subscriber})
+		if got := found.holders(s, 50*time.Millisecond); len(got) != 1 || got[0] != want {
+			if wrong++; wrong < 5 {
+				t.Errorf("%v (protocol %d) at %v was of subscriber %d; rows say %v", s.public, s.protocol, s.at, s.subscriber, got)
+			}
+		}
+	}
+	if wrong > 0 {
+		t.Errorf("%d of %d flows are not answered", wrong, len(w.seen))
+	}
+	icmp := 0
+	for _, a := range found {
+		if a.Protocol == 1 && a.Inside == netip.MustParseAddr("100.64.0.12") && a.Prefix.String() == "203.0.113.200/32" {
+			icmp++
+		}
+	}
+	if icmp != 1 {
+		t.Errorf("%d rows of the one ping", icmp)
+	}
+	s := l.Stats()
+	t.Logf("%d flows seen by the world, %d by the listener, %d rows, reused %d, messages %v", len(w.seen), s.Flows, len(found), s.Reused, s.Messages)
+	if s.Reused != 0 || s.Overruns != 0 {
+		t.Errorf("%d reused, %d overruns; ranges of one's own do not overlap", s.Reused, s.Overruns)
+	}
+}
+
+// Two subscribers share one port. Linux gives it to both, to different far ends:
+// both rows are there, at overlapping times, and it is counted.
+func TestPortReuseIsKept(t *testing.T) {
+	n := newNetwork(t, 2, "ip saddr 100.64.0.0/24 meta l4proto udp snat to 203.0.113.50:5000-5000;")
+	w := n.listen(3)
+	l := n.observe(nil)
+	n.start(l)
+	n.in(n.subscriber, func() {
+		for to := range 3 {
+			n.send("udp4", byte(10+to%2), 4000, 9000+to)
+		}
+	})
+	for deadline := time.Now().Add(5 * time.Second); w.count() < 3 && time.Now().Before(deadline); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	found := n.rows(l)
+	ambiguous, wrong := 0, 0
+	for _, s := range w.seen {
+		got := found.holders(s, 0)
+		if !slices.Contains(got, netip.AddrFrom4([4]byte{100, 64, 0, s.subscriber})) {
+			wrong++
+		}
+		if len(got) == 2 {
+			ambiguous++
+		}
+	}
+	if len(w.seen) != 3 || len(found) != 2 || wrong > 0 || ambiguous < 2 || l.Stats().Reused != 1 {
+		t.Errorf("%d seen, %d rows, %d without their subscriber, %d ambiguous, %d counted as reused", len(w.seen), len(found), wrong, ambiguous, l.Stats().Reused)
+	}
+}
+
+// Nobody reads while flows come: the kernel overruns the socket. The listener
+// declares a gap from when it was last sure, dumps, and knows every flow that
+// lives; flows after that are seen again.
+func TestOverrun(t *testing.T) {
+	const flows = 3000
+	n := newNetwork(t, 1, "meta l4proto udp snat to 203.0.113.60:1024-65535;")
+	n.listen(1)
+	l := n.observe(func(c *ListenerConfig) { c.ReadBuffer = 64 << 10 })
+	before := time.Now()
+	if _, gaps, err := l.CatchUp(); err != nil || len(gaps) > 0 {
+		t.Fatalf("%v, %v", gaps, err)
+	}
+	n.in(n.subscriber, func() {
+		for i := range flows {
+			n.send("udp4", 10, 10000+i, 9000)
+		}
+	})
+	quiet := time.Now()
+	_, gaps, err := l.CatchUp()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(gaps) != 1 || gaps[0].Cause != GapOverrun || gaps[0].From.Before(before) || gaps[0].From.After(before.Add(time.Second)) || gaps[0].To.Before(quiet) {
+		t.Fatalf("gaps %v, want one from about %v to after %v", gaps, before, quiet)
+	}
+	if s := l.Stats(); s.Overruns == 0 || s.Live != flows {
+		t.Errorf("%d overruns, %d mappings live, want %d", s.Overruns, s.Live, flows)
+	}
+	n.in(n.subscriber, func() { n.send("udp4", 10, 20000, 9000) })
+	time.Sleep(50 * time.Millisecond)
+	found := n.rows(l) // which requires that there is no new gap
+	if len(found) != flows+1 {
+		t.Errorf("%d rows, want %d", len(found), flows+1)
+	}
+	// Flows that go away in an overrun end at the last moment that was sure.
+	run(t, "", "ip", "netns", "exec", n.router, "nft", "flush", "ruleset")
+	n.flush(l)
+}
+
+// flush deletes all entries while nobody reads, and has the listener find out.
+func (n *network) flush(l *Listener) {
+	n.t.Helper()
+	n.expire()
+	if _, gaps, err := l.CatchUp(); err != nil || len(gaps) != 1 {
+		n.t.Fatalf("gaps %v, %v: want the overrun", gaps, err)
+	}
+	open := 0
+	for _, r := range l.Records(time.Now(), true) {
+		if r.(*schema.Assignment).Open {
+			open++
+		}
+	}
+	if open != 0 {
+		n.t.Errorf("%d rows stay open after their flows are gone", open)
+	}
+}
+
+// What lives when the listener starts is found by the dump, with its true start.
+func TestFlowsBeforeTheStart(t *testing.T) {
+	n := newNetwork(t, 1, "meta l4proto udp snat to 203.0.113.70:1024-65535;")
+	n.listen(1)
+	// Something has to ask for conntrack before the first flow.
+	began := time.Now()
+	n.in(n.subscriber, func() { n.send("udp4", 10, 10000, 9000) })
+	time.Sleep(100 * time.Millisecond)
+	l := n.observe(nil)
+	found := n.rows(l)
+	if len(found) != 1 || !found[0].Open || found[0].StartedAt.Sub(began).Abs() > 50*time.Millisecond {
+		t.Errorf("rows %+v, want one that began about %v", found, began)
+	}
+}
+
+// Every message that this kernel sends, of real flows, decoded by us and by
+// ti-mo/conntrack.
+func TestKernelMessagesAgreeWithOracle(t *testing.T) {
+	n := newNetwork(t, 2, "meta l4proto { tcp, udp } snat to 203.0.113.80:1024-65535; ip protocol icmp snat to 203.0.113.81;")
+	n.listen(2)
+	c, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: n.namespace(), Groups: 0b111})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.SetReadBuffer(8 << 20); err != nil {
+		t.Fatal(err)
+	}
+	n.in(n.subscriber, func() {
+		for i := range 20 {
+			n.send("udp4", 10, 0, 9000+i%2)
+			n.send("tcp4", 11, 0, 9000+i%2)
+		}
+		exec.Command("ping", "-n", "-c", "2", "-i", "0.2", "-I", "100.64.0.11", worldAddress).Run()
+	})
+	now := time.Now()
+	n.expire()
+	kinds := map[EventKind]int{}
+	for kinds[Destroy] < 40 {
+		c.SetReadDeadline(time.Now().Add(3 * time.Second))
+		messages, err := c.Receive()
+		if err != nil {
+			t.Fatalf("after %v: %v", kinds, err)
+		}
+		for _, m := range messages {
+			var e Event
+			v := rigFilter.Decode(marshal(m), &e)
+			if v == Irrelevant {
+				continue
+			}
+			want := oracle(t, m)
+			want.Kind, want.At = e.Kind, e.At // it does not know the time of an event
+			if v != Used || e != want {
+				t.Fatalf("%s %+v, oracle %+v", v, e, want)
+			}
+			if e.At != 0 && time.Unix(0, e.At).Sub(now).Abs() > time.Minute {
+				t.Errorf("event time %v is not now", time.Unix(0, e.At))
+			}
+			if e.Kind == Destroy && (e.StartedAt == 0 || e.StoppedAt < e.StartedAt) {
+				t.Errorf("an end without its times: %+v", e)
+			}
+			kinds[e.Kind]++
+		}
+	}
+	t.Logf("%v", kinds)
+	if kinds[New] < 41 {
+		t.Errorf("%v", kinds)
+	}
+}
+
+// expire deletes every entry, so that each ends.
+func (n *network) expire() {
+	n.t.Helper()
+	c, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: n.namespace()})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer c.Close()
+	// IPCTNL_MSG_CT_DELETE without a tuple: all of them.
+	if _, err := c.Execute(netlink.Message{Header: netlink.Header{Type: typeDelete, Flags: netlink.Request | netlink.Acknowledge}, Data: make([]byte, nfHeader)}); err != nil {
+		n.t.Fatal(err)
+	}
+}
