@@ -12,17 +12,24 @@ const (
 )
 
 const (
-	ethertypeIPv4         = 0x0800
-	ethertypeIPv6         = 0x86dd
-	ethertypeVLAN         = 0x8100
-	ethertypeQinQ         = 0x88a8
-	ethertypeQinQOld      = 0x9100
-	ethertypePPPoESession = 0x8864
-	pppIPv4               = 0x0021
-	pppIPv6               = 0x0057
-	protocolUDP           = 17
+	ethertypeIPv4          = 0x0800
+	ethertypeIPv6          = 0x86dd
+	ethertypeVLAN          = 0x8100
+	ethertypeQinQ          = 0x88a8
+	ethertypeQinQOld       = 0x9100
+	ethertypeMPLS          = 0x8847
+	ethertypeMPLSMulticast = 0x8848
+	ethertypePPPoE         = 0x8863 // discovery
+	ethertypePPPoESession  = 0x8864
+	pppIPv4                = 0x0021
+	pppIPv6                = 0x0057
+	pppIPCP                = 0x8021
+	pppIPv6CP              = 0x8057
+	pppLCP                 = 0xc021
+	protocolUDP            = 17
 
-	maxTags = 4 // the outer one, which the kernel may hold apart, and three in the data
+	maxTags   = 4 // the outer one, which the kernel may hold apart, and three in the data
+	maxLabels = 6 // of MPLS
 )
 
 // frame is what the counting rules (bpf/parse.h) see in an Ethernet frame.
@@ -32,6 +39,7 @@ type frame struct {
 	source      netip.Addr
 	destination netip.Addr
 	udp         []byte // UDP header and what follows, if this is one and its start
+	pppoe       bool   // PPPoE discovery, or PPP's own negotiation of addresses
 }
 
 // read parses a frame. length is what it was on the wire; data is as much of it
@@ -57,6 +65,12 @@ func (f *frame) read(data []byte, length int) string {
 		ethertype = binary.BigEndian.Uint16(data[at+2:])
 		at += 4
 	}
+	if ethertype == ethertypeMPLS || ethertype == ethertypeMPLSMulticast {
+		var reason string
+		if at, ethertype, reason = readLabels(data, at); reason != "" {
+			return reason
+		}
+	}
 	room := length - at // bytes that may belong to the packet
 	if ethertype == ethertypePPPoESession {
 		var reason string
@@ -64,6 +78,7 @@ func (f *frame) read(data []byte, length int) string {
 			return reason
 		}
 	}
+	f.pppoe = ethertype == ethertypePPPoE || ethertype == pppIPCP || ethertype == pppIPv6CP || ethertype == pppLCP
 	switch ethertype {
 	case ethertypeIPv4:
 		return f.readIPv4(data[min(at, len(data)):], room)
@@ -92,8 +107,36 @@ func readPPPoE(data []byte, at, room int) (int, int, uint16, string) {
 		return at, room, ethertypeIPv4, ""
 	case pppIPv6:
 		return at, room, ethertypeIPv6, ""
+	case pppIPCP, pppIPv6CP, pppLCP:
+		return at, room, ppp, "" // no ethertype has these values
 	}
 	return 0, 0, 0, reasonNonIP
+}
+
+// readLabels skips a stack of MPLS labels (RFC 3032 §2.1). What follows is told
+// by its first four bits only (RFC 4928 §3).
+func readLabels(data []byte, at int) (int, uint16, string) {
+	bottom := false
+	for range maxLabels {
+		if bottom {
+			break
+		}
+		if len(data) < at+4 {
+			return 0, 0, reasonParseError
+		}
+		bottom = data[at+2]&1 != 0
+		at += 4
+	}
+	if !bottom || len(data) < at+4 {
+		return 0, 0, reasonParseError
+	}
+	switch data[at] >> 4 {
+	case 4:
+		return at, ethertypeIPv4, ""
+	case 6:
+		return at, ethertypeIPv6, ""
+	}
+	return 0, 0, reasonNonIP
 }
 
 func (f *frame) readIPv4(ip []byte, room int) string {

@@ -59,6 +59,18 @@ func TestFrameRejects(t *testing.T) {
 		f(c)
 		return c
 	}
+	// labels puts a stack of n labels in front of the packet.
+	labels := func(n int, bottom bool) []byte {
+		c := append(append([]byte(nil), ip4[:12]...), 0x88, 0x47)
+		for i := range n {
+			last := byte(0)
+			if bottom && i == n-1 {
+				last = 1
+			}
+			c = append(c, 0, 1, 0xf0|last, 64)
+		}
+		return append(c, ip4[14:]...)
+	}
 	for name, x := range map[string]struct {
 		data   []byte
 		length int
@@ -72,6 +84,10 @@ func TestFrameRejects(t *testing.T) {
 		"header length":      {edit(func(b []byte) { b[14] = 0x44 }), len(ip4), reasonParseError},
 		"version":            {edit(func(b []byte) { b[14] = 0x65 }), len(ip4), reasonParseError},
 		"ARP":                {edit(func(b []byte) { b[13] = 0x06 }), len(ip4), reasonNonIP},
+		"one label":          {labels(1, true), len(ip4) + 4, ""},
+		"six labels":         {labels(6, true), len(ip4) + 24, ""},
+		"seven labels":       {labels(7, true), len(ip4) + 28, reasonParseError},
+		"labels without end": {labels(2, false), len(ip4) + 8, reasonParseError},
 		"tags without end":   {edit(func(b []byte) { b[12], b[13] = 0x81, 0 }), len(ip4), reasonNonIP},
 	} {
 		var f frame

@@ -45,7 +45,7 @@ type Summary struct {
 	Counted      int            // IP packets of a line
 	Unattributed int            // IP packets of nobody
 	Classes      map[string]int // other packets, by reason
-	DHCP         map[string]int // DHCP frames not used, by reason; "used" for the others
+	Control      map[string]int // DHCP and PPPoE frames by protocol and reason, "used" if there is none
 	RADIUS       map[string]int // RADIUS datagrams likewise
 	Ignored      binding.Ignored
 	Refused      int  // addresses that no counter could be given
@@ -82,11 +82,11 @@ func Run(ctx context.Context, o Options, emit func([]schema.Record) error) (Summ
 			CollectorID: o.CollectorID, Pseudonymiser: o.Pseudonymiser, ReemitInterval: o.ReemitInterval, Ranges: o.Ranges,
 		}),
 		counter: newCounter(o.Pseudonymiser, o.CollectorID),
-		leases:  lease.NewTracker(o.Leases),
+		leases:  lease.NewFollower(o.Leases),
 		radius:  radius.NewTracker(radius.TrackerConfig{}),
 		clock:   binding.Clock{BootID: bootID},
 		summary: Summary{
-			Classes: map[string]int{}, DHCP: map[string]int{}, RADIUS: map[string]int{}, Records: map[schema.Kind]int{},
+			Classes: map[string]int{}, Control: map[string]int{}, RADIUS: map[string]int{}, Records: map[schema.Kind]int{},
 		},
 	}
 	if !o.EndsAt.IsZero() {
@@ -103,7 +103,7 @@ type run struct {
 	emit    func([]schema.Record) error
 	binding *binding.Binding
 	counter *counter
-	leases  *lease.Tracker
+	leases  *lease.Follower
 	radius  *radius.Tracker
 	clock   binding.Clock
 	shift   time.Duration
@@ -186,6 +186,9 @@ func (r *run) advance(at time.Time) error {
 func (r *run) packet(f *frame, data []byte, length int, iface string) error {
 	if reason := f.read(data, length); reason != "" {
 		r.summary.Classes[reason]++
+		if f.pppoe {
+			return r.control(data, iface)
+		}
 		return nil
 	}
 	if r.counter.add(f, r.options.VLANScoped(iface)) {
@@ -198,19 +201,22 @@ func (r *run) packet(f *frame, data []byte, length int, iface string) error {
 	}
 	source, destination := binary.BigEndian.Uint16(f.udp), binary.BigEndian.Uint16(f.udp[2:])
 	switch {
-	case destination == 67 || destination == 68 || source == 67 || source == 68:
-		return r.dhcp(data, iface)
+	case isDHCP(source), isDHCP(destination):
+		return r.control(data, iface)
 	case destination == r.options.RADIUSPort:
 		return r.accounting(f)
 	}
 	return nil
 }
 
-func (r *run) dhcp(data []byte, iface string) error {
-	result := r.leases.Apply(lease.Frame{At: r.now, Interface: iface, Data: data})
-	r.summary.DHCP[cmp.Or(string(result.Reason), "used")]++
+// isDHCP says whether a UDP port is one of DHCPv4 or DHCPv6.
+func isDHCP(port uint16) bool { return port == 67 || port == 68 || port == 546 || port == 547 }
+
+func (r *run) control(data []byte, iface string) error {
+	result, protocol := r.leases.Apply(lease.Frame{At: r.now, Interface: iface, Data: data})
+	r.summary.Control[string(protocol)+" "+cmp.Or(string(result.Reason), "used")]++
 	if result.BadRelayInfo {
-		r.summary.DHCP["bad_relay_info"]++
+		r.summary.Control[string(protocol)+" bad_relay_info"]++
 	}
 	return r.apply(result.Observations)
 }
@@ -288,7 +294,7 @@ func (s Summary) Write(w io.Writer) {
 	for _, x := range []struct {
 		what   string
 		counts map[string]int
-	}{{"other packets", s.Classes}, {"DHCPv4 frames", s.DHCP}, {"RADIUS datagrams", s.RADIUS}} {
+	}{{"other packets", s.Classes}, {"control frames", s.Control}, {"RADIUS datagrams", s.RADIUS}} {
 		for _, reason := range sortedKeys(x.counts) {
 			fmt.Fprintf(w, "%s: %s: %d\n", x.what, reason, x.counts[reason])
 		}

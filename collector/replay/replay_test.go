@@ -104,6 +104,20 @@ func TestDHCPLeases(t *testing.T) {
 	}
 }
 
+// dhclient -6 -N -P: an address and a delegated prefix, renewed until the end.
+func TestDHCPv6Leases(t *testing.T) {
+	records, _ := replayed(t, options(t, "dhcp6_client_side_iana_iapd"))
+	want(t, held(records),
+		"session 05:11:24.902-05:11:36.916 open=true  observed", "2001:db8:10::1000/128 05:11:24.902-05:11:36.916 open=true  observed",
+		"session 05:11:24.902-05:11:36.916 open=true  observed", "2001:db8:4000::/56 05:11:24.902-05:11:36.916 open=true  observed")
+}
+
+// rp-pppoe on both sides: PADI to PADT. No address was confirmed in it.
+func TestPPPoESession(t *testing.T) {
+	records, _ := replayed(t, options(t, "pppoe_session"))
+	want(t, held(records), "session 05:12:26.018-05:12:27.439 open=false release observed")
+}
+
 // What radclient sent: three sessions, of which the first stops by itself, the
 // second is followed by a new session without a Stop, and the third loses its
 // carrier; one Stop comes twice.
@@ -174,6 +188,7 @@ func TestGolden(t *testing.T) {
 	for _, name := range []string{
 		"dhcp4_client_side_dora_renew_release", "dhcp4_relay_server_opt82",
 		"radius_acct_start_interim_stop_gigawords", "encap_vlan_qinq_pppoe_5000",
+		"dhcp6_client_side_iana_iapd", "pppoe_session",
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := options(t, name)
