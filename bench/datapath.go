@@ -24,7 +24,7 @@ var baselines = []string{"empty TCX program", "5-tuple per-CPU hash program"}
 // harness itself) and a 5-tuple flow program with a per-CPU hash and the same
 // parser. It needs root.
 func benchDatapath(emit func(result)) error {
-	acct, err := bpf.Load(bpf.Options{MaxSlots: datapathSlots, MaxKeysV4: datapathSlots + 1})
+	acct, err := bpf.Load(bpf.Options{MaxSlots: datapathSlots})
 	if err != nil {
 		return err
 	}

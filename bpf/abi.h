@@ -15,23 +15,55 @@
 #define DIR_UP 0   /* TCX ingress of the access interface: from the subscriber */
 #define DIR_DOWN 1 /* TCX egress: to the subscriber */
 
-struct v4_key {
-	__be32 addr;
-	__u32 scope; /* 0, or outer_vid << 16 | inner_vid */
+/*
+ * Which slot an address counts in. IPv4 addresses and IPv6 prefixes of up to 64 bits
+ * lie in a table of our own (lines): 4 places a bucket, a bucket a cache line, a key
+ * in one of the two buckets that its hash names. Only user space writes, in place
+ * (the table is mapped): the key first, then meta in one store, which makes it count;
+ * to remove it, meta first. A place rests for a grace period before it gets another
+ * key, so a program never joins one key with another's slot.
+ *
+ * IPv6 prefixes longer than 64 bits, and the few keys that find both buckets full,
+ * lie in a hash map (others).
+ */
+struct place {
+	__u64 key; /* the address, or the first half of the prefix, as it is in the packet */
+	__u64 meta;
 };
 
-struct v6_key {
-	__u8 prefix[16]; /* masked to prefix_len */
-	__u32 prefix_len;
-	__u32 scope;
-} __attribute__((aligned(8)));
+#define META_SLOT 0x7fffffffull
+#define META_TAG_SHIFT 32
+#define META_TAG 0x7fffffffull /* after the shift */
+/* In a bucket's first place only: of the keys that name this bucket first, some ... */
+#define META_SPILLED (1ull << 31)    /* ... lie in their second bucket */
+#define META_OVERFLOWED (1ull << 63) /* ... lie in others */
+
+/* length << 24 | outer_vid << 12 | inner_vid */
+#define TAG_LENGTH_SHIFT 24
+#define TAG_IPV4 96		/* for a length; those of 65 to 128 are in others only */
+#define TAG_LONG (1ull << 32)	/* with a length above 64 */
+
+#define BUCKET_PLACES 4
+
+struct bucket {
+	struct place places[BUCKET_PLACES];
+};
+
+struct other_key {
+	__u64 high; /* masked */
+	__u64 low;
+	__u64 tag;
+};
 
 struct count {
 	__u64 bytes;
 	__u64 packets;
 };
 
-/* One subscriber's cumulative counters; one cache line. Never zeroed. */
+/*
+ * One subscriber's cumulative counters on one stripe; one cache line. Never zeroed.
+ * There is a stripe for each CPU, or CPUs share stripes and add atomically.
+ */
 struct slot_counters {
 	struct count up4;
 	struct count up6;
@@ -81,13 +113,18 @@ struct prefix_mask {
 } __attribute__((aligned(8)));
 
 #define CONFIG_SCOPED (1u << 0)	       /* some interface is in the scopes map */
+#define CONFIG_SHARED (1u << 8)	       /* more CPUs than stripes: add atomically */
 #define CONFIG_PUNT_DHCPV4 (1u << 1)   /* UDP 67/68 */
 #define CONFIG_PUNT_DHCPV6 (1u << 2)   /* UDP 546/547 */
-#define CONFIG_PUNT_PPPOE (1u << 3)    /* PPPoE discovery, 0x8863 */
+#define CONFIG_PUNT_PPPOE (1u << 3)    /* PPPoE discovery, IPCP, IPV6CP, LCP Terminate */
 
 struct config {
 	__u32 flags;
 	__u32 lengths; /* how many of masks are in use, longest prefix first */
+	__u32 buckets; /* in lines */
+	__u32 slots;   /* the highest slot; a stripe has one more, for slot 0 */
+	__u32 stripes; /* of counters */
+	__u32 unused;
 	struct prefix_mask masks[MAX_LENGTHS];
 } __attribute__((aligned(8)));
 

@@ -14,24 +14,27 @@
 char __license[] SEC("license") = "Dual BSD/GPL";
 
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__type(key, struct v4_key);
-	__type(value, __u32);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct bucket);
 	__uint(max_entries, 1);
-} v4 SEC(".maps");
+} lines SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__type(key, struct v6_key);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct other_key);
 	__type(value, __u32);
 	__uint(max_entries, 1);
-} v6 SEC(".maps");
+} others SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, struct slot_counters);
-	__uint(max_entries, 1);
+	__uint(max_entries, 1); /* stripe after stripe */
 } counters SEC(".maps");
 
 struct {
@@ -79,6 +82,18 @@ struct {
 /* Keeps the record's layout in BTF, from which the Go type is generated. */
 const struct punt_header *punt_header_type __attribute__((unused));
 
+/* Adds to a counter that no other CPU adds to, or that one may. */
+static __always_inline void add_slot(struct count *c, __u64 bytes, __u64 packets, __u32 shared)
+{
+	if (shared) {
+		__sync_fetch_and_add(&c->bytes, bytes);
+		__sync_fetch_and_add(&c->packets, packets);
+	} else {
+		c->bytes += bytes;
+		c->packets += packets;
+	}
+}
+
 static __always_inline void add(struct count *c, __u64 bytes, __u64 packets)
 {
 	c->bytes += bytes;
@@ -93,25 +108,107 @@ static __always_inline struct config *current_config(void)
 	return index ? bpf_map_lookup_elem(&configs, index) : 0;
 }
 
-static __always_inline __u32 *find_ipv6(struct config *cfg, struct frame *f)
+/* The same as in lines.go. Both halves of the result name a bucket. */
+static __always_inline __u64 mix(__u64 key, __u64 tag)
+{
+	__u64 h = key ^ tag * 0x9e3779b97f4a7c15ull;
+
+	h ^= h >> 32;
+	h *= 0xbf58476d1ce4e5b9ull;
+	h ^= h >> 29;
+	h *= 0x94d049bb133111ebull;
+	return h ^ h >> 32;
+}
+
+static __always_inline __u32 find_place(struct bucket *b, __u64 key, __u64 tag)
+{
+#pragma unroll
+	for (int i = 0; i < BUCKET_PLACES; i++) {
+		/* Once: the slot has to be the one that the tag was read with. */
+		__u64 meta = *(volatile __u64 *)&b->places[i].meta;
+
+		if ((meta >> META_TAG_SHIFT & META_TAG) == tag && b->places[i].key == key)
+			return meta & META_SLOT;
+	}
+	return 0;
+}
+
+/* The slot of an IPv4 address or a prefix of up to 64 bits, 0 if there is none. */
+__attribute__((noinline)) __u32 find(__u64 key, __u64 tag, __u32 buckets)
+{
+	__u64 hash = mix(key, tag);
+	__u32 index = (hash >> 32) * buckets >> 32;
+	struct bucket *first = bpf_map_lookup_elem(&lines, &index);
+
+	if (!first)
+		return 0;
+	__u32 slot = find_place(first, key, tag);
+
+	if (slot)
+		return slot;
+	__u64 flags = first->places[0].meta;
+
+	if (flags & META_SPILLED) {
+		index = (hash & 0xffffffff) * buckets >> 32;
+		struct bucket *second = bpf_map_lookup_elem(&lines, &index);
+
+		if (second)
+			slot = find_place(second, key, tag);
+		if (slot)
+			return slot;
+	}
+	if (flags & META_OVERFLOWED) {
+		struct other_key other = { .high = key, .tag = tag };
+		__u32 *value = bpf_map_lookup_elem(&others, &other);
+
+		if (value)
+			return *value;
+	}
+	return 0;
+}
+
+static __always_inline __u64 tag_of(__u64 length, __u32 scope)
+{
+	return length << TAG_LENGTH_SHIFT | (scope >> 4 & 0xfff000) | (scope & 0xfff);
+}
+
+static __always_inline __u32 find_ipv6(struct config *cfg, struct frame *f)
 {
 	for (int i = 0; i < MAX_LENGTHS; i++) {
 		if (i >= cfg->lengths)
 			return 0;
 		struct prefix_mask *m = &cfg->masks[i];
-		struct v6_key key;
-		__u64 *prefix = (__u64 *)key.prefix, *mask = (__u64 *)m->mask;
+		__u64 *mask = (__u64 *)m->mask;
+		__u64 high = f->address[0] & mask[0], tag = tag_of(m->prefix_len, f->scope);
+		__u32 slot;
 
-		prefix[0] = f->address[0] & mask[0];
-		prefix[1] = f->address[1] & mask[1];
-		key.prefix_len = m->prefix_len;
-		key.scope = f->scope;
-		__u32 *slot = bpf_map_lookup_elem(&v6, &key);
+		if (m->prefix_len > 64) {
+			struct other_key other = {
+				.high = high, .low = f->address[1] & mask[1], .tag = tag | TAG_LONG,
+			};
+			__u32 *value = bpf_map_lookup_elem(&others, &other);
 
+			slot = value ? *value : 0;
+		} else {
+			slot = find(high, tag, cfg->buckets);
+		}
 		if (slot)
 			return slot;
 	}
 	return 0;
+}
+
+static __always_inline struct slot_counters *counters_of(struct config *cfg, __u32 slot)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+
+	if (slot > cfg->slots)
+		return 0;
+	if (cpu >= cfg->stripes)
+		cpu %= cfg->stripes;
+	__u32 index = cpu * (cfg->slots + 1) + slot;
+
+	return bpf_map_lookup_elem(&counters, &index);
 }
 
 static __always_inline int copy_frame(struct __sk_buff *skb, const __u32 dir, const __u32 size)
@@ -176,6 +273,24 @@ static __always_inline int is_dhcpv6(struct __sk_buff *skb, __u32 udp)
 	return !bpf_skb_load_bytes(skb, udp + 8, &type, 1) && type >= 1 && type <= 15;
 }
 
+/*
+ * Discovery (RFC 2516), what gives and takes addresses (IPCP, IPV6CP), and the end
+ * of the link. Authentication (PAP carries passwords, CHAP and EAP names) and the
+ * rest of LCP are not among them, whatever the configuration says.
+ */
+static __always_inline int is_pppoe_control(struct __sk_buff *skb, struct frame *f)
+{
+	__u8 code;
+
+	if (f->ethertype == ETH_PPPOE_DISCOVERY)
+		return 1;
+	if (f->ppp == PPP_IPCP || f->ppp == PPP_IPV6CP)
+		return 1;
+	if (f->ppp != PPP_LCP || bpf_skb_load_bytes(skb, f->l3, &code, 1))
+		return 0;
+	return code == 5 || code == 6; /* RFC 1661 §5: Terminate-Request, Terminate-Ack */
+}
+
 static __always_inline void punt_control(struct __sk_buff *skb, struct config *cfg,
 					 struct direction_totals *t, struct frame *f, enum kind kind,
 					 const __u32 dir)
@@ -183,7 +298,7 @@ static __always_inline void punt_control(struct __sk_buff *skb, struct config *c
 	__u32 ports;
 
 	if (kind == NON_IP) {
-		if (f->ethertype == ETH_PPPOE_DISCOVERY && cfg->flags & CONFIG_PUNT_PPPOE)
+		if (cfg->flags & CONFIG_PUNT_PPPOE && is_pppoe_control(skb, f))
 			punt(skb, t, dir);
 		return;
 	}
@@ -232,30 +347,27 @@ static __always_inline int account(struct __sk_buff *skb, const __u32 dir)
 
 	if (!(cfg->flags & CONFIG_SCOPED) || !bpf_map_lookup_elem(&scopes, &ifindex))
 		f.scope = 0;
-	__u32 *slot;
+	__u32 slot, shared = cfg->flags & CONFIG_SHARED;
 
-	if (kind == IPV4) {
-		struct v4_key key = { .addr = f.address[0], .scope = f.scope };
-
-		slot = bpf_map_lookup_elem(&v4, &key);
-	} else {
+	if (kind == IPV4)
+		slot = find(f.address[0], tag_of(TAG_IPV4, f.scope), cfg->buckets);
+	else
 		slot = find_ipv6(cfg, &f);
-	}
 	struct slot_counters *c = 0;
 
 	if (slot) {
-		c = bpf_map_lookup_elem(&counters, slot);
+		c = counters_of(cfg, slot);
 		if (!c)
 			t->bad_slot++;
 	}
 	add(&t->total, f.bytes, f.packets);
 	if (kind == IPV4) {
 		if (c)
-			add(dir == DIR_UP ? &c->up4 : &c->down4, f.bytes, f.packets);
+			add_slot(dir == DIR_UP ? &c->up4 : &c->down4, f.bytes, f.packets, shared);
 		add(c ? &t->attributed4 : &t->unattributed4, f.bytes, f.packets);
 	} else {
 		if (c)
-			add(dir == DIR_UP ? &c->up6 : &c->down6, f.bytes, f.packets);
+			add_slot(dir == DIR_UP ? &c->up6 : &c->down6, f.bytes, f.packets, shared);
 		add(c ? &t->attributed6 : &t->unattributed6, f.bytes, f.packets);
 	}
 	punt_control(skb, cfg, t, &f, kind, dir);

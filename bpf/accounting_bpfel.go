@@ -13,10 +13,23 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type accountingBucket struct {
+	_      structs.HostLayout
+	Places [4]struct {
+		_    structs.HostLayout
+		Key  uint64
+		Meta uint64
+	}
+}
+
 type accountingConfig struct {
 	_       structs.HostLayout
 	Flags   uint32
 	Lengths uint32
+	Buckets uint32
+	Slots   uint32
+	Stripes uint32
+	Unused  uint32
 	Masks   [8]accountingPrefixMask
 }
 
@@ -40,6 +53,13 @@ type accountingDirectionTotals struct {
 	Punted        uint64
 	PuntDrops     uint64
 	PuntRejected  uint64
+}
+
+type accountingOtherKey struct {
+	_    structs.HostLayout
+	High uint64
+	Low  uint64
+	Tag  uint64
 }
 
 type accountingPrefixMask struct {
@@ -77,19 +97,6 @@ type accountingSlotOwner struct {
 	Baseline   accountingSlotCounters
 }
 
-type accountingV4Key struct {
-	_     structs.HostLayout
-	Addr  uint32
-	Scope uint32
-}
-
-type accountingV6Key struct {
-	_         structs.HostLayout
-	Prefix    [16]uint8
-	PrefixLen uint32
-	Scope     uint32
-}
-
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -97,12 +104,12 @@ const (
 	accountingMapActive         = "active"
 	accountingMapConfigs        = "configs"
 	accountingMapCounters       = "counters"
+	accountingMapLines          = "lines"
+	accountingMapOthers         = "others"
 	accountingMapOwners         = "owners"
 	accountingMapPunts          = "punts"
 	accountingMapScopes         = "scopes"
 	accountingMapTotals         = "totals"
-	accountingMapV4             = "v4"
-	accountingMapV6             = "v6"
 	accountingProgAccountDown   = "account_down"
 	accountingProgAccountUp     = "account_up"
 	accountingVarPuntHeaderType = "punt_header_type"
@@ -161,12 +168,12 @@ type accountingMapSpecs struct {
 	Active   *ebpf.MapSpec `ebpf:"active"`
 	Configs  *ebpf.MapSpec `ebpf:"configs"`
 	Counters *ebpf.MapSpec `ebpf:"counters"`
+	Lines    *ebpf.MapSpec `ebpf:"lines"`
+	Others   *ebpf.MapSpec `ebpf:"others"`
 	Owners   *ebpf.MapSpec `ebpf:"owners"`
 	Punts    *ebpf.MapSpec `ebpf:"punts"`
 	Scopes   *ebpf.MapSpec `ebpf:"scopes"`
 	Totals   *ebpf.MapSpec `ebpf:"totals"`
-	V4       *ebpf.MapSpec `ebpf:"v4"`
-	V6       *ebpf.MapSpec `ebpf:"v6"`
 }
 
 // accountingVariableSpecs contains global variables before they are loaded into the kernel.
@@ -199,12 +206,12 @@ type accountingMaps struct {
 	Active   *ebpf.Map `ebpf:"active"`
 	Configs  *ebpf.Map `ebpf:"configs"`
 	Counters *ebpf.Map `ebpf:"counters"`
+	Lines    *ebpf.Map `ebpf:"lines"`
+	Others   *ebpf.Map `ebpf:"others"`
 	Owners   *ebpf.Map `ebpf:"owners"`
 	Punts    *ebpf.Map `ebpf:"punts"`
 	Scopes   *ebpf.Map `ebpf:"scopes"`
 	Totals   *ebpf.Map `ebpf:"totals"`
-	V4       *ebpf.Map `ebpf:"v4"`
-	V6       *ebpf.Map `ebpf:"v6"`
 }
 
 func (m *accountingMaps) Close() error {
@@ -212,12 +219,12 @@ func (m *accountingMaps) Close() error {
 		m.Active,
 		m.Configs,
 		m.Counters,
+		m.Lines,
+		m.Others,
 		m.Owners,
 		m.Punts,
 		m.Scopes,
 		m.Totals,
-		m.V4,
-		m.V6,
 	)
 }
 

@@ -61,7 +61,13 @@ func (a *Accounting) SetDelegatedLengths(lengths []int) error {
 // writeConfig fills the configuration that is not in use, then makes it the one
 // in use, then waits until nobody reads the other. The caller holds mu, or is alone.
 func (a *Accounting) writeConfig() error {
-	cfg := accountingConfig{Flags: uint32(a.opts.Punt), Lengths: uint32(len(a.lengths))}
+	cfg := accountingConfig{
+		Flags: uint32(a.opts.Punt), Lengths: uint32(len(a.lengths)),
+		Buckets: a.lines.buckets, Slots: a.opts.MaxSlots, Stripes: uint32(a.opts.CounterStripes),
+	}
+	if a.opts.shared {
+		cfg.Flags |= configShared
+	}
 	for i, bits := range a.lengths {
 		cfg.Masks[i].Mask = netip.MustParseAddr("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff").As16()
 		masked, _ := netip.AddrFrom16(cfg.Masks[i].Mask).Prefix(bits)

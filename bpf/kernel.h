@@ -27,6 +27,8 @@ typedef __u32 __be32;
 #define be32(x) ((__be32)__builtin_bswap32(x))
 
 #define TCX_NEXT -1
+#define BPF_F_NO_PREALLOC 1
+#define BPF_F_MMAPABLE 1024
 
 enum {
 	BPF_MAP_TYPE_HASH = 1,
@@ -76,6 +78,7 @@ static void *(*const bpf_map_lookup_elem)(void *map, const void *key) = (void *)
 static long (*const bpf_map_update_elem)(void *map, const void *key, const void *value,
 					 __u64 flags) = (void *)2;
 static __u32 (*const bpf_get_prandom_u32)(void) = (void *)7;
+static __u32 (*const bpf_get_smp_processor_id)(void) = (void *)8;
 static long (*const bpf_tail_call)(void *ctx, void *prog_array, __u32 index) = (void *)12;
 static long (*const bpf_skb_load_bytes)(const void *skb, __u32 offset, void *to,
 					__u32 len) = (void *)26;

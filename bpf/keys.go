@@ -3,12 +3,9 @@
 package bpf
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
-
-	"github.com/cilium/ebpf"
 )
 
 // ErrPrefix means a prefix that no packet can be looked up by.
@@ -16,6 +13,9 @@ var ErrPrefix = errors.New("prefix cannot be a key: IPv4 must be a /32, IPv6 mus
 
 // ErrKeysFull means that the map of addresses has no room left.
 var ErrKeysFull = errors.New("no room for another address")
+
+// ErrScope means a scope that is not two VLAN ids.
+var ErrScope = errors.New("scope is not two VLAN ids of 12 bits")
 
 // Key is what a packet is looked up by.
 type Key struct {
@@ -31,20 +31,14 @@ type KeySlot struct {
 	Slot uint32
 }
 
-func v4Key(k Key) accountingV4Key {
-	a := k.Prefix.Addr().As4()
-	return accountingV4Key{Addr: binary.LittleEndian.Uint32(a[:]), Scope: k.Scope}
-}
-
-func v6Key(k Key) accountingV6Key {
-	return accountingV6Key{Prefix: k.Prefix.Addr().As16(), PrefixLen: uint32(k.Prefix.Bits()), Scope: k.Scope}
-}
-
 func check(k Key) error {
 	p := k.Prefix
 	if !p.IsValid() || p.Addr().Is4In6() || p.Addr().Zone() != "" || p != p.Masked() ||
 		(p.Addr().Is4() && p.Bits() != 32) || p.Bits() == 0 {
 		return ErrPrefix
+	}
+	if k.Scope&^0x0fff0fff != 0 {
+		return ErrScope
 	}
 	return nil
 }
@@ -58,16 +52,20 @@ func (a *Accounting) Put(k Key, slot uint32) error {
 	if slot == 0 || slot > a.opts.MaxSlots {
 		return fmt.Errorf("put key: slot %d is not one of %d", slot, a.opts.MaxSlots)
 	}
-	var err error
-	if k.Prefix.Addr().Is4() {
-		err = a.objects.V4.Put(v4Key(k), slot)
-	} else {
-		err = a.objects.V6.Put(v6Key(k), slot)
+	line := lineKeyOf(k)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.lines.words == nil {
+		return fmt.Errorf("put key: %w", ErrClosed)
 	}
-	if errors.Is(err, ebpf.ErrKeyExist) || errors.Is(err, errTooBig) {
+	full := a.lines.short >= int(a.opts.MaxKeys)
+	if line.isLong() {
+		full = a.lines.long >= int(a.opts.MaxLongKeys)
+	}
+	if full && !a.lines.has(line) {
 		return fmt.Errorf("put key: %w", ErrKeysFull)
 	}
-	if err != nil {
+	if err := a.lines.put(line, slot); err != nil {
 		return fmt.Errorf("put key: %w", err)
 	}
 	return nil
@@ -80,39 +78,31 @@ func (a *Accounting) Delete(k Key) error {
 	if err := check(k); err != nil {
 		return fmt.Errorf("delete key: %w", err)
 	}
-	var err error
-	if k.Prefix.Addr().Is4() {
-		err = a.objects.V4.Delete(v4Key(k))
-	} else {
-		err = a.objects.V6.Delete(v6Key(k))
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.lines.words == nil {
+		return fmt.Errorf("delete key: %w", ErrClosed)
 	}
-	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+	if err := a.lines.remove(lineKeyOf(k)); err != nil {
 		return fmt.Errorf("delete key: %w", err)
 	}
 	return nil
 }
 
+// Settle is Barrier, after which places of deleted keys are used again too.
+func (a *Accounting) Settle() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.lines.rest()
+}
+
 // Keys returns all keys. It is slow, and meant for the start.
 func (a *Accounting) Keys() ([]KeySlot, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	var all []KeySlot
-	var k4 accountingV4Key
-	var k6 accountingV6Key
-	var slot uint32
-	it := a.objects.V4.Iterate()
-	for it.Next(&k4, &slot) {
-		var b [4]byte
-		binary.LittleEndian.PutUint32(b[:], k4.Addr)
-		all = append(all, KeySlot{Key{netip.PrefixFrom(netip.AddrFrom4(b), 32), k4.Scope}, slot})
-	}
-	if err := it.Err(); err != nil {
-		return nil, fmt.Errorf("read keys: %w", err)
-	}
-	it = a.objects.V6.Iterate()
-	for it.Next(&k6, &slot) {
-		p := netip.PrefixFrom(netip.AddrFrom16(k6.Prefix), int(k6.PrefixLen))
-		all = append(all, KeySlot{Key{p, k6.Scope}, slot})
-	}
-	if err := it.Err(); err != nil {
+	err := a.lines.each(func(k lineKey, slot uint32) { all = append(all, KeySlot{k.key(), slot}) })
+	if err != nil {
 		return nil, fmt.Errorf("read keys: %w", err)
 	}
 	return all, nil

@@ -16,6 +16,9 @@
 #define ETH_PPPOE_SESSION 0x8864
 #define PPP_IPV4 0x0021
 #define PPP_IPV6 0x0057
+#define PPP_IPCP 0x8021
+#define PPP_IPV6CP 0x8057
+#define PPP_LCP 0xc021
 
 #define IPPROTO_HOPOPTS 0
 #define IPPROTO_TCP 6
@@ -46,6 +49,7 @@ struct frame {
 	__u32 gso_size; /* not 0: an aggregate, which stands for several packets */
 	__u32 l4;	/* offset of the L4 header, 0 when there is none here */
 	__u32 l4_proto; /* valid with l4 */
+	__u32 ppp;	/* PPP protocol of a PPPoE session frame that is not IP; l3 is behind it */
 	__u64 bytes;
 	__u64 packets;
 	__u64 address[2]; /* the subscriber's side only */
@@ -181,8 +185,11 @@ __attribute__((noinline)) int read_link(struct __sk_buff *skb, struct frame *f)
 			f->ethertype = ETH_IPV4;
 		else if (ppp == PPP_IPV6)
 			f->ethertype = ETH_IPV6;
-		else
+		else {
+			f->ppp = ppp;
+			f->l3 = off;
 			return NON_IP;
+		}
 	}
 	f->l3 = off;
 	if (f->ethertype == ETH_IPV4)

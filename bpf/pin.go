@@ -16,7 +16,7 @@ import (
 
 // ABIVersion is that of the layouts in abi.h and of their meaning. It is part of
 // the pin path, so that a collector never reads another version's counters.
-const ABIVersion = 1
+const ABIVersion = 2
 
 // ErrNotBPFFS means that the pin directory is not on a BPF file system.
 var ErrNotBPFFS = errors.New("not on a bpf file system (mount -t bpf bpf /sys/fs/bpf)")

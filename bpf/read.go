@@ -5,53 +5,70 @@ package bpf
 import (
 	"errors"
 	"fmt"
-	"sync"
+	"sync/atomic"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
-	"golang.org/x/sys/unix"
 )
-
-var errTooBig = unix.E2BIG
 
 // batchSlots is how many slots one system call reads. More gains nothing.
 const batchSlots = 4096
 
-// readBuffers are kept between reads, which are many and large.
-type readBuffers struct {
-	mu     sync.Mutex
-	keys   []uint32
-	perCPU []Counters
-}
+// counterWords is the size of Counters in words.
+const counterWords = int(unsafe.Sizeof(Counters{}) / 8)
+
+// ErrClosed means a call after Close.
+var ErrClosed = errors.New("closed")
 
 // ReadCounters fills dst, which has MaxSlots+1 elements, with each slot's
 // counters summed over the CPUs. Each value is one that the counter had at some
-// time during the call, and never less than an earlier call's.
+// time during the call, and never less than an earlier call's. It reads the
+// kernel's memory, without system calls.
 func (a *Accounting) ReadCounters(dst []Counters) error {
-	b := &a.read
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	cpus, err := ebpf.PossibleCPU()
-	if err != nil {
-		return fmt.Errorf("read counters: %w", err)
+	if len(dst) != int(a.opts.MaxSlots)+1 {
+		return fmt.Errorf("read counters: room for %d of %d slots", len(dst), a.opts.MaxSlots+1)
 	}
-	if b.perCPU == nil {
-		b.keys = make([]uint32, batchSlots)
-		b.perCPU = make([]Counters, batchSlots*cpus)
+	a.reading.Lock()
+	defer a.reading.Unlock()
+	if a.counters == nil {
+		return fmt.Errorf("read counters: %w", ErrClosed)
 	}
-	return readBatches("read counters", a.objects.Counters, b.keys, b.perCPU, len(dst), func(i int, slot uint32) {
-		var sum Counters
-		for _, c := range b.perCPU[i*cpus : (i+1)*cpus] {
-			sum = sum.Plus(c)
+	sums := unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(dst))), len(dst)*counterWords)
+	clear(sums)
+	words := wordsOf(a.counters)
+	for len(words) > 0 {
+		stripe := words[:len(sums)]
+		for i := range stripe {
+			sums[i] += atomic.LoadUint64(&stripe[i])
 		}
-		dst[slot] = sum
-	})
+		words = words[len(sums):]
+	}
+	return nil
+}
+
+// ReadSlot returns one slot's counters.
+func (a *Accounting) ReadSlot(slot uint32) (Counters, error) {
+	a.reading.Lock()
+	defer a.reading.Unlock()
+	if a.counters == nil {
+		return Counters{}, fmt.Errorf("read slot: %w", ErrClosed)
+	}
+	if slot > a.opts.MaxSlots {
+		return Counters{}, fmt.Errorf("read slot: %d of %d", slot, a.opts.MaxSlots)
+	}
+	var sum [counterWords]uint64
+	words := wordsOf(a.counters)
+	stripe := (int(a.opts.MaxSlots) + 1) * counterWords
+	for at := int(slot) * counterWords; at < len(words); at += stripe {
+		for i := range sum {
+			sum[i] += atomic.LoadUint64(&words[at+i])
+		}
+	}
+	return *(*Counters)(unsafe.Pointer(&sum)), nil
 }
 
 // ReadOwners fills dst, which has MaxSlots+1 elements.
 func (a *Accounting) ReadOwners(dst []Owner) error {
-	b := &a.read
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	keys := make([]uint32, batchSlots)
 	owners := make([]Owner, batchSlots)
 	return readBatches("read owners", a.objects.Owners, keys, owners, len(dst), func(i int, slot uint32) {
@@ -84,19 +101,6 @@ func readBatches[V any](op string, m *ebpf.Map, keys []uint32, values []V, want 
 		return fmt.Errorf("%s: %d of %d slots", op, seen, want)
 	}
 	return nil
-}
-
-// ReadSlot returns one slot's counters.
-func (a *Accounting) ReadSlot(slot uint32) (Counters, error) {
-	var perCPU []Counters
-	if err := a.objects.Counters.Lookup(slot, &perCPU); err != nil {
-		return Counters{}, fmt.Errorf("read slot: %w", err)
-	}
-	var sum Counters
-	for _, c := range perCPU {
-		sum = sum.Plus(c)
-	}
-	return sum, nil
 }
 
 // WriteOwner notes who holds a slot.

@@ -56,7 +56,7 @@ func TestPinDirectoryMustBeBPFFS(t *testing.T) {
 }
 
 func TestKeysAreChecked(t *testing.T) {
-	a := load(t, Options{MaxSlots: 4, MaxKeysV4: 2, MaxKeysV6: 2})
+	a := load(t, Options{MaxSlots: 4, MaxKeys: 3})
 	for _, bad := range []string{"100.64.0.0/31", "100.64.0.0/0", "2001:db8::1/64", "::/0", "::ffff:1.2.3.4/128"} {
 		if err := a.Put(Key{Prefix: netip.MustParsePrefix(bad)}, 1); !errors.Is(err, ErrPrefix) {
 			t.Errorf("Put(%s) = %v, want ErrPrefix", bad, err)

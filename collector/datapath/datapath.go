@@ -151,7 +151,7 @@ func (d *Datapath) resume() error {
 	}
 	if len(stray) > 0 {
 		// Only after this is what they have counted complete.
-		if err := bpf.Barrier(); err != nil {
+		if err := d.acct.Settle(); err != nil {
 			return err
 		}
 	}

@@ -68,7 +68,7 @@ func (d *Datapath) Drain(now time.Time) (Report, error) {
 	}
 	if len(d.table.retired) > 0 {
 		// Their keys are gone; what a running program had still to add is in after this.
-		if err := bpf.Barrier(); err != nil {
+		if err := d.acct.Settle(); err != nil {
 			return Report{}, fmt.Errorf("drain: %w", err)
 		}
 	}

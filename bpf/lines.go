@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: (BSD-3-Clause OR GPL-2.0-only)
+
+package bpf
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/bits"
+	"net/netip"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// What the words of a place mean; see abi.h.
+const (
+	bucketPlaces = 4
+	bucketWords  = 2 * bucketPlaces
+	bucketBytes  = 8 * bucketWords
+
+	metaSlot       = 0x7fffffff
+	metaTagShift   = 32
+	metaTag        = 0x7fffffff
+	metaSpilled    = 1 << 31
+	metaOverflowed = 1 << 63
+	metaFlags      = metaSpilled | metaOverflowed
+
+	tagLengthShift = 24
+	tagIPv4        = 96
+	tagLong        = 1 << 32
+
+	// tableLoad is how full the table gets with MaxKeys keys. At 0.6 one key in 3000
+	// finds both its buckets full.
+	tableLoad = 0.6
+
+	// maxSlots is what fits in a place.
+	maxSlots = metaSlot - 1
+)
+
+// bucketsFor returns how many buckets hold keys at tableLoad.
+func bucketsFor(keys uint32) uint32 {
+	return uint32(float64(keys)/(bucketPlaces*tableLoad)) + 1
+}
+
+// lineTable is the table of addresses, mapped from the kernel. It is written by one
+// process at a time, under Accounting.mu, and read by the programs all the time.
+type lineTable struct {
+	words   []uint64
+	memory  []byte
+	buckets uint32
+	others  *ebpf.Map
+
+	short, long int // keys in use
+	// resting are places (by their first word) whose key was removed since the last
+	// grace period.
+	resting map[uint32]struct{}
+}
+
+// lineKey is a key as the programs look it up.
+type lineKey struct {
+	high, low, tag uint64
+}
+
+func (k lineKey) isLong() bool { return k.tag&tagLong != 0 }
+
+func (k lineKey) other() accountingOtherKey {
+	return accountingOtherKey{High: k.high, Low: k.low, Tag: k.tag}
+}
+
+func packScope(scope uint32) uint64 {
+	return uint64(scope>>4&0xfff000 | scope&0xfff)
+}
+
+func unpackScope(tag uint64) uint32 {
+	return uint32(tag&0xfff000)<<4 | uint32(tag&0xfff)
+}
+
+func lineKeyOf(k Key) lineKey {
+	scope := packScope(k.Scope)
+	if k.Prefix.Addr().Is4() {
+		b := k.Prefix.Addr().As4()
+		return lineKey{high: uint64(binary.LittleEndian.Uint32(b[:])), tag: tagIPv4<<tagLengthShift | scope}
+	}
+	b := k.Prefix.Addr().As16()
+	l := lineKey{
+		high: binary.LittleEndian.Uint64(b[:8]), low: binary.LittleEndian.Uint64(b[8:]),
+		tag: uint64(k.Prefix.Bits())<<tagLengthShift | scope,
+	}
+	if k.Prefix.Bits() > 64 {
+		l.tag |= tagLong
+	}
+	return l
+}
+
+func (k lineKey) key() Key {
+	length := int(k.tag >> tagLengthShift & 0xff)
+	if length == tagIPv4 && !k.isLong() {
+		var b [4]byte
+		binary.LittleEndian.PutUint32(b[:], uint32(k.high))
+		return Key{netip.PrefixFrom(netip.AddrFrom4(b), 32), unpackScope(k.tag)}
+	}
+	var b [16]byte
+	binary.LittleEndian.PutUint64(b[:8], k.high)
+	binary.LittleEndian.PutUint64(b[8:], k.low)
+	return Key{netip.PrefixFrom(netip.AddrFrom16(b), length), unpackScope(k.tag)}
+}
+
+// mix is the same as in accounting.bpf.c.
+func mix(key, tag uint64) uint64 {
+	h := key ^ tag*0x9e3779b97f4a7c15
+	h ^= h >> 32
+	h *= 0xbf58476d1ce4e5b9
+	h ^= h >> 29
+	h *= 0x94d049bb133111eb
+	return h ^ h>>32
+}
+
+// newLineTable maps the table and finds out what is in it.
+func newLineTable(lines, others *ebpf.Map) (*lineTable, error) {
+	memory, err := mapMemory(lines, unix.PROT_READ|unix.PROT_WRITE)
+	if err != nil {
+		return nil, fmt.Errorf("map table of lines: %w", err)
+	}
+	t := &lineTable{
+		memory: memory, words: wordsOf(memory), buckets: lines.MaxEntries(), others: others,
+		resting: map[uint32]struct{}{},
+	}
+	return t, t.each(func(k lineKey, _ uint32) {
+		if k.isLong() {
+			t.long++
+		} else {
+			t.short++
+		}
+	})
+}
+
+// mapMemory maps an array map of mappable elements.
+func mapMemory(m *ebpf.Map, prot int) ([]byte, error) {
+	size := int(m.MaxEntries()) * int(m.ValueSize())
+	return unix.Mmap(m.FD(), 0, size, prot, unix.MAP_SHARED)
+}
+
+func wordsOf(memory []byte) []uint64 {
+	return unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(memory))), len(memory)/8)
+}
+
+func (t *lineTable) close() error {
+	if t == nil || t.memory == nil {
+		return nil
+	}
+	memory := t.memory
+	t.memory, t.words = nil, nil
+	return unix.Munmap(memory)
+}
+
+// bucketsOf returns the first words of a key's buckets.
+func (t *lineTable) bucketsOf(k lineKey) (first, second uint32) {
+	h := mix(k.high, k.tag)
+	a, _ := bits.Mul64(h>>32<<32, uint64(t.buckets))
+	b, _ := bits.Mul64(h<<32, uint64(t.buckets))
+	return uint32(a) * bucketWords, uint32(b) * bucketWords
+}
+
+// findIn returns the place of a key in a bucket.
+func (t *lineTable) findIn(bucket uint32, k lineKey) (at uint32, ok bool) {
+	for at := bucket; at < bucket+bucketWords; at += 2 {
+		if t.words[at] == k.high && t.words[at+1]>>metaTagShift&metaTag == k.tag {
+			return at, true
+		}
+	}
+	return 0, false
+}
+
+func (t *lineTable) find(k lineKey) (at uint32, ok bool) {
+	if k.isLong() {
+		return 0, false
+	}
+	first, second := t.bucketsOf(k)
+	if at, ok = t.findIn(first, k); ok {
+		return at, true
+	}
+	return t.findIn(second, k)
+}
+
+// free returns the first free place of a bucket and how many there are, and whether
+// more will be free after a grace period.
+func (t *lineTable) free(bucket uint32) (at uint32, n int, resting bool) {
+	for i := bucket; i < bucket+bucketWords; i += 2 {
+		if t.words[i+1]&metaSlot != 0 {
+			continue
+		}
+		if _, ok := t.resting[i]; ok {
+			resting = true
+			continue
+		}
+		if n == 0 {
+			at = i
+		}
+		n++
+	}
+	return at, n, resting
+}
+
+func (t *lineTable) setFlag(bucket uint32, flag uint64) {
+	atomic.StoreUint64(&t.words[bucket+1], t.words[bucket+1]|flag)
+}
+
+// setMeta changes all of a place's meta but the bucket's flags, in one store.
+func (t *lineTable) setMeta(at uint32, meta uint64) {
+	atomic.StoreUint64(&t.words[at+1], t.words[at+1]&metaFlags|meta)
+}
+
+// put makes the key lead to the slot; if it led to another, in one step.
+func (t *lineTable) put(k lineKey, slot uint32) error {
+	if at, ok := t.find(k); ok {
+		t.setMeta(at, k.tag<<metaTagShift|uint64(slot))
+		return nil
+	}
+	if k.isLong() {
+		isNew, err := t.putOther(k, slot)
+		if isNew {
+			t.long++
+		}
+		return err
+	}
+	first, _ := t.bucketsOf(k)
+	if t.words[first+1]&metaOverflowed != 0 {
+		// It may be one of those that did.
+		if err := t.others.Update(k.other(), slot, ebpf.UpdateExist); !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return err
+		}
+	}
+	at, bucket, spilled, err := t.place(k)
+	if err != nil {
+		return err
+	}
+	if bucket {
+		atomic.StoreUint64(&t.words[at], k.high)
+		t.setMeta(at, k.tag<<metaTagShift|uint64(slot))
+	} else if _, err := t.putOther(k, slot); err != nil {
+		return err
+	}
+	// Only now: a program that reads the flag finds the key.
+	if !bucket {
+		t.setFlag(first, metaOverflowed)
+	} else if spilled {
+		t.setFlag(first, metaSpilled)
+	}
+	t.short++
+	return nil
+}
+
+// place chooses a free place for a new key, if its buckets have one.
+func (t *lineTable) place(k lineKey) (at uint32, ok, spilled bool, err error) {
+	first, second := t.bucketsOf(k)
+	for range 2 {
+		at, n, resting := t.free(first)
+		at2, n2, resting2 := t.free(second)
+		switch {
+		// The first, which is found sooner, unless it fills up faster than the second.
+		case n > 1 || n > 0 && n >= n2:
+			return at, true, false, nil
+		case n2 > 0:
+			return at2, true, first != second, nil
+		case !resting && !resting2:
+			return 0, false, false, nil
+		}
+		if err := t.rest(); err != nil {
+			return 0, false, false, err
+		}
+	}
+	return 0, false, false, nil
+}
+
+// rest waits until places whose keys were removed can be used again.
+func (t *lineTable) rest() error {
+	if err := Barrier(); err != nil {
+		return err
+	}
+	clear(t.resting)
+	return nil
+}
+
+// putOther puts a key into the hash map.
+func (t *lineTable) putOther(k lineKey, slot uint32) (isNew bool, err error) {
+	err = t.others.Update(k.other(), slot, ebpf.UpdateNoExist)
+	if errors.Is(err, ebpf.ErrKeyExist) {
+		return false, t.others.Update(k.other(), slot, ebpf.UpdateExist)
+	}
+	if errors.Is(err, unix.E2BIG) {
+		return false, ErrKeysFull
+	}
+	return err == nil, err
+}
+
+// remove makes the key lead nowhere.
+func (t *lineTable) remove(k lineKey) error {
+	if at, ok := t.find(k); ok {
+		t.setMeta(at, 0)
+		atomic.StoreUint64(&t.words[at], 0)
+		t.resting[at] = struct{}{}
+		t.short--
+		return nil
+	}
+	err := t.others.Delete(k.other())
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return nil
+	}
+	if err == nil && k.isLong() {
+		t.long--
+	} else if err == nil {
+		t.short--
+	}
+	return err
+}
+
+// has reports whether the key leads anywhere.
+func (t *lineTable) has(k lineKey) bool {
+	if _, ok := t.find(k); ok {
+		return true
+	}
+	var slot uint32
+	return t.others.Lookup(k.other(), &slot) == nil
+}
+
+// each calls f for every key.
+func (t *lineTable) each(f func(k lineKey, slot uint32)) error {
+	for at := 0; at < len(t.words); at += 2 {
+		if meta := t.words[at+1]; meta&metaSlot != 0 {
+			f(lineKey{high: t.words[at], tag: meta >> metaTagShift & metaTag}, uint32(meta&metaSlot))
+		}
+	}
+	var k accountingOtherKey
+	var slot uint32
+	it := t.others.Iterate()
+	for it.Next(&k, &slot) {
+		f(lineKey{k.High, k.Low, k.Tag}, slot)
+	}
+	return it.Err()
+}
