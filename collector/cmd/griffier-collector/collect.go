@@ -5,16 +5,19 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"griffier/collector/config"
 	"griffier/collector/daemon"
 	"griffier/collector/notify"
 )
 
-// collect runs the collector until ctx ends, and tells the service manager, if
-// there is one, how it is doing.
-func collect(ctx context.Context, c config.Config, stderr io.Writer) error {
-	log := slog.New(slog.NewJSONHandler(stderr, nil))
+// collect runs the collector until ctx ends, reloads at SIGHUP, and tells the
+// service manager, if there is one, how it is doing.
+func collect(ctx context.Context, path string, c config.Config, stderr io.Writer) error {
+	level := new(slog.LevelVar)
+	log := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level}))
 	manager, err := notify.Connect(os.Getenv)
 	if err != nil {
 		return err
@@ -28,9 +31,19 @@ func collect(ctx context.Context, c config.Config, stderr io.Writer) error {
 	stop := context.AfterFunc(ctx, func() { tell(manager.Stopping()) })
 	defer stop()
 	o := daemon.Options{
-		Log: log,
+		Log: log, Level: level,
 		Ready: func(a daemon.Addresses) {
 			log.Info("ready", slog.String("radius", a.RADIUS.String()), slog.String("metrics", a.Metrics.String()))
+			tell(manager.Ready())
+		},
+		Status:     func(line string) { tell(manager.Status(line)) },
+		Reload:     hangups(ctx),
+		ReadConfig: func() (config.Config, error) { return config.Read(path) },
+		Reloading:  func() { tell(manager.Reloading()) },
+		Reloaded: func(err error) {
+			if err != nil {
+				tell(manager.Status("reload failed, the old configuration holds; see the log"))
+			}
 			tell(manager.Ready())
 		},
 	}
@@ -38,4 +51,27 @@ func collect(ctx context.Context, c config.Config, stderr io.Writer) error {
 		o.Alive = func() { tell(manager.Alive()) }
 	}
 	return daemon.Run(ctx, c, o)
+}
+
+// hangups passes SIGHUP on until ctx ends. Several that come while one is dealt
+// with count as one.
+func hangups(ctx context.Context) <-chan struct{} {
+	signals, reload := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(signals, syscall.SIGHUP)
+	go func() {
+		defer signal.Stop(signals)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-signals:
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case reload <- struct{}{}:
+			}
+		}
+	}()
+	return reload
 }

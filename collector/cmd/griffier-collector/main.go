@@ -16,6 +16,9 @@ import (
 	"griffier/collector/config"
 )
 
+// standardConfig is where the Debian package has the configuration.
+const standardConfig = "/etc/griffier/collector.yaml"
+
 // Exit codes.
 const (
 	exitOK     = 0
@@ -32,6 +35,9 @@ func main() {
 type flags struct {
 	config    string
 	check     bool
+	doctor    bool
+	json      bool
+	version   bool
 	replay    string
 	output    string
 	endsAt    string
@@ -45,6 +51,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	set.SetOutput(stderr)
 	set.StringVar(&f.config, "config", "", "configuration `FILE` (YAML)")
 	set.BoolVar(&f.check, "check", false, "check the configuration, print it with its defaults, and end")
+	set.BoolVar(&f.doctor, "doctor", false, "look for what keeps the collector from collecting, and end; without -config it looks at "+standardConfig)
+	set.BoolVar(&f.json, "json", false, "with -doctor: print JSON")
+	set.BoolVar(&f.version, "version", false, "print the version and end")
 	set.StringVar(&f.replay, "replay", "", "read a capture `FILE` (pcap, pcapng) instead of the network")
 	set.StringVar(&f.output, "o", "", "with -replay: `json` prints records, one object a line; default is to store them")
 	set.StringVar(&f.endsAt, "ends-at", "", "with -replay: shift all times so that the last packet is at this RFC 3339 `TIME`")
@@ -52,6 +61,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	set.StringVar(&f.collector, "collector-id", "", "with -replay: `ID` in the records; default from the configuration, or replay")
 	set.Usage = func() {
 		fmt.Fprintln(stderr, "usage: griffier-collector -config FILE [-check]\n"+
+			"       griffier-collector -doctor [-json] [-config FILE]\n"+
+			"       griffier-collector -version\n"+
 			"       griffier-collector -replay CAPTURE [-o json] [-config FILE] [-ends-at TIME] [-interface NAME] [-collector-id ID]")
 		set.PrintDefaults()
 	}
@@ -70,9 +81,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return usage("unexpected argument " + set.Arg(0))
 	case f.replay == "" && (f.output != "" || f.endsAt != "" || f.iface != "" || f.collector != ""):
 		return usage("-o, -ends-at, -interface and -collector-id go with -replay")
+	case f.json && !f.doctor:
+		return usage("-json goes with -doctor")
+	case f.doctor && (f.check || f.replay != ""):
+		return usage("-doctor: not with -check or -replay")
 	case f.output != "" && f.output != "json":
 		return usage("-o: want json")
-	case f.replay == "" && f.config == "":
+	case f.replay == "" && f.config == "" && !f.doctor && !f.version:
 		return usage("want -config FILE, or -replay CAPTURE")
 	case f.check && f.config == "":
 		return usage("-check: want -config FILE")
@@ -84,8 +99,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			return usage("-ends-at: want a time such as 2026-03-02T14:00:00Z")
 		}
 	}
+	if f.doctor && f.config == "" {
+		f.config = standardConfig
+	}
 	var c *config.Config
-	if f.config != "" {
+	if f.config != "" && !f.doctor && !f.version {
 		read, err := config.Read(f.config)
 		if err != nil {
 			fmt.Fprintln(stderr, "griffier-collector:", err)
@@ -95,12 +113,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	var err error
 	switch {
+	case f.version:
+		err = version(stdout)
+	case f.doctor:
+		err = examine(ctx, f.config, f.json, stdout)
 	case f.check:
 		err = c.Print(stdout)
 	case f.replay != "":
 		err = replayCapture(ctx, f, c, endsAt, stdout, stderr)
 	default:
-		err = collect(ctx, *c, stderr)
+		err = collect(ctx, f.config, *c, stderr)
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "griffier-collector:", err)

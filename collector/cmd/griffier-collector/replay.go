@@ -53,10 +53,7 @@ func replayCapture(ctx context.Context, f flags, c *config.Config, endsAt time.T
 		return err
 	}
 	defer conn.Close()
-	store, err := replay.NewStore(ctx, conn, o)
-	if err != nil {
-		return err
-	}
+	store := replay.NewStore(ctx, conn)
 	summary, err := replay.Run(ctx, o, store.Write)
 	if err == nil {
 		err = store.Flush()
