@@ -44,7 +44,7 @@ func TestOperationsTellNothingOfOthers(t *testing.T) {
 	syntax := json.Unmarshal([]byte(`{"`+secret+`":1}`), &struct {
 		Zwanikken string `json:"zwanikken"`
 	}{})
-	_, parse := url.Parse(fmt.Sprintf("http://[%s", secret))
+	_, parse := url.Parse(strings.Join([]string{"http://[", secret}, ""))
 	for name, c := range map[string]struct {
 		err  error
 		want string
