@@ -72,4 +72,16 @@ type Observation struct {
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 	// EndCause says why, for End.
 	EndCause schema.EndCause `json:"end_cause,omitempty"`
+	// Blocks are ports of shared addresses that were given or taken back at At.
+	// A [Binding] leaves them to package cgnat.
+	Blocks []PortBlock `json:"blocks,omitempty"`
+}
+
+// A PortBlock is a range of ports, both inclusive, of a shared address.
+type PortBlock struct {
+	Outside   netip.Addr `json:"outside"`
+	Protocol  uint8      `json:"protocol,omitempty"` // IANA number; 0: every one
+	PortStart uint16     `json:"port_start"`
+	PortEnd   uint16     `json:"port_end"`
+	Released  bool       `json:"released,omitempty"` // taken back, not given
 }
