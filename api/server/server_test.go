@@ -253,18 +253,22 @@ func TestErrorsBecomeReasons(t *testing.T) {
 
 func TestSelfReadsAreRecordedOrRefused(t *testing.T) {
 	declare(t, "Self", map[string]*griffierv1.Access{"Do": selfReading})
-	w := start(t, unary("Self", "Do", func(context.Context, *griffierv1.GetTotalsRequest) (*griffierv1.Volume, error) {
+	conn := accessStore(t)
+	served := 0
+	w := startWith(t, NewAccessLog(conn, time.Now), unary("Self", "Do", func(context.Context, *griffierv1.GetTotalsRequest) (*griffierv1.Volume, error) {
+		served++
 		return &griffierv1.Volume{}, nil
 	}))
-	if err := w.call(w.as(t, "anna"), "Self/Do", ""); err != nil || w.reads.n.Load() != 1 {
-		t.Errorf("own read: %v, %d records; want one", err, w.reads.n.Load())
+	if err := w.call(w.as(t, "anna"), "Self/Do", "L-secret"); err != nil {
+		t.Errorf("own read: %v", err)
 	}
-	w.reads.fail.Store(true)
-	if err := w.call(w.as(t, "anna"), "Self/Do", ""); reason.Of(err) != reason.StoreUnavailable {
-		t.Errorf("without a record: %v, want STORE_UNAVAILABLE", err)
+	var n uint64
+	var actor, role, action string
+	err := conn.QueryRow(t.Context(), "SELECT count(), any(actor), any(role), any(action) FROM traffic.access_log_entry").Scan(&n, &actor, &role, &action)
+	if err != nil || n != 1 || len(actor) != 32 || role != "customer" || action != "test.Self/Do" {
+		t.Errorf("access log: %d rows, %s as %s did %s, %v; want one of anna under her pseudonym", n, actor, role, action, err)
 	}
 	// One caller's calls are bounded; another's are not touched by that.
-	w.reads.fail.Store(false)
 	limited := false
 	ctx := w.as(t, "anna")
 	for range 3 * callBurst {
@@ -275,6 +279,15 @@ func TestSelfReadsAreRecordedOrRefused(t *testing.T) {
 	}
 	if err := w.call(w.as(t, "sam"), "Self/Do", ""); reason.Of(err) != reason.PermissionDenied {
 		t.Errorf("somebody else: %v, want PERMISSION_DENIED", err)
+	}
+	// No record, no answer.
+	if err := conn.Exec(t.Context(), "RENAME TABLE traffic.access_log_entry TO traffic.elsewhere"); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(500 * time.Millisecond) // some calls are allowed again
+	served = 0
+	if err := w.call(w.as(t, "anna"), "Self/Do", ""); reason.Of(err) != reason.StoreUnavailable || served != 0 {
+		t.Errorf("without a record: %v, handler ran: %v; want STORE_UNAVAILABLE and no", err, served != 0)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/pem"
-	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -12,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -146,7 +144,6 @@ type world struct {
 	idp     *demoidp.Provider
 	conn    *grpc.ClientConn
 	logs    *logBuffer
-	reads   *countedReads
 	metrics *prometheus.Registry
 }
 
@@ -167,24 +164,15 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
-// countedReads counts what would go to the access log; [AccessLog] itself has
-// tests of its own.
-type countedReads struct {
-	n    atomic.Int64
-	fail atomic.Bool
-}
-
-func (c *countedReads) Record(context.Context, time.Time, string, string, string) error {
-	if c.fail.Load() {
-		return errors.New("access log: away")
-	}
-	c.n.Add(1)
-	return nil
-}
-
+// start serves without an access log; what it serves is audited in the ledger.
 func start(t *testing.T, register ...func(grpc.ServiceRegistrar)) *world {
 	t.Helper()
-	w := &world{desk: newDesk(t), logs: &logBuffer{}, reads: &countedReads{}, metrics: prometheus.NewRegistry()}
+	return startWith(t, nil, register...)
+}
+
+func startWith(t *testing.T, reads selfReads, register ...func(grpc.ServiceRegistrar)) *world {
+	t.Helper()
+	w := &world{desk: newDesk(t), logs: &logBuffer{}, metrics: prometheus.NewRegistry()}
 	idp := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.idp.ServeHTTP(rw, r) }))
 	t.Cleanup(idp.Close)
 	var err error
@@ -203,7 +191,7 @@ func start(t *testing.T, register ...func(grpc.ServiceRegistrar)) *world {
 		t.Fatal(err)
 	}
 	srv, err := New(Config{
-		Auth: &auth.Authenticator{People: people, ActorKey: auth.ActorKey(bytes.Repeat([]byte{7}, 32))}, Ledger: w.book, Keys: w.keys, Reads: w.reads,
+		Auth: &auth.Authenticator{People: people, ActorKey: auth.ActorKey(bytes.Repeat([]byte{7}, 32))}, Ledger: w.book, Keys: w.keys, Reads: reads,
 		Registry: w.metrics, Log: slog.New(slog.NewJSONHandler(w.logs, nil)), Now: time.Now,
 		Register: func(r grpc.ServiceRegistrar) {
 			for _, f := range register {
