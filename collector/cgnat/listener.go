@@ -28,7 +28,7 @@ const (
 const DefaultReadBuffer = 64 << 20
 
 const (
-	groups       = 1<<(1-1) | 1<<(3-1) // NFNLGRP_CONNTRACK_NEW and _DESTROY
+	groups       = 1<<0 | 1<<2 // NFNLGRP_CONNTRACK_NEW (1) and _DESTROY (3), as bits
 	maxDatagram  = 64 << 10
 	dumpTimeout  = time.Minute
 	catchUpLimit = 200 * time.Millisecond
