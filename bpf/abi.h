@@ -24,7 +24,9 @@
  * key, so a program never joins one key with another's slot.
  *
  * IPv6 prefixes longer than 64 bits, and the few keys that find both buckets full,
- * lie in a hash map (others).
+ * lie in a hash map (others). A packet looks for the former there only if the bit of
+ * its prefix is set (filter), since most belong to a shorter prefix. Bits are set
+ * before the key is there, and never cleared while programs run.
  */
 struct place {
 	__u64 key; /* the address, or the first half of the prefix, as it is in the packet */
@@ -124,7 +126,7 @@ struct config {
 	__u32 buckets; /* in lines */
 	__u32 slots;   /* the highest slot; a stripe has one more, for slot 0 */
 	__u32 stripes; /* of counters */
-	__u32 unused;
+	__u32 filter_mask; /* words in filter, less one */
 	struct prefix_mask masks[MAX_LENGTHS];
 } __attribute__((aligned(8)));
 

@@ -33,6 +33,14 @@ struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
+	__type(value, __u64);
+	__uint(max_entries, 1);
+} filter SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
 	__type(value, struct slot_counters);
 	__uint(max_entries, 1); /* stripe after stripe */
 } counters SEC(".maps");
@@ -172,6 +180,20 @@ static __always_inline __u64 tag_of(__u64 length, __u32 scope)
 	return length << TAG_LENGTH_SHIFT | (scope >> 4 & 0xfff000) | (scope & 0xfff);
 }
 
+/* The slot of a prefix of more than 64 bits, 0 if there is none. */
+static __always_inline __u32 find_long(struct config *cfg, struct other_key *key)
+{
+	__u64 hash = mix(key->high ^ key->low * 0xff51afd7ed558ccdull, key->tag);
+	__u32 index = hash >> 32 & cfg->filter_mask;
+	__u64 *bits = bpf_map_lookup_elem(&filter, &index);
+
+	if (!bits || !(*bits >> (hash & 63) & 1))
+		return 0;
+	__u32 *slot = bpf_map_lookup_elem(&others, key);
+
+	return slot ? *slot : 0;
+}
+
 static __always_inline __u32 find_ipv6(struct config *cfg, struct frame *f)
 {
 	for (int i = 0; i < MAX_LENGTHS; i++) {
@@ -186,9 +208,8 @@ static __always_inline __u32 find_ipv6(struct config *cfg, struct frame *f)
 			struct other_key other = {
 				.high = high, .low = f->address[1] & mask[1], .tag = tag | TAG_LONG,
 			};
-			__u32 *value = bpf_map_lookup_elem(&others, &other);
 
-			slot = value ? *value : 0;
+			slot = find_long(cfg, &other);
 		} else {
 			slot = find(high, tag, cfg->buckets);
 		}

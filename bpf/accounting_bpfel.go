@@ -23,14 +23,14 @@ type accountingBucket struct {
 }
 
 type accountingConfig struct {
-	_       structs.HostLayout
-	Flags   uint32
-	Lengths uint32
-	Buckets uint32
-	Slots   uint32
-	Stripes uint32
-	Unused  uint32
-	Masks   [8]accountingPrefixMask
+	_          structs.HostLayout
+	Flags      uint32
+	Lengths    uint32
+	Buckets    uint32
+	Slots      uint32
+	Stripes    uint32
+	FilterMask uint32
+	Masks      [8]accountingPrefixMask
 }
 
 type accountingCount struct {
@@ -104,6 +104,7 @@ const (
 	accountingMapActive         = "active"
 	accountingMapConfigs        = "configs"
 	accountingMapCounters       = "counters"
+	accountingMapFilter         = "filter"
 	accountingMapLines          = "lines"
 	accountingMapOthers         = "others"
 	accountingMapOwners         = "owners"
@@ -168,6 +169,7 @@ type accountingMapSpecs struct {
 	Active   *ebpf.MapSpec `ebpf:"active"`
 	Configs  *ebpf.MapSpec `ebpf:"configs"`
 	Counters *ebpf.MapSpec `ebpf:"counters"`
+	Filter   *ebpf.MapSpec `ebpf:"filter"`
 	Lines    *ebpf.MapSpec `ebpf:"lines"`
 	Others   *ebpf.MapSpec `ebpf:"others"`
 	Owners   *ebpf.MapSpec `ebpf:"owners"`
@@ -206,6 +208,7 @@ type accountingMaps struct {
 	Active   *ebpf.Map `ebpf:"active"`
 	Configs  *ebpf.Map `ebpf:"configs"`
 	Counters *ebpf.Map `ebpf:"counters"`
+	Filter   *ebpf.Map `ebpf:"filter"`
 	Lines    *ebpf.Map `ebpf:"lines"`
 	Others   *ebpf.Map `ebpf:"others"`
 	Owners   *ebpf.Map `ebpf:"owners"`
@@ -219,6 +222,7 @@ func (m *accountingMaps) Close() error {
 		m.Active,
 		m.Configs,
 		m.Counters,
+		m.Filter,
 		m.Lines,
 		m.Others,
 		m.Owners,

@@ -64,6 +64,7 @@ func (a *Accounting) writeConfig() error {
 	cfg := accountingConfig{
 		Flags: uint32(a.opts.Punt), Lengths: uint32(len(a.lengths)),
 		Buckets: a.lines.buckets, Slots: a.opts.MaxSlots, Stripes: uint32(a.opts.CounterStripes),
+		FilterMask: a.objects.Filter.MaxEntries() - 1,
 	}
 	if a.opts.shared {
 		cfg.Flags |= configShared

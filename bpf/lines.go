@@ -45,6 +45,12 @@ func bucketsFor(keys uint32) uint32 {
 	return uint32(float64(keys)/(bucketPlaces*tableLoad)) + 1
 }
 
+// filterWords returns how many words of bits, a power of two, hold so many long keys
+// with a bit in eight or fewer set.
+func filterWords(keys uint32) uint32 {
+	return 1 << bits.Len32(max(keys, 8)/8-1)
+}
+
 // lineTable is the table of addresses, mapped from the kernel. It is written by one
 // process at a time, under Accounting.mu, and read by the programs all the time.
 type lineTable struct {
@@ -52,6 +58,7 @@ type lineTable struct {
 	memory  []byte
 	buckets uint32
 	others  *ebpf.Map
+	filter  []byte // mapped
 
 	short, long int // keys in use
 	// resting are places (by their first word) whose key was removed since the last
@@ -119,12 +126,18 @@ func mix(key, tag uint64) uint64 {
 }
 
 // newLineTable maps the table and finds out what is in it.
-func newLineTable(lines, others *ebpf.Map) (*lineTable, error) {
+func newLineTable(lines, others, filter *ebpf.Map) (*lineTable, error) {
 	memory, err := mapMemory(lines, unix.PROT_READ|unix.PROT_WRITE)
 	if err != nil {
 		return nil, fmt.Errorf("map table of lines: %w", err)
 	}
+	bits, err := mapMemory(filter, unix.PROT_READ|unix.PROT_WRITE)
+	if err != nil {
+		_ = unix.Munmap(memory)
+		return nil, fmt.Errorf("map filter of long prefixes: %w", err)
+	}
 	t := &lineTable{
+		filter: bits,
 		memory: memory, words: wordsOf(memory), buckets: lines.MaxEntries(), others: others,
 		resting: map[uint32]struct{}{},
 	}
@@ -151,9 +164,9 @@ func (t *lineTable) close() error {
 	if t == nil || t.memory == nil {
 		return nil
 	}
-	memory := t.memory
-	t.memory, t.words = nil, nil
-	return unix.Munmap(memory)
+	memory, filter := t.memory, t.filter
+	t.memory, t.words, t.filter = nil, nil, nil
+	return errors.Join(unix.Munmap(memory), unix.Munmap(filter))
 }
 
 // bucketsOf returns the first words of a key's buckets.
@@ -220,6 +233,7 @@ func (t *lineTable) put(k lineKey, slot uint32) error {
 		return nil
 	}
 	if k.isLong() {
+		t.admit(k)
 		isNew, err := t.putOther(k, slot)
 		if isNew {
 			t.long++
@@ -251,6 +265,14 @@ func (t *lineTable) put(k lineKey, slot uint32) error {
 	}
 	t.short++
 	return nil
+}
+
+// admit sets the bit of a long key.
+func (t *lineTable) admit(k lineKey) {
+	words := wordsOf(t.filter)
+	h := mix(k.high^k.low*0xff51afd7ed558ccd, k.tag)
+	at := &words[h>>32&uint64(len(words)-1)]
+	atomic.StoreUint64(at, *at|1<<(h&63))
 }
 
 // place chooses a free place for a new key, if its buckets have one.

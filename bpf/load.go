@@ -136,11 +136,12 @@ func Load(opts Options) (*Accounting, error) {
 	spec.Maps[accountingMapOwners].MaxEntries = opts.MaxSlots + 1
 	spec.Maps[accountingMapLines].MaxEntries = bucketsFor(opts.MaxKeys)
 	spec.Maps[accountingMapOthers].MaxEntries = max(opts.MaxLongKeys, 64)
+	spec.Maps[accountingMapFilter].MaxEntries = filterWords(opts.MaxLongKeys)
 	spec.Maps[accountingMapPunts].MaxEntries = opts.PuntRingBytes
 	if path != "" {
 		// Not the configuration: each program carries its own until it is replaced.
 		for _, name := range []string{
-			accountingMapCounters, accountingMapOwners, accountingMapLines, accountingMapOthers,
+			accountingMapCounters, accountingMapOwners, accountingMapLines, accountingMapOthers, accountingMapFilter,
 			accountingMapTotals, accountingMapPunts,
 		} {
 			spec.Maps[name].Pinning = ebpf.PinByName
@@ -191,7 +192,7 @@ func (o *Options) setStripes() error {
 }
 
 func (a *Accounting) mapMemory() (err error) {
-	if a.lines, err = newLineTable(a.objects.Lines, a.objects.Others); err != nil {
+	if a.lines, err = newLineTable(a.objects.Lines, a.objects.Others, a.objects.Filter); err != nil {
 		return err
 	}
 	a.counters, err = mapMemory(a.objects.Counters, unix.PROT_READ)
