@@ -9,7 +9,7 @@ import (
 )
 
 // statusInterval is how often the status line is renewed.
-const statusInterval = 10 * time.Second
+const statusInterval = 5 * time.Second
 
 // figures are what a status line tells.
 type figures struct {
