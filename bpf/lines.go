@@ -32,8 +32,8 @@ const (
 	tagIPv4        = 96
 	tagLong        = 1 << 32
 
-	// tableLoad is how full the table gets with MaxKeys keys. At 0.6 one key in 3000
-	// finds both its buckets full.
+	// tableLoad is how full the table gets with MaxKeys keys. At 0.6 two keys in a
+	// thousand find both their buckets full.
 	tableLoad = 0.6
 
 	// maxSlots is what fits in a place.
@@ -44,6 +44,9 @@ const (
 func bucketsFor(keys uint32) uint32 {
 	return uint32(float64(keys)/(bucketPlaces*tableLoad)) + 1
 }
+
+// overflowsFor returns how many keys may overflow: several times what will.
+func overflowsFor(keys uint32) uint32 { return keys/64 + 64 }
 
 // filterWords returns how many words of bits, a power of two, hold so many long keys
 // with a bit in eight or fewer set.

@@ -135,7 +135,7 @@ func Load(opts Options) (*Accounting, error) {
 	spec.Maps[accountingMapCounters].MaxEntries = (opts.MaxSlots + 1) * uint32(opts.CounterStripes)
 	spec.Maps[accountingMapOwners].MaxEntries = opts.MaxSlots + 1
 	spec.Maps[accountingMapLines].MaxEntries = bucketsFor(opts.MaxKeys)
-	spec.Maps[accountingMapOthers].MaxEntries = max(opts.MaxLongKeys, 64)
+	spec.Maps[accountingMapOthers].MaxEntries = opts.MaxLongKeys + overflowsFor(opts.MaxKeys)
 	spec.Maps[accountingMapFilter].MaxEntries = filterWords(opts.MaxLongKeys)
 	spec.Maps[accountingMapPunts].MaxEntries = opts.PuntRingBytes
 	if path != "" {
