@@ -48,7 +48,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	}
 	m := &metrics{
 		observations:  counter("observations_total", "Observations of sessions that were applied, by source.", "source"),
-		frames:        counter("control_frames_total", "Control frames from the access interfaces, by protocol and what became of them.", "protocol", "reason"),
+		frames:        counter("control_messages_total", "DHCP and PPPoE messages of the access interfaces, by protocol and what became of them.", "protocol", "reason"),
 		refused:       counter("addresses_refused_total", "Addresses that could not be given a counter; their traffic is unattributed.", "reason"),
 		expired:       counter("expired_rows_total", "Rows that outlived their retention class before the store took them, by kind.", "kind"),
 		totals:        newTotals(namespace),

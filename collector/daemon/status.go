@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,11 +21,12 @@ type figures struct {
 	dropped             float64 // datagrams and control frames, since the start
 }
 
-// gatherFigures reads them from the metrics, so that both tell the same.
+// gatherFigures reads them from the metrics, so that both tell the same. After
+// an error the figures are of the metrics that could be read.
 func gatherFigures(g prometheus.Gatherer, now time.Time) (figures, error) {
 	families, err := g.Gather()
 	if err != nil {
-		return figures{}, fmt.Errorf("status: %w", err)
+		err = fmt.Errorf("status: %w", err)
 	}
 	f := figures{at: now}
 	for _, family := range families {
@@ -55,7 +57,7 @@ func gatherFigures(g prometheus.Gatherer, now time.Time) (figures, error) {
 			}
 		}
 	}
-	return f, nil
+	return f, err
 }
 
 // line is the status line, with a rate since before.
@@ -81,14 +83,21 @@ func short(v, base float64, prefixes ...string) string {
 	return fmt.Sprintf("%.1f%s", v, prefixes[i])
 }
 
-// watchStatus hands a status line over, at once and then now and then.
+// watchStatus hands a status line over, at once and then now and then. Metrics
+// that cannot be read are logged once and stop nothing: collecting goes on.
 func (d *daemon) watchStatus(ctx context.Context, status func(string)) error {
 	ticker := time.NewTicker(statusInterval)
 	defer ticker.Stop()
-	before, err := gatherFigures(d.registry, time.Now())
-	if err != nil {
-		return err
+	told := false
+	read := func(at time.Time) figures {
+		f, err := gatherFigures(d.registry, at)
+		if err != nil && !told {
+			d.log.Error("metrics cannot be read", slog.Any("err", err))
+			told = true
+		}
+		return f
 	}
+	before := read(time.Now())
 	for now := before; ; {
 		status(now.line(before))
 		before = now
@@ -96,9 +105,7 @@ func (d *daemon) watchStatus(ctx context.Context, status func(string)) error {
 		case <-ctx.Done():
 			return nil
 		case at := <-ticker.C:
-			if now, err = gatherFigures(d.registry, at); err != nil {
-				return err
-			}
+			now = read(at)
 		}
 	}
 }
