@@ -53,7 +53,7 @@ packages:
 	@.ci/packages
 
 engine:
-	@go run ./schema/engine/fetch
+	@go run ./schema/engine/fetch >/dev/null
 
 clean: ## remove what was built
 	rm -rf $(BIN)
