@@ -92,7 +92,7 @@ struct direction_totals {
 	__u64 punted;	     /* control frames copied to the ring */
 	__u64 punt_drops;    /* control frames lost because the ring was full */
 	__u64 punt_rejected; /* a control port without a control message behind it */
-};
+} __attribute__((aligned(64))); /* each CPU has its own cache lines */
 
 /*
  * User space's own note of who holds a slot; the programs never read it. It is

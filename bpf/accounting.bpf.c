@@ -46,10 +46,11 @@ struct {
 } counters SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, struct direction_totals);
-	__uint(max_entries, 2); /* by direction */
+	__uint(max_entries, 2); /* by CPU, then direction */
 } totals SEC(".maps");
 
 struct {
@@ -342,8 +343,8 @@ static __always_inline void punt_control(struct __sk_buff *skb, struct config *c
 
 static __always_inline int account(struct __sk_buff *skb, const __u32 dir)
 {
-	__u32 direction = dir, ifindex = skb->ifindex;
-	struct direction_totals *t = bpf_map_lookup_elem(&totals, &direction);
+	__u32 index = bpf_get_smp_processor_id() * 2 + dir, ifindex = skb->ifindex;
+	struct direction_totals *t = bpf_map_lookup_elem(&totals, &index);
 	struct config *cfg = current_config();
 	struct frame f = {};
 

@@ -53,6 +53,7 @@ type accountingDirectionTotals struct {
 	Punted        uint64
 	PuntDrops     uint64
 	PuntRejected  uint64
+	_             [40]byte
 }
 
 type accountingOtherKey struct {

@@ -100,8 +100,8 @@ type Accounting struct {
 	active  uint32
 	lines   *lineTable
 
-	reading  sync.Mutex // of counters
-	counters []byte     // mapped
+	reading          sync.Mutex // of what is mapped, which Close takes away
+	counters, totals []byte
 }
 
 // Load loads the programs and makes the maps, or takes over the pinned ones. No
@@ -133,6 +133,7 @@ func Load(opts Options) (*Accounting, error) {
 	}
 	// Slot 0 belongs to nobody: a forgotten value must not be somebody's line.
 	spec.Maps[accountingMapCounters].MaxEntries = (opts.MaxSlots + 1) * uint32(opts.CounterStripes)
+	spec.Maps[accountingMapTotals].MaxEntries = 2 * uint32(ebpf.MustPossibleCPU())
 	spec.Maps[accountingMapOwners].MaxEntries = opts.MaxSlots + 1
 	spec.Maps[accountingMapLines].MaxEntries = bucketsFor(opts.MaxKeys)
 	spec.Maps[accountingMapOthers].MaxEntries = opts.MaxLongKeys + overflowsFor(opts.MaxKeys)
@@ -195,8 +196,13 @@ func (a *Accounting) mapMemory() (err error) {
 	if a.lines, err = newLineTable(a.objects.Lines, a.objects.Others, a.objects.Filter); err != nil {
 		return err
 	}
-	a.counters, err = mapMemory(a.objects.Counters, unix.PROT_READ)
-	return err
+	if a.counters, err = mapMemory(a.objects.Counters, unix.PROT_READ); err != nil {
+		return fmt.Errorf("map counters: %w", err)
+	}
+	if a.totals, err = mapMemory(a.objects.Totals, unix.PROT_READ); err != nil {
+		return fmt.Errorf("map totals: %w", err)
+	}
+	return nil
 }
 
 // MaxSlots returns how many slots there are; they are numbered from 1.
@@ -218,9 +224,11 @@ func (a *Accounting) Close() error {
 	errs = append(errs, a.lines.close())
 	a.reading.Lock()
 	defer a.reading.Unlock()
-	if a.counters != nil {
-		errs = append(errs, unix.Munmap(a.counters))
-		a.counters = nil
+	for _, memory := range []*[]byte{&a.counters, &a.totals} {
+		if *memory != nil {
+			errs = append(errs, unix.Munmap(*memory))
+			*memory = nil
+		}
 	}
 	errs = append(errs, a.objects.Close())
 	return errors.Join(errs...)

@@ -112,56 +112,42 @@ func (a *Accounting) WriteOwner(slot uint32, o Owner) error {
 }
 
 // totalsTries is how often ReadTotals looks again at a CPU that was in the middle
-// of counting a packet. Two looks are rare, so many are a fault in the equation.
-const totalsTries = 1000
+// of counting a packet. Few looks are needed, so many are a fault in the equation.
+const totalsTries = 100_000
+
+const (
+	totalsWords  = int(unsafe.Sizeof(DirectionTotals{}) / 8)
+	totalsStride = int(unsafe.Sizeof(accountingDirectionTotals{}) / 8)
+)
 
 // ReadTotals returns the totals over all CPUs. A CPU that is caught between two
 // additions is read again, so the result is Balanced unless the programs are wrong.
 func (a *Accounting) ReadTotals() (Totals, error) {
-	var t Totals
-	for _, dir := range []Direction{Up, Down} {
-		sum, err := a.readTotals(dir)
-		if err != nil {
-			return Totals{}, fmt.Errorf("read totals: %w", err)
-		}
-		if dir == Up {
-			t.Up = sum
-		} else {
-			t.Down = sum
-		}
+	a.reading.Lock()
+	defer a.reading.Unlock()
+	if a.totals == nil {
+		return Totals{}, fmt.Errorf("read totals: %w", ErrClosed)
 	}
-	return t, nil
+	var sums [2]DirectionTotals
+	words := wordsOf(a.totals)
+	for i := 0; i*totalsStride < len(words); i++ {
+		dir := i % 2
+		sums[dir] = sums[dir].plus(settledTotals(words[i*totalsStride:][:totalsWords]))
+	}
+	return Totals{sums[Up], sums[Down]}, nil
 }
 
-func (a *Accounting) readTotals(dir Direction) (DirectionTotals, error) {
-	var perCPU, settled []DirectionTotals
-	var done []bool
-	for try := 0; ; try++ {
-		if err := a.objects.Totals.Lookup(uint32(dir), &perCPU); err != nil {
-			return DirectionTotals{}, err
+// settledTotals reads one CPU's totals while no packet is half counted in them.
+func settledTotals(words []uint64) DirectionTotals {
+	var t DirectionTotals
+	into := (*[totalsWords]uint64)(unsafe.Pointer(&t))
+	for range totalsTries {
+		for i := range into {
+			into[i] = atomic.LoadUint64(&words[i])
 		}
-		if settled == nil {
-			settled, done = make([]DirectionTotals, len(perCPU)), make([]bool, len(perCPU))
-		}
-		missing := 0
-		for cpu, t := range perCPU {
-			if done[cpu] {
-				continue
-			}
-			settled[cpu] = t
-			if t.Total == t.Classes() {
-				done[cpu] = true
-			} else {
-				missing++
-			}
-		}
-		if missing == 0 || try == totalsTries {
+		if t.Total == t.Classes() {
 			break
 		}
 	}
-	var sum DirectionTotals
-	for _, t := range settled {
-		sum = sum.plus(t)
-	}
-	return sum, nil
+	return t
 }

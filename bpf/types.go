@@ -105,7 +105,7 @@ type Owner struct {
 
 // The Go types are read from the kernel in bulk: they must be the C ones.
 var (
-	_ [unsafe.Sizeof(accountingSlotCounters{})]byte    = [unsafe.Sizeof(Counters{})]byte{}
-	_ [unsafe.Sizeof(accountingDirectionTotals{})]byte = [unsafe.Sizeof(DirectionTotals{})]byte{}
-	_ [unsafe.Sizeof(accountingSlotOwner{})]byte       = [unsafe.Sizeof(Owner{})]byte{}
+	_ [unsafe.Sizeof(accountingSlotCounters{})]byte                   = [unsafe.Sizeof(Counters{})]byte{}
+	_ [unsafe.Offsetof(accountingDirectionTotals{}.PuntRejected)]byte = [unsafe.Offsetof(DirectionTotals{}.PuntRejected)]byte{}
+	_ [unsafe.Sizeof(accountingSlotOwner{})]byte                      = [unsafe.Sizeof(Owner{})]byte{}
 )
