@@ -4,12 +4,6 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
-
-	"layeh.com/radius"
-	"layeh.com/radius/rfc2865"
-	"layeh.com/radius/rfc3162"
-	"layeh.com/radius/rfc4818"
-	"layeh.com/radius/rfc6911"
 )
 
 // Addresses are what a session holds, by the attribute that told it. They are
@@ -26,42 +20,60 @@ type Addresses struct {
 	Unsorted []netip.Prefix `json:"unsorted,omitempty"`
 }
 
-// add takes in one attribute.
-func (a *Addresses) add(kind radius.Type, value []byte) error {
-	switch kind {
-	case rfc2865.FramedIPAddress_Type:
-		ip, err := address(value, 4)
-		if err != nil {
-			return err
+// read takes in the address attributes, of which there are count, from a
+// packet's attributes. All slices share one array.
+func (a *Addresses) read(attributes []byte, count int) error {
+	all := make([]netip.Prefix, 0, count)
+	for _, kind := range [...]struct {
+		code byte
+		to   *[]netip.Prefix
+	}{{typeFramedIPAddress, &a.IPv4}, {typeFramedIPv6Address, &a.IPv6Address}, {typeFramedIPv6Prefix, &a.IPv6Prefix}, {typeDelegatedIPv6Prefix, &a.IPv6Delegated}} {
+		first := len(all)
+		for rest := attributes; len(rest) > 0; rest = rest[rest[1]:] {
+			if rest[0] != kind.code {
+				continue
+			}
+			prefix, err := readPrefix(kind.code, rest[2:rest[1]])
+			if err != nil {
+				return err
+			}
+			if prefix.IsValid() && !slices.Contains(all[first:], prefix) {
+				all = append(all, prefix)
+			}
 		}
-		// 255.255.255.255 and .254 mean "the user or the NAS chooses" (RFC 2865
-		// §5.8): no address held.
-		if v := ip.As4(); assignable(ip) && v != [4]byte{255, 255, 255, 255} && v != [4]byte{255, 255, 255, 254} {
-			a.IPv4 = appendNew(a.IPv4, netip.PrefixFrom(ip, 32))
-		}
-	case rfc6911.FramedIPv6Address_Type:
-		ip, err := address(value, 16)
-		if err != nil {
-			return err
-		}
-		if assignable(ip) {
-			a.IPv6Address = appendNew(a.IPv6Address, netip.PrefixFrom(ip, 128))
-		}
-	case rfc3162.FramedIPv6Prefix_Type, rfc4818.DelegatedIPv6Prefix_Type:
-		prefix, err := ipv6Prefix(value)
-		if err != nil {
-			return err
-		}
-		if prefix.Bits() == 0 || !assignable(prefix.Addr()) {
-			return nil
-		}
-		if kind == rfc3162.FramedIPv6Prefix_Type {
-			a.IPv6Prefix = appendNew(a.IPv6Prefix, prefix)
-		} else {
-			a.IPv6Delegated = appendNew(a.IPv6Delegated, prefix)
+		if len(all) > first {
+			*kind.to = all[first:len(all):len(all)]
 		}
 	}
 	return nil
+}
+
+// readPrefix reads one attribute. An invalid prefix means that it says nothing.
+func readPrefix(kind byte, value []byte) (netip.Prefix, error) {
+	switch kind {
+	case typeFramedIPAddress:
+		ip, err := address(value, 4)
+		if err != nil {
+			return netip.Prefix{}, err
+		}
+		// 255.255.255.255 and .254 mean "the user or the NAS chooses" (RFC 2865
+		// §5.8): no address held.
+		if v := ip.As4(); !assignable(ip) || v == [4]byte{255, 255, 255, 255} || v == [4]byte{255, 255, 255, 254} {
+			return netip.Prefix{}, nil
+		}
+		return netip.PrefixFrom(ip, 32), nil
+	case typeFramedIPv6Address:
+		ip, err := address(value, 16)
+		if err != nil || !assignable(ip) {
+			return netip.Prefix{}, err
+		}
+		return netip.PrefixFrom(ip, 128), nil
+	}
+	prefix, err := ipv6Prefix(value)
+	if err != nil || prefix.Bits() == 0 || !assignable(prefix.Addr()) {
+		return netip.Prefix{}, err
+	}
+	return prefix, nil
 }
 
 // assignable says whether an address can tell one line from another: NASes

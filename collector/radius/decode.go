@@ -2,18 +2,12 @@ package radius
 
 import (
 	"encoding/binary"
-	"fmt"
+	"errors"
 	"net/netip"
 	"strconv"
 	"time"
 
-	"layeh.com/radius"
-	"layeh.com/radius/rfc2865"
-	"layeh.com/radius/rfc2866"
-	"layeh.com/radius/rfc2869"
-	"layeh.com/radius/rfc3162"
-	"layeh.com/radius/rfc4818"
-	"layeh.com/radius/rfc6911"
+	"griffier/collector/binding"
 )
 
 // Status is an Acct-Status-Type (RFC 2866 §5.1).
@@ -61,11 +55,12 @@ type Accounting struct {
 	Status        Status
 	SessionID     string     // Acct-Session-Id; empty for On and Off
 	UserName      string     // User-Name as sent, empty if absent
-	CircuitID     []byte     // Agent-Circuit-Id (RFC 4679), nil if absent
+	CircuitID     string     // Agent-Circuit-Id (RFC 4679), octets as sent, empty if absent
 	NASIdentifier string     // empty if absent
 	NASAddress    netip.Addr // NAS-IP-Address, else NAS-IPv6-Address
 	NASPort       string     // NAS-Port-Id, else NAS-Port in decimal
 	Addresses     Addresses
+	Blocks        []binding.PortBlock // of shared addresses, given or taken back (RFC 8045)
 
 	EventAt        time.Time     // Event-Timestamp, zero if absent
 	Delay          time.Duration // Acct-Delay-Time
@@ -77,6 +72,10 @@ type Accounting struct {
 	// BytesUp and BytesDown are Acct-Input- and Acct-Output-Octets with their
 	// gigawords (RFC 2869 §5.1, §5.2): the session's totals as the NAS counts.
 	BytesUp, BytesDown uint64
+	// PacketsUp and PacketsDown are Acct-Input- and Acct-Output-Packets.
+	PacketsUp, PacketsDown uint32
+	HasOctets              bool // either of the octets is there
+	HasGigawords           bool // either of the gigawords is there
 }
 
 // Decode reads the Accounting-Request in datagram and checks its Request
@@ -84,150 +83,195 @@ type Accounting struct {
 // none. Octets past the Length field are padding and ignored (RFC 2865 §3). The
 // error is a [*DecodeError].
 func Decode(datagram, secret []byte) (Accounting, error) {
-	packet, err := parse(datagram, secret)
+	return new(Decoder).Decode(datagram, secret)
+}
+
+// Decode is as the function [Decode].
+func (d *Decoder) Decode(datagram, secret []byte) (Accounting, error) {
+	packet, err := d.frame(datagram, secret)
 	if err != nil {
 		return Accounting{}, err
 	}
-	if packet.Code != radius.CodeAccountingRequest {
+	if packet[0] != codeAccountingRequest {
 		return Accounting{}, &DecodeError{ReasonCode}
 	}
-	return accounting(packet)
+	return d.accounting(packet)
 }
 
-// parse checks framing and, with a secret, authenticity of an
-// Accounting-Request or Status-Server.
-func parse(datagram, secret []byte) (*radius.Packet, error) {
-	const header = 20
-	if len(datagram) < header {
-		return nil, &DecodeError{ReasonLength}
-	}
-	length := int(binary.BigEndian.Uint16(datagram[2:]))
-	if length < header || length > radius.MaxPacketLength || length > len(datagram) {
-		return nil, &DecodeError{ReasonLength}
-	}
-	datagram = datagram[:length]
-	code := radius.Code(datagram[0])
-	if code != radius.CodeAccountingRequest && code != radius.CodeStatusServer {
-		return nil, &DecodeError{ReasonCode}
-	}
-	// Authenticity first: attributes of a stranger are not worth parsing.
-	if secret != nil && code == radius.CodeAccountingRequest && !authenticRequest(datagram, secret) {
-		return nil, &DecodeError{ReasonAuthenticator}
-	}
-	packet, err := radius.Parse(datagram, secret)
-	if err != nil {
-		return nil, &DecodeError{ReasonAttribute}
-	}
-	if secret != nil && !authenticMessage(datagram, secret) {
-		return nil, &DecodeError{ReasonAuthenticator}
-	}
-	return packet, nil
+// texts are the attributes of variable length, where they are in the packet.
+type texts struct {
+	sessionID, userName, nasIdentifier, nasPort, circuitID []byte
 }
 
-// accounting reads the attributes of an Accounting-Request. One impossible
+// accounting reads the attributes of a framed Accounting-Request. One impossible
 // value rejects the whole request: half a record would be worse than none.
-func accounting(packet *radius.Packet) (Accounting, error) {
+func (d *Decoder) accounting(packet []byte) (Accounting, error) {
 	var (
-		a           Accounting
-		hasStatus   bool
-		nasV4       netip.Addr
-		nasV6       netip.Addr
-		nasPort     string
-		up, down    uint32
-		upG, downG  uint32
-		addresses   int
-		err         error
-		eventSecond uint32
-		hasEvent    bool
+		a            Accounting
+		text         texts
+		nasV4, nasV6 netip.Addr
+		nasPort      uint32
+		hasNASPort   bool
+		hasStatus    bool
+		number       numbers
+		addresses    int
+		err          error
 	)
-	for _, avp := range packet.Attributes {
-		value := []byte(avp.Attribute)
-		switch avp.Type {
-		case rfc2866.AcctStatusType_Type:
+	for rest := packet[headerLength:]; len(rest) > 0; rest = rest[rest[1]:] {
+		value := rest[2:rest[1]]
+		switch rest[0] {
+		case typeStatusType:
 			var v uint32
 			v, err = integer(value)
 			a.Status, hasStatus = Status(v), true
-		case rfc2866.AcctSessionID_Type:
-			a.SessionID = string(value)
-		case rfc2865.UserName_Type:
-			a.UserName = string(value)
-		case rfc2865.NASIdentifier_Type:
-			a.NASIdentifier = string(value)
-		case rfc2865.NASIPAddress_Type:
+		case typeSessionID:
+			text.sessionID = value
+		case typeUserName:
+			text.userName = value
+		case typeNASIdentifier:
+			text.nasIdentifier = value
+		case typeNASIPAddress:
 			nasV4, err = address(value, 4)
-		case rfc3162.NASIPv6Address_Type:
+		case typeNASIPv6Address:
 			nasV6, err = address(value, 16)
-		case rfc2869.NASPortID_Type:
-			a.NASPort = string(value)
-		case rfc2865.NASPort_Type:
-			var v uint32
-			v, err = integer(value)
-			nasPort = strconv.FormatUint(uint64(v), 10)
-		case rfc2865.VendorSpecific_Type:
+		case typeNASPortID:
+			text.nasPort = value
+		case typeNASPort:
+			nasPort, err = integer(value)
+			hasNASPort = true
+		case typeVendorSpecific:
 			if circuit := agentCircuitID(value); circuit != nil {
-				a.CircuitID = circuit
+				text.circuitID = circuit
 			}
-		case rfc2869.EventTimestamp_Type:
-			eventSecond, err = integer(value)
-			hasEvent = true
-		case rfc2866.AcctDelayTime_Type:
-			a.Delay, err = seconds(value)
-			a.HasDelay = true
-		case rfc2866.AcctSessionTime_Type:
-			a.SessionTime, err = seconds(value)
-			a.HasSessionTime = true
-		case rfc2866.AcctTerminateCause_Type:
-			a.TerminateCause, err = integer(value)
-		case rfc2866.AcctInputOctets_Type:
-			up, err = integer(value)
-		case rfc2866.AcctOutputOctets_Type:
-			down, err = integer(value)
-		case rfc2869.AcctInputGigawords_Type:
-			upG, err = integer(value)
-		case rfc2869.AcctOutputGigawords_Type:
-			downG, err = integer(value)
-		case rfc2865.FramedIPAddress_Type, rfc3162.FramedIPv6Prefix_Type,
-			rfc4818.DelegatedIPv6Prefix_Type, rfc6911.FramedIPv6Address_Type:
+		case typeFramedIPAddress, typeFramedIPv6Prefix, typeDelegatedIPv6Prefix, typeFramedIPv6Address:
 			addresses++
-			err = a.Addresses.add(avp.Type, value)
+		case extendedType1:
+			var block binding.PortBlock
+			var ok bool
+			if block, ok, err = portRange(value); ok {
+				a.Blocks = append(a.Blocks, block)
+			}
+		default:
+			err = number.read(rest[0], value)
 		}
 		if err != nil {
 			return Accounting{}, &DecodeError{ReasonAttributeValue}
 		}
 	}
-	if addresses > MaxAddresses {
+	if addresses > MaxAddresses || len(a.Blocks) > MaxBlocks {
 		return Accounting{}, &DecodeError{ReasonAddressCount}
+	}
+	if addresses > 0 {
+		if err := a.Addresses.read(packet[headerLength:], addresses); err != nil {
+			return Accounting{}, &DecodeError{ReasonAttributeValue}
+		}
 	}
 	if !hasStatus {
 		return Accounting{}, &DecodeError{ReasonStatusType}
 	}
-	if a.SessionID == "" && (a.Status == StatusStart || a.Status == StatusInterim || a.Status == StatusStop) {
+	if len(text.sessionID) == 0 && (a.Status == StatusStart || a.Status == StatusInterim || a.Status == StatusStop) {
 		return Accounting{}, &DecodeError{ReasonSessionID}
 	}
-	if hasEvent {
-		a.EventAt = time.Unix(int64(eventSecond), 0).UTC()
-	}
-	if a.NASPort == "" {
-		a.NASPort = nasPort
-	}
+	number.into(&a)
 	if a.NASAddress = nasV4; !nasV4.IsValid() {
 		a.NASAddress = nasV6
 	}
-	a.BytesUp = uint64(upG)<<32 | uint64(up)
-	a.BytesDown = uint64(downG)<<32 | uint64(down)
+	var port [10]byte
+	if len(text.nasPort) == 0 && hasNASPort {
+		text.nasPort = strconv.AppendUint(port[:0], uint64(nasPort), 10)
+	}
+	d.keep(&a, text)
 	return a, nil
 }
 
-func integer(value []byte) (uint32, error) { return radius.Integer(value) }
+// keep copies the texts as one string: the packet holds more, which must not
+// stay in memory as long as a session does.
+func (d *Decoder) keep(a *Accounting, t texts) {
+	d.texts = d.texts[:0]
+	all := [...]struct {
+		from []byte
+		to   *string
+	}{{t.sessionID, &a.SessionID}, {t.userName, &a.UserName}, {t.nasIdentifier, &a.NASIdentifier}, {t.nasPort, &a.NASPort}, {t.circuitID, &a.CircuitID}}
+	for _, x := range all {
+		d.texts = append(d.texts, x.from...)
+	}
+	rest := string(d.texts)
+	for _, x := range all {
+		*x.to, rest = rest[:len(x.from)], rest[len(x.from):]
+	}
+}
 
-func seconds(value []byte) (time.Duration, error) {
-	v, err := radius.Integer(value)
-	return time.Duration(v) * time.Second, err
+// numbers are the attributes that are 32-bit numbers.
+type numbers struct {
+	event, delay, lasted, cause   uint32
+	up, down, upHigh, downHigh    uint32
+	packetsUp, packetsDown        uint32
+	hasEvent, hasDelay, hasLasted bool
+	hasOctets, hasGigawords       bool
+}
+
+// read takes in an attribute, if it is one of these.
+func (n *numbers) read(kind byte, value []byte) error {
+	var to *uint32
+	var has *bool
+	switch kind {
+	case typeEventTimestamp:
+		to, has = &n.event, &n.hasEvent
+	case typeDelayTime:
+		to, has = &n.delay, &n.hasDelay
+	case typeSessionTime:
+		to, has = &n.lasted, &n.hasLasted
+	case typeTerminateCause:
+		to = &n.cause
+	case typeInputOctets:
+		to, has = &n.up, &n.hasOctets
+	case typeOutputOctets:
+		to, has = &n.down, &n.hasOctets
+	case typeInputGigawords:
+		to, has = &n.upHigh, &n.hasGigawords
+	case typeOutputGigawords:
+		to, has = &n.downHigh, &n.hasGigawords
+	case typeInputPackets:
+		to = &n.packetsUp
+	case typeOutputPackets:
+		to = &n.packetsDown
+	default:
+		return nil
+	}
+	v, err := integer(value)
+	*to = v
+	if has != nil {
+		*has = true
+	}
+	return err
+}
+
+func (n *numbers) into(a *Accounting) {
+	if n.hasEvent {
+		a.EventAt = time.Unix(int64(n.event), 0).UTC()
+	}
+	a.Delay, a.HasDelay = time.Duration(n.delay)*time.Second, n.hasDelay
+	a.SessionTime, a.HasSessionTime = time.Duration(n.lasted)*time.Second, n.hasLasted
+	a.TerminateCause = n.cause
+	a.BytesUp = uint64(n.upHigh)<<32 | uint64(n.up)
+	a.BytesDown = uint64(n.downHigh)<<32 | uint64(n.down)
+	a.PacketsUp, a.PacketsDown = n.packetsUp, n.packetsDown
+	a.HasOctets, a.HasGigawords = n.hasOctets || n.hasGigawords, n.hasGigawords
+}
+
+// errValue means an attribute whose length its type does not have.
+var errValue = errors.New("attribute length")
+
+func integer(value []byte) (uint32, error) {
+	if len(value) != 4 {
+		return 0, errValue
+	}
+	return binary.BigEndian.Uint32(value), nil
 }
 
 func address(value []byte, length int) (netip.Addr, error) {
 	if len(value) != length {
-		return netip.Addr{}, fmt.Errorf("address: %d octets", len(value))
+		return netip.Addr{}, errValue
 	}
 	a, _ := netip.AddrFromSlice(value)
 	return a, nil
@@ -238,17 +282,16 @@ func address(value []byte, length int) (netip.Addr, error) {
 // any form, so a bad one is no error.
 func agentCircuitID(value []byte) []byte {
 	const vendorADSLForum, typeCircuitID = 3561, 1
-	vendor, rest, err := radius.VendorSpecific(value)
-	if err != nil || vendor != vendorADSLForum {
+	if len(value) < 5 || binary.BigEndian.Uint32(value) != vendorADSLForum {
 		return nil
 	}
-	for len(rest) >= 2 {
+	for rest := value[4:]; len(rest) >= 2; {
 		length := int(rest[1])
 		if length < 2 || length > len(rest) {
 			return nil
 		}
 		if rest[0] == typeCircuitID && length > 2 {
-			return append([]byte(nil), rest[2:length]...)
+			return rest[2:length]
 		}
 		rest = rest[length:]
 	}

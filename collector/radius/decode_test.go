@@ -74,17 +74,22 @@ func TestDecodeAttributes(t *testing.T) {
 		{"Acct-Terminate-Cause", func(p *layeh.Packet) { rfc2866.AcctTerminateCause_Set(p, 2) },
 			func(a *Accounting) { a.TerminateCause = 2 }},
 		{"octets alone", func(p *layeh.Packet) { rfc2866.AcctInputOctets_Set(p, 1<<32-1); rfc2866.AcctOutputOctets_Set(p, 5) },
-			func(a *Accounting) { a.BytesUp, a.BytesDown = 1<<32-1, 5 }},
+			func(a *Accounting) { a.HasOctets = true; a.BytesUp, a.BytesDown = 1<<32-1, 5 }},
 		{"octets with gigawords", func(p *layeh.Packet) {
 			rfc2866.AcctInputOctets_Set(p, 3)
 			rfc2869.AcctInputGigawords_Set(p, 1)
 			rfc2866.AcctOutputOctets_Set(p, 230196224)
 			rfc2869.AcctOutputGigawords_Set(p, 6)
-		}, func(a *Accounting) { a.BytesUp, a.BytesDown = 1<<32+3, 26_000_000_000 }},
+		}, func(a *Accounting) {
+			a.HasOctets, a.HasGigawords = true, true
+			a.BytesUp, a.BytesDown = 1<<32+3, 26_000_000_000
+		}},
 		{"gigawords alone", func(p *layeh.Packet) { rfc2869.AcctOutputGigawords_Set(p, 2) },
-			func(a *Accounting) { a.BytesDown = 2 << 32 }},
+			func(a *Accounting) { a.HasOctets, a.HasGigawords = true, true; a.BytesDown = 2 << 32 }},
+		{"packets", func(p *layeh.Packet) { rfc2866.AcctInputPackets_Set(p, 7); rfc2866.AcctOutputPackets_Set(p, 9) },
+			func(a *Accounting) { a.PacketsUp, a.PacketsDown = 7, 9 }},
 		{"Agent-Circuit-Id", raw(26, 0, 0, 0x0d, 0xe9, 2, 3, 'r', 1, 5, 'c', '/', '1'),
-			func(a *Accounting) { a.CircuitID = []byte("c/1") }},
+			func(a *Accounting) { a.CircuitID = "c/1" }},
 		{"another vendor's attribute 1", raw(26, 0, 0, 0, 9, 1, 5, 'c', '/', '1'), func(*Accounting) {}},
 		{"broken vendor attribute", raw(26, 0, 0, 0x0d, 0xe9, 1, 9, 'c'), func(*Accounting) {}},
 		{"vendor attribute too short", raw(26, 0, 0), func(*Accounting) {}},
@@ -218,14 +223,11 @@ func TestDecodeCapture(t *testing.T) {
 func TestResponseMatchesPeer(t *testing.T) {
 	all := readCapture(t)
 	for i := 0; i < len(all); i += 2 {
-		packet, err := parse(all[i].payload, captureSecret)
+		packet, err := new(Decoder).frame(all[i].payload, captureSecret)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := response(packet)
-		if err != nil {
-			t.Fatal(err)
-		}
+		got := replyTo(packet).encode(captureSecret)
 		if string(got) != string(all[i+1].payload) {
 			t.Errorf("response to datagram %d = %x, FreeRADIUS answered %x", i, got, all[i+1].payload)
 		}

@@ -187,7 +187,7 @@ func (s *session) observe(r request, kind binding.ObservationKind, at time.Time)
 	o := binding.Observation{
 		At: at, Kind: kind, Source: schema.SourceRADIUS, Certainty: schema.CertaintyObserved,
 		SessionKey: s.Key, Identifier: s.Identifier, NAS: r.nasName, NASPort: s.NASPort,
-		Prefixes: s.Addresses.prefixes(),
+		Prefixes: s.Addresses.prefixes(), Blocks: r.Blocks,
 	}
 	if !s.StartUnknown {
 		o.SessionStartedAt = s.StartedAt

@@ -6,6 +6,9 @@ import "github.com/prometheus/client_golang/prometheus"
 // [ReasonSessionsFull].
 const (
 	ReasonUnknownClient Reason = "unknown_client"      // source address is no client's
+	ReasonForeignNAS    Reason = "foreign_nas"         // the client may not go by that NAS's name
+	ReasonHandshake     Reason = "tls_handshake"       // RadSec: no TLS, or no certificate that is accepted
+	ReasonConnections   Reason = "connections"         // RadSec: too many connections
 	ReasonInFlight      Reason = "duplicate_in_flight" // its first transmission is not durable yet
 	ReasonOverload      Reason = "overload"            // MaxInFlight requests await durability
 	ReasonNotDurable    Reason = "not_durable"         // the handler refused: the spool is full or failing

@@ -7,23 +7,14 @@ import (
 	"hash/maphash"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"layeh.com/radius"
 
 	"griffier/collector/binding"
 )
-
-// Client is a NAS, or a network of them, that may send accounting.
-type Client struct {
-	Prefix netip.Prefix // source addresses; the longest match counts
-	Secret []byte       // shared secret
-	Name   string       // for the operator
-}
 
 // Config says how a [Server] runs.
 type Config struct {
@@ -31,6 +22,8 @@ type Config struct {
 	Listen string
 	// Clients may send; anyone else is dropped and counted.
 	Clients []Client
+	// RadSec, if not nil, listens for RADIUS over TLS too.
+	RadSec *RadSec
 	// Tracker to use, for a state restored by the caller. Default a new one.
 	Tracker *Tracker
 	// MaxInFlight is how many requests may await durability at once; beyond it
@@ -72,22 +65,15 @@ func (c *Config) validate() error {
 	if c.Listen == "" {
 		return errors.New("radius: no listen address")
 	}
+	if c.RadSec != nil {
+		if err := c.RadSec.validate(); err != nil {
+			return err
+		}
+	}
 	if c.MaxInFlight < 1 || c.Workers < 1 || c.ReceiveBufferBytes < 1 {
 		return errors.New("radius: limits must be positive")
 	}
 	return validateClients(c.Clients)
-}
-
-func validateClients(clients []Client) error {
-	for i, client := range clients {
-		if !client.Prefix.IsValid() {
-			return fmt.Errorf("radius: client %d: no prefix", i)
-		}
-		if len(client.Secret) == 0 {
-			return fmt.Errorf("radius: client %d: empty secret", i)
-		}
-	}
-	return nil
 }
 
 // Handler makes an observation durable. The request is acknowledged only after
@@ -106,6 +92,12 @@ type Server struct {
 	recent  *duplicates
 	seed    maphash.Seed
 
+	// intake keeps requests in one order, whichever way they come in: it guards
+	// the decoder and the handing over to workers.
+	intake  sync.Mutex
+	decoder Decoder
+	radsec  *radsec // nil without RadSec
+
 	trackerMu sync.Mutex
 
 	workers  []chan *pending
@@ -117,7 +109,8 @@ type Server struct {
 type pending struct {
 	id           requestID
 	from         arrival
-	packet       *radius.Packet
+	reply        reply
+	secret       []byte
 	observations []binding.Observation
 }
 
@@ -142,23 +135,13 @@ func NewServer(cfg Config, handle Handler) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s, nil
-}
-
-// SetClients replaces the clients and their secrets, from the next datagram on.
-// On an error nothing changes. It is safe to call while serving.
-func (s *Server) SetClients(clients []Client) error {
-	if err := validateClients(clients); err != nil {
-		return err
+	if cfg.RadSec != nil {
+		if s.radsec, err = listenRadSec(*cfg.RadSec); err != nil {
+			s.socket.conn.Close()
+			return nil, err
+		}
 	}
-	s.setClients(clients)
-	return nil
-}
-
-func (s *Server) setClients(clients []Client) {
-	sorted := slices.Clone(clients)
-	slices.SortStableFunc(sorted, func(a, b Client) int { return b.Prefix.Bits() - a.Prefix.Bits() })
-	s.clients.Store(&sorted)
+	return s, nil
 }
 
 // Addr is the address that the server listens on.
@@ -191,14 +174,23 @@ func (s *Server) Serve(ctx context.Context) error {
 		})
 	}
 	stop := context.AfterFunc(ctx, func() { s.socket.conn.SetReadDeadline(time.Unix(1, 0)) })
+	var secure sync.WaitGroup
+	if s.radsec != nil {
+		secure.Go(func() { s.serveRadSec(ctx) })
+	}
 	err := s.receive(ctx)
 	stop()
 	cancel()
+	secure.Wait()
 	for _, w := range s.workers {
 		close(w)
 	}
 	workers.Wait()
-	s.socket.conn.Close() // last, so that what became durable is acknowledged
+	// Last, so that what became durable is acknowledged.
+	s.socket.conn.Close()
+	if s.radsec != nil {
+		s.radsec.close()
+	}
 	return err
 }
 
@@ -227,30 +219,38 @@ func (s *Server) receive(ctx context.Context) error {
 
 // datagram takes in one datagram and returns why it was dropped, or "".
 func (s *Server) datagram(ctx context.Context, datagram []byte, from arrival) Reason {
-	secret := s.secret(from.client.Addr().Unmap())
-	if secret == nil {
+	client, known := s.client(from.client.Addr().Unmap())
+	if !known {
 		return ReasonUnknownClient
 	}
-	packet, err := parse(datagram, secret)
+	return s.request(ctx, datagram, from, client)
+}
+
+// request takes in one request of a client and returns why it was dropped, or "".
+func (s *Server) request(ctx context.Context, datagram []byte, from arrival, client Client) Reason {
+	s.intake.Lock()
+	defer s.intake.Unlock()
+	packet, err := s.decoder.frame(datagram, client.Secret)
 	if err != nil {
 		return decodeReason(err)
 	}
-	if packet.Code == radius.CodeStatusServer {
-		return s.answer(packet, from)
+	answer := replyTo(packet)
+	if packet[0] == codeStatusServer {
+		return s.answer(answer, client.Secret, from)
 	}
-	request, err := accounting(packet)
+	request, err := s.decoder.accounting(packet)
 	if err != nil {
 		return decodeReason(err)
 	}
 	now := s.cfg.Now()
 	s.metrics.lastRequest.Set(float64(now.UnixMilli()) / 1000)
-	id := requestID{from.client, packet.Identifier, packet.Authenticator}
+	id := requestID{from.client, answer.identifier, answer.authenticator}
 	switch s.recent.begin(id, now) {
 	case inFlight:
 		return ReasonInFlight
 	case acknowledged:
 		s.metrics.repeated.Inc()
-		return s.answer(packet, from)
+		return s.answer(answer, client.Secret, from)
 	}
 	select {
 	case s.slots <- struct{}{}:
@@ -258,7 +258,7 @@ func (s *Server) datagram(ctx context.Context, datagram []byte, from arrival) Re
 		s.recent.finish(id, unseen)
 		return ReasonOverload
 	}
-	result := s.apply(request, from.client.Addr().Unmap(), now)
+	result := s.apply(request, from.client.Addr().Unmap(), client, now)
 	if result.Refused {
 		<-s.slots
 		s.recent.finish(id, unseen)
@@ -268,7 +268,7 @@ func (s *Server) datagram(ctx context.Context, datagram []byte, from arrival) Re
 		s.metrics.idle.WithLabelValues(string(result.Reason)).Inc()
 	}
 	s.metrics.inFlight.Inc()
-	p := &pending{id, from, packet, result.Observations}
+	p := &pending{id, from, answer, client.Secret, result.Observations}
 	if request.Status == StatusOn || request.Status == StatusOff {
 		// A reboot must not overtake what its sessions did before, nor be
 		// overtaken by what they do after.
@@ -282,19 +282,22 @@ func (s *Server) datagram(ctx context.Context, datagram []byte, from arrival) Re
 	return ""
 }
 
-// secret returns the secret of the client at address, or nil.
-func (s *Server) secret(address netip.Addr) []byte {
+// client returns the client at address that sends over UDP.
+func (s *Server) client(address netip.Addr) (Client, bool) {
 	for _, c := range *s.clients.Load() {
-		if c.Prefix.Contains(address) {
-			return c.Secret
+		if c.Certificate == "" && c.Prefix.Contains(address) {
+			return c, true
 		}
 	}
-	return nil
+	return Client{}, false
 }
 
-func (s *Server) apply(a Accounting, source netip.Addr, now time.Time) Result {
+func (s *Server) apply(a Accounting, source netip.Addr, client Client, now time.Time) Result {
 	s.trackerMu.Lock()
 	defer s.trackerMu.Unlock()
+	if !client.mayBe(s.cfg.Tracker.NAS(a, source)) {
+		return Result{Reason: ReasonForeignNAS, Refused: true}
+	}
 	result := s.cfg.Tracker.Apply(a, source, now)
 	s.metrics.sessions.Set(float64(s.cfg.Tracker.Len()))
 	return result
@@ -322,18 +325,14 @@ func (s *Server) finish(ctx context.Context, p *pending) {
 	}
 	s.recent.finish(p.id, acknowledged)
 	s.metrics.acknowledged.Inc()
-	if reason := s.answer(p.packet, p.from); reason != "" {
+	if reason := s.answer(p.reply, p.secret, p.from); reason != "" {
 		s.metrics.drop(reason)
 	}
 }
 
-// answer sends the Accounting-Response to packet.
-func (s *Server) answer(packet *radius.Packet, from arrival) Reason {
-	answer, err := response(packet)
-	if err == nil {
-		err = s.socket.write(answer, from)
-	}
-	if err != nil {
+// answer sends the Accounting-Response to a request.
+func (s *Server) answer(r reply, secret []byte, from arrival) Reason {
+	if err := from.via.write(r.encode(secret), from); err != nil {
 		return ReasonSend
 	}
 	return ""

@@ -55,8 +55,14 @@ func prepare(fd int, network string, bufferBytes int) error {
 // arrival says where a datagram came from.
 type arrival struct {
 	client   netip.AddrPort
+	via      way
 	local    []byte // control message that makes the answer leave from where the request came to
 	overflow uint32 // datagrams dropped by the kernel so far
+}
+
+// way is how an answer gets back to where its request came from.
+type way interface {
+	write(answer []byte, to arrival) error
 }
 
 // read receives one datagram into buffer.
@@ -65,7 +71,7 @@ func (s *socket) read(buffer, control []byte) (int, arrival, error) {
 	if err != nil {
 		return 0, arrival{}, err
 	}
-	a := arrival{client: client}
+	a := arrival{client: client, via: s}
 	for rest := control[:controlLength]; len(rest) > 0; {
 		header, data, next, err := unix.ParseOneSocketControlMessage(rest)
 		if err != nil {

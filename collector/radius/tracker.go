@@ -173,26 +173,38 @@ func (t *Tracker) eventTime(a Accounting, arrivedAt time.Time) (at time.Time, tr
 	return arrivedAt.Add(-a.Delay).Truncate(time.Millisecond), a.HasDelay
 }
 
-// nasName names the NAS: NAS-Identifier, else the identifier that came with the
-// same NAS-IP-Address before (a reboot often tells less than a session), else
-// NAS-IP-Address, else the source address.
-func (t *Tracker) nasName(a Accounting, source netip.Addr) string {
-	address := a.NASAddress
-	if !address.IsValid() {
-		address = source.Unmap()
-	}
+// NAS names the NAS of a request: NAS-Identifier, else the identifier that came
+// with the same NAS-IP-Address before (a reboot often tells less than a session),
+// else NAS-IP-Address, else the source address.
+func (t *Tracker) NAS(a Accounting, source netip.Addr) string {
 	if a.NASIdentifier != "" {
+		return a.NASIdentifier
+	}
+	address := nasAddress(a, source)
+	if name := t.names[address]; name != "" {
+		return name
+	}
+	return address.String()
+}
+
+// nasName is NAS, and remembers which identifier goes with which address.
+func (t *Tracker) nasName(a Accounting, source netip.Addr) string {
+	if a.NASIdentifier != "" {
+		address := nasAddress(a, source)
 		if known, ok := t.names[address]; !ok && len(t.names) < maxNAS {
 			t.names[address] = a.NASIdentifier
 		} else if ok && known != a.NASIdentifier {
 			t.names[address] = ""
 		}
-		return a.NASIdentifier
 	}
-	if name := t.names[address]; name != "" {
-		return name
+	return t.NAS(a, source)
+}
+
+func nasAddress(a Accounting, source netip.Addr) netip.Addr {
+	if a.NASAddress.IsValid() {
+		return a.NASAddress
 	}
-	return address.String()
+	return source.Unmap()
 }
 
 func identifier(a Accounting) schema.Identifier {
@@ -200,7 +212,7 @@ func identifier(a Accounting) schema.Identifier {
 	case a.UserName != "":
 		return schema.Identifier{Kind: schema.IdentRADIUSUser, Value: a.UserName}
 	case len(a.CircuitID) > 0:
-		return schema.Identifier{Kind: schema.IdentCircuit, Value: hex.EncodeToString(a.CircuitID)}
+		return schema.Identifier{Kind: schema.IdentCircuit, Value: hex.EncodeToString([]byte(a.CircuitID))}
 	}
 	return schema.Identifier{}
 }

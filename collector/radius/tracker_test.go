@@ -129,7 +129,7 @@ func (p packet) accounting() (Accounting, time.Time) {
 		a.UserName = ""
 	}
 	if p.circuit != "" {
-		a.CircuitID = []byte(p.circuit)
+		a.CircuitID = p.circuit
 	}
 	if p.nas != "" {
 		a.NASIdentifier = strings.Trim(p.nas, "-")
