@@ -30,6 +30,8 @@ type Start struct {
 	AcceptWitnessLoss bool
 	// Ready is called once, when calls are answered, with the address that listens.
 	Ready func(addr net.Addr)
+	// Manager is the service manager.
+	Manager Manager
 }
 
 // Run serves until ctx ends, then stops in order and returns nil.
@@ -89,6 +91,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	g.Go(func() error { s.executor.Run(running); return nil })
 	g.Go(func() error { s.reads.Seal(running, book, log); return nil })
 	g.Go(func() error { retention.Drop(running, conn, book, book.LastAt, time.Now, log); return nil })
+	g.Go(func() error { manage(running, start.Manager, s.identity, book, log); return nil })
 	g.Go(func() error { return serveMetrics(running, cfg.MetricsListen, registry) })
 	start.Ready(listener.Addr())
 	return g.Wait()

@@ -46,6 +46,7 @@ type services struct {
 	rules    *warrant.Rules
 	signer   *disclosure.Signer
 	executor *execute.Executor // from server on
+	identity *server.Identity  // from server on; nil without TLS
 }
 
 func newServices(cfg Config, conn driver.Conn, keys *keystore.Store, registry *prometheus.Registry, log *slog.Logger) (*services, error) {
@@ -115,10 +116,11 @@ func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server
 	var listener *tls.Config
 	if s.cfg.TLS.CertFile != "" {
 		var err error
-		listener, err = server.TLSConfig{CertFile: s.cfg.TLS.CertFile, KeyFile: s.cfg.TLS.KeyFile, ClientCAFile: s.cfg.TLS.ClientCAFile}.Load()
+		s.identity, err = server.NewIdentity(server.TLSConfig{CertFile: s.cfg.TLS.CertFile, KeyFile: s.cfg.TLS.KeyFile, ClientCAFile: s.cfg.TLS.ClientCAFile})
 		if err != nil {
 			return nil, err
 		}
+		listener = s.identity.TLS()
 	}
 	var err error
 	s.executor, err = execute.New(execute.Config{

@@ -87,8 +87,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	log := slog.New(slog.NewJSONHandler(stderr, nil))
-	err = daemon.Run(ctx, cfg, log, daemon.Start{AcceptWitnessLoss: *acceptLoss, Ready: func(addr net.Addr) {
+	managed, manager, err := serviceManager(ctx, log)
+	if err != nil {
+		return fail(err)
+	}
+	defer managed.Close()
+	err = daemon.Run(ctx, cfg, log, daemon.Start{AcceptWitnessLoss: *acceptLoss, Manager: manager, Ready: func(addr net.Addr) {
 		log.LogAttrs(ctx, slog.LevelInfo, "serving", slog.String("address", addr.String()))
+		if err := managed.Ready(); err != nil {
+			log.LogAttrs(ctx, slog.LevelWarn, "the service manager was not told", slog.Any("error", err))
+		}
 	}})
 	if err != nil {
 		return fail(err)
