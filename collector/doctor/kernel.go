@@ -25,16 +25,20 @@ func checkKernel(_ context.Context, s *system) Finding {
 		return Finding{Status: Fail, Found: "the kernel does not tell its release", Cause: err.Error(), Cure: "run this on Linux"}
 	}
 	release := unix.ByteSliceToString(name.Release[:])
-	switch err := bpf.Supported(); {
+	switch hook, err := bpf.Chosen(); {
 	case errors.Is(err, bpf.ErrKernelTooOld):
-		return Finding{Status: Fail, Found: "Linux " + release + " without TCX", Cause: "packets are counted by programs at TCX hooks, which Linux 6.6 brought",
-			Cure: "boot a kernel of 6.6 or later (Debian 12: bookworm-backports), or collect RADIUS only by leaving interfaces out"}
+		return Finding{Status: Fail, Found: "Linux " + release + " cannot count", Cause: "packets are counted by programs at TCX hooks (Linux 6.6) or clsact (5.15)",
+			Cure: "boot a later kernel, or collect RADIUS only by leaving interfaces out"}
 	case errors.Is(err, bpf.ErrNotPermitted):
-		return Finding{Status: Warn, Found: "Linux " + release + "; TCX could not be tried", Cause: "this process may not load kernel programs",
+		return Finding{Status: Warn, Found: "Linux " + release + "; its hooks could not be tried", Cause: "this process may not load kernel programs",
 			Cure: "run the doctor as root"}
 	case err != nil:
 		return Finding{Status: Fail, Found: "Linux " + release + " refused the probe program", Cause: err.Error(),
 			Cure: "look for a security module or lockdown mode that forbids bpf(2): dmesg, /sys/kernel/security/lockdown"}
+	case hook == bpf.HookClsact:
+		return Finding{Status: Warn, Found: "Linux " + release + "; clsact works, TCX does not",
+			Cause: "whoever deletes the interface's clsact qdisc ends the counting until the collector is started again",
+			Cure:  "boot a kernel of 6.6 or later (Debian 12: from bookworm-backports), or leave tc alone on these interfaces"}
 	}
 	return pass("Linux %s; TCX works", release)
 }

@@ -10,11 +10,13 @@ import (
 
 // Limits beyond which the running collector's own figures are a finding.
 const (
-	quietNAS    = 15 * time.Minute // longer than a usual interim interval
-	lateSink    = time.Minute
-	veryLate    = time.Hour
-	fullSpool   = 0.8 // of spool.max_bytes
-	metricStart = "griffier_collector_"
+	quietNAS  = 15 * time.Minute // longer than a usual interim interval
+	lateSink  = time.Minute
+	veryLate  = time.Hour
+	fullSpool = 0.8 // of spool.max_bytes
+	// enoughPackets are more than an idle link's neighbour discovery.
+	enoughPackets = 10_000
+	metricStart   = "griffier_collector_"
 )
 
 // checkCollector finds the running collector by its metrics.
@@ -94,7 +96,7 @@ func checkBalance(_ context.Context, s *system) Finding {
 			unattributed += x.value
 		}
 	}
-	if total > 0 && unattributed > total/2 {
+	if total > enoughPackets && unattributed > total/2 {
 		return Finding{Status: Warn, Found: fmt.Sprintf("%.0f %% of all packets belong to no line", 100*unattributed/total),
 			Cause: "their addresses were learnt from no DHCP, RADIUS or static line", Cure: "check that accounting or DHCP of these lines reaches this collector, or add static_lines"}
 	}
