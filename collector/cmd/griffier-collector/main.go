@@ -55,7 +55,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	set.BoolVar(&f.json, "json", false, "with -doctor: print JSON")
 	set.BoolVar(&f.version, "version", false, "print the version and end")
 	set.StringVar(&f.replay, "replay", "", "read a capture `FILE` (pcap, pcapng) instead of the network")
-	set.StringVar(&f.output, "o", "", "with -replay: `json` prints records, one object a line; default is to store them")
+	set.StringVar(&f.output, "o", "", "with -replay: `json` prints records, one object a line, each slice once in its last version; default is to store them")
 	set.StringVar(&f.endsAt, "ends-at", "", "with -replay: shift all times so that the last packet is at this RFC 3339 `TIME`")
 	set.StringVar(&f.iface, "interface", "", "with -replay: `NAME` of the access interface, as identifiers have it")
 	set.StringVar(&f.collector, "collector-id", "", "with -replay: `ID` in the records; default from the configuration, or replay")
