@@ -77,6 +77,7 @@ type Datapath struct {
 	refused uint64
 
 	punts   *punter
+	compare *comparison
 	closing sync.Once
 	closed  error
 }
@@ -107,6 +108,9 @@ func Open(cfg Config, now func() time.Time) (*Datapath, error) {
 		raw: make([]bpf.Counters, acct.MaxSlots()+1),
 	}
 	if err := d.start(interfaces, now); err != nil {
+		if d.compare != nil {
+			_ = d.compare.stats.close()
+		}
 		_ = acct.Close()
 		return nil, fmt.Errorf("open datapath: %w", err)
 	}
@@ -128,6 +132,9 @@ func (d *Datapath) start(interfaces []Interface, now func() time.Time) error {
 		return err
 	}
 	d.reconciled.StaleLinks = stale
+	if d.compare, err = newComparison(d.acct, interfaces); err != nil {
+		return err
+	}
 	d.punts, err = newPunter(d.acct, d.names, now)
 	return err
 }
@@ -332,7 +339,7 @@ func expand(key Key) ([]bpf.Key, error) {
 // Close ends the process's part. With a PinDir the kernel goes on counting for the
 // same owners; without one, all is gone. Closing again does nothing.
 func (d *Datapath) Close() error {
-	d.closing.Do(func() { d.closed = errors.Join(d.punts.close(), d.acct.Close()) })
+	d.closing.Do(func() { d.closed = errors.Join(d.punts.close(), d.compare.stats.close(), d.acct.Close()) })
 	return d.closed
 }
 

@@ -38,6 +38,8 @@ type Report struct {
 	Final []SlotCount
 	// Totals are cumulative over all interfaces, and Balanced if the programs are right.
 	Totals bpf.Totals
+	// Plausible holds the interfaces' own counters against Totals.
+	Plausible Plausibility
 	// Lost are the interfaces whose programs are no longer in place.
 	Lost []string
 	// SlotsFree is how many more lines can be counted; Refused is how often Assign
@@ -82,6 +84,9 @@ func (d *Datapath) Drain(now time.Time) (Report, error) {
 	r := Report{
 		At: now, BootID: d.bootID, Epoch: d.epoch, Totals: totals,
 		SlotsFree: len(d.table.free), Refused: d.refused,
+	}
+	if d.compare != nil {
+		r.Plausible = d.compare.compare(totals)
 	}
 	if n := len(d.table.byOwner); n > 0 {
 		r.Slots = make([]SlotCount, 0, n)
