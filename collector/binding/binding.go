@@ -193,6 +193,9 @@ func (b *Binding) observe(now time.Time, o Observation, e *Effects) (changed boo
 		touched = []*session{s}
 	}
 	b.settle(now, touched, false, e)
+	if len(touched) == 1 {
+		b.octets(touched[0], o, e)
+	}
 	return o.Kind == NASReboot || len(touched) > 0
 }
 

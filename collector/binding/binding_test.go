@@ -258,3 +258,37 @@ func TestNobodyHoldsWhatIsNotTheProviders(t *testing.T) {
 		t.Errorf("%d prefixes left out, want 2", n)
 	}
 }
+
+// Of two that begin at the same instant neither is the newcomer.
+func TestSameInstantIsAConflict(t *testing.T) {
+	b, s := newBinding(t), newStore(t)
+	s.add(b.Apply(at(10, 0), start("s1", "anna", at(10, 0), "192.0.2.1/32")))
+	s.add(b.Apply(at(10, 0), start("s2", "bram", at(10, 0), "192.0.2.1/32")))
+	s.add(b.Tick(at(10, 10), Clock{}))
+	s.want(t,
+		"session 20T10:00:00-20T10:10:00 from 20T10:00:00 open=true observed",
+		"192.0.2.1/32 20T10:00:00-20T10:10:00 from 20T10:00:00 open=true observed",
+		"session 20T10:00:00-20T10:10:00 from 20T10:00:00 open=true observed",
+		"192.0.2.1/32 20T10:00:00-20T10:10:00 from 20T10:00:00 open=true observed")
+	if len(b.Installed()) != 0 {
+		t.Error("the address counts for one of them")
+	}
+}
+
+// Of a long run only the latest tellings are remembered one by one; a contrary
+// one that comes late among the forgotten ones makes what follows uncertain.
+func TestLateChangeInLongRunIsFlagged(t *testing.T) {
+	b, s := newBinding(t), newStore(t)
+	s.add(b.Apply(at(10, 0), start("s1", "anna", at(10, 0), "192.0.2.1/32")))
+	for i := range 60 {
+		now := at(10, i)
+		s.add(b.Apply(now, refresh("s1", "anna", now, at(10, 0), "192.0.2.1/32")))
+	}
+	s.add(b.Apply(at(11, 0), refresh("s1", "anna", at(10, 5).Add(time.Second), at(10, 0), "192.0.2.9/32")))
+	s.add(b.Apply(at(11, 0), end("s1", "anna", at(11, 0), at(10, 0), schema.EndRelease)))
+	s.want(t,
+		"session 20T10:00:00-20T11:00:00 from 20T10:00:00 open=false release observed",
+		"192.0.2.1/32 20T10:00:00-20T10:05:01 from 20T10:00:00 open=false release observed",
+		"192.0.2.9/32 20T10:05:01-20T10:43:00 from 20T10:05:01 open=false release inferred",
+		"192.0.2.1/32 20T10:43:00-20T11:00:00 from 20T10:43:00 open=false release inferred")
+}

@@ -72,9 +72,26 @@ type Observation struct {
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 	// EndCause says why, for End.
 	EndCause schema.EndCause `json:"end_cause,omitempty"`
+	// Octets are what the source itself counted of the session by At, nil if it
+	// told nothing or nothing new.
+	Octets *Octets `json:"octets,omitempty"`
 	// Blocks are ports of shared addresses that were given or taken back at At.
 	// A [Binding] leaves them to package cgnat.
 	Blocks []PortBlock `json:"blocks,omitempty"`
+}
+
+// Octets are a session's totals as its source counts, such as a BNG in RADIUS
+// accounting: cumulative, never less than told before. From is what there was when
+// the session was first heard of, which belongs to no bucket.
+type Octets struct {
+	Up       uint64 `json:"up"`
+	Down     uint64 `json:"down"`
+	UpFrom   uint64 `json:"up_from,omitempty"`
+	DownFrom uint64 `json:"down_from,omitempty"`
+	// UpBase and DownBase are the part from before the source's counters began
+	// again at zero; only the source itself needs them.
+	UpBase   uint64 `json:"up_base,omitempty"`
+	DownBase uint64 `json:"down_base,omitempty"`
 }
 
 // A PortBlock is a range of ports, both inclusive, of a shared address.

@@ -35,6 +35,8 @@ type session struct {
 	EndTold        []netip.Prefix // named by an End, which proves nothing about the time just before it
 	Runs           []run          // what it held when, ascending
 
+	Counted *counted `json:",omitempty"` // what the source's own counting came to
+
 	SettledUntil time.Time // slices that end by then are final
 	Emitted      []slice   // the later ones, as last emitted
 
@@ -55,8 +57,51 @@ type ending struct {
 type run struct {
 	From, To time.Time
 	Prefixes []netip.Prefix // sorted
+	Between  []time.Time    // other tellings between From and To, ascending, the latest maxBetween
+	Thinned  bool           // there were more
 	Since    []time.Time    // when each was first held, if before From and the run that said so is forgotten
-	Split    bool           // a late telling fell inside a run: From is a bound, not a sighting
+	Split    bool           // a late telling fell inside a thinned run: From is a bound, not a sighting
+}
+
+// maxBetween is how many tellings of a run are remembered one by one, in case a
+// contrary one comes late.
+const maxBetween = 16
+
+// also adds a telling at t, which lies anywhere.
+func (r *run) also(t time.Time) {
+	switch {
+	case t.Before(r.From):
+		t, r.From = r.From, t
+	case t.After(r.To):
+		t, r.To = r.To, t
+	}
+	if t.Equal(r.From) || t.Equal(r.To) {
+		return
+	}
+	i, known := slices.BinarySearchFunc(r.Between, t, time.Time.Compare)
+	if known {
+		return
+	}
+	r.Between = slices.Insert(r.Between, i, t)
+	if len(r.Between) > maxBetween {
+		r.Between, r.Thinned = slices.Delete(r.Between, 0, 1), true
+	}
+}
+
+// within returns the part of the run whose tellings lie between after and
+// before, and whether there are any.
+func (r run) within(after, before time.Time) (part run, ok bool) {
+	part = run{Prefixes: r.Prefixes, Thinned: r.Thinned}
+	for _, t := range slices.Concat([]time.Time{r.From}, r.Between, []time.Time{r.To}) {
+		if !after.IsZero() && !t.After(after) || !before.IsZero() && !t.Before(before) {
+			continue
+		}
+		if !ok {
+			part.From, part.To, ok = t, t, true
+		}
+		part.also(t)
+	}
+	return part, ok
 }
 
 func compareSessions(a, b *session) int {
@@ -166,9 +211,9 @@ func (s *session) tell(t time.Time, held []netip.Prefix) {
 	case before >= 0 && !t.After(s.Runs[before].To):
 		s.tellInside(before, t, held)
 	case before >= 0 && slices.Equal(s.Runs[before].Prefixes, held):
-		s.Runs[before].To = t
+		s.Runs[before].also(t)
 	case i < len(s.Runs) && s.Runs[i].Since == nil && slices.Equal(s.Runs[i].Prefixes, held):
-		s.Runs[i].From = t
+		s.Runs[i].also(t)
 	default:
 		s.Runs = slices.Insert(s.Runs, i, run{From: t, To: t, Prefixes: held})
 	}
@@ -177,24 +222,27 @@ func (s *session) tell(t time.Time, held []netip.Prefix) {
 	}
 }
 
-// tellInside handles a late telling within run i. At an end of the run both
-// tellings carry the same time, so both hold.
+// tellInside handles a late telling within run i. Where the run's own tellings
+// carry the same time, both hold.
 func (s *session) tellInside(i int, t time.Time, held []netip.Prefix) {
 	r := s.Runs[i]
 	if slices.Equal(r.Prefixes, held) {
+		s.Runs[i].also(t)
 		return
 	}
 	mid := run{From: t, To: t, Prefixes: held}
-	if t.Equal(r.From) || t.Equal(r.To) {
+	if t.Equal(r.From) || t.Equal(r.To) || slices.ContainsFunc(r.Between, t.Equal) {
 		mid.Prefixes = sorted(slices.Concat(held, r.Prefixes))
 	}
 	var pieces []run
-	if t.After(r.From) {
-		pieces = append(pieces, run{From: r.From, To: r.From, Prefixes: r.Prefixes, Since: r.Since, Split: r.Split})
+	if left, ok := r.within(time.Time{}, t); ok {
+		left.Since, left.Split = r.Since, r.Split
+		pieces = append(pieces, left)
 	}
 	pieces = append(pieces, mid)
-	if t.Before(r.To) {
-		pieces = append(pieces, run{From: r.To, To: r.To, Prefixes: r.Prefixes, Split: true})
+	if right, ok := r.within(t, time.Time{}); ok {
+		right.Split = r.Thinned
+		pieces = append(pieces, right)
 	}
 	s.Runs = slices.Replace(s.Runs, i, i+1, pieces...)
 }

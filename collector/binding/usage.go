@@ -132,7 +132,7 @@ func (b *Binding) usageRecord(c *counter) *schema.Usage {
 		Direction: c.Key.Direction, IPVersion: c.Key.IPVersion,
 		Bytes: c.bytes - c.Bytes, Packets: c.packets - c.Packets,
 		CumulativeBytes: c.bytes, CumulativePackets: c.packets,
-		CounterID: c.Key.ID, CollectorID: b.cfg.CollectorID,
+		CounterID: c.Key.ID, CollectorID: b.cfg.CollectorID, Source: schema.UsageKernel,
 	}
 }
 
