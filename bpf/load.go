@@ -14,7 +14,7 @@ import (
 
 // ErrPinnedIncompatible means that maps of another size are pinned. They hold
 // counters that may not have been read yet, so they are not replaced silently.
-var ErrPinnedIncompatible = errors.New("pinned maps have another size: keep max_slots, or detach first (counters are lost)")
+var ErrPinnedIncompatible = errors.New("pinned counters are of another size: keep the old one, or run griffier-collector -unpin, which reads them a last time")
 
 // Options says what to load. The zero value of a field is its default.
 type Options struct {
@@ -46,6 +46,7 @@ type Options struct {
 	PuntRingBytes uint32
 
 	shared bool // fewer stripes than CPUs
+	pinned bool // take the pinned maps as they are
 }
 
 // PuntFlags selects kinds of control frames.
@@ -131,14 +132,14 @@ func Load(opts Options) (*Accounting, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load accounting: %w", err)
 	}
-	// Slot 0 belongs to nobody: a forgotten value must not be somebody's line.
-	spec.Maps[accountingMapCounters].MaxEntries = (opts.MaxSlots + 1) * uint32(opts.CounterStripes)
-	spec.Maps[accountingMapTotals].MaxEntries = 2 * uint32(ebpf.MustPossibleCPU())
-	spec.Maps[accountingMapOwners].MaxEntries = opts.MaxSlots + 1
-	spec.Maps[accountingMapLines].MaxEntries = bucketsFor(opts.MaxKeys)
-	spec.Maps[accountingMapOthers].MaxEntries = opts.MaxLongKeys + overflowsFor(opts.MaxKeys)
-	spec.Maps[accountingMapFilter].MaxEntries = filterWords(opts.MaxLongKeys)
-	spec.Maps[accountingMapPunts].MaxEntries = opts.PuntRingBytes
+	for name, entries := range opts.entries() {
+		spec.Maps[name].MaxEntries = entries
+	}
+	if opts.pinned {
+		if err := pinnedEntries(path, spec); err != nil {
+			return nil, fmt.Errorf("load accounting: %w", err)
+		}
+	}
 	if path != "" {
 		// Not the configuration: each program carries its own until it is replaced.
 		for _, name := range []string{
@@ -160,7 +161,7 @@ func Load(opts Options) (*Accounting, error) {
 	}
 	err = spec.LoadAndAssign(&a.objects, &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: path}})
 	if errors.Is(err, ebpf.ErrMapIncompatible) {
-		return nil, fmt.Errorf("load accounting: %w: %w", ErrPinnedIncompatible, err)
+		return nil, fmt.Errorf("load accounting: %w: %s: %w", ErrPinnedIncompatible, differences(path, opts), err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load accounting: %w", explain(err))
@@ -174,6 +175,20 @@ func Load(opts Options) (*Accounting, error) {
 		return nil, fmt.Errorf("load accounting: %w", err)
 	}
 	return a, nil
+}
+
+// entries returns the sizes of the maps that depend on the options.
+func (o Options) entries() map[string]uint32 {
+	return map[string]uint32{
+		// Slot 0 belongs to nobody: a forgotten value must not be somebody's line.
+		accountingMapCounters: (o.MaxSlots + 1) * uint32(o.CounterStripes),
+		accountingMapTotals:   2 * uint32(ebpf.MustPossibleCPU()),
+		accountingMapOwners:   o.MaxSlots + 1,
+		accountingMapLines:    bucketsFor(o.MaxKeys),
+		accountingMapOthers:   o.MaxLongKeys + overflowsFor(o.MaxKeys),
+		accountingMapFilter:   filterWords(o.MaxLongKeys),
+		accountingMapPunts:    o.PuntRingBytes,
+	}
 }
 
 // setStripes bounds the stripes by the CPUs, and the counters by what an index holds.

@@ -47,6 +47,9 @@ func pinPath(dir string) (string, error) {
 		return "", nil
 	}
 	path := versioned(dir)
+	if err := otherVersion(dir, path); err != nil {
+		return "", err
+	}
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return "", fmt.Errorf("pin directory: %w", err)
 	}
@@ -121,4 +124,87 @@ func removePinnedFilters(path string) error {
 	defer m.Close()
 	_, err = removeFilters(func(_ int, prog ebpf.ProgramID) bool { return usesMap(prog, m) })
 	return err
+}
+
+// ErrNothingPinned means that there are no pinned counters to read.
+var ErrNothingPinned = errors.New("nothing is pinned there")
+
+// otherVersion is an error if another ABI version's maps are pinned: they would go on
+// counting beside ours, and only a collector of that version can read them.
+func otherVersion(dir, path string) error {
+	found, err := filepath.Glob(filepath.Join(dir, "v*", accountingMapOwners))
+	if err != nil {
+		return err
+	}
+	for _, owners := range found {
+		if filepath.Dir(owners) != path {
+			return fmt.Errorf("%w: ABI version %s, this is v%d: unpin with the collector that pinned them",
+				ErrPinnedIncompatible, filepath.Base(filepath.Dir(owners)), ABIVersion)
+		}
+	}
+	return nil
+}
+
+// LoadPinned loads what is pinned under dir, with the sizes that it has. It attaches
+// nothing; it is for reading what is there before RemovePins. Errors are
+// ErrNothingPinned and those of Load.
+func LoadPinned(dir string) (*Accounting, error) {
+	owners, err := pinnedMap(filepath.Join(versioned(dir), accountingMapOwners))
+	if err != nil {
+		return nil, fmt.Errorf("load pinned: %w", err)
+	}
+	counters, err := pinnedMap(filepath.Join(versioned(dir), accountingMapCounters))
+	if err != nil {
+		return nil, fmt.Errorf("load pinned: %w", err)
+	}
+	return Load(Options{
+		PinDir: dir, pinned: true, Punt: PuntNone,
+		MaxSlots: owners - 1, CounterStripes: int(counters / owners),
+	})
+}
+
+// pinnedMap returns how many entries a pinned map has room for.
+func pinnedMap(path string) (entries uint32, err error) {
+	m, err := ebpf.LoadPinnedMap(path, nil)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, ErrNothingPinned
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer m.Close()
+	return m.MaxEntries(), nil
+}
+
+// pinnedEntries gives the maps of the spec the sizes of those that are pinned.
+func pinnedEntries(path string, spec *ebpf.CollectionSpec) error {
+	for name := range (Options{}).entries() {
+		entries, err := pinnedMap(filepath.Join(path, name))
+		if errors.Is(err, ErrNothingPinned) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		spec.Maps[name].MaxEntries = entries
+	}
+	return nil
+}
+
+// differences says which sizes are not those that are wanted.
+func differences(path string, want Options) string {
+	var all []string
+	for name, entries := range want.entries() {
+		pinned, err := pinnedMap(filepath.Join(path, name))
+		if err != nil || pinned == entries {
+			continue
+		}
+		if name == accountingMapOwners {
+			all = append(all, fmt.Sprintf("max_slots is %d there, %d is wanted", pinned-1, want.MaxSlots))
+		} else {
+			all = append(all, fmt.Sprintf("%s has %d entries there, %d are wanted", name, pinned, entries))
+		}
+	}
+	slices.Sort(all)
+	return strings.Join(all, ", ")
 }

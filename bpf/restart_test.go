@@ -6,10 +6,12 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -165,19 +167,50 @@ func kill(t *testing.T, cmd *exec.Cmd) {
 	_ = cmd.Wait() // it says "killed", as it should
 }
 
-// TestPinnedMapsOfAnotherSize are refused, not replaced.
+// TestPinnedMapsOfAnotherSize are refused in clear words, not replaced, and can be
+// loaded as they are.
 func TestPinnedMapsOfAnotherSize(t *testing.T) {
+	dir := pins(t)
+	if _, err := LoadPinned(dir); !errors.Is(err, ErrNothingPinned) {
+		t.Errorf("LoadPinned of nothing = %v, want ErrNothingPinned", err)
+	}
+	a, err := Load(Options{MaxSlots: 8, PinDir: dir, CounterStripes: 1, PuntRingBytes: 1 << 16})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, a, "10.0.0.1/32", 0, 8)
+	a.Close()
+	b, err := Load(Options{MaxSlots: 9, PinDir: dir})
+	if !errors.Is(err, ErrPinnedIncompatible) {
+		t.Fatalf("Load = %v, want ErrPinnedIncompatible", err)
+	}
+	for _, want := range []string{"max_slots is 8 there, 9 is wanted", "griffier-collector -unpin"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("Load = %q, want it to say %q", err, want)
+		}
+	}
+	if b, err = LoadPinned(dir); err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if b.MaxSlots() != 8 || slotOf(t, b, netip.MustParseAddr("10.0.0.1")) != 8 {
+		t.Errorf("%d slots, and the key leads elsewhere", b.MaxSlots())
+	}
+}
+
+// TestPinsOfAnotherVersion: a collector does not count beside one of another ABI.
+func TestPinsOfAnotherVersion(t *testing.T) {
 	dir := pins(t)
 	a, err := Load(Options{MaxSlots: 8, PinDir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
 	a.Close()
-	if b, err := Load(Options{MaxSlots: 9, PinDir: dir}); !errors.Is(err, ErrPinnedIncompatible) {
-		if err == nil {
-			b.Close()
-		}
-		t.Errorf("Load = %v, want ErrPinnedIncompatible", err)
+	if err := os.Rename(versioned(dir), filepath.Join(dir, "v1")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(Options{MaxSlots: 8, PinDir: dir}); !errors.Is(err, ErrPinnedIncompatible) || !strings.Contains(err.Error(), "v1") {
+		t.Errorf("Load beside v1 = %v, want ErrPinnedIncompatible", err)
 	}
 }
 

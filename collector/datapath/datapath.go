@@ -92,10 +92,6 @@ func Open(cfg Config, now func() time.Time) (*Datapath, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open datapath: %w", err)
 	}
-	bootID, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return nil, fmt.Errorf("open datapath: boot id: %w", err)
-	}
 	acct, err := bpf.Load(bpf.Options{
 		MaxSlots: cfg.MaxSlots, PinDir: cfg.PinDir, DelegatedLengths: cfg.DelegatedLengths,
 		Punt: cfg.Punt, Hook: cfg.Hook,
@@ -103,9 +99,10 @@ func Open(cfg Config, now func() time.Time) (*Datapath, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open datapath: %w", err)
 	}
-	d := &Datapath{
-		acct: acct, cfg: cfg, bootID: strings.TrimSpace(string(bootID)), names: map[int]string{},
-		raw: make([]bpf.Counters, acct.MaxSlots()+1),
+	d, err := newDatapath(acct, cfg)
+	if err != nil {
+		_ = acct.Close()
+		return nil, fmt.Errorf("open datapath: %w", err)
 	}
 	if err := d.start(interfaces, now); err != nil {
 		if d.compare != nil {
@@ -115,6 +112,17 @@ func Open(cfg Config, now func() time.Time) (*Datapath, error) {
 		return nil, fmt.Errorf("open datapath: %w", err)
 	}
 	return d, nil
+}
+
+func newDatapath(acct *bpf.Accounting, cfg Config) (*Datapath, error) {
+	bootID, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return nil, fmt.Errorf("boot id: %w", err)
+	}
+	return &Datapath{
+		acct: acct, cfg: cfg, bootID: strings.TrimSpace(string(bootID)), names: map[int]string{},
+		raw: make([]bpf.Counters, acct.MaxSlots()+1),
+	}, nil
 }
 
 func (d *Datapath) start(interfaces []Interface, now func() time.Time) error {
