@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"cmp"
 	"net/netip"
 	"time"
 
@@ -96,6 +97,7 @@ var usageColumns = []column[*Usage]{
 	field("cumulative_packets", typeCounter, func(r *Usage) uint64 { return r.CumulativePackets }),
 	field("counter_id", typeID, func(r *Usage) []byte { return r.CounterID[:] }),
 	field("collector_id", typeLabel, func(r *Usage) string { return r.CollectorID }),
+	field("source", typeLabel, func(r *Usage) string { return cmp.Or(string(r.Source), string(UsageKernel)) }),
 	classField[*Usage](),
 }
 

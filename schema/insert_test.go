@@ -23,7 +23,7 @@ func TestInsertRoundTrip(t *testing.T) {
 	translated.Prefix, translated.PortStart, translated.PortEnd = netip.MustParsePrefix("203.0.113.7/32"), 1024, 2047
 	translated.AccessRef, translated.Protocol, translated.Inside = AccessRef{}, 17, netip.MustParseAddr("100.64.0.7")
 	usage := testUsage(1, today(-1).Add(5*time.Minute))
-	usage.Direction, usage.IPVersion = Up, 6
+	usage.Direction, usage.IPVersion, usage.Source = Up, 0, UsageRADIUS
 	coverage := testCoverage(1, noon, noon.Add(time.Hour))
 	coverage.State, coverage.Cause = Gap, "ring_drop"
 	entry := testAccessLog(1, noon)
@@ -64,11 +64,12 @@ func TestInsertRoundTrip(t *testing.T) {
 	var direction string
 	err = conn.QueryRow(ctx, "SELECT * FROM traffic.usage").Scan(
 		&u.AccessRef, &u.BucketStartedAt, &u.EndedAt, &u.SampledAt, &direction, &u.IPVersion, &u.Bytes, &u.Packets,
-		&u.CumulativeBytes, &u.CumulativePackets, &u.CounterID, &u.CollectorID, &class)
+		&u.CumulativeBytes, &u.CumulativePackets, &u.CounterID, &u.CollectorID, &class, &source)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if u.Direction = Direction(direction); u != *usage {
+	u.Direction, u.Source = Direction(direction), UsageSource(source)
+	if u != *usage {
 		t.Errorf("usage = %+v, want %+v", u, *usage)
 	}
 

@@ -159,6 +159,16 @@ func (*Assignment) Class() Class { return ClassAssignment }
 // it since the epoch, so none straddles an hour, a day or a local midnight.
 const BucketLength = 5 * time.Minute
 
+// UsageSource says who counted.
+type UsageSource string
+
+// Sources of usage. A line that the kernel counts may be counted by its BNG too;
+// the two are never added, and the kernel's counts.
+const (
+	UsageKernel UsageSource = "kernel" // this collector's kernel programs, L3 bytes
+	UsageRADIUS UsageSource = "radius" // a BNG, in RADIUS accounting: bytes by its own definition
+)
+
 // Usage is what one access line moved in one direction and IP version since the
 // previous Usage record of the same counter, all of it inside one bucket. Bytes
 // are L3 bytes. A bucket's total is the sum over its rows.
@@ -171,13 +181,15 @@ type Usage struct {
 	EndedAt           time.Time `json:"ended_at"` // end of the bucket, exclusive
 	SampledAt         time.Time `json:"sampled_at"`
 	Direction         Direction `json:"direction"`
-	IPVersion         uint8     `json:"ip_version"` // 4 or 6
+	IPVersion         uint8     `json:"ip_version"` // 4 or 6; 0 from a BNG, which does not tell them apart
 	Bytes             uint64    `json:"bytes"`
 	Packets           uint64    `json:"packets"`
 	CumulativeBytes   uint64    `json:"cumulative_bytes"`
 	CumulativePackets uint64    `json:"cumulative_packets"`
 	CounterID         ID        `json:"counter_id"` // one life of one counter: collector, boot, slot and generation
 	CollectorID       string    `json:"collector_id"`
+	// Source is UsageKernel if empty.
+	Source UsageSource `json:"source"`
 }
 
 // Kind implements [Record].

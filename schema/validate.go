@@ -19,6 +19,7 @@ var (
 	endCauses     = []EndCause{EndNone, EndCut, EndRelease, EndExpiry, EndSuperseded, EndLostCarrier, EndNASReboot, EndInferred}
 	certainties   = []Certainty{CertaintyObserved, CertaintySynthesised, CertaintyInferred}
 	sources       = []Source{SourceRADIUS, SourceDHCPv4, SourceDHCPv6, SourcePPPoE, SourceStatic, SourceConntrack}
+	usageSources  = []UsageSource{"", UsageKernel, UsageRADIUS}
 	directions    = []Direction{Up, Down}
 	coverageState = []CoverageState{Covered, Gap}
 )
@@ -90,7 +91,8 @@ func (r *Usage) validate() error {
 		checkTime("sampled_at", r.SampledAt),
 		unless(!r.SampledAt.Before(r.BucketStartedAt), "sampled_at before the bucket"),
 		oneOf("direction", r.Direction, directions),
-		unless(r.IPVersion == 4 || r.IPVersion == 6, "ip_version is neither 4 nor 6"),
+		oneOf("source", r.Source, usageSources),
+		unless(r.IPVersion == 4 || r.IPVersion == 6 || r.IPVersion == 0 && r.Source == UsageRADIUS, "ip_version is neither 4 nor 6"),
 		unless(r.CumulativeBytes >= r.Bytes && r.CumulativePackets >= r.Packets, "cumulative counter below its own increase"),
 		checkName("collector_id", r.CollectorID),
 	)
