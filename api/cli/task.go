@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -26,11 +27,17 @@ func (a *app) taskCreate() *cobra.Command {
 	target := c.Flags().String("target", "", "one address that the warrant names (required)")
 	instant := c.Flags().String("instant", "", "RFC 3339 with seconds and an offset (required)")
 	uncertainty := c.Flags().Uint32("uncertainty", 0, "seconds, as stated by the authority")
+	port := c.Flags().Uint32("port", 0, "source port, where the address may be shared")
+	protocol := c.Flags().String("protocol", "", "tcp, udp, icmp, icmpv6, sctp or dccp; with --port")
 	category := c.Flags().String("category", "attribution", "category of data")
 	generation := c.Flags().Uint64("generation", 1, "generation of the warrant as you saw it")
 	request := requestFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		cat, err := parseCategory(*category)
+		if err != nil {
+			return err
+		}
+		transport, err := parseProtocol(*protocol)
 		if err != nil {
 			return err
 		}
@@ -41,13 +48,24 @@ func (a *app) taskCreate() *cobra.Command {
 		defer conn.Close()
 		task, err := griffierv1.NewDisclosureServiceClient(conn).CreateTask(c.Context(), &griffierv1.CreateTaskRequest{
 			RequestId: requestID(*request), WarrantId: *warrant, ExpectedGeneration: *generation, Category: cat, Target: *target, Instant: *instant,
-			UncertaintySeconds: *uncertainty})
+			UncertaintySeconds: *uncertainty, Port: *port, Protocol: transport})
 		if err != nil {
 			return err
 		}
 		return a.showTask(task)
 	}
 	return c
+}
+
+func parseProtocol(name string) (griffierv1.TransportProtocol, error) {
+	if name == "" {
+		return griffierv1.TransportProtocol_TRANSPORT_PROTOCOL_UNSPECIFIED, nil
+	}
+	number, ok := griffierv1.TransportProtocol_value["TRANSPORT_PROTOCOL_"+strings.ToUpper(name)]
+	if !ok || number == 0 {
+		return 0, usageError{fmt.Errorf("--protocol: want tcp, udp, icmp, icmpv6, sctp or dccp")}
+	}
+	return griffierv1.TransportProtocol(number), nil
 }
 
 func (a *app) taskExecute() *cobra.Command {

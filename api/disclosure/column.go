@@ -22,6 +22,8 @@ type PostalAddress struct {
 type Record struct {
 	TaskID     string
 	Address    string
+	Port       string // empty if not stated
+	Protocol   string
 	InstantUTC string
 	LineID     string
 	HeldPrefix string
@@ -43,6 +45,8 @@ type Column struct {
 var Columns = []Column{
 	{"task_id", warrant.Attribution, func(r Record) string { return r.TaskID }},
 	{"address", warrant.Attribution, func(r Record) string { return r.Address }},
+	{"port", warrant.Attribution, func(r Record) string { return r.Port }},
+	{"protocol", warrant.Attribution, func(r Record) string { return r.Protocol }},
 	{"instant_utc", warrant.Attribution, func(r Record) string { return r.InstantUTC }},
 	{"line_id", warrant.Attribution, func(r Record) string { return r.LineID }},
 	{"held_prefix", warrant.Attribution, func(r Record) string { return r.HeldPrefix }},

@@ -6,6 +6,7 @@ import (
 
 	"griffier/api/reason"
 	"griffier/schema"
+	"griffier/schema/cgnat"
 )
 
 // Range is a prefix of the provider, or one that another provider uses, during
@@ -15,6 +16,9 @@ type Range struct {
 	Provider           string // empty: our own
 	CollectorIDs       []string
 	ValidFrom, ValidTo time.Time
+	// Translation, unless its algorithm is none, says who has which ports of the
+	// range's addresses as long as it is valid.
+	Translation cgnat.Parameters
 }
 
 // LineAccess says that a line had a pseudonym during [ValidFrom, ValidTo).
@@ -34,6 +38,8 @@ type Evidence struct {
 	// ReadableFrom is the retention limit: rows that ended at or before it are
 	// unreadable. A class that may not be read at all has the present here.
 	ReadableFrom time.Time
+	// Inside is the evidence for each of [InsideAddresses].
+	Inside map[netip.Addr]Evidence
 }
 
 // Answer is the typed answer. LineID, Prefix, Source and Certainty are set for
@@ -45,7 +51,7 @@ type Answer struct {
 	Sources    []schema.Source
 	Certainty  schema.Certainty // the weakest of the rows
 	Provider   string
-	Candidates string // PORT_REQUIRED: band of how many lines share the address; never which
+	Candidates string // PORT_REQUIRED, AMBIGUOUS_PORT_REUSE: band of how many share the address or port; never who
 	Covering   []string
 }
 

@@ -2,6 +2,7 @@ package disclosure
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -24,7 +25,7 @@ import (
 //  3. Was it seen (COVERAGE_GAP)? One collector that the range lists must have
 //     covered the whole interval, without a declared gap and with its clock
 //     within the margin. The future, and what is not stored yet, is such a gap.
-//  4. Who held it? Port blocks: PORT_REQUIRED. Two lines at one moment, or a
+//  4. Who held it? If it was shared, by port: see [timeline.portHolder]. Two lines at one moment, or a
 //     holder that no register knows: DATA_CONFLICT. Two lines within the
 //     interval, or one that does not hold the address at both of its ends:
 //     AMBIGUOUS_BOUNDARY. Exactly one line: MATCH. Nobody: NO_MATCH, but only
@@ -45,7 +46,12 @@ func Judge(p Plan, e Evidence) Answer {
 	if len(covering) == 0 {
 		return Answer{Reason: reason.CoverageGap}
 	}
-	a := t.holder()
+	var a Answer
+	if t.shared() {
+		a = t.portHolder()
+	} else {
+		a = t.holder()
+	}
 	if a.Reason == reason.NoMatch && len(covering) < len(t.collectors) {
 		a = Answer{Reason: reason.CoverageGap}
 	}
@@ -61,6 +67,7 @@ type timeline struct {
 	rows       []row
 	moments    []time.Time
 	collectors []string // that the range lists at every moment
+	inside     map[netip.Addr]Answer
 }
 
 // row is an assignment with the end that coverage gives it.
@@ -94,6 +101,10 @@ func newTimeline(p Plan, e Evidence) *timeline {
 			t.rows = append(t.rows, r)
 			mark(r.StartedAt, r.end)
 		}
+	}
+	for _, r := range translated(p, e) {
+		t.rows = append(t.rows, r)
+		mark(r.StartedAt, r.end)
 	}
 	t.moments = slices.SortedFunc(maps.Values(at), time.Time.Compare)
 	return t
@@ -203,16 +214,11 @@ func (t *timeline) covered(collector string) bool {
 func (t *timeline) holder() Answer {
 	a := Answer{Certainty: schema.CertaintyObserved}
 	lines := map[string]bool{}
-	sharers := map[schema.AccessRef]bool{}
-	ports, conflict, throughout := false, false, true
+	conflict, throughout := false, true
 	for i, m := range t.moments {
 		rows := t.rowsAt(m)
 		here := map[string]bool{}
 		for _, r := range rows {
-			if r.PortStart != 0 || r.PortEnd != 65535 {
-				ports = true
-				sharers[r.AccessRef] = true
-			}
 			line, ok := t.lineOf(r.AccessRef, m)
 			if !ok {
 				conflict = true
@@ -227,8 +233,6 @@ func (t *timeline) holder() Answer {
 		}
 	}
 	switch {
-	case ports:
-		return Answer{Reason: reason.PortRequired, Candidates: band(len(sharers))}
 	case conflict:
 		return Answer{Reason: reason.DataConflict}
 	case len(lines) == 0:
@@ -251,10 +255,15 @@ func (a *Answer) take(line string, r row) {
 		a.Sources = append(a.Sources, r.Source)
 		slices.Sort(a.Sources)
 	}
+	a.Certainty = weaker(a.Certainty, r.Certainty)
+}
+
+func weaker(a, b schema.Certainty) schema.Certainty {
 	strength := []schema.Certainty{schema.CertaintyInferred, schema.CertaintySynthesised, schema.CertaintyObserved}
-	if slices.Index(strength, r.Certainty) < slices.Index(strength, a.Certainty) {
-		a.Certainty = r.Certainty
+	if slices.Index(strength, b) < slices.Index(strength, a) {
+		return b
 	}
+	return a
 }
 
 // rowsAt returns the rows with the longest prefix that hold the address at m.

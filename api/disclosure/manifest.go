@@ -1,6 +1,9 @@
 package disclosure
 
 import (
+	"maps"
+	"net/netip"
+	"slices"
 	"time"
 
 	"griffier/api/reason"
@@ -46,6 +49,8 @@ type Manifest struct {
 // ManifestQuestion is the question as it was entered and as it was understood.
 type ManifestQuestion struct {
 	Address                  string    `json:"address"`
+	Port                     uint16    `json:"port,omitempty"` // 0: not stated
+	Protocol                 uint8     `json:"protocol,omitempty"`
 	InstantEntered           string    `json:"instant_entered"`
 	InstantUTC               time.Time `json:"instant_utc"`
 	InstantLocal             string    `json:"instant_local"`
@@ -97,6 +102,7 @@ var Searched = []string{
 	"coverage by the collectors listed for the range, over the whole interval",
 	"assignments of the address and of every prefix around it, that touch the interval",
 	"lines of the pseudonyms found, at the interval",
+	"where a translator shared the address: the same four of each inside address that had the port",
 }
 
 // Case is what a package is about, besides question and answer.
@@ -125,7 +131,7 @@ func newManifest(c Case, p Plan, e Evidence, a Answer, columns []Column) Manifes
 		Attempt: c.Attempt, Category: c.Category, Columns: []string{}, Searched: Searched, QueriedAt: c.QueriedAt.UTC(),
 		Retention: c.Retention, Coverage: []ManifestCover{}, IntentIndex: c.IntentIndex, Disclaimer: Disclaimer,
 		Question: ManifestQuestion{
-			Address: p.Address.String(), InstantEntered: c.InstantEntered, InstantUTC: p.Instant,
+			Address: p.Address.String(), Port: p.Port, Protocol: p.Protocol, InstantEntered: c.InstantEntered, InstantUTC: p.Instant,
 			InstantLocal: p.Instant.In(c.Zone).Format(time.RFC3339Nano), LocalZone: c.Zone.String(),
 			StatedUncertaintySeconds: p.Uncertainty.Seconds(), ClockMarginSeconds: p.ClockMargin.Seconds(),
 			IntervalFromUTC: p.From, IntervalToUTC: p.To,
@@ -136,9 +142,13 @@ func newManifest(c Case, p Plan, e Evidence, a Answer, columns []Column) Manifes
 	for _, col := range columns {
 		m.Columns = append(m.Columns, col.Name)
 	}
-	for _, cover := range e.Coverage {
-		if p.touches(cover.StartedAt, cover.EndedAt) {
-			m.Coverage = append(m.Coverage, clipped(cover, p))
+	covers := e.Coverage
+	for _, inside := range slices.SortedFunc(maps.Keys(e.Inside), netip.Addr.Compare) {
+		covers = slices.Concat(covers, e.Inside[inside].Coverage)
+	}
+	for _, cover := range covers {
+		if c := clipped(cover, p); p.touches(cover.StartedAt, cover.EndedAt) && !slices.Contains(m.Coverage, c) {
+			m.Coverage = append(m.Coverage, c)
 		}
 	}
 	return m

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -62,7 +63,7 @@ func Tar(s *Signer, c Case, p Plan, e Evidence, a Answer, columns []Column, subs
 		for i, source := range a.Sources {
 			sources[i] = string(source)
 		}
-		records = append(records, Record{TaskID: c.TaskID, Address: p.Address.String(), InstantUTC: p.Instant.Format(time.RFC3339Nano),
+		records = append(records, Record{TaskID: c.TaskID, Address: p.Address.String(), Port: number(p.Port), Protocol: number(p.Protocol), InstantUTC: p.Instant.Format(time.RFC3339Nano),
 			LineID: a.LineID, HeldPrefix: a.Prefix.String(), Source: strings.Join(sources, " "), Certainty: string(a.Certainty), Subscriber: subscriber})
 	}
 	csvText, err := recordsCSV(records, columns)
@@ -91,6 +92,14 @@ func Tar(s *Signer, c Case, p Plan, e Evidence, a Answer, columns []Column, subs
 		return nil, fmt.Errorf("pack: %w", err)
 	}
 	return writeTar(append([]file{{fileManifest, text}, {fileSignature, sig}}, files...))
+}
+
+// number is empty for 0, which is not stated.
+func number[T uint8 | uint16](n T) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(int(n))
 }
 
 // Seal encrypts a tar to an age recipient.
@@ -183,6 +192,12 @@ func certificate(m Manifest) []byte {
 	line("Task", m.TaskID)
 	line("Warrant", m.WarrantID)
 	line("Address", m.Question.Address)
+	if m.Question.Port != 0 {
+		line("Port", number(m.Question.Port))
+	}
+	if m.Question.Protocol != 0 {
+		line("Protocol (IANA)", number(m.Question.Protocol))
+	}
 	line("Instant (UTC)", m.Question.InstantUTC.Format(time.RFC3339Nano))
 	line("Instant ("+m.Question.LocalZone+")", m.Question.InstantLocal)
 	line("Interval searched", m.Question.IntervalFromUTC.Format(time.RFC3339Nano)+" to "+m.Question.IntervalToUTC.Format(time.RFC3339Nano)+", both inclusive")

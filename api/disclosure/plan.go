@@ -14,6 +14,8 @@ type Question struct {
 	Address     netip.Addr
 	Instant     time.Time
 	Uncertainty time.Duration // as stated by the authority
+	Port        uint16        // source port, 0 if not stated
+	Protocol    uint8         // of the port (IANA number), 0 if not stated
 }
 
 // Plan is the question with its uncertainty interval [From, To], both ends

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"griffier/schema"
+	"griffier/schema/cgnat"
 )
 
 // PutRange records a prefix. A repetition changes nothing.
@@ -17,14 +18,21 @@ func (r *Register) PutRange(ctx context.Context, rg Range) error {
 	if err != nil {
 		return err
 	}
-	return r.insert(ctx, "register.range (prefix_address, prefix_length, provider, collector_ids, valid_from, valid_to, version)",
-		[]any{address, bits, rg.Provider, rg.CollectorIDs, rg.ValidFrom, rg.ValidTo, version})
+	inside, insideBits := netip.IPv6Unspecified(), uint8(0)
+	if rg.Translation.Algorithm != cgnat.None {
+		inside, insideBits = schema.PrefixColumns(rg.Translation.Inside)
+	}
+	return r.insert(ctx, "register.range (prefix_address, prefix_length, provider, collector_ids, translation, inside_prefix_address, "+
+		"inside_prefix_length, first_port, ports_per_subscriber, valid_from, valid_to, version)",
+		[]any{address, bits, rg.Provider, rg.CollectorIDs, uint8(rg.Translation.Algorithm), inside, insideBits, rg.Translation.FirstPort,
+			rg.Translation.PortsPerSubscriber, rg.ValidFrom, rg.ValidTo, version})
 }
 
 // RangesOf returns the ranges that hold addr at any time in [start, end], the
 // longest prefix first. None means that the address is not one of ours.
 func (r *Register) RangesOf(ctx context.Context, addr netip.Addr, start, end time.Time) ([]Range, error) {
-	rows, err := r.conn.Query(ctx, `SELECT prefix_address, prefix_length, provider, collector_ids, valid_from, valid_to
+	rows, err := r.conn.Query(ctx, `SELECT prefix_address, prefix_length, provider, collector_ids, translation,
+			inside_prefix_address, inside_prefix_length, first_port, ports_per_subscriber, valid_from, valid_to
 		FROM register.range FINAL
 		WHERE toIPv6({address:String}) BETWEEN IPv6CIDRToRange(prefix_address, prefix_length).1 AND IPv6CIDRToRange(prefix_address, prefix_length).2
 		AND valid_from <= {end:DateTime64(3)} AND valid_to > {start:DateTime64(3)}
@@ -37,13 +45,21 @@ func (r *Register) RangesOf(ctx context.Context, addr netip.Addr, start, end tim
 	var ranges []Range
 	for rows.Next() {
 		var rg Range
-		var address netip.Addr
-		var bits uint8
-		if err := rows.Scan(&address, &bits, &rg.Provider, &rg.CollectorIDs, &rg.ValidFrom, &rg.ValidTo); err != nil {
+		var address, inside netip.Addr
+		var bits, insideBits, algorithm uint8
+		err := rows.Scan(&address, &bits, &rg.Provider, &rg.CollectorIDs, &algorithm, &inside, &insideBits, &rg.Translation.FirstPort,
+			&rg.Translation.PortsPerSubscriber, &rg.ValidFrom, &rg.ValidTo)
+		if err != nil {
 			return nil, fmt.Errorf("read ranges: %w", err)
 		}
 		if rg.Prefix, err = schema.PrefixFromColumns(address, bits); err != nil {
 			return nil, fmt.Errorf("read ranges: %w", err)
+		}
+		if rg.Translation.Algorithm = cgnat.Algorithm(algorithm); algorithm != 0 {
+			rg.Translation.Outside = rg.Prefix
+			if rg.Translation.Inside, err = schema.PrefixFromColumns(inside, insideBits); err != nil {
+				return nil, fmt.Errorf("read ranges: %w", err)
+			}
 		}
 		if rg.Prefix.Contains(addr.Unmap()) { // IPv4 is stored v4-mapped, which ::/0 is not to hold
 			ranges = append(ranges, rg)

@@ -18,6 +18,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"griffier/schema"
+	"griffier/schema/cgnat"
 )
 
 // ErrUnknownLine is returned for a line that does not exist or, to a customer,
@@ -90,6 +91,7 @@ type Range struct {
 	Provider           string // empty: our own
 	CollectorIDs       []string
 	ValidFrom, ValidTo time.Time
+	Translation        cgnat.Parameters // who has which ports; none if its algorithm is
 }
 
 // PostalAddress is where something is.

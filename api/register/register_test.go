@@ -314,7 +314,7 @@ func TestRangesOf(t *testing.T) {
 	o := newOffice(t)
 	put := func(prefix, provider string, from, to time.Time) {
 		t.Helper()
-		if err := o.PutRange(o.ctx, Range{netip.MustParsePrefix(prefix), provider, []string{"c1", "c2"}, from, to}); err != nil {
+		if err := o.PutRange(o.ctx, Range{Prefix: netip.MustParsePrefix(prefix), Provider: provider, CollectorIDs: []string{"c1", "c2"}, ValidFrom: from, ValidTo: to}); err != nil {
 			t.Fatal(err)
 		}
 	}

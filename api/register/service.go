@@ -15,6 +15,7 @@ import (
 	"griffier/api/reason"
 	griffierv1 "griffier/proto/griffier/v1"
 	"griffier/schema"
+	"griffier/schema/cgnat"
 )
 
 // Kinds of ledger entry for changes of the register.
@@ -159,7 +160,37 @@ func parseRange(req *griffierv1.PutRangeRequest) (Range, error) {
 	rg := Range{Prefix: prefix, Provider: req.GetProvider(), CollectorIDs: req.GetCollectorIds()}
 	rg.ValidFrom = bad.start("valid_from", req.GetValidFrom())
 	rg.ValidTo = bad.end("valid_to", req.GetValidTo(), rg.ValidFrom)
+	if in := req.GetTranslation(); in != nil {
+		rg.Translation = parseTranslation(in, prefix)
+		err := rg.Translation.Validate()
+		bad.check(!errors.Is(err, cgnat.ErrExhausted), "translation.ports_per_subscriber", "are so many that some inside addresses would have none")
+		bad.check(err == nil || errors.Is(err, cgnat.ErrExhausted), "translation",
+			"wants a layout, an IPv4 inside prefix that is not the range, a first port and ports per subscriber from 1 to 65535")
+		bad.check(rg.Provider == "", "translation", "is ours; the range is another provider's")
+	}
 	return rg, bad.err()
+}
+
+// parseTranslation leaves what is out of range 0, which is not valid.
+func parseTranslation(in *griffierv1.DeterministicTranslation, outside netip.Prefix) cgnat.Parameters {
+	port := func(n uint32) uint16 {
+		if n > 65535 {
+			return 0
+		}
+		return uint16(n)
+	}
+	inside, err := netip.ParsePrefix(in.GetInsidePrefix())
+	if err != nil {
+		inside = netip.Prefix{}
+	}
+	algorithm := cgnat.None
+	switch in.GetLayout() {
+	case griffierv1.DeterministicTranslation_LAYOUT_SEQUENTIAL:
+		algorithm = cgnat.Sequential
+	case griffierv1.DeterministicTranslation_LAYOUT_STRIPED:
+		algorithm = cgnat.Striped
+	}
+	return cgnat.Parameters{Algorithm: algorithm, Outside: outside, Inside: inside, FirstPort: port(in.GetFirstPort()), PortsPerSubscriber: port(in.GetPortsPerSubscriber())}
 }
 
 // violations collects everything that is wrong with a request, so that it is

@@ -98,6 +98,12 @@ func TestPutRangeViolations(t *testing.T) {
 		"two lines":     {&griffierv1.PutRangeRequest{Prefix: "192.0.2.0/24", Provider: "a\nb", ValidFrom: ts(start2020)}, []string{"provider"}},
 		"ends first":    {&griffierv1.PutRangeRequest{Prefix: "192.0.2.0/24", ValidFrom: ts(start2024), ValidTo: ts(start2020)}, []string{"valid_to"}},
 		"far too early": {&griffierv1.PutRangeRequest{Prefix: "192.0.2.0/24", ValidFrom: ts(time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC))}, []string{"valid_from"}},
+		"translation":   {translated(func(*griffierv1.DeterministicTranslation) {}), nil},
+		"exhausted":     {translated(func(d *griffierv1.DeterministicTranslation) { d.PortsPerSubscriber = 4033 }), []string{"translation.ports_per_subscriber"}},
+		"no layout":     {translated(func(d *griffierv1.DeterministicTranslation) { d.Layout = 0 }), []string{"translation"}},
+		"port 65536":    {translated(func(d *griffierv1.DeterministicTranslation) { d.FirstPort = 65536 }), []string{"translation"}},
+		"no inside":     {translated(func(d *griffierv1.DeterministicTranslation) { d.InsidePrefix = "100.64.0.0" }), []string{"translation"}},
+		"inside v6":     {translated(func(d *griffierv1.DeterministicTranslation) { d.InsidePrefix = "2001:db8::/64" }), []string{"translation"}},
 	} {
 		rg, err := parseRange(c.req)
 		if got := fields(err); !slices.Equal(got, c.want) {
@@ -107,6 +113,14 @@ func TestPutRangeViolations(t *testing.T) {
 			t.Errorf("an absent end is %v, want for ever", rg.ValidTo)
 		}
 	}
+}
+
+// translated is a range of 16 addresses with 16 blocks each for 256 subscribers.
+func translated(change func(*griffierv1.DeterministicTranslation)) *griffierv1.PutRangeRequest {
+	d := &griffierv1.DeterministicTranslation{Layout: griffierv1.DeterministicTranslation_LAYOUT_STRIPED, InsidePrefix: "100.64.0.0/24",
+		FirstPort: 1024, PortsPerSubscriber: 4032}
+	change(d)
+	return &griffierv1.PutRangeRequest{Prefix: "203.0.113.0/28", ValidFrom: ts(start2020), Translation: d}
 }
 
 // FuzzPutLine: whatever a caller sends is refused or taken.

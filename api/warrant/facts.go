@@ -91,6 +91,8 @@ type TaskBody struct {
 	Target             string `json:"target"`
 	Instant            string `json:"instant"` // RFC 3339, as entered
 	UncertaintySeconds uint32 `json:"uncertainty_seconds"`
+	Port               uint32 `json:"port,omitempty"` // 1 to 65535; 0: not stated
+	Protocol           uint32 `json:"protocol,omitempty"`
 }
 
 // explanationBody is the sealed body of a rejection or revocation.

@@ -22,7 +22,13 @@ type TaskRequest struct {
 	Target             string
 	Instant            string
 	UncertaintySeconds uint32
+	Port               uint32 // source port, 0 if not stated
+	Protocol           uint32 // IANA number, 0 if not stated
 }
+
+// Protocols are the transport protocols that a task may name: those with ports,
+// or, for ICMP, identifiers that a translator takes for ports.
+var Protocols = []uint32{1, 6, 17, 33, 58, 132}
 
 // CreateTask judges a question against the warrant whose content is given (read
 // from its sealed body by the shell). Nothing is clipped: an instant that with
@@ -55,6 +61,9 @@ func (r *Rules) CreateTask(s *State, now time.Time, by Caller, req TaskRequest, 
 		return ledger.Draft{}, reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "uncertainty_seconds",
 			Description: fmt.Sprintf("is more than %d", int(MaxUncertainty/time.Second))})
 	}
+	if err := req.ports(); err != nil {
+		return ledger.Draft{}, err
+	}
 	if err := inWindow(content, instant, uncertainty); err != nil {
 		return ledger.Draft{}, err
 	}
@@ -67,8 +76,22 @@ func (r *Rules) CreateTask(s *State, now time.Time, by Caller, req TaskRequest, 
 	return ledger.Draft{
 		Kind: KindTaskCreate, Actor: by.Actor, Role: string(LegalOfficer), WarrantID: w.ID, TaskID: req.ID, Generation: w.Generation,
 		KeyID: w.KeyID, Facts: taskCreateFacts{Revision: w.Revision, Category: req.Category},
-		Body: TaskBody{Target: target.String(), Instant: req.Instant, UncertaintySeconds: req.UncertaintySeconds},
+		Body: TaskBody{Target: target.String(), Instant: req.Instant, UncertaintySeconds: req.UncertaintySeconds,
+			Port: req.Port, Protocol: req.Protocol},
 	}, nil
+}
+
+// ports refuses a port that there is not, and a protocol without a port.
+func (q TaskRequest) ports() *reason.Error {
+	switch {
+	case q.Port > 65535:
+		return reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "port", Description: "is more than 65535"})
+	case q.Protocol != 0 && q.Port == 0:
+		return reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "protocol", Description: "says nothing without a port"})
+	case q.Protocol != 0 && !slices.Contains(Protocols, q.Protocol):
+		return reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "protocol", Description: "is not one that has ports"})
+	}
+	return nil
 }
 
 // permitted refuses a category that the warrant or the profile, as it is now,

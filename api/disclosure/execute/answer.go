@@ -3,7 +3,9 @@ package execute
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
+	"time"
 
 	"griffier/api/disclosure"
 	"griffier/api/reason"
@@ -27,7 +29,8 @@ func (x *Executor) answer(ctx context.Context, t warrant.Task, w warrant.Warrant
 	if refusal := x.cfg.Rules.StillExecutable(x.cfg.State, now, t.ID, t.Generation); refusal != nil {
 		return warrant.Outcome{}, refusal
 	}
-	plan := disclosure.NewPlan(disclosure.Question{Address: address, Instant: instant, Uncertainty: uncertainty}, x.cfg.ClockMargin)
+	plan := disclosure.NewPlan(disclosure.Question{Address: address, Instant: instant, Uncertainty: uncertainty,
+		Port: uint16(question.Port), Protocol: uint8(question.Protocol)}, x.cfg.ClockMargin)
 	evidence, retention, err := x.evidence(ctx, plan)
 	if err != nil {
 		return warrant.Outcome{}, x.readError(ctx, t, err)
@@ -83,52 +86,75 @@ func (x *Executor) readError(ctx context.Context, t warrant.Task, err error) err
 	return reason.Wrap(reason.StoreUnavailable, err)
 }
 
-// evidence reads what the plan needs, and nothing else. Coverage comes before
-// the assignments, see [Traffic.Coverage].
+// maxInside bounds the inside addresses that are looked at. That many cannot
+// have had one port and leave one line, and those not looked at are unknown.
+const maxInside = 64
+
+// evidence reads what the plan needs, and nothing else: of a shared address also
+// what there is of each inside address that had the stated port.
 func (x *Executor) evidence(ctx context.Context, p disclosure.Plan) (disclosure.Evidence, disclosure.ManifestRetention, error) {
-	var e disclosure.Evidence
 	policy, readableFrom, err := x.cfg.Traffic.Retention(ctx)
 	if err != nil {
-		return e, disclosure.ManifestRetention{}, err
+		return disclosure.Evidence{}, disclosure.ManifestRetention{}, err
 	}
-	e.ReadableFrom = readableFrom
 	retention := disclosure.ManifestRetention{Class: string(schema.ClassAssignment), Period: policy.Period, Zone: policy.Zone, ReadableFromUTC: readableFrom.UTC()}
-	ranges, err := x.cfg.Lines.RangesOf(ctx, p.Address, p.From, p.To)
+	e, err := x.evidenceOf(ctx, p, readableFrom)
 	if err != nil {
 		return e, retention, err
 	}
+	inside := disclosure.InsideAddresses(p, e)
+	for _, a := range inside[:min(len(inside), maxInside)] {
+		if e.Inside == nil {
+			e.Inside = map[netip.Addr]disclosure.Evidence{}
+		}
+		if e.Inside[a], err = x.evidenceOf(ctx, disclosure.InsidePlan(p, a), readableFrom); err != nil {
+			return e, retention, err
+		}
+	}
+	return e, retention, nil
+}
+
+// evidenceOf reads what is known of the plan's address itself. Coverage comes
+// before the assignments, see [Traffic.Coverage].
+func (x *Executor) evidenceOf(ctx context.Context, p disclosure.Plan, readableFrom time.Time) (disclosure.Evidence, error) {
+	e := disclosure.Evidence{ReadableFrom: readableFrom}
+	ranges, err := x.cfg.Lines.RangesOf(ctx, p.Address, p.From, p.To)
+	if err != nil {
+		return e, err
+	}
 	var collectors []string
 	for _, r := range ranges {
-		e.Ranges = append(e.Ranges, disclosure.Range{Prefix: r.Prefix, Provider: r.Provider, CollectorIDs: r.CollectorIDs, ValidFrom: r.ValidFrom, ValidTo: r.ValidTo})
+		e.Ranges = append(e.Ranges, disclosure.Range{Prefix: r.Prefix, Provider: r.Provider, CollectorIDs: r.CollectorIDs, ValidFrom: r.ValidFrom, ValidTo: r.ValidTo,
+			Translation: r.Translation})
 		collectors = append(collectors, r.CollectorIDs...)
 	}
 	slices.Sort(collectors)
 	if collectors = slices.Compact(collectors); len(collectors) == 0 || p.From.Before(readableFrom) {
-		return e, retention, nil // the answer is known; nothing of the traffic is read
+		return e, nil // the answer is known; nothing of the traffic is read
 	}
 	if e.Coverage, err = x.cfg.Traffic.Coverage(ctx, collectors, p.From, p.To); err != nil {
-		return e, retention, err
+		return e, err
 	}
-	if e.Assignments, err = x.cfg.Traffic.Assignments(ctx, p.Address, p.From, p.To); err != nil {
-		return e, retention, err
+	if e.Assignments, err = x.cfg.Traffic.Assignments(ctx, p); err != nil {
+		return e, err
 	}
 	var refs []schema.AccessRef
 	for _, a := range e.Assignments {
-		if !slices.Contains(refs, a.AccessRef) {
+		if a.AccessRef != (schema.AccessRef{}) && !slices.Contains(refs, a.AccessRef) {
 			refs = append(refs, a.AccessRef)
 		}
 	}
 	if len(refs) == 0 {
-		return e, retention, nil
+		return e, nil
 	}
 	held, err := x.cfg.Lines.LinesOfRefs(ctx, refs, p.From, p.To)
 	if err != nil {
-		return e, retention, err
+		return e, err
 	}
 	for _, h := range held {
 		e.Lines = append(e.Lines, disclosure.LineAccess{LineID: h.LineID, Ref: h.Ref, ValidFrom: h.ValidFrom, ValidTo: h.ValidTo})
 	}
-	return e, retention, nil
+	return e, nil
 }
 
 // personOf leaves the billing address behind.

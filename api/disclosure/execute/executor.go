@@ -30,7 +30,7 @@ type Book interface {
 type traffic interface {
 	Retention(ctx context.Context) (schema.Policy, time.Time, error)
 	Coverage(ctx context.Context, collectors []string, from, to time.Time) ([]schema.Coverage, error)
-	Assignments(ctx context.Context, address netip.Addr, from, to time.Time) ([]schema.Assignment, error)
+	Assignments(ctx context.Context, p disclosure.Plan) ([]schema.Assignment, error)
 }
 
 // Lines is what is read of the register ([register.Register]).

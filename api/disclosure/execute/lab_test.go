@@ -42,18 +42,19 @@ import (
 // ledger, and both services behind gRPC. Only who calls is told by metadata
 // instead of a token.
 type lab struct {
-	t        *testing.T
-	dir      string
-	sock     string
-	conn     driver.Conn
-	keys     *keystore.Store
-	register *register.Register
-	key      *ledger.Key
-	signer   *disclosure.Signer
-	identity *age.X25519Identity
-	noon     time.Time // the instant that questions are about, yesterday or the day before
-	skew     atomic.Int64
-	traffic  *probe
+	t          *testing.T
+	pseudonyms *schema.Pseudonymiser
+	dir        string
+	sock       string
+	conn       driver.Conn
+	keys       *keystore.Store
+	register   *register.Register
+	key        *ledger.Key
+	signer     *disclosure.Signer
+	identity   *age.X25519Identity
+	noon       time.Time // the instant that questions are about, yesterday or the day before
+	skew       atomic.Int64
+	traffic    *probe
 
 	// What a restart replaces.
 	state    *warrant.State
@@ -80,12 +81,12 @@ func (p *probe) Coverage(ctx context.Context, collectors []string, from, to time
 	return p.Traffic.Coverage(ctx, collectors, from, to)
 }
 
-func (p *probe) Assignments(ctx context.Context, address netip.Addr, from, to time.Time) ([]schema.Assignment, error) {
+func (p *probe) Assignments(ctx context.Context, plan disclosure.Plan) ([]schema.Assignment, error) {
 	p.reads.Add(1)
 	if p.during != nil {
 		p.during(ctx)
 	}
-	return p.Traffic.Assignments(ctx, address, from, to)
+	return p.Traffic.Assignments(ctx, plan)
 }
 
 // brittle is the real ledger, up to the call at which a test lets the server die.
@@ -132,9 +133,9 @@ func newLab(t *testing.T) *lab {
 	must(keystore.GenerateMasterKey(filepath.Join(l.dir, "master")))
 	l.keys, err = keystore.Open(filepath.Join(l.dir, "keys"), filepath.Join(l.dir, "master"))
 	must(err)
-	pseudonyms, err := schema.NewPseudonymiser(bytes.Repeat([]byte{7}, schema.KeyLength))
+	l.pseudonyms, err = schema.NewPseudonymiser(bytes.Repeat([]byte{7}, schema.KeyLength))
 	must(err)
-	l.register, err = register.New(register.Config{Conn: l.conn, Vault: l.keys, Pseudonyms: pseudonyms, BlindKey: make([]byte, 32), Now: time.Now})
+	l.register, err = register.New(register.Config{Conn: l.conn, Vault: l.keys, Pseudonyms: l.pseudonyms, BlindKey: make([]byte, 32), Now: time.Now})
 	must(err)
 	l.key, err = ledger.GenerateKey(filepath.Join(l.dir, "ledger.key"), "isp.example/griffier")
 	must(err)
@@ -144,7 +145,7 @@ func newLab(t *testing.T) *lab {
 	must(err)
 	l.traffic = &probe{Traffic: execute.NewTraffic(l.conn)}
 	l.noon = time.Now().UTC().Truncate(24 * time.Hour).Add(-12 * time.Hour)
-	l.populate(ctx, pseudonyms)
+	l.populate(ctx, l.pseudonyms)
 	l.start()
 	t.Cleanup(func() { l.stop() })
 	return l
@@ -329,7 +330,12 @@ func (l *lab) content(d time.Duration) *griffierv1.WarrantContent {
 // approved makes a warrant and has it approved by two people.
 func (l *lab) approved(d time.Duration) *griffierv1.Warrant {
 	l.t.Helper()
-	w, err := l.warrants.CreateWarrant(l.officer(), &griffierv1.CreateWarrantRequest{RequestId: l.request(), Content: l.content(d)})
+	return l.approve(l.content(d))
+}
+
+func (l *lab) approve(content *griffierv1.WarrantContent) *griffierv1.Warrant {
+	l.t.Helper()
+	w, err := l.warrants.CreateWarrant(l.officer(), &griffierv1.CreateWarrantRequest{RequestId: l.request(), Content: content})
 	for _, ctx := range []context.Context{l.officer(), l.approver()} {
 		if err == nil {
 			w, err = l.warrants.ApproveWarrant(ctx, &griffierv1.ApproveWarrantRequest{RequestId: l.request(), WarrantId: w.WarrantId,

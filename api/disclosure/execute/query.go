@@ -9,6 +9,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"griffier/api/disclosure"
 	"griffier/schema"
 )
 
@@ -69,10 +70,29 @@ func (t *Traffic) Coverage(ctx context.Context, collectors []string, from, to ti
 	return out, rows.Err()
 }
 
-// Assignments returns the rows of the address, and of every prefix around it,
-// that may touch [from, to]. Open rows come whenever they began, a slice's
-// length back at most.
-func (t *Traffic) Assignments(ctx context.Context, address netip.Addr, from, to time.Time) ([]schema.Assignment, error) {
+// Assignments returns the rows of the plan's address, and of every prefix around
+// it, that may touch its interval. Open rows come whenever they began, a slice's
+// length back at most. Of a shared address they are those of the stated port and
+// protocol; without a port one for each of those who share it, 101 at most,
+// which is as far as anybody may count.
+func (t *Traffic) Assignments(ctx context.Context, p disclosure.Plan) ([]schema.Assignment, error) {
+	address, from, to := p.Address, p.From, p.To
+	const whole = "port_start = 0 AND port_end = 65535 AND protocol = 0 AND inside_address = toIPv6('::')"
+	out, err := t.assignments(ctx, address, from, to, "AND "+whole, "")
+	if err != nil {
+		return nil, err
+	}
+	var shared []schema.Assignment
+	if p.Port == 0 {
+		shared, err = t.assignments(ctx, address, from, to, "AND NOT ("+whole+")", "LIMIT 1 BY access_ref, inside_address LIMIT 101")
+	} else {
+		shared, err = t.assignments(ctx, address, from, to, "AND NOT ("+whole+") AND port_start <= {port:UInt16} AND port_end >= {port:UInt16}"+
+			" AND ({protocol:UInt8} = 0 OR protocol IN (0, {protocol:UInt8}))", "", clickhouse.Named("port", p.Port), clickhouse.Named("protocol", p.Protocol))
+	}
+	return append(out, shared...), err
+}
+
+func (t *Traffic) assignments(ctx context.Context, address netip.Addr, from, to time.Time, and, limit string, args ...any) ([]schema.Assignment, error) {
 	var addresses []string
 	seen := map[netip.Addr]bool{}
 	for _, p := range schema.CoveringPrefixes(address) {
@@ -81,13 +101,13 @@ func (t *Traffic) Assignments(ctx context.Context, address netip.Addr, from, to 
 			addresses = append(addresses, stored.String())
 		}
 	}
-	rows, err := t.conn.Query(ctx, `SELECT access_ref, prefix_address, prefix_length, port_start, port_end, started_at, ended_at, open, version,
+	rows, err := t.conn.Query(ctx, `SELECT access_ref, prefix_address, prefix_length, port_start, port_end, protocol, inside_address, started_at, ended_at, open, version,
 			toString(source), toString(certainty), toString(collector_id)
 		FROM traffic.assignment
 		WHERE prefix_address IN (SELECT toIPv6(arrayJoin({addresses:Array(String)})))
-		AND started_at >= {since:DateTime64(3)} AND started_at <= {to:DateTime64(3)} AND (ended_at >= {from:DateTime64(3)} OR open)
-		ORDER BY prefix_length, started_at`,
-		clickhouse.Named("addresses", addresses), at("since", from.Add(-sliceLength)), at("from", from), at("to", to))
+		AND started_at >= {since:DateTime64(3)} AND started_at <= {to:DateTime64(3)} AND (ended_at >= {from:DateTime64(3)} OR open) `+and+`
+		ORDER BY prefix_length, started_at `+limit,
+		append(args, clickhouse.Named("addresses", addresses), at("since", from.Add(-sliceLength)), at("from", from), at("to", to))...)
 	if err != nil {
 		return nil, fmt.Errorf("read assignments: %w", err)
 	}
@@ -95,16 +115,17 @@ func (t *Traffic) Assignments(ctx context.Context, address netip.Addr, from, to 
 	var out []schema.Assignment
 	for rows.Next() {
 		var a schema.Assignment
-		var prefix netip.Addr
+		var prefix, inside netip.Addr
 		var bits uint8
 		var source, certainty string
-		err := rows.Scan(&a.AccessRef, &prefix, &bits, &a.PortStart, &a.PortEnd, &a.StartedAt, &a.EndedAt, &a.Open, &a.Version, &source, &certainty, &a.CollectorID)
+		err := rows.Scan(&a.AccessRef, &prefix, &bits, &a.PortStart, &a.PortEnd, &a.Protocol, &inside, &a.StartedAt, &a.EndedAt, &a.Open, &a.Version, &source, &certainty, &a.CollectorID)
 		if err != nil {
 			return nil, fmt.Errorf("read assignments: %w", err)
 		}
 		if a.Prefix, err = schema.PrefixFromColumns(prefix, bits); err != nil {
 			return nil, fmt.Errorf("read assignments: %w", err)
 		}
+		a.Inside = schema.InsideFromColumn(inside)
 		a.Source, a.Certainty = schema.Source(source), schema.Certainty(certainty)
 		if a.Prefix.Contains(address) {
 			out = append(out, a)

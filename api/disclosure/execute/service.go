@@ -47,6 +47,7 @@ func (s *Service) CreateTask(ctx context.Context, req *griffierv1.CreateTaskRequ
 	task := warrant.TaskRequest{
 		ID: warrantrpc.RandomID(), WarrantID: w.ID, Generation: req.GetExpectedGeneration(), Category: warrantrpc.Category(req.GetCategory()),
 		Target: req.GetTarget(), Instant: req.GetInstant(), UncertaintySeconds: req.GetUncertaintySeconds(),
+		Port: req.GetPort(), Protocol: uint32(req.GetProtocol()),
 	}
 	e, err := warrantrpc.Decide(ctx, c.Book, requestID, func(now time.Time) (ledger.Draft, *reason.Error) {
 		return c.Rules.CreateTask(c.State, now, by, task, content)
@@ -58,7 +59,8 @@ func (s *Service) CreateTask(ctx context.Context, req *griffierv1.CreateTaskRequ
 	if err != nil {
 		return nil, err
 	}
-	if m.WarrantId != task.WarrantID || m.Instant != task.Instant || m.UncertaintySeconds != task.UncertaintySeconds || m.Category != req.GetCategory() {
+	if m.WarrantId != task.WarrantID || m.Instant != task.Instant || m.UncertaintySeconds != task.UncertaintySeconds || m.Category != req.GetCategory() ||
+		m.Port != task.Port || m.Protocol != req.GetProtocol() {
 		return nil, warrantrpc.ErrReused()
 	}
 	if target, refusal := warrant.ParseTarget(task.Target); refusal != nil || target.String() != m.Target {

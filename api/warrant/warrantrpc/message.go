@@ -122,6 +122,7 @@ func TaskMessage(t warrant.Task, w warrant.Warrant, q warrant.TaskBody, now time
 	m := &griffierv1.Task{
 		TaskId: t.ID, WarrantId: t.WarrantID, Generation: t.Generation, Category: categoryMessage(t.Category),
 		Target: q.Target, Instant: q.Instant, UncertaintySeconds: q.UncertaintySeconds, State: taskStates[t.State(&w, now)],
+		Port: q.Port, Protocol: griffierv1.TransportProtocol(q.Protocol),
 	}
 	if !t.ReleasedAt.IsZero() {
 		m.Answer, m.PackageSha256, m.ReleasedAt = string(t.Answer), t.PackageSHA256, timestamppb.New(t.ReleasedAt)

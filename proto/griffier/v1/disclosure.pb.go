@@ -30,8 +30,12 @@ type CreateTaskRequest struct {
 	Target             string                 `protobuf:"bytes,5,opt,name=target,proto3" json:"target,omitempty"`   // one IPv4 or IPv6 address
 	Instant            string                 `protobuf:"bytes,6,opt,name=instant,proto3" json:"instant,omitempty"` // RFC 3339 with seconds and an offset
 	UncertaintySeconds uint32                 `protobuf:"varint,7,opt,name=uncertainty_seconds,json=uncertaintySeconds,proto3" json:"uncertainty_seconds,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// Source port at that instant, as the authority's source logged it; 0 if not
+	// stated, which an address that is shared answers with PORT_REQUIRED.
+	Port          uint32            `protobuf:"varint,8,opt,name=port,proto3" json:"port,omitempty"`
+	Protocol      TransportProtocol `protobuf:"varint,9,opt,name=protocol,proto3,enum=griffier.v1.TransportProtocol" json:"protocol,omitempty"` // only with a port
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateTaskRequest) Reset() {
@@ -111,6 +115,20 @@ func (x *CreateTaskRequest) GetUncertaintySeconds() uint32 {
 		return x.UncertaintySeconds
 	}
 	return 0
+}
+
+func (x *CreateTaskRequest) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *CreateTaskRequest) GetProtocol() TransportProtocol {
+	if x != nil {
+		return x.Protocol
+	}
+	return TransportProtocol_TRANSPORT_PROTOCOL_UNSPECIFIED
 }
 
 type ExecuteTaskRequest struct {
@@ -274,7 +292,7 @@ var File_griffier_v1_disclosure_proto protoreflect.FileDescriptor
 
 const file_griffier_v1_disclosure_proto_rawDesc = "" +
 	"\n" +
-	"\x1cgriffier/v1/disclosure.proto\x12\vgriffier.v1\x1a\x18griffier/v1/access.proto\x1a\x19griffier/v1/warrant.proto\"\x98\x02\n" +
+	"\x1cgriffier/v1/disclosure.proto\x12\vgriffier.v1\x1a\x18griffier/v1/access.proto\x1a\x19griffier/v1/warrant.proto\"\xe8\x02\n" +
 	"\x11CreateTaskRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1d\n" +
@@ -284,7 +302,9 @@ const file_griffier_v1_disclosure_proto_rawDesc = "" +
 	"\bcategory\x18\x04 \x01(\x0e2\x15.griffier.v1.CategoryR\bcategory\x12\x16\n" +
 	"\x06target\x18\x05 \x01(\tR\x06target\x12\x18\n" +
 	"\ainstant\x18\x06 \x01(\tR\ainstant\x12/\n" +
-	"\x13uncertainty_seconds\x18\a \x01(\rR\x12uncertaintySeconds\"}\n" +
+	"\x13uncertainty_seconds\x18\a \x01(\rR\x12uncertaintySeconds\x12\x12\n" +
+	"\x04port\x18\b \x01(\rR\x04port\x12:\n" +
+	"\bprotocol\x18\t \x01(\x0e2\x1e.griffier.v1.TransportProtocolR\bprotocol\"}\n" +
 	"\x12ExecuteTaskRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x17\n" +
@@ -323,21 +343,23 @@ var file_griffier_v1_disclosure_proto_goTypes = []any{
 	(*FetchPackageRequest)(nil),  // 2: griffier.v1.FetchPackageRequest
 	(*FetchPackageResponse)(nil), // 3: griffier.v1.FetchPackageResponse
 	(Category)(0),                // 4: griffier.v1.Category
-	(*Task)(nil),                 // 5: griffier.v1.Task
+	(TransportProtocol)(0),       // 5: griffier.v1.TransportProtocol
+	(*Task)(nil),                 // 6: griffier.v1.Task
 }
 var file_griffier_v1_disclosure_proto_depIdxs = []int32{
 	4, // 0: griffier.v1.CreateTaskRequest.category:type_name -> griffier.v1.Category
-	0, // 1: griffier.v1.DisclosureService.CreateTask:input_type -> griffier.v1.CreateTaskRequest
-	1, // 2: griffier.v1.DisclosureService.ExecuteTask:input_type -> griffier.v1.ExecuteTaskRequest
-	2, // 3: griffier.v1.DisclosureService.FetchPackage:input_type -> griffier.v1.FetchPackageRequest
-	5, // 4: griffier.v1.DisclosureService.CreateTask:output_type -> griffier.v1.Task
-	5, // 5: griffier.v1.DisclosureService.ExecuteTask:output_type -> griffier.v1.Task
-	3, // 6: griffier.v1.DisclosureService.FetchPackage:output_type -> griffier.v1.FetchPackageResponse
-	4, // [4:7] is the sub-list for method output_type
-	1, // [1:4] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	5, // 1: griffier.v1.CreateTaskRequest.protocol:type_name -> griffier.v1.TransportProtocol
+	0, // 2: griffier.v1.DisclosureService.CreateTask:input_type -> griffier.v1.CreateTaskRequest
+	1, // 3: griffier.v1.DisclosureService.ExecuteTask:input_type -> griffier.v1.ExecuteTaskRequest
+	2, // 4: griffier.v1.DisclosureService.FetchPackage:input_type -> griffier.v1.FetchPackageRequest
+	6, // 5: griffier.v1.DisclosureService.CreateTask:output_type -> griffier.v1.Task
+	6, // 6: griffier.v1.DisclosureService.ExecuteTask:output_type -> griffier.v1.Task
+	3, // 7: griffier.v1.DisclosureService.FetchPackage:output_type -> griffier.v1.FetchPackageResponse
+	5, // [5:8] is the sub-list for method output_type
+	2, // [2:5] is the sub-list for method input_type
+	2, // [2:2] is the sub-list for extension type_name
+	2, // [2:2] is the sub-list for extension extendee
+	0, // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_griffier_v1_disclosure_proto_init() }

@@ -22,6 +22,55 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type DeterministicTranslation_Layout int32
+
+const (
+	DeterministicTranslation_LAYOUT_UNSPECIFIED DeterministicTranslation_Layout = 0
+	DeterministicTranslation_LAYOUT_SEQUENTIAL  DeterministicTranslation_Layout = 1 // subscriber i, n blocks an address: block i mod n of address i / n
+	DeterministicTranslation_LAYOUT_STRIPED     DeterministicTranslation_Layout = 2 // m addresses: block i / m of address i mod m
+)
+
+// Enum value maps for DeterministicTranslation_Layout.
+var (
+	DeterministicTranslation_Layout_name = map[int32]string{
+		0: "LAYOUT_UNSPECIFIED",
+		1: "LAYOUT_SEQUENTIAL",
+		2: "LAYOUT_STRIPED",
+	}
+	DeterministicTranslation_Layout_value = map[string]int32{
+		"LAYOUT_UNSPECIFIED": 0,
+		"LAYOUT_SEQUENTIAL":  1,
+		"LAYOUT_STRIPED":     2,
+	}
+)
+
+func (x DeterministicTranslation_Layout) Enum() *DeterministicTranslation_Layout {
+	p := new(DeterministicTranslation_Layout)
+	*p = x
+	return p
+}
+
+func (x DeterministicTranslation_Layout) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (DeterministicTranslation_Layout) Descriptor() protoreflect.EnumDescriptor {
+	return file_griffier_v1_register_proto_enumTypes[0].Descriptor()
+}
+
+func (DeterministicTranslation_Layout) Type() protoreflect.EnumType {
+	return &file_griffier_v1_register_proto_enumTypes[0]
+}
+
+func (x DeterministicTranslation_Layout) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use DeterministicTranslation_Layout.Descriptor instead.
+func (DeterministicTranslation_Layout) EnumDescriptor() ([]byte, []int) {
+	return file_griffier_v1_register_proto_rawDescGZIP(), []int{6, 0}
+}
+
 type AccessIdentifier struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Identifier    string                 `protobuf:"bytes,1,opt,name=identifier,proto3" json:"identifier,omitempty"` // KIND:VALUE, for example radius-user:alice@isp.example
@@ -363,13 +412,14 @@ func (*PutLineResponse) Descriptor() ([]byte, []int) {
 }
 
 type PutRangeRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	Prefix        string                 `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`     // CIDR
-	Provider      string                 `protobuf:"bytes,3,opt,name=provider,proto3" json:"provider,omitempty"` // empty: our own; else the reseller or wholesale provider
-	ValidFrom     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=valid_from,json=validFrom,proto3" json:"valid_from,omitempty"`
-	ValidTo       *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=valid_to,json=validTo,proto3" json:"valid_to,omitempty"`
-	CollectorIds  []string               `protobuf:"bytes,6,rep,name=collector_ids,json=collectorIds,proto3" json:"collector_ids,omitempty"` // collectors that see it
+	state         protoimpl.MessageState    `protogen:"open.v1"`
+	RequestId     string                    `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Prefix        string                    `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`     // CIDR
+	Provider      string                    `protobuf:"bytes,3,opt,name=provider,proto3" json:"provider,omitempty"` // empty: our own; else the reseller or wholesale provider
+	ValidFrom     *timestamppb.Timestamp    `protobuf:"bytes,4,opt,name=valid_from,json=validFrom,proto3" json:"valid_from,omitempty"`
+	ValidTo       *timestamppb.Timestamp    `protobuf:"bytes,5,opt,name=valid_to,json=validTo,proto3" json:"valid_to,omitempty"`
+	CollectorIds  []string                  `protobuf:"bytes,6,rep,name=collector_ids,json=collectorIds,proto3" json:"collector_ids,omitempty"` // collectors that see it
+	Translation   *DeterministicTranslation `protobuf:"bytes,7,opt,name=translation,proto3" json:"translation,omitempty"`                       // absent: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -446,6 +496,85 @@ func (x *PutRangeRequest) GetCollectorIds() []string {
 	return nil
 }
 
+func (x *PutRangeRequest) GetTranslation() *DeterministicTranslation {
+	if x != nil {
+		return x.Translation
+	}
+	return nil
+}
+
+// DeterministicTranslation says that the range is the outside of a translator
+// that keeps no record of flows (RFC 7422): every address of inside_prefix has
+// ports_per_subscriber ports of one address of the range. A change of parameters
+// is a new range, with the validity of the old one ended.
+type DeterministicTranslation struct {
+	state              protoimpl.MessageState          `protogen:"open.v1"`
+	Layout             DeterministicTranslation_Layout `protobuf:"varint,1,opt,name=layout,proto3,enum=griffier.v1.DeterministicTranslation_Layout" json:"layout,omitempty"`
+	InsidePrefix       string                          `protobuf:"bytes,2,opt,name=inside_prefix,json=insidePrefix,proto3" json:"inside_prefix,omitempty"` // IPv4 CIDR
+	FirstPort          uint32                          `protobuf:"varint,3,opt,name=first_port,json=firstPort,proto3" json:"first_port,omitempty"`         // those below are reserved
+	PortsPerSubscriber uint32                          `protobuf:"varint,4,opt,name=ports_per_subscriber,json=portsPerSubscriber,proto3" json:"ports_per_subscriber,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *DeterministicTranslation) Reset() {
+	*x = DeterministicTranslation{}
+	mi := &file_griffier_v1_register_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeterministicTranslation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeterministicTranslation) ProtoMessage() {}
+
+func (x *DeterministicTranslation) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_register_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeterministicTranslation.ProtoReflect.Descriptor instead.
+func (*DeterministicTranslation) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_register_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *DeterministicTranslation) GetLayout() DeterministicTranslation_Layout {
+	if x != nil {
+		return x.Layout
+	}
+	return DeterministicTranslation_LAYOUT_UNSPECIFIED
+}
+
+func (x *DeterministicTranslation) GetInsidePrefix() string {
+	if x != nil {
+		return x.InsidePrefix
+	}
+	return ""
+}
+
+func (x *DeterministicTranslation) GetFirstPort() uint32 {
+	if x != nil {
+		return x.FirstPort
+	}
+	return 0
+}
+
+func (x *DeterministicTranslation) GetPortsPerSubscriber() uint32 {
+	if x != nil {
+		return x.PortsPerSubscriber
+	}
+	return 0
+}
+
 type PutRangeResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -454,7 +583,7 @@ type PutRangeResponse struct {
 
 func (x *PutRangeResponse) Reset() {
 	*x = PutRangeResponse{}
-	mi := &file_griffier_v1_register_proto_msgTypes[6]
+	mi := &file_griffier_v1_register_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -466,7 +595,7 @@ func (x *PutRangeResponse) String() string {
 func (*PutRangeResponse) ProtoMessage() {}
 
 func (x *PutRangeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_register_proto_msgTypes[6]
+	mi := &file_griffier_v1_register_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -479,7 +608,7 @@ func (x *PutRangeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRangeResponse.ProtoReflect.Descriptor instead.
 func (*PutRangeResponse) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_register_proto_rawDescGZIP(), []int{6}
+	return file_griffier_v1_register_proto_rawDescGZIP(), []int{7}
 }
 
 var File_griffier_v1_register_proto protoreflect.FileDescriptor
@@ -517,7 +646,7 @@ const file_griffier_v1_register_proto_rawDesc = "" +
 	"\x0econtract_start\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\rcontractStart\x12=\n" +
 	"\fcontract_end\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\vcontractEnd\x12+\n" +
 	"\x06person\x18\t \x01(\v2\x13.griffier.v1.PersonR\x06person\"\x11\n" +
-	"\x0fPutLineResponse\"\xfb\x01\n" +
+	"\x0fPutLineResponse\"\xc4\x02\n" +
 	"\x0fPutRangeRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x16\n" +
@@ -526,7 +655,18 @@ const file_griffier_v1_register_proto_rawDesc = "" +
 	"\n" +
 	"valid_from\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tvalidFrom\x125\n" +
 	"\bvalid_to\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\avalidTo\x12#\n" +
-	"\rcollector_ids\x18\x06 \x03(\tR\fcollectorIds\"\x12\n" +
+	"\rcollector_ids\x18\x06 \x03(\tR\fcollectorIds\x12G\n" +
+	"\vtranslation\x18\a \x01(\v2%.griffier.v1.DeterministicTranslationR\vtranslation\"\xa3\x02\n" +
+	"\x18DeterministicTranslation\x12D\n" +
+	"\x06layout\x18\x01 \x01(\x0e2,.griffier.v1.DeterministicTranslation.LayoutR\x06layout\x12#\n" +
+	"\rinside_prefix\x18\x02 \x01(\tR\finsidePrefix\x12\x1d\n" +
+	"\n" +
+	"first_port\x18\x03 \x01(\rR\tfirstPort\x120\n" +
+	"\x14ports_per_subscriber\x18\x04 \x01(\rR\x12portsPerSubscriber\"K\n" +
+	"\x06Layout\x12\x16\n" +
+	"\x12LAYOUT_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11LAYOUT_SEQUENTIAL\x10\x01\x12\x12\n" +
+	"\x0eLAYOUT_STRIPED\x10\x02\"\x12\n" +
 	"\x10PutRangeResponse2\xb6\x01\n" +
 	"\x0fRegisterService\x12O\n" +
 	"\aPutLine\x12\x1b.griffier.v1.PutLineRequest\x1a\x1c.griffier.v1.PutLineResponse\"\t\xca\xf3\x18\x05\n" +
@@ -546,37 +686,42 @@ func file_griffier_v1_register_proto_rawDescGZIP() []byte {
 	return file_griffier_v1_register_proto_rawDescData
 }
 
-var file_griffier_v1_register_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_griffier_v1_register_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_griffier_v1_register_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_griffier_v1_register_proto_goTypes = []any{
-	(*AccessIdentifier)(nil),      // 0: griffier.v1.AccessIdentifier
-	(*PostalAddress)(nil),         // 1: griffier.v1.PostalAddress
-	(*Person)(nil),                // 2: griffier.v1.Person
-	(*PutLineRequest)(nil),        // 3: griffier.v1.PutLineRequest
-	(*PutLineResponse)(nil),       // 4: griffier.v1.PutLineResponse
-	(*PutRangeRequest)(nil),       // 5: griffier.v1.PutRangeRequest
-	(*PutRangeResponse)(nil),      // 6: griffier.v1.PutRangeResponse
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(DeterministicTranslation_Layout)(0), // 0: griffier.v1.DeterministicTranslation.Layout
+	(*AccessIdentifier)(nil),             // 1: griffier.v1.AccessIdentifier
+	(*PostalAddress)(nil),                // 2: griffier.v1.PostalAddress
+	(*Person)(nil),                       // 3: griffier.v1.Person
+	(*PutLineRequest)(nil),               // 4: griffier.v1.PutLineRequest
+	(*PutLineResponse)(nil),              // 5: griffier.v1.PutLineResponse
+	(*PutRangeRequest)(nil),              // 6: griffier.v1.PutRangeRequest
+	(*DeterministicTranslation)(nil),     // 7: griffier.v1.DeterministicTranslation
+	(*PutRangeResponse)(nil),             // 8: griffier.v1.PutRangeResponse
+	(*timestamppb.Timestamp)(nil),        // 9: google.protobuf.Timestamp
 }
 var file_griffier_v1_register_proto_depIdxs = []int32{
-	7,  // 0: griffier.v1.AccessIdentifier.valid_from:type_name -> google.protobuf.Timestamp
-	7,  // 1: griffier.v1.AccessIdentifier.valid_to:type_name -> google.protobuf.Timestamp
-	1,  // 2: griffier.v1.Person.installation_address:type_name -> griffier.v1.PostalAddress
-	1,  // 3: griffier.v1.Person.billing_address:type_name -> griffier.v1.PostalAddress
-	0,  // 4: griffier.v1.PutLineRequest.identifiers:type_name -> griffier.v1.AccessIdentifier
-	7,  // 5: griffier.v1.PutLineRequest.contract_start:type_name -> google.protobuf.Timestamp
-	7,  // 6: griffier.v1.PutLineRequest.contract_end:type_name -> google.protobuf.Timestamp
-	2,  // 7: griffier.v1.PutLineRequest.person:type_name -> griffier.v1.Person
-	7,  // 8: griffier.v1.PutRangeRequest.valid_from:type_name -> google.protobuf.Timestamp
-	7,  // 9: griffier.v1.PutRangeRequest.valid_to:type_name -> google.protobuf.Timestamp
-	3,  // 10: griffier.v1.RegisterService.PutLine:input_type -> griffier.v1.PutLineRequest
-	5,  // 11: griffier.v1.RegisterService.PutRange:input_type -> griffier.v1.PutRangeRequest
-	4,  // 12: griffier.v1.RegisterService.PutLine:output_type -> griffier.v1.PutLineResponse
-	6,  // 13: griffier.v1.RegisterService.PutRange:output_type -> griffier.v1.PutRangeResponse
-	12, // [12:14] is the sub-list for method output_type
-	10, // [10:12] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	9,  // 0: griffier.v1.AccessIdentifier.valid_from:type_name -> google.protobuf.Timestamp
+	9,  // 1: griffier.v1.AccessIdentifier.valid_to:type_name -> google.protobuf.Timestamp
+	2,  // 2: griffier.v1.Person.installation_address:type_name -> griffier.v1.PostalAddress
+	2,  // 3: griffier.v1.Person.billing_address:type_name -> griffier.v1.PostalAddress
+	1,  // 4: griffier.v1.PutLineRequest.identifiers:type_name -> griffier.v1.AccessIdentifier
+	9,  // 5: griffier.v1.PutLineRequest.contract_start:type_name -> google.protobuf.Timestamp
+	9,  // 6: griffier.v1.PutLineRequest.contract_end:type_name -> google.protobuf.Timestamp
+	3,  // 7: griffier.v1.PutLineRequest.person:type_name -> griffier.v1.Person
+	9,  // 8: griffier.v1.PutRangeRequest.valid_from:type_name -> google.protobuf.Timestamp
+	9,  // 9: griffier.v1.PutRangeRequest.valid_to:type_name -> google.protobuf.Timestamp
+	7,  // 10: griffier.v1.PutRangeRequest.translation:type_name -> griffier.v1.DeterministicTranslation
+	0,  // 11: griffier.v1.DeterministicTranslation.layout:type_name -> griffier.v1.DeterministicTranslation.Layout
+	4,  // 12: griffier.v1.RegisterService.PutLine:input_type -> griffier.v1.PutLineRequest
+	6,  // 13: griffier.v1.RegisterService.PutRange:input_type -> griffier.v1.PutRangeRequest
+	5,  // 14: griffier.v1.RegisterService.PutLine:output_type -> griffier.v1.PutLineResponse
+	8,  // 15: griffier.v1.RegisterService.PutRange:output_type -> griffier.v1.PutRangeResponse
+	14, // [14:16] is the sub-list for method output_type
+	12, // [12:14] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_griffier_v1_register_proto_init() }
@@ -590,13 +735,14 @@ func file_griffier_v1_register_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_griffier_v1_register_proto_rawDesc), len(file_griffier_v1_register_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   7,
+			NumEnums:      1,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_griffier_v1_register_proto_goTypes,
 		DependencyIndexes: file_griffier_v1_register_proto_depIdxs,
+		EnumInfos:         file_griffier_v1_register_proto_enumTypes,
 		MessageInfos:      file_griffier_v1_register_proto_msgTypes,
 	}.Build()
 	File_griffier_v1_register_proto = out.File

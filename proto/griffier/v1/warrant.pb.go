@@ -203,6 +203,68 @@ func (TaskState) EnumDescriptor() ([]byte, []int) {
 	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{2}
 }
 
+// TransportProtocol has the numbers of the IANA protocol registry.
+type TransportProtocol int32
+
+const (
+	TransportProtocol_TRANSPORT_PROTOCOL_UNSPECIFIED TransportProtocol = 0
+	TransportProtocol_TRANSPORT_PROTOCOL_ICMP        TransportProtocol = 1 // the port is the identifier of an echo or the like
+	TransportProtocol_TRANSPORT_PROTOCOL_TCP         TransportProtocol = 6
+	TransportProtocol_TRANSPORT_PROTOCOL_UDP         TransportProtocol = 17
+	TransportProtocol_TRANSPORT_PROTOCOL_DCCP        TransportProtocol = 33
+	TransportProtocol_TRANSPORT_PROTOCOL_ICMPV6      TransportProtocol = 58
+	TransportProtocol_TRANSPORT_PROTOCOL_SCTP        TransportProtocol = 132
+)
+
+// Enum value maps for TransportProtocol.
+var (
+	TransportProtocol_name = map[int32]string{
+		0:   "TRANSPORT_PROTOCOL_UNSPECIFIED",
+		1:   "TRANSPORT_PROTOCOL_ICMP",
+		6:   "TRANSPORT_PROTOCOL_TCP",
+		17:  "TRANSPORT_PROTOCOL_UDP",
+		33:  "TRANSPORT_PROTOCOL_DCCP",
+		58:  "TRANSPORT_PROTOCOL_ICMPV6",
+		132: "TRANSPORT_PROTOCOL_SCTP",
+	}
+	TransportProtocol_value = map[string]int32{
+		"TRANSPORT_PROTOCOL_UNSPECIFIED": 0,
+		"TRANSPORT_PROTOCOL_ICMP":        1,
+		"TRANSPORT_PROTOCOL_TCP":         6,
+		"TRANSPORT_PROTOCOL_UDP":         17,
+		"TRANSPORT_PROTOCOL_DCCP":        33,
+		"TRANSPORT_PROTOCOL_ICMPV6":      58,
+		"TRANSPORT_PROTOCOL_SCTP":        132,
+	}
+)
+
+func (x TransportProtocol) Enum() *TransportProtocol {
+	p := new(TransportProtocol)
+	*p = x
+	return p
+}
+
+func (x TransportProtocol) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TransportProtocol) Descriptor() protoreflect.EnumDescriptor {
+	return file_griffier_v1_warrant_proto_enumTypes[3].Descriptor()
+}
+
+func (TransportProtocol) Type() protoreflect.EnumType {
+	return &file_griffier_v1_warrant_proto_enumTypes[3]
+}
+
+func (x TransportProtocol) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TransportProtocol.Descriptor instead.
+func (TransportProtocol) EnumDescriptor() ([]byte, []int) {
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{3}
+}
+
 // WarrantContent is what approvals are bound to, by the hash of its canonical form.
 // Times are RFC 3339 text with an explicit offset: an instant without one is
 // refused, TIME_ZONE_MISSING, and no zone is ever assumed.
@@ -559,6 +621,8 @@ type Task struct {
 	Answer             string                 `protobuf:"bytes,9,opt,name=answer,proto3" json:"answer,omitempty"` // reason of the catalogue: MATCH, NO_MATCH…
 	PackageSha256      string                 `protobuf:"bytes,10,opt,name=package_sha256,json=packageSha256,proto3" json:"package_sha256,omitempty"`
 	ReleasedAt         *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=released_at,json=releasedAt,proto3" json:"released_at,omitempty"`
+	Port               uint32                 `protobuf:"varint,12,opt,name=port,proto3" json:"port,omitempty"` // source port, 0 if not stated
+	Protocol           TransportProtocol      `protobuf:"varint,13,opt,name=protocol,proto3,enum=griffier.v1.TransportProtocol" json:"protocol,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -668,6 +732,20 @@ func (x *Task) GetReleasedAt() *timestamppb.Timestamp {
 		return x.ReleasedAt
 	}
 	return nil
+}
+
+func (x *Task) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *Task) GetProtocol() TransportProtocol {
+	if x != nil {
+		return x.Protocol
+	}
+	return TransportProtocol_TRANSPORT_PROTOCOL_UNSPECIFIED
 }
 
 type CreateWarrantRequest struct {
@@ -1100,7 +1178,7 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12C\n" +
 	"\x0feffective_until\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x0eeffectiveUntil\x12'\n" +
-	"\x05tasks\x18\t \x03(\v2\x11.griffier.v1.TaskR\x05tasks\"\x9e\x03\n" +
+	"\x05tasks\x18\t \x03(\v2\x11.griffier.v1.TaskR\x05tasks\"\xee\x03\n" +
 	"\x04Task\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x1d\n" +
 	"\n" +
@@ -1117,7 +1195,9 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\x0epackage_sha256\x18\n" +
 	" \x01(\tR\rpackageSha256\x12;\n" +
 	"\vreleased_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"releasedAt\"l\n" +
+	"releasedAt\x12\x12\n" +
+	"\x04port\x18\f \x01(\rR\x04port\x12:\n" +
+	"\bprotocol\x18\r \x01(\x0e2\x1e.griffier.v1.TransportProtocolR\bprotocol\"l\n" +
 	"\x14CreateWarrantRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x125\n" +
@@ -1171,7 +1251,15 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\x14TASK_STATE_DISCLOSED\x10\x03\x12\x1c\n" +
 	"\x18TASK_STATE_NOT_AVAILABLE\x10\x04\x12\x18\n" +
 	"\x14TASK_STATE_CANCELLED\x10\x05\x12\x14\n" +
-	"\x10TASK_STATE_ERROR\x10\x062\x9e\x04\n" +
+	"\x10TASK_STATE_ERROR\x10\x06*\xe6\x01\n" +
+	"\x11TransportProtocol\x12\"\n" +
+	"\x1eTRANSPORT_PROTOCOL_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17TRANSPORT_PROTOCOL_ICMP\x10\x01\x12\x1a\n" +
+	"\x16TRANSPORT_PROTOCOL_TCP\x10\x06\x12\x1a\n" +
+	"\x16TRANSPORT_PROTOCOL_UDP\x10\x11\x12\x1b\n" +
+	"\x17TRANSPORT_PROTOCOL_DCCP\x10!\x12\x1d\n" +
+	"\x19TRANSPORT_PROTOCOL_ICMPV6\x10:\x12\x1c\n" +
+	"\x17TRANSPORT_PROTOCOL_SCTP\x10\x84\x012\x9e\x04\n" +
 	"\x0eWarrantService\x12S\n" +
 	"\rCreateWarrant\x12!.griffier.v1.CreateWarrantRequest\x1a\x14.griffier.v1.Warrant\"\t\xca\xf3\x18\x05\n" +
 	"\x01\x03\x10\x04\x12X\n" +
@@ -1201,56 +1289,58 @@ func file_griffier_v1_warrant_proto_rawDescGZIP() []byte {
 	return file_griffier_v1_warrant_proto_rawDescData
 }
 
-var file_griffier_v1_warrant_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_griffier_v1_warrant_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
 var file_griffier_v1_warrant_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_griffier_v1_warrant_proto_goTypes = []any{
 	(Category)(0),                 // 0: griffier.v1.Category
 	(WarrantState)(0),             // 1: griffier.v1.WarrantState
 	(TaskState)(0),                // 2: griffier.v1.TaskState
-	(*WarrantContent)(nil),        // 3: griffier.v1.WarrantContent
-	(*Approval)(nil),              // 4: griffier.v1.Approval
-	(*Warrant)(nil),               // 5: griffier.v1.Warrant
-	(*Task)(nil),                  // 6: griffier.v1.Task
-	(*CreateWarrantRequest)(nil),  // 7: griffier.v1.CreateWarrantRequest
-	(*ApproveWarrantRequest)(nil), // 8: griffier.v1.ApproveWarrantRequest
-	(*RejectWarrantRequest)(nil),  // 9: griffier.v1.RejectWarrantRequest
-	(*RevokeWarrantRequest)(nil),  // 10: griffier.v1.RevokeWarrantRequest
-	(*GetWarrantRequest)(nil),     // 11: griffier.v1.GetWarrantRequest
-	(*ListWarrantsRequest)(nil),   // 12: griffier.v1.ListWarrantsRequest
-	(*ListWarrantsResponse)(nil),  // 13: griffier.v1.ListWarrantsResponse
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(TransportProtocol)(0),        // 3: griffier.v1.TransportProtocol
+	(*WarrantContent)(nil),        // 4: griffier.v1.WarrantContent
+	(*Approval)(nil),              // 5: griffier.v1.Approval
+	(*Warrant)(nil),               // 6: griffier.v1.Warrant
+	(*Task)(nil),                  // 7: griffier.v1.Task
+	(*CreateWarrantRequest)(nil),  // 8: griffier.v1.CreateWarrantRequest
+	(*ApproveWarrantRequest)(nil), // 9: griffier.v1.ApproveWarrantRequest
+	(*RejectWarrantRequest)(nil),  // 10: griffier.v1.RejectWarrantRequest
+	(*RevokeWarrantRequest)(nil),  // 11: griffier.v1.RevokeWarrantRequest
+	(*GetWarrantRequest)(nil),     // 12: griffier.v1.GetWarrantRequest
+	(*ListWarrantsRequest)(nil),   // 13: griffier.v1.ListWarrantsRequest
+	(*ListWarrantsResponse)(nil),  // 14: griffier.v1.ListWarrantsResponse
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
 }
 var file_griffier_v1_warrant_proto_depIdxs = []int32{
 	0,  // 0: griffier.v1.WarrantContent.categories:type_name -> griffier.v1.Category
-	14, // 1: griffier.v1.Approval.approved_at:type_name -> google.protobuf.Timestamp
+	15, // 1: griffier.v1.Approval.approved_at:type_name -> google.protobuf.Timestamp
 	1,  // 2: griffier.v1.Warrant.state:type_name -> griffier.v1.WarrantState
-	3,  // 3: griffier.v1.Warrant.content:type_name -> griffier.v1.WarrantContent
-	4,  // 4: griffier.v1.Warrant.approvals:type_name -> griffier.v1.Approval
-	14, // 5: griffier.v1.Warrant.created_at:type_name -> google.protobuf.Timestamp
-	14, // 6: griffier.v1.Warrant.effective_until:type_name -> google.protobuf.Timestamp
-	6,  // 7: griffier.v1.Warrant.tasks:type_name -> griffier.v1.Task
+	4,  // 3: griffier.v1.Warrant.content:type_name -> griffier.v1.WarrantContent
+	5,  // 4: griffier.v1.Warrant.approvals:type_name -> griffier.v1.Approval
+	15, // 5: griffier.v1.Warrant.created_at:type_name -> google.protobuf.Timestamp
+	15, // 6: griffier.v1.Warrant.effective_until:type_name -> google.protobuf.Timestamp
+	7,  // 7: griffier.v1.Warrant.tasks:type_name -> griffier.v1.Task
 	0,  // 8: griffier.v1.Task.category:type_name -> griffier.v1.Category
 	2,  // 9: griffier.v1.Task.state:type_name -> griffier.v1.TaskState
-	14, // 10: griffier.v1.Task.released_at:type_name -> google.protobuf.Timestamp
-	3,  // 11: griffier.v1.CreateWarrantRequest.content:type_name -> griffier.v1.WarrantContent
-	5,  // 12: griffier.v1.ListWarrantsResponse.warrants:type_name -> griffier.v1.Warrant
-	7,  // 13: griffier.v1.WarrantService.CreateWarrant:input_type -> griffier.v1.CreateWarrantRequest
-	8,  // 14: griffier.v1.WarrantService.ApproveWarrant:input_type -> griffier.v1.ApproveWarrantRequest
-	9,  // 15: griffier.v1.WarrantService.RejectWarrant:input_type -> griffier.v1.RejectWarrantRequest
-	10, // 16: griffier.v1.WarrantService.RevokeWarrant:input_type -> griffier.v1.RevokeWarrantRequest
-	11, // 17: griffier.v1.WarrantService.GetWarrant:input_type -> griffier.v1.GetWarrantRequest
-	12, // 18: griffier.v1.WarrantService.ListWarrants:input_type -> griffier.v1.ListWarrantsRequest
-	5,  // 19: griffier.v1.WarrantService.CreateWarrant:output_type -> griffier.v1.Warrant
-	5,  // 20: griffier.v1.WarrantService.ApproveWarrant:output_type -> griffier.v1.Warrant
-	5,  // 21: griffier.v1.WarrantService.RejectWarrant:output_type -> griffier.v1.Warrant
-	5,  // 22: griffier.v1.WarrantService.RevokeWarrant:output_type -> griffier.v1.Warrant
-	5,  // 23: griffier.v1.WarrantService.GetWarrant:output_type -> griffier.v1.Warrant
-	13, // 24: griffier.v1.WarrantService.ListWarrants:output_type -> griffier.v1.ListWarrantsResponse
-	19, // [19:25] is the sub-list for method output_type
-	13, // [13:19] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	15, // 10: griffier.v1.Task.released_at:type_name -> google.protobuf.Timestamp
+	3,  // 11: griffier.v1.Task.protocol:type_name -> griffier.v1.TransportProtocol
+	4,  // 12: griffier.v1.CreateWarrantRequest.content:type_name -> griffier.v1.WarrantContent
+	6,  // 13: griffier.v1.ListWarrantsResponse.warrants:type_name -> griffier.v1.Warrant
+	8,  // 14: griffier.v1.WarrantService.CreateWarrant:input_type -> griffier.v1.CreateWarrantRequest
+	9,  // 15: griffier.v1.WarrantService.ApproveWarrant:input_type -> griffier.v1.ApproveWarrantRequest
+	10, // 16: griffier.v1.WarrantService.RejectWarrant:input_type -> griffier.v1.RejectWarrantRequest
+	11, // 17: griffier.v1.WarrantService.RevokeWarrant:input_type -> griffier.v1.RevokeWarrantRequest
+	12, // 18: griffier.v1.WarrantService.GetWarrant:input_type -> griffier.v1.GetWarrantRequest
+	13, // 19: griffier.v1.WarrantService.ListWarrants:input_type -> griffier.v1.ListWarrantsRequest
+	6,  // 20: griffier.v1.WarrantService.CreateWarrant:output_type -> griffier.v1.Warrant
+	6,  // 21: griffier.v1.WarrantService.ApproveWarrant:output_type -> griffier.v1.Warrant
+	6,  // 22: griffier.v1.WarrantService.RejectWarrant:output_type -> griffier.v1.Warrant
+	6,  // 23: griffier.v1.WarrantService.RevokeWarrant:output_type -> griffier.v1.Warrant
+	6,  // 24: griffier.v1.WarrantService.GetWarrant:output_type -> griffier.v1.Warrant
+	14, // 25: griffier.v1.WarrantService.ListWarrants:output_type -> griffier.v1.ListWarrantsResponse
+	20, // [20:26] is the sub-list for method output_type
+	14, // [14:20] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_griffier_v1_warrant_proto_init() }
@@ -1264,7 +1354,7 @@ func file_griffier_v1_warrant_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_griffier_v1_warrant_proto_rawDesc), len(file_griffier_v1_warrant_proto_rawDesc)),
-			NumEnums:      3,
+			NumEnums:      4,
 			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
