@@ -31,6 +31,10 @@ func openCapture(path string) (*capture, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open capture: %w", err)
 	}
+	if info, err := f.Stat(); err == nil && !info.Mode().IsRegular() { // it is read twice
+		f.Close()
+		return nil, fmt.Errorf("open capture: %s: not a regular file", path)
+	}
 	c := &capture{file: f, iface: func(int) string { return "" }}
 	if err := c.start(); err != nil {
 		f.Close()
@@ -45,8 +49,7 @@ func (c *capture) start() error {
 	if err != nil {
 		return errors.New("not a capture: too short")
 	}
-	const pcapng = 0x0a0d0d0a
-	if binary.LittleEndian.Uint32(magic) != pcapng {
+	if binary.LittleEndian.Uint32(magic) != blockSection {
 		r, err := pcapgo.NewReader(buffered)
 		if err != nil {
 			return fmt.Errorf("not a capture: %w", err)
@@ -58,7 +61,7 @@ func (c *capture) start() error {
 		c.read = r.ReadPacketData
 		return nil
 	}
-	r, err := pcapgo.NewNgReader(buffered, pcapgo.NgReaderOptions{SkipUnknownVersion: true})
+	r, err := pcapgo.NewNgReader(&blocks{r: buffered}, pcapgo.NgReaderOptions{SkipUnknownVersion: true})
 	if err != nil {
 		return fmt.Errorf("not a capture: %w", err)
 	}

@@ -41,7 +41,9 @@ func replayCapture(ctx context.Context, f flags, c *config.Config, endsAt time.T
 		out := replay.NewJSON(stdout)
 		summary, err := replay.Run(ctx, o, out.Write)
 		err = errors.Join(err, out.Flush())
-		summary.Write(stderr)
+		if summary.Packets > 0 {
+			summary.Write(stderr)
+		}
 		return err
 	}
 	where, err := c.Where()
@@ -58,7 +60,9 @@ func replayCapture(ctx context.Context, f flags, c *config.Config, endsAt time.T
 	if err == nil {
 		err = store.Flush()
 	}
-	summary.Write(stderr)
+	if summary.Packets > 0 {
+		summary.Write(stderr)
+	}
 	return err
 }
 

@@ -1,0 +1,118 @@
+package replay
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+	"github.com/google/gopacket/pcapgo"
+)
+
+// inPcapng returns the frames of a bundled capture as a pcapng file.
+func inPcapng(t testing.TB, name string) []byte {
+	t.Helper()
+	c, err := openCapture(filepath.Join("testdata", name+".pcap"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	var out bytes.Buffer
+	w, err := pcapgo.NewNgWriter(&out, layers.LinkTypeEthernet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		data, length, at, _, err := c.next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.WritePacket(gopacket.CaptureInfo{Timestamp: at, CaptureLength: len(data), Length: length}, data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func fileOf(t testing.TB, text []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "x")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// A pcapng file says the same as a pcap one, whole or cut within a block.
+func TestPcapng(t *testing.T) {
+	const name = "radius_acct_start_interim_stop_gigawords"
+	o := options(t, name)
+	before, _ := replayed(t, o)
+	text := inPcapng(t, name)
+	o.Path = fileOf(t, text)
+	after, summary := replayed(t, o)
+	if summary.CutOff || summary.Packets != 28 {
+		t.Errorf("%d packets, cut off %t; want 28, false", summary.Packets, summary.CutOff)
+	}
+	want(t, held(after), held(before)...)
+	for _, cut := range []int{2, 6, 30} {
+		o.Path = fileOf(t, text[:len(text)-cut])
+		if _, summary := replayed(t, o); !summary.CutOff || summary.Packets != 27 {
+			t.Errorf("less its last %d octets: %d packets, cut off %t; want 27, true", cut, summary.Packets, summary.CutOff)
+		}
+	}
+}
+
+// A length in the file is not a reason to allocate it.
+func TestPcapngLengthsAreNotBelieved(t *testing.T) {
+	text := inPcapng(t, "pppoe_session")
+	at := bytes.LastIndex(text, []byte{6, 0, 0, 0}) // the last enhanced packet block
+	for offset, want := range map[int]string{4: "block of", 20: "packet of"} {
+		bad := bytes.Clone(text)
+		copy(bad[at+offset:], []byte{0xfc, 0xff, 0xff, 0xff})
+		if _, _, _, err := span(fileOf(t, bad)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("offset %d: %v, want %q", offset, err, want)
+		}
+	}
+}
+
+// Whatever a file holds, replaying it ends, with records that are valid or an error.
+func FuzzCapture(f *testing.F) {
+	for _, name := range []string{"pppoe_session", "dhcp6_client_side_iana_iapd"} {
+		text, err := os.ReadFile(filepath.Join("testdata", name+".pcap"))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+		f.Add(inPcapng(f, name))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c, err := openCapture(fileOf(t, text))
+		if err != nil {
+			return
+		}
+		defer c.close()
+		for range 1000 {
+			data, _, at, _, err := c.next()
+			if err != nil {
+				return
+			}
+			if len(data) > maxPacketBytes {
+				t.Fatalf("a packet of %d octets", len(data))
+			}
+			_ = at.Truncate(time.Second)
+		}
+	})
+}
