@@ -101,7 +101,7 @@ func (s *sample) append(t *testing.T, d ledger.Draft) ledger.Entry {
 
 func (s *sample) tar(t *testing.T, c disclosure.Case, answer reason.Reason) []byte {
 	e := evidence(answer)
-	p := disclosure.NewPlan(disclosure.Question{Address: netip.MustParseAddr("192.0.2.17"), Instant: noon}, disclosure.DefaultClockMargin)
+	p := disclosure.NewPlan(disclosure.Question{Address: netip.MustParseAddr("192.0.2.17"), Instant: noon, Port: 443, Protocol: 6}, disclosure.DefaultClockMargin)
 	a := disclosure.Judge(p, e)
 	if a.Reason != answer {
 		t.Fatalf("answer %s, want %s", a.Reason, answer)
@@ -163,7 +163,7 @@ func TestVerify(t *testing.T) {
 				t.Error("a negative answer holds a name")
 			}
 			if answer == reason.Match {
-				if !strings.Contains(files["records.csv"], "\r\nt1,192.0.2.17,,,2026-11-19T12:00:00Z,A,192.0.2.17/32,radius,observed,\"Alice \"\"=1+1\"\" Jansen, mevr.\",Lange Voorhout,8,2514 EA,Den Haag,NL\r\n") {
+				if !strings.Contains(files["records.csv"], "\r\nt1,192.0.2.17,443,6,2026-11-19T12:00:00Z,A,192.0.2.17/32,radius,observed,\"Alice \"\"=1+1\"\" Jansen, mevr.\",Lange Voorhout,8,2514 EA,Den Haag,NL\r\n") {
 					t.Errorf("records.csv:\n%s", files["records.csv"])
 				}
 			} else if !strings.Contains(files["certificate.txt"], "2026-11-19T11:59:58Z to 2026-11-19T12:00:02Z") || !strings.Contains(files["certificate.txt"], "P6M") {
