@@ -153,6 +153,9 @@ func (d *demo) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if _, err := program("griffier-collector"); err != nil {
+		return err
+	}
 	if d.idp, err = startProvider(d.dir); err != nil {
 		return err
 	}
