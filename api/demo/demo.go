@@ -235,14 +235,14 @@ Everything keeps running. Try each role in another terminal (H is %[1]s/home):
             griffier --home $H/anna support code --line L-anna
   support   griffier --home $H/sam support lookup --help
   legal     griffier --home $H/olga warrant list
-            griffier --home $H/olga warrant show %[3]s
+            griffier --home $H/olga warrant get %[3]s
   overseer  griffier --home $H/dina ledger list
             griffier ledger verify --dir %[1]s/griffierd/ledger --public-key %[1]s/griffierd/trust/ledger.pub --witness %[1]s/griffierd/ledger-witness/head
-  anyone    griffier verify %[4]s -trust %[5]s
+  anyone    griffier verify %[4]s -trust %[5]s -identity %[6]s
 
 Approving, executing and fetching want a fresh log-in: griffier --home $H/olga login
 Logs are in %[1]s. Ctrl-C stops everything.
-`, d.dir, d.self(), d.warrant.GetWarrantId(), d.report.Package.Path, d.trustFile())
+`, d.dir, d.self(), d.warrant.GetWarrantId(), d.report.Package.Path, d.trustFile(), d.out("authority.key"))
 }
 
 func (d *demo) trustFile() string { return d.out("trust.yaml") }
