@@ -167,7 +167,7 @@ func (t *Table) begin(p port, e *Event, at int64, inferred bool) *mapping {
 		m.flows = append(m.flows, e.ID)
 		return m
 	}
-	if t.stats.Live >= t.cfg.MaxMappings {
+	if t.stats.Live+len(t.finished) >= t.cfg.MaxMappings {
 		t.stats.Refused++
 		return nil
 	}
