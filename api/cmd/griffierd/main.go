@@ -4,6 +4,7 @@
 //	griffierd -init DIR -issuer URL -origin NAME make a folder to start from
 //	griffierd -config DIR/griffierd.yaml        serve
 //	griffierd -config FILE -check               print the effective configuration
+//	griffierd -fetch-engine                     download the embedded engine
 package main
 
 import (
@@ -20,6 +21,7 @@ import (
 	"syscall"
 
 	"griffier/api/daemon"
+	"griffier/schema/engine"
 )
 
 func main() {
@@ -34,6 +36,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	config := flags.String("config", "", "configuration file")
 	check := flags.Bool("check", false, "print the effective configuration, defaults included, and stop")
 	acceptLoss := flags.Bool("accept-witness-loss", false, "start although the ledger and its witness file disagree, and enter that in the ledger: for an operator who knows what was lost")
+	fetch := flags.Bool("fetch-engine", false, "download the embedded engine with npm, check it, print where it is, and stop")
 	initDir := flags.String("init", "", "make keys, certificates, a policy and a configuration in this folder, and stop")
 	issuer := flags.String("issuer", "", "with -init: URL of the identity provider")
 	issuerCA := flags.String("issuer-ca", "", "with -init: PEM of the identity provider's CA, when it is a private one")
@@ -68,6 +71,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			return fail(err)
 		}
 		fmt.Fprintf(stderr, "made %s; start with: griffierd -config %s\n", path, path)
+		return 0
+	case *fetch:
+		path, err := engine.Fetch(ctx, stderr)
+		if err != nil {
+			return fail(err)
+		}
+		fmt.Fprintln(stdout, path)
 		return 0
 	case *config == "":
 		fmt.Fprintln(stderr, "griffierd: -config FILE is needed; -init DIR makes one")
