@@ -33,12 +33,15 @@ func (v Volume) Add(o Volume) Volume {
 // Bucket is the volume of one IP version in one 5-minute bucket.
 type Bucket struct {
 	StartedAt time.Time
-	IPVersion uint8
+	IPVersion uint8 // 0 if it is not known: a BNG counts both together
 	Volume    Volume
+	Source    schema.UsageSource
 }
 
 // Buckets returns what the refs of one line moved in the buckets that start in
-// w, oldest first for each ref. Each ref counts only while it was the line's, and once.
+// w, oldest first for each ref. Each ref counts only while it was the line's, and
+// once. What a BNG counted is left out on every UTC day on which a kernel counted
+// anything of the line: the two are never added.
 func (r *Reader) Buckets(ctx context.Context, refs []register.Held, w Window) ([]Bucket, error) {
 	var out []Bucket
 	for _, held := range spans(refs) {
@@ -46,13 +49,13 @@ func (r *Reader) Buckets(ctx context.Context, refs []register.Held, w Window) ([
 		if !ok {
 			continue
 		}
-		rows, err := r.conn.Query(ctx, `SELECT bucket_started_at, ip_version,
+		rows, err := r.conn.Query(ctx, `SELECT bucket_started_at, ip_version, toString(source),
 				sumIf(bytes, direction = 'up'), sumIf(bytes, direction = 'down'),
 				sumIf(packets, direction = 'up'), sumIf(packets, direction = 'down')
 			FROM traffic.usage
 			WHERE access_ref = toFixedString(unhex({ref:String}), 16)
 			AND bucket_started_at >= {start:DateTime64(3)} AND bucket_started_at < {end:DateTime64(3)}
-			GROUP BY bucket_started_at, ip_version ORDER BY bucket_started_at, ip_version`,
+			GROUP BY bucket_started_at, ip_version, source ORDER BY bucket_started_at, ip_version`,
 			clickhouse.Named("ref", held.Ref.String()), instant("start", part.Start), instant("end", part.End))
 		if err != nil {
 			return nil, fmt.Errorf("read usage: %w", err)
@@ -60,10 +63,12 @@ func (r *Reader) Buckets(ctx context.Context, refs []register.Held, w Window) ([
 		for rows.Next() {
 			var b Bucket
 			v := &b.Volume
-			if err := rows.Scan(&b.StartedAt, &b.IPVersion, &v.BytesUp, &v.BytesDown, &v.PacketsUp, &v.PacketsDown); err != nil {
+			var source string
+			if err := rows.Scan(&b.StartedAt, &b.IPVersion, &source, &v.BytesUp, &v.BytesDown, &v.PacketsUp, &v.PacketsDown); err != nil {
 				rows.Close()
 				return nil, fmt.Errorf("read usage: %w", err)
 			}
+			b.Source = schema.UsageSource(source)
 			out = append(out, b)
 		}
 		if err := rows.Close(); err != nil {
@@ -73,7 +78,7 @@ func (r *Reader) Buckets(ctx context.Context, refs []register.Held, w Window) ([
 			return nil, fmt.Errorf("read usage: %w", err)
 		}
 	}
-	return out, nil
+	return r.oneSource(ctx, refs, w, out)
 }
 
 // Session is a connection time with the addresses held in it.

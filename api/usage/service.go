@@ -71,12 +71,15 @@ func (s *Service) GetTotals(ctx context.Context, req *griffierv1.GetTotalsReques
 	if err != nil {
 		return nil, reason.Wrap(reason.StoreUnavailable, err)
 	}
-	var v4, v6 Volume
+	var v4, v6, both Volume // both: of a BNG, which does not tell them apart
 	for _, b := range buckets {
-		if b.IPVersion == 6 {
-			v6 = v6.Add(b.Volume)
-		} else {
+		switch b.IPVersion {
+		case 4:
 			v4 = v4.Add(b.Volume)
+		case 6:
+			v6 = v6.Add(b.Volume)
+		default:
+			both = both.Add(b.Volume)
 		}
 	}
 	gaps, err := s.reader.GapsOf(ctx, refs, w)
@@ -84,7 +87,7 @@ func (s *Service) GetTotals(ctx context.Context, req *griffierv1.GetTotalsReques
 		return nil, reason.Wrap(reason.StoreUnavailable, err)
 	}
 	return &griffierv1.GetTotalsResponse{
-		Total: v4.Add(v6).Proto(), Ipv4: v4.Proto(), Ipv6: v6.Proto(), Counted: w.Proto(), Gaps: GapsProto(gaps),
+		Total: v4.Add(v6).Add(both).Proto(), Ipv4: v4.Proto(), Ipv6: v6.Proto(), Counted: w.Proto(), Gaps: GapsProto(gaps),
 	}, nil
 }
 

@@ -187,7 +187,7 @@ func TestSumPutsEveryBucketInOneWindow(t *testing.T) {
 		var inside Volume
 		for range rapid.IntRange(0, 30).Draw(t, "n") {
 			offset := time.Duration(rapid.Int64Range(-300, 2000).Draw(t, "bucket")) * schema.BucketLength
-			b := Bucket{w.Start.Add(offset), 4, Volume{rapid.Uint64Range(0, 1<<40).Draw(t, "bytes"), 1, 2, 3}}
+			b := Bucket{w.Start.Add(offset), 4, Volume{rapid.Uint64Range(0, 1<<40).Draw(t, "bytes"), 1, 2, 3}, schema.UsageKernel}
 			buckets = append(buckets, b)
 			if !b.StartedAt.Before(w.Start) && b.StartedAt.Before(w.End) {
 				inside = inside.Add(b.Volume)

@@ -67,9 +67,10 @@ func (t *Tracker) interim(r request, s *session) Result {
 		s.Addresses = s.Addresses.filled(r.Addresses)
 		return Result{Reason: ReasonLate}
 	}
+	odd := s.count(r)
 	s.take(r)
 	s.Interims = true
-	return Result{Observations: []binding.Observation{s.observe(r, binding.Refresh, r.at)}}
+	return Result{Observations: []binding.Observation{s.observe(r, binding.Refresh, r.at)}, Reason: odd}
 }
 
 // stop handles Acct-Status-Type Stop.
@@ -85,13 +86,17 @@ func (t *Tracker) stop(r request, s *session) Result {
 		if r.at.Before(s.EndedAt) && s.EndCause == schema.EndNASReboot && !r.at.Before(s.StartedAt) {
 			s.EndedAt, s.EndCause = r.at, endCause(r.TerminateCause)
 		}
+		if c := s.Counters; c == nil || c.UpBase+r.BytesUp >= c.Up && c.DownBase+r.BytesDown >= c.Down {
+			s.count(r) // what the reboot's session moved after its last interim
+		}
 		return Result{Observations: []binding.Observation{s.endObservation(r)}}
 	case r.trusted && told && started.After(s.LastSeenAt.Add(slack)):
 		return t.open(r, binding.End, started, t.endInferred(r, s))
 	}
+	odd := s.count(r)
 	s.take(r)
 	t.end(r, s, r.at, endCause(r.TerminateCause))
-	return Result{Observations: []binding.Observation{s.endObservation(r)}}
+	return Result{Observations: []binding.Observation{s.endObservation(r)}, Reason: odd}
 }
 
 // reboot handles Accounting-On and -Off: every session of the NAS that started
@@ -134,6 +139,7 @@ func (t *Tracker) open(r request, kind binding.ObservationKind, started time.Tim
 		t.sessions++
 	}
 	r.nas.sessions[r.SessionID] = s
+	s.count(r)
 	if kind == binding.End {
 		t.end(r, s, r.at, endCause(r.TerminateCause))
 		return Result{Observations: append(before, s.endObservation(r))}
@@ -187,7 +193,7 @@ func (s *session) observe(r request, kind binding.ObservationKind, at time.Time)
 	o := binding.Observation{
 		At: at, Kind: kind, Source: schema.SourceRADIUS, Certainty: schema.CertaintyObserved,
 		SessionKey: s.Key, Identifier: s.Identifier, NAS: r.nasName, NASPort: s.NASPort,
-		Prefixes: s.Addresses.prefixes(), Blocks: r.Blocks,
+		Prefixes: s.Addresses.prefixes(), Blocks: r.Blocks, Octets: s.octets(),
 	}
 	if !s.StartUnknown {
 		o.SessionStartedAt = s.StartedAt

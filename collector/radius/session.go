@@ -25,6 +25,7 @@ type session struct {
 	Interims     bool            `json:"interims,omitempty"`
 	EndedAt      time.Time       `json:"ended_at,omitzero"` // zero while it lives
 	EndCause     schema.EndCause `json:"end_cause,omitempty"`
+	Counters     *counters       `json:"counters,omitempty"` // nil until told
 }
 
 func (s *session) ended() bool { return !s.EndedAt.IsZero() }

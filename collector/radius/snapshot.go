@@ -123,6 +123,9 @@ func (t *Tracker) Redo(o binding.Observation) error {
 		s.Addresses = unsorted(o.Prefixes)
 	}
 	s.take(r)
+	if o.Octets != nil && (s.Counters == nil || o.Octets.Up >= s.Counters.Up && o.Octets.Down >= s.Counters.Down) {
+		s.Counters = &counters{Octets: *o.Octets}
+	}
 	switch o.Kind {
 	case binding.Start:
 		s.StartSeen, s.StartUnknown = true, false

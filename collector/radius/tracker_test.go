@@ -36,18 +36,27 @@ func ended(o binding.Observation, cause schema.EndCause) binding.Observation {
 	return o
 }
 
+func moved(o binding.Observation, up, down uint64) binding.Observation {
+	o.Octets = &binding.Octets{Up: up, Down: down}
+	return o
+}
+
 func captureObservations() []binding.Observation {
 	const s1, s2, s3, again = base + 61, base + 62, base + 63, base + 1060
 	return []binding.Observation{
 		{At: time.Unix(base, 0).UTC(), Kind: binding.NASReboot, Source: schema.SourceRADIUS,
 			Certainty: schema.CertaintyInferred, NAS: "bng1", EndCause: schema.EndNASReboot},
 		told(binding.Start, 1, 1, s1, s1), told(binding.Start, 2, 2, s2, s2), told(binding.Start, 3, 3, s3, s3),
-		told(binding.Refresh, 1, 1, s1+300, s1), told(binding.Refresh, 2, 2, s2+300, s2), told(binding.Refresh, 3, 3, s3+300, s3),
-		told(binding.Refresh, 1, 1, s1+600, s1), told(binding.Refresh, 2, 2, s2+600, s2), told(binding.Refresh, 3, 3, s3+600, s3),
-		ended(told(binding.End, 1, 1, s1+899, s1), schema.EndRelease),
-		ended(told(binding.End, 1, 1, s1+899, s1), schema.EndRelease), // the duplicate, told alike
+		moved(told(binding.Refresh, 1, 1, s1+300, s1), 1_000_000, 4_000_000_000),
+		moved(told(binding.Refresh, 2, 2, s2+300, s2), 2_000_000, 4_000_000_000),
+		moved(told(binding.Refresh, 3, 3, s3+300, s3), 3_000_000, 4_000_000_000),
+		moved(told(binding.Refresh, 1, 1, s1+600, s1), 2_000_000, 8_000_000_000),
+		moved(told(binding.Refresh, 2, 2, s2+600, s2), 4_000_000, 8_000_000_000),
+		moved(told(binding.Refresh, 3, 3, s3+600, s3), 6_000_000, 8_000_000_000),
+		moved(ended(told(binding.End, 1, 1, s1+899, s1), schema.EndRelease), 3_000_000, 26_000_000_000),
+		moved(ended(told(binding.End, 1, 1, s1+899, s1), schema.EndRelease), 3_000_000, 26_000_000_000), // the duplicate, told alike
 		told(binding.Start, 2, 99, again, again),
-		ended(told(binding.End, 3, 3, s3+1197, s3), schema.EndLostCarrier), // Event-Timestamp, not arrival less delay
+		moved(ended(told(binding.End, 3, 3, s3+1197, s3), schema.EndLostCarrier), 9_000_000, 8_000_000_500), // Event-Timestamp, not arrival less delay
 	}
 }
 
