@@ -277,6 +277,19 @@ func (b *Binding) Tick(now time.Time, clock Clock) Effects {
 	return b.must(event{Now: now, Tick: &clock})
 }
 
+// NextTick returns the time before which Tick does nothing, unless Apply changes
+// that.
+func (b *Binding) NextTick() time.Time {
+	next := b.lastReemit.Add(b.cfg.ReemitInterval)
+	if day := midnight(b.lastReemit).Add(24 * time.Hour); day.Before(next) {
+		next = day
+	}
+	if !b.nextExpiry.IsZero() && b.nextExpiry.Before(next) {
+		next = b.nextExpiry
+	}
+	return next
+}
+
 func (b *Binding) reemitDue(now time.Time) bool {
 	return !now.Before(b.lastReemit.Add(b.cfg.ReemitInterval)) || !midnight(now).Equal(midnight(b.lastReemit))
 }

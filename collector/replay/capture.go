@@ -22,6 +22,7 @@ type capture struct {
 	file   *os.File
 	read   func() ([]byte, gopacket.CaptureInfo, error)
 	iface  func(index int) string // name of an interface, "" if unknown
+	size   int64                  // of the file, in bytes
 	cutOff bool                   // the file ends within a packet
 }
 
@@ -31,11 +32,16 @@ func openCapture(path string) (*capture, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open capture: %w", err)
 	}
-	if info, err := f.Stat(); err == nil && !info.Mode().IsRegular() { // it is read twice
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("open capture: %w", err)
+	}
+	if !info.Mode().IsRegular() { // it is read from the start again
 		f.Close()
 		return nil, fmt.Errorf("open capture: %s: not a regular file", path)
 	}
-	c := &capture{file: f, iface: func(int) string { return "" }}
+	c := &capture{file: f, size: info.Size(), iface: func(int) string { return "" }}
 	if err := c.start(); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("open capture: %s: %w", path, err)
@@ -58,7 +64,7 @@ func (c *capture) start() error {
 			return fmt.Errorf("frames are %s, want Ethernet", r.LinkType())
 		}
 		r.SetSnaplen(maxPacketBytes)
-		c.read = r.ReadPacketData
+		c.read = r.ZeroCopyReadPacketData
 		return nil
 	}
 	r, err := pcapgo.NewNgReader(&blocks{r: buffered}, pcapgo.NgReaderOptions{SkipUnknownVersion: true})
@@ -79,7 +85,7 @@ func (c *capture) start() error {
 	return nil
 }
 
-// next returns the next packet. It returns io.EOF at the end, also at the end of
+// next returns the next packet, whose data is overwritten by the one after. It returns io.EOF at the end, also at the end of
 // a capture that was cut off while it was written.
 func (c *capture) next() (data []byte, length int, at time.Time, iface string, err error) {
 	data, info, err := c.read()
@@ -97,27 +103,42 @@ func (c *capture) next() (data []byte, length int, at time.Time, iface string, e
 
 func (c *capture) close() { c.file.Close() }
 
-// span returns the times of a capture's earliest and latest packet.
-func span(path string) (first, last time.Time, packets int, err error) {
-	c, err := openCapture(path)
-	if err != nil {
-		return first, last, 0, err
-	}
-	defer c.close()
-	for {
+// ends returns the time of the first packet and, if wanted, of the latest, and
+// leaves the capture at its start. Packets without a time are left out.
+func (c *capture) ends(wantLast bool) (first, last time.Time, err error) {
+	for first.IsZero() || wantLast {
 		_, _, at, _, err := c.next()
 		if errors.Is(err, io.EOF) {
-			return first, last, packets, nil
+			break
 		}
 		if err != nil {
-			return first, last, packets, err
+			return first, last, err
 		}
-		packets++
-		if first.IsZero() || at.Before(first) {
+		if first.IsZero() {
 			first = at
 		}
 		if at.After(last) {
 			last = at
 		}
 	}
+	if first.IsZero() {
+		return first, last, fmt.Errorf("replay: %s: no packets", c.file.Name())
+	}
+	if _, err := c.file.Seek(0, io.SeekStart); err != nil {
+		return first, last, fmt.Errorf("read capture: %w", err)
+	}
+	c.cutOff = false
+	if err := c.start(); err != nil {
+		return first, last, fmt.Errorf("read capture: %w", err)
+	}
+	return first, last, nil
+}
+
+// progress returns how many bytes of the file are read, of all.
+func (c *capture) progress() (read, size int64) {
+	read, err := c.file.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return 0, c.size
+	}
+	return read, c.size
 }

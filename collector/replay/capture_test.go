@@ -82,7 +82,12 @@ func TestPcapngLengthsAreNotBelieved(t *testing.T) {
 	for offset, want := range map[int]string{4: "block of", 20: "packet of"} {
 		bad := bytes.Clone(text)
 		copy(bad[at+offset:], []byte{0xfc, 0xff, 0xff, 0xff})
-		if _, _, _, err := span(fileOf(t, bad)); err == nil || !strings.Contains(err.Error(), want) {
+		c, err := openCapture(fileOf(t, bad))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.close()
+		if _, _, err := c.ends(true); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("offset %d: %v, want %q", offset, err, want)
 		}
 	}

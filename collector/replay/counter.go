@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -20,17 +21,25 @@ type line struct {
 	counts [2][2]count // by direction (up, down) and IP version (4, 6)
 }
 
-type key struct {
-	prefix netip.Prefix
-	scope  uint32
+// key4 is scope << 32 | address: IPv4 goes by single addresses.
+type key4 uint64
+
+// key6 is the address bits of an IPv6 prefix and the scope.
+type key6 struct{ high, low, scope uint64 }
+
+// table6 holds the IPv6 prefixes of one length.
+type table6 struct {
+	bits  int
+	mask  key6 // of the address bits that count
+	lines map[key6]*line
 }
 
 // counter is the datapath in user space.
 type counter struct {
 	ids     func(parts ...string) schema.ID
-	keys    map[key]*line
+	lines4  map[key4]*line
+	tables6 []*table6 // of the lengths in use, longest first
 	lines   map[schema.AccessRef]*line
-	lengths []int // of the IPv6 prefixes in use, longest first
 	retired []*line
 	lives   int
 	refused int
@@ -38,29 +47,62 @@ type counter struct {
 
 func newCounter(p *schema.Pseudonymiser, collectorID string) *counter {
 	return &counter{
-		ids:   func(parts ...string) schema.ID { return p.ID("counter", append([]string{collectorID}, parts...)...) },
-		keys:  map[key]*line{},
-		lines: map[schema.AccessRef]*line{},
+		ids:    func(parts ...string) schema.ID { return p.ID("counter", append([]string{collectorID}, parts...)...) },
+		lines4: map[key4]*line{},
+		lines:  map[schema.AccessRef]*line{},
 	}
 }
 
 // shortestIPv4 is the shortest IPv4 prefix that the kernel's table can take.
 const shortestIPv4 = 24
 
-// expand returns the table's keys for a prefix: IPv4 goes by single addresses.
-func expand(c binding.Change) []key {
-	p := c.Prefix
+func newKey4(a netip.Addr, scope uint32) key4 {
+	raw := a.As4()
+	return key4(scope)<<32 | key4(binary.BigEndian.Uint32(raw[:]))
+}
+
+func newKey6(a netip.Addr, scope uint32) key6 {
+	raw := a.As16()
+	return key6{binary.BigEndian.Uint64(raw[:]), binary.BigEndian.Uint64(raw[8:]), uint64(scope)}
+}
+
+func (k key6) masked(m key6) key6 { return key6{k.high & m.high, k.low & m.low, k.scope} }
+
+// table returns the table of a prefix length, which it makes if there is none.
+func (c *counter) table(bits int) *table6 {
+	i, found := slices.BinarySearchFunc(c.tables6, bits, func(t *table6, bits int) int { return bits - t.bits })
+	if !found {
+		t := &table6{bits: bits, lines: map[key6]*line{}}
+		t.mask.high = ^uint64(0) << (64 - min(bits, 64))
+		t.mask.low = ^uint64(0) << (128 - max(bits, 64))
+		c.tables6 = slices.Insert(c.tables6, i, t)
+	}
+	return c.tables6[i]
+}
+
+// each calls f for every entry of the tables that a prefix stands for, none if
+// it is too short. f returns what the entry becomes, nil for none.
+func (c *counter) each(change binding.Change, f func(old *line) *line) {
+	p := change.Prefix
 	if p.Addr().Is6() {
-		return []key{{p, c.Scope}}
+		t := c.table(p.Bits())
+		put(t.lines, newKey6(p.Addr(), change.Scope).masked(t.mask), f)
+		return
 	}
 	if p.Bits() < shortestIPv4 {
-		return nil
+		return
 	}
-	var keys []key
 	for a := p.Addr(); p.Contains(a); a = a.Next() {
-		keys = append(keys, key{netip.PrefixFrom(a, 32), c.Scope})
+		put(c.lines4, newKey4(a, change.Scope), f)
 	}
-	return keys
+}
+
+func put[K comparable](m map[K]*line, k K, f func(old *line) *line) {
+	if l := f(m[k]); l != nil {
+		m[k] = l
+	} else {
+		delete(m, k)
+	}
 }
 
 func (c *counter) assign(change binding.Change) {
@@ -70,31 +112,27 @@ func (c *counter) assign(change binding.Change) {
 		l = &line{id: c.ids(strconv.Itoa(c.lives)), ref: change.AccessRef}
 		c.lines[change.AccessRef] = l
 	}
-	keys := expand(change)
-	if len(keys) == 0 {
-		c.refused++
-	}
-	for _, k := range keys {
-		if old := c.keys[k]; old != nil {
+	keys := 0
+	c.each(change, func(old *line) *line {
+		if old != nil {
 			c.drop(old)
 		}
-		c.keys[k] = l
 		l.keys++
-		if bits := k.prefix.Bits(); k.prefix.Addr().Is6() && !slices.Contains(c.lengths, bits) {
-			c.lengths = append(c.lengths, bits)
-			slices.Sort(c.lengths)
-			slices.Reverse(c.lengths)
-		}
+		keys++
+		return l
+	})
+	if keys == 0 {
+		c.refused++
 	}
 }
 
 func (c *counter) unassign(change binding.Change) {
-	for _, k := range expand(change) {
-		if l := c.keys[k]; l != nil {
-			delete(c.keys, k)
-			c.drop(l)
+	c.each(change, func(old *line) *line {
+		if old != nil {
+			c.drop(old)
 		}
-	}
+		return nil
+	})
 }
 
 // drop takes one key from a line; without keys it gives its counter up.
@@ -109,13 +147,12 @@ func (c *counter) drop(l *line) {
 // holder returns the line that an address counts for, or nil.
 func (c *counter) holder(a netip.Addr, scope uint32) *line {
 	if a.Is4() {
-		return c.keys[key{netip.PrefixFrom(a, 32), scope}]
+		return c.lines4[newKey4(a, scope)]
 	}
-	for _, bits := range c.lengths {
-		if p, err := a.Prefix(bits); err == nil {
-			if l := c.keys[key{p, scope}]; l != nil {
-				return l
-			}
+	k := newKey6(a, scope)
+	for _, t := range c.tables6 {
+		if l := t.lines[k.masked(t.mask)]; l != nil {
+			return l
 		}
 	}
 	return nil

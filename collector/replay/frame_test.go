@@ -3,6 +3,7 @@ package replay
 import (
 	"errors"
 	"io"
+	"slices"
 	"testing"
 
 	"github.com/google/gopacket"
@@ -109,7 +110,7 @@ func FuzzFrame(f *testing.F) {
 				break
 			}
 			if i%500 == 0 || length > 300 {
-				f.Add(data, length)
+				f.Add(slices.Clone(data), length)
 			}
 		}
 		c.close()

@@ -35,8 +35,9 @@ type Options struct {
 	// EndsAt, if set, shifts every time so that the last packet is at EndsAt.
 	EndsAt         time.Time
 	ReemitInterval time.Duration
-	// Progress is called now and then with how far it is.
-	Progress func(packets, total int)
+	// Progress is called now and then with how many bytes of the file are read,
+	// of all.
+	Progress func(read, size int64)
 }
 
 // Summary is what a replay came across. It names no subscriber.
@@ -68,12 +69,14 @@ func Run(ctx context.Context, o Options, emit func([]schema.Record) error) (Summ
 		o.VLANScoped = func(string) bool { return false }
 	}
 	o.Leases.VLANScoped = o.VLANScoped
-	first, last, total, err := span(o.Path)
+	c, err := openCapture(o.Path)
 	if err != nil {
 		return Summary{}, err
 	}
-	if total == 0 {
-		return Summary{}, fmt.Errorf("replay: %s: no packets", o.Path)
+	defer c.close()
+	first, last, err := c.ends(!o.EndsAt.IsZero())
+	if err != nil {
+		return Summary{}, err
 	}
 	r := &run{
 		options: o,
@@ -92,9 +95,10 @@ func Run(ctx context.Context, o Options, emit func([]schema.Record) error) (Summ
 	if !o.EndsAt.IsZero() {
 		r.shift = o.EndsAt.Sub(last)
 	}
-	err = r.all(ctx, first.Add(r.shift), last.Add(r.shift), total)
+	r.summary.First = first.Add(r.shift)
+	err = r.all(ctx, c)
 	r.summary.Ignored, r.summary.Refused = r.binding.Ignored(), r.counter.refused
-	r.summary.First, r.summary.Last = first.Add(r.shift), last.Add(r.shift)
+	r.summary.Last = r.now
 	return r.summary, err
 }
 
@@ -109,15 +113,15 @@ type run struct {
 	shift   time.Duration
 	now     time.Time
 	drained time.Time // end of the last bucket that was read
+	next    time.Time // when time passing next has an effect
+	scoped  bool      // whether the last packet's interface is, which is asked once
+	iface   string    // its name
 	summary Summary
 }
 
-func (r *run) all(ctx context.Context, first, last time.Time, total int) error {
-	c, err := openCapture(r.options.Path)
-	if err != nil {
-		return err
-	}
-	defer c.close()
+func (r *run) all(ctx context.Context, c *capture) error {
+	first := r.summary.First
+	r.scoped, r.iface = r.options.VLANScoped(r.options.Interface), r.options.Interface
 	r.now, r.drained = first, first.Truncate(schema.BucketLength)
 	if err := r.perform(r.binding.Started(first, r.clock)); err != nil {
 		return err
@@ -142,7 +146,7 @@ func (r *run) all(ctx context.Context, first, last time.Time, total int) error {
 				return err
 			}
 			if r.options.Progress != nil {
-				r.options.Progress(r.summary.Packets, total)
+				r.options.Progress(c.progress())
 			}
 		}
 		if err := r.advance(at.Add(r.shift)); err != nil {
@@ -153,9 +157,6 @@ func (r *run) all(ctx context.Context, first, last time.Time, total int) error {
 		}
 	}
 	r.summary.CutOff = c.cutOff
-	if err := r.advance(last); err != nil {
-		return err
-	}
 	if err := r.perform(r.binding.Usage(r.now, r.counter.readings(), true)); err != nil {
 		return err
 	}
@@ -167,6 +168,10 @@ func (r *run) all(ctx context.Context, first, last time.Time, total int) error {
 func (r *run) advance(at time.Time) error {
 	if at.Before(r.now) {
 		r.summary.Backwards++
+		return nil
+	}
+	if at.Before(r.next) {
+		r.now = at
 		return nil
 	}
 	for end := r.drained.Add(schema.BucketLength); !end.After(at); end = end.Add(schema.BucketLength) {
@@ -191,7 +196,10 @@ func (r *run) packet(f *frame, data []byte, length int, iface string) error {
 		}
 		return nil
 	}
-	if r.counter.add(f, r.options.VLANScoped(iface)) {
+	if iface != r.iface {
+		r.scoped, r.iface = r.options.VLANScoped(iface), iface
+	}
+	if r.counter.add(f, r.scoped) {
 		r.summary.Counted++
 	} else {
 		r.summary.Unattributed++
@@ -213,6 +221,7 @@ func (r *run) packet(f *frame, data []byte, length int, iface string) error {
 func isDHCP(port uint16) bool { return port == 67 || port == 68 || port == 546 || port == 547 }
 
 func (r *run) control(data []byte, iface string) error {
+	data = slices.Clone(data) // the next packet takes its place
 	result, protocol := r.leases.Apply(lease.Frame{At: r.now, Interface: iface, Data: data})
 	r.summary.Control[string(protocol)+" "+cmp.Or(string(result.Reason), "used")]++
 	if result.BadRelayInfo {
@@ -223,7 +232,7 @@ func (r *run) control(data []byte, iface string) error {
 
 func (r *run) accounting(f *frame) error {
 	length := int(binary.BigEndian.Uint16(f.udp[4:]))
-	datagram := f.udp[8:min(max(8, length), len(f.udp))]
+	datagram := slices.Clone(f.udp[8:min(max(8, length), len(f.udp))]) // the next packet takes its place
 	secret, known := r.secret(f.source)
 	if !known {
 		r.summary.RADIUS["unknown_client"]++
@@ -277,6 +286,10 @@ func (r *run) perform(e binding.Effects) error {
 	}
 	for _, c := range e.Assign {
 		r.counter.assign(c)
+	}
+	r.next = r.binding.NextTick()
+	if end := r.drained.Add(schema.BucketLength); end.Before(r.next) {
+		r.next = end
 	}
 	if len(e.Records) == 0 {
 		return nil

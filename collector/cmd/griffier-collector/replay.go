@@ -20,7 +20,7 @@ import (
 func replayCapture(ctx context.Context, f flags, c *config.Config, endsAt time.Time, stdout, stderr io.Writer) error {
 	o := replay.Options{
 		Path: f.replay, CollectorID: "replay", Interface: f.iface, EndsAt: endsAt,
-		Progress: func(packets, total int) { fmt.Fprintf(stderr, "%d of %d packets\n", packets, total) },
+		Progress: func(read, size int64) { fmt.Fprintf(stderr, "%d of %d MiB\n", read>>20, size>>20) },
 	}
 	if c == nil {
 		if f.output != "json" {
