@@ -22,7 +22,7 @@ const (
 )
 
 func (c *Config) check() *problem {
-	for _, check := range []func() *problem{c.checkNames, c.checkIntervals, c.checkInterfaces, c.checkRADIUS, c.checkStatic, c.checkStore} {
+	for _, check := range []func() *problem{c.checkNames, c.checkIntervals, c.checkInterfaces, c.checkRADIUS, c.checkStatic, c.checkCGNAT, c.checkStore} {
 		if p := check(); p != nil {
 			return p
 		}
@@ -75,8 +75,8 @@ func (c *Config) checkInterfaces() *problem {
 		}
 		seen[x.Name] = true
 	}
-	if len(c.Interfaces) == 0 && c.RADIUS.Listen == "" {
-		return &problem{"interfaces", "no interface and no radius.listen: there is nothing to collect"}
+	if len(c.Interfaces) == 0 && c.RADIUS.Listen == "" && !c.CGNAT.Conntrack {
+		return &problem{"interfaces", "no interface, no radius.listen and no cgnat.conntrack: there is nothing to collect"}
 	}
 	return nil
 }

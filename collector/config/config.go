@@ -13,6 +13,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"griffier/collector/cgnat"
 )
 
 // Config is the whole configuration, defaults filled in.
@@ -39,6 +41,7 @@ type Config struct {
 	DHCP           DHCP         `yaml:"dhcp"`
 	RADIUS         RADIUS       `yaml:"radius"`
 	StaticLines    []StaticLine `yaml:"static_lines"`
+	CGNAT          CGNAT        `yaml:"cgnat"`
 	Spool          Spool        `yaml:"spool"`
 	Store          Store        `yaml:"store"`
 	// MetricsListen is a loopback address for Prometheus; empty: none.
@@ -112,6 +115,7 @@ func Default() Config {
 		DrainInterval:  Duration(10 * time.Second),
 		FlushInterval:  Duration(5 * time.Minute),
 		ReemitInterval: Duration(5 * time.Minute),
+		CGNAT:          CGNAT{Linger: Duration(cgnat.DefaultLinger), ReadBuffer: cgnat.DefaultReadBuffer, MaxMappings: cgnat.DefaultMaxMappings},
 		Spool:          Spool{Dir: "/var/lib/griffier-collector/spool", MaxBytes: 1 << 30},
 		MetricsListen:  "127.0.0.1:9478",
 	}

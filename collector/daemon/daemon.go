@@ -26,9 +26,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"griffier/bpf"
 	"griffier/collector/binding"
+	"griffier/collector/cgnat"
 	"griffier/collector/config"
 	"griffier/collector/datapath"
 	"griffier/collector/lease"
@@ -92,11 +94,15 @@ func Run(ctx context.Context, c config.Config, o Options) error {
 	if err := d.open(); err != nil {
 		return err
 	}
-	if err := d.loop.resume(ctx, c.Static()); err != nil {
+	if err := d.loop.resume(ctx, c.Static(), c.Blocks()); err != nil {
 		return err
 	}
 	if !o.KeepCapabilities {
-		err := datapath.DropCapabilities()
+		var keep []int
+		if d.flows != nil {
+			keep = append(keep, unix.CAP_NET_ADMIN) // for a dump, after an overrun
+		}
+		err := datapath.DropCapabilities(keep...)
 		if errors.Is(err, datapath.ErrCgo) {
 			d.log.Warn("capabilities are kept: this program was built with cgo")
 		} else if err != nil {
@@ -113,6 +119,7 @@ type daemon struct {
 	registry *prometheus.Registry
 	spool    *spool.Spool
 	datapath *datapath.Datapath // nil without interfaces
+	flows    *cgnat.Listener    // nil without cgnat.conntrack
 	radius   *radius.Server     // nil without radius.listen
 	sink     *sink.Sink
 	metrics  net.Listener // nil without metrics_listen
@@ -151,11 +158,15 @@ func (d *daemon) open() (err error) {
 		ReemitInterval: time.Duration(d.cfg.ReemitInterval), FlushInterval: time.Duration(d.cfg.FlushInterval),
 		DrainSlack: time.Duration(d.cfg.DrainInterval) / 2, Ranges: d.cfg.Own(),
 	})
+	d.loop.blocks = cgnat.NewBlocks(cgnat.BlocksConfig{CollectorID: d.cfg.CollectorID, Pseudonymiser: pseudonymiser})
 	tracker := radius.NewTracker(radius.TrackerConfig{})
 	if err := d.loop.recover(tracker); err != nil {
 		return err
 	}
 	if err := d.attach(); err != nil {
+		return err
+	}
+	if err := d.observeFlows(pseudonymiser); err != nil {
 		return err
 	}
 	if d.cfg.RADIUS.Listen != "" {
@@ -227,6 +238,9 @@ func (d *daemon) serve(ctx context.Context, o Options) error {
 	sources.Go(func() error { return d.loop.run(sourcesCtx) })
 	sources.Go(func() error { return watchPolicy(sourcesCtx, d.where, d.log, d.loop.fresh) })
 	var a Addresses
+	if d.flows != nil {
+		sources.Go(func() error { return d.flows.Run(sourcesCtx) })
+	}
 	if d.radius != nil {
 		a.RADIUS = d.radius.Addr()
 		sources.Go(func() error { return d.radius.Serve(sourcesCtx) })
@@ -295,6 +309,11 @@ func (d *daemon) serveMetrics(ctx context.Context) error {
 func (d *daemon) close() {
 	if d.metrics != nil {
 		d.metrics.Close() // closed already, if it served
+	}
+	if d.flows != nil {
+		if err := d.flows.Close(); err != nil {
+			d.log.Error("conntrack did not close", slog.Any("error", err))
+		}
 	}
 	if d.datapath != nil {
 		if err := d.datapath.Close(); err != nil {

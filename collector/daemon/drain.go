@@ -27,11 +27,11 @@ func (l *loop) drain(ctx context.Context, flush bool) error {
 	e := l.binding.Usage(report.At, readings(report), flush)
 	drops := report.Totals.Up.PuntDrops + report.Totals.Down.PuntDrops
 	if l.dropsSeen && drops > l.drops {
-		e.Add(l.binding.Gap(now, l.drainedAt, now, binding.GapRingDrop, readClock()))
+		e.Add(l.gap(now, l.drainedAt, now, binding.GapRingDrop))
 		l.log.Warn("control frames were lost: the ring was full", slog.Uint64("frames", drops-l.drops))
 	}
 	if len(report.Lost) > 0 && !l.drainedAt.IsZero() {
-		e.Add(l.binding.Gap(now, l.drainedAt, now, binding.GapDetached, readClock()))
+		e.Add(l.gap(now, l.drainedAt, now, binding.GapDetached))
 		l.log.Error("the kernel programs are gone from an interface: restart the collector", slog.Any("interfaces", report.Lost))
 	}
 	if !report.Totals.Balanced() {

@@ -11,6 +11,7 @@ import (
 
 	"griffier/bpf"
 	"griffier/collector/binding"
+	"griffier/collector/cgnat"
 	"griffier/collector/datapath"
 	"griffier/collector/lease"
 	"griffier/collector/spool"
@@ -45,6 +46,8 @@ type loop struct {
 	spool    *spool.Spool
 	binding  *binding.Binding
 	leases   *lease.Follower
+	blocks   *cgnat.Blocks
+	flows    *cgnat.Listener        // nil without cgnat.conntrack
 	radius   func() ([]byte, error) // the RADIUS tracker's snapshot
 	datapath *datapath.Datapath     // nil without interfaces
 	frames   <-chan datapath.PuntFrame
@@ -69,7 +72,7 @@ func newLoop(log *slog.Logger, s *spool.Spool, checkpointAt int64, drainEvery ti
 	return &loop{
 		log: log, spool: s, metrics: newMetrics(r), requests: make(chan request, gather),
 		fresh: make(chan []schema.Policy), lines: make(chan lines),
-		drainEvery: drainEvery, checkpointAt: checkpointAt, alive: func() {},
+		drainEvery: drainEvery, checkpointAt: checkpointAt, alive: func() {}, blocks: cgnat.NewBlocks(cgnat.BlocksConfig{}),
 	}
 }
 
@@ -142,13 +145,13 @@ func (l *loop) untilDrain(now time.Time) time.Duration {
 func (l *loop) take(ctx context.Context, first request) error {
 	taken := []request{first}
 	var e binding.Effects
-	e.Add(l.binding.Apply(time.Now(), first.observation))
+	e.Add(l.apply(first.observation))
 more:
 	for len(taken) < gather {
 		select {
 		case r := <-l.requests:
 			taken = append(taken, r)
-			e.Add(l.binding.Apply(time.Now(), r.observation))
+			e.Add(l.apply(r.observation))
 		default:
 			break more
 		}
@@ -191,7 +194,7 @@ func (l *loop) lease(f datapath.PuntFrame, e *binding.Effects) {
 	result, protocol := l.leases.Apply(lease.Frame{At: f.At, Interface: f.Interface, Direction: direction, Data: f.Frame})
 	l.metrics.frames.WithLabelValues(string(protocol), frameReason(result.Reason)).Inc()
 	for _, o := range result.Observations {
-		e.Add(l.binding.Apply(time.Now(), o))
+		e.Add(l.apply(o))
 		l.metrics.observations.WithLabelValues(string(o.Source)).Inc()
 	}
 }
@@ -200,7 +203,11 @@ func (l *loop) tick(ctx context.Context) error {
 	now := time.Now()
 	l.alive()
 	clock := readClock()
-	if err := l.commit(ctx, l.binding.Tick(now, clock)); err != nil {
+	e, err := l.pass(now, clock)
+	if err != nil {
+		return err
+	}
+	if err := l.commit(ctx, e); err != nil {
 		return err
 	}
 	l.metrics.observe(l.binding, clock)
@@ -218,7 +225,7 @@ func (l *loop) stop(ctx context.Context) error {
 	if err := l.drain(ctx, true); err != nil && !errors.Is(err, errStopping) {
 		return err
 	}
-	if err := l.commit(ctx, l.binding.Stopped(time.Now(), readClock())); err != nil {
+	if err := l.commit(ctx, l.end(time.Now(), readClock())); err != nil {
 		if errors.Is(err, errStopping) {
 			return nil
 		}
@@ -269,7 +276,7 @@ func (l *loop) commit(ctx context.Context, e binding.Effects) error {
 	}
 	now := time.Now()
 	l.log.Warn("the spool takes records again", slog.Duration("after", now.Sub(stuckSince)))
-	return l.commit(ctx, l.binding.Gap(now, stuckSince, now, binding.GapSpoolFull, readClock()))
+	return l.commit(ctx, l.gap(now, stuckSince, now, binding.GapSpoolFull))
 }
 
 // append stores one batch, however often that takes, and returns since when the

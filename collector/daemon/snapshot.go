@@ -16,6 +16,7 @@ const (
 	radiusPart
 	leasesPart
 	policiesPart // retention, for a start while the store is away
+	blocksPart
 	parts
 )
 
@@ -23,7 +24,7 @@ const (
 type snapshot [parts][]byte
 
 // snapshotMagic begins a packed snapshot and ends with its version.
-const snapshotMagic = "griffier1"
+const snapshotMagic = "griffier2"
 
 // maxPartBytes bounds a part, unpacked: ten million sessions.
 const maxPartBytes = 16 << 30

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"griffier/collector/binding"
+	"griffier/collector/cgnat"
 	"griffier/collector/radius"
 	"griffier/collector/spool"
 )
@@ -28,7 +29,7 @@ func (l *loop) recover(tracker *radius.Tracker) error {
 		if s, err = unpack(state); err != nil {
 			return fmt.Errorf("recover: %w", err)
 		}
-		if err := errors.Join(tracker.Restore(s[radiusPart]), l.leases.Restore(s[leasesPart])); err != nil {
+		if err := errors.Join(tracker.Restore(s[radiusPart]), l.leases.Restore(s[leasesPart]), l.blocks.Restore(s[blocksPart])); err != nil {
 			return fmt.Errorf("recover: %w", err)
 		}
 		if err := json.Unmarshal(s[policiesPart], &l.policies); err != nil {
@@ -44,7 +45,7 @@ func (l *loop) recover(tracker *radius.Tracker) error {
 			return fmt.Errorf("recover: %w", err)
 		}
 		for _, o := range observations {
-			if err := errors.Join(tracker.Redo(o), l.leases.Redo(o)); err != nil {
+			if err := l.redo(o, tracker, l.leases); err != nil {
 				return fmt.Errorf("recover: %w", err)
 			}
 		}
@@ -56,7 +57,7 @@ func (l *loop) recover(tracker *radius.Tracker) error {
 
 // resume brings the kernel in line with what was recovered, declares the time
 // since the last run as a gap, and applies the configured lines.
-func (l *loop) resume(ctx context.Context, lines []binding.StaticLine) error {
+func (l *loop) resume(ctx context.Context, lines []binding.StaticLine, blocks []cgnat.StaticBlock) error {
 	now := time.Now()
 	if l.datapath != nil {
 		l.sync(now)
@@ -65,6 +66,7 @@ func (l *loop) resume(ctx context.Context, lines []binding.StaticLine) error {
 	for _, o := range binding.Static(lines, l.binding.Sessions(), now) {
 		e.Add(l.binding.Apply(now, o))
 	}
+	l.blocks.Configure(blocks, now)
 	return l.commit(ctx, e)
 }
 
@@ -94,6 +96,9 @@ func (l *loop) snapshot() ([]byte, error) {
 	}
 	// Taken last and possibly ahead of what is durable, which does no harm.
 	if s[radiusPart], err = l.radius(); err != nil {
+		return nil, err
+	}
+	if s[blocksPart], err = l.blocks.Snapshot(); err != nil {
 		return nil, err
 	}
 	if s[policiesPart], err = json.Marshal(l.policies); err != nil {

@@ -1,0 +1,158 @@
+package daemon
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"griffier/collector/binding"
+	"griffier/collector/cgnat"
+	"griffier/schema"
+)
+
+// observeFlows begins to observe conntrack.
+func (d *daemon) observeFlows(p *schema.Pseudonymiser) error {
+	if !d.cfg.CGNAT.Conntrack {
+		return nil
+	}
+	flows, err := cgnat.Listen(d.cfg.Flows(p))
+	if err != nil {
+		return err
+	}
+	d.flows, d.loop.flows = flows, flows
+	d.registry.MustRegister(flowMetrics{flows})
+	// After Listen, which loads conntrack if nothing else has.
+	if s := cgnat.ReadSettings(); !s.Events || !s.Timestamps {
+		d.log.Warn("conntrack does not tell all: set net.netfilter.nf_conntrack_events=1 and nf_conntrack_timestamp=1",
+			slog.Bool("events", s.Events), slog.Bool("timestamps", s.Timestamps))
+	}
+	d.log.Info("observing flows", slog.Int("live", flows.Stats().Live))
+	return nil
+}
+
+// apply takes in one observation of a session.
+func (l *loop) apply(o binding.Observation) binding.Effects {
+	e := l.binding.Apply(time.Now(), o)
+	if len(e.Delta) > 0 { // else it would be forgotten by the next start
+		l.blocks.Apply(o)
+	}
+	return e
+}
+
+// translated returns the rows of who had which ports: what ended, and with all
+// set what has to be stored before coverage up to now.
+func (l *loop) translated(now time.Time, all bool) []schema.Record {
+	records := l.blocks.Records(now, all)
+	if l.flows != nil {
+		records = append(records, l.flows.Records(now, all)...)
+	}
+	return records
+}
+
+// gap declares that something between from and to may have been missed. Coverage
+// is interrupted by it, and what lives has to be stored under the new one.
+func (l *loop) gap(now, from, to time.Time, cause string) binding.Effects {
+	l.blocks.Restate()
+	if l.flows != nil {
+		l.flows.Restate()
+	}
+	e := binding.Effects{Records: l.translated(now, true)}
+	e.Add(l.binding.Gap(now, from, to, cause, readClock()))
+	return e
+}
+
+// pass lets time pass. Coverage never reaches further than the flows are read.
+func (l *loop) pass(now time.Time, clock binding.Clock) (e binding.Effects, err error) {
+	if l.flows != nil {
+		sure, gaps, err := l.flows.CatchUp()
+		if err != nil {
+			return e, err
+		}
+		for _, g := range gaps {
+			l.log.Warn("flows came and went unseen", slog.String("cause", g.Cause), slog.Duration("for", g.To.Sub(g.From)))
+			e.Add(l.gap(now, g.From, g.To, g.Cause))
+		}
+		if sure.Before(now) {
+			now = sure
+		}
+	}
+	ticked := l.binding.Tick(now, clock)
+	e.Add(binding.Effects{Records: l.translated(now, covers(ticked))})
+	e.Add(ticked)
+	return e, nil
+}
+
+// end is the last pass: everything is stored up to now, and stays open.
+func (l *loop) end(now time.Time, clock binding.Clock) binding.Effects {
+	var e binding.Effects
+	if l.flows != nil {
+		sure, gaps, err := l.flows.CatchUp()
+		if err != nil {
+			l.log.Error("flows were not read to the end", slog.Any("error", err))
+		}
+		for _, g := range gaps {
+			e.Add(l.gap(now, g.From, g.To, g.Cause))
+		}
+		if sure.Before(now) {
+			now = sure
+		}
+	}
+	e.Add(binding.Effects{Records: l.translated(now, true)})
+	e.Add(l.binding.Stopped(now, clock))
+	return e
+}
+
+func covers(e binding.Effects) bool {
+	for _, r := range e.Records {
+		if r.Kind() == schema.KindCoverage {
+			return true
+		}
+	}
+	return false
+}
+
+// redo repeats an observation of before the crash.
+func (l *loop) redo(o binding.Observation, trackers ...interface {
+	Redo(binding.Observation) error
+}) error {
+	l.blocks.Apply(o)
+	var errs []error
+	for _, t := range trackers {
+		errs = append(errs, t.Redo(o))
+	}
+	return errors.Join(errs...)
+}
+
+// flowMetrics are what the listener counts.
+type flowMetrics struct{ flows *cgnat.Listener }
+
+var (
+	flowsMessages = prometheus.NewDesc("griffier_collector_conntrack_messages_total", "Conntrack messages, by what became of them.", []string{"verdict"}, nil)
+	flowsOverruns = prometheus.NewDesc("griffier_collector_conntrack_overruns_total", "Times that the kernel had more events than room.", nil, nil)
+	flowsMappings = prometheus.NewDesc("griffier_collector_translations", "Public ports that an inside address has, or just had.", nil, nil)
+	flowsOpened   = prometheus.NewDesc("griffier_collector_translations_opened_total", "Times that an inside address was given a public port.", nil, nil)
+	flowsReused   = prometheus.NewDesc("griffier_collector_translations_reused_total", "Times that it was given while another had it; an answer about that time is ambiguous.", nil, nil)
+	flowsRefused  = prometheus.NewDesc("griffier_collector_translations_refused_total", "Flows over cgnat.max_mappings; a gap.", nil, nil)
+	flowsRows     = prometheus.NewDesc("griffier_collector_translation_rows_total", "Rows of who had which port.", nil, nil)
+)
+
+// Describe implements [prometheus.Collector].
+func (flowMetrics) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{flowsMessages, flowsOverruns, flowsMappings, flowsOpened, flowsReused, flowsRefused, flowsRows} {
+		ch <- d
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (m flowMetrics) Collect(ch chan<- prometheus.Metric) {
+	s := m.flows.Stats()
+	for _, v := range cgnat.Verdicts {
+		ch <- prometheus.MustNewConstMetric(flowsMessages, prometheus.CounterValue, float64(s.Messages[v]), string(v))
+	}
+	ch <- prometheus.MustNewConstMetric(flowsMappings, prometheus.GaugeValue, float64(s.Live))
+	for d, n := range map[*prometheus.Desc]uint64{flowsOverruns: s.Overruns, flowsOpened: s.Opened, flowsReused: s.Reused, flowsRefused: s.Refused, flowsRows: s.Rows} {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n))
+	}
+}
