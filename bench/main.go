@@ -29,10 +29,12 @@ type result struct {
 }
 
 var benches = map[string]func(emit func(result)) error{
-	"datapath": benchDatapath,
-	"insert":   benchInsert,
-	"lookup":   benchLookup,
-	"ledger":   benchLedger,
+	"datapath":   benchDatapath,
+	"replay":     benchReplay,
+	"insert":     benchInsert,
+	"lookup":     benchLookup,
+	"accounting": benchAccounting,
+	"ledger":     benchLedger,
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }

@@ -1,0 +1,327 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"griffier/collector/binding"
+	"griffier/collector/spool"
+	"griffier/schema"
+)
+
+const (
+	accountingOutstanding = 512
+	accountingWarmUp      = time.Second
+	accountingDuration    = 5 * time.Second
+	accountingSecret      = "bench-secret"
+)
+
+// accountingServer is a server under load, in a process of its own.
+type accountingServer struct {
+	name    string
+	address string
+	cmd     *exec.Cmd
+	log     *bytes.Buffer
+	// recorded returns the sessions that are on disk. It is called once the
+	// process was killed with SIGKILL.
+	recorded func() (map[string]bool, error)
+}
+
+// benchAccounting measures RADIUS accounting from the request to its answer: the
+// collector answers after decoding, binding and an fsync, FreeRADIUS after
+// writing its detail file, which it does not fsync. Both are driven by the same
+// closed loop, which shares the machine with them. After the load each is killed,
+// and every session whose Start was answered must be found on disk.
+func benchAccounting(emit func(result)) error {
+	dir, err := os.MkdirTemp("", "g")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	ours, err := startAccountingCollector(dir)
+	if err != nil {
+		return err
+	}
+	mine, err := ours.measure()
+	if err != nil {
+		return err
+	}
+	var theirs accountingOutcome
+	peer := "FreeRADIUS detail file (not installed: apt-get install freeradius)"
+	if _, err := exec.LookPath("freeradius"); err == nil {
+		peer = "FreeRADIUS detail file, no fsync"
+		server, err := startFreeRADIUS(dir)
+		if err != nil {
+			return err
+		}
+		if theirs, err = server.measure(); err != nil {
+			return err
+		}
+	}
+	for _, x := range []struct {
+		what, unit  string
+		mine, their float64
+	}{
+		{"accounting requests durable and answered", "1/s", mine.perSecond, theirs.perSecond},
+		{"accounting answer, p50", "ms", mine.p50, theirs.p50},
+		{"accounting answer, p99", "ms", mine.p99, theirs.p99},
+		{"accounting requests retransmitted after 2 s", "requests", float64(mine.retransmit), float64(theirs.retransmit)},
+		{"accounting requests never answered", "requests", float64(mine.unanswered), float64(theirs.unanswered)},
+	} {
+		r := result{Name: x.what, Value: x.mine, Unit: x.unit, Baseline: peer, BaselineValue: x.their}
+		if x.their != 0 {
+			r.Ratio = x.mine / x.their
+		}
+		emit(r)
+	}
+	return nil
+}
+
+// measure loads the server, kills it and checks what it left on disk.
+func (s *accountingServer) measure() (accountingOutcome, error) {
+	killed := false
+	kill := func() {
+		if !killed {
+			killed = true
+			s.cmd.Process.Kill()
+			s.cmd.Wait()
+		}
+	}
+	defer kill()
+	load := accountingLoad{to: s.address, secret: []byte(accountingSecret), outstanding: accountingOutstanding, duration: accountingWarmUp}
+	warm, err := load.run()
+	if err != nil {
+		return warm, fmt.Errorf("%s: %w\n%s", s.name, err, s.log)
+	}
+	load.duration = accountingDuration
+	out, err := load.run()
+	if err != nil {
+		return out, fmt.Errorf("%s: %w\n%s", s.name, err, s.log)
+	}
+	kill()
+	if out.wrongAnswers > 0 {
+		return out, fmt.Errorf("%s: %d answers that no request asked for", s.name, out.wrongAnswers)
+	}
+	recorded, err := s.recorded()
+	if err != nil {
+		return out, fmt.Errorf("%s: read back: %w", s.name, err)
+	}
+	for _, sessions := range []map[string]bool{warm.sessions, out.sessions} {
+		for id := range sessions {
+			if !recorded[id] {
+				return out, fmt.Errorf("%s: a session was acknowledged and is not on disk, of %d", s.name, len(out.sessions))
+			}
+		}
+	}
+	fmt.Fprintf(os.Stderr, "bench: %s: %d answered, %d sessions, all of them on disk after a kill\n", s.name, warm.answered+out.answered, len(warm.sessions)+len(out.sessions))
+	return out, nil
+}
+
+// begin starts a server and waits until it answers Status-Server or accounting.
+func (s *accountingServer) begin(name string, args ...string) error {
+	s.log = &bytes.Buffer{}
+	s.cmd = exec.Command(name, args...)
+	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := s.cmd.Start(); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+		if s.answers() {
+			return nil
+		}
+	}
+	s.cmd.Process.Kill()
+	s.cmd.Wait()
+	return fmt.Errorf("%s does not answer:\n%s", s.name, s.log)
+}
+
+func (s *accountingServer) answers() bool {
+	conn, err := net.Dial("udp", s.address)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	request := accountingRequest(nil, 0, 0, "ffffffff-ffff", 9999, []byte(accountingSecret))
+	conn.Write(request)
+	conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+	buffer := make([]byte, 4096)
+	n, err := conn.Read(buffer)
+	if err != nil {
+		time.Sleep(100 * time.Millisecond)
+		return false
+	}
+	return n >= 20 && authenticAnswer(buffer[:n], request, []byte(accountingSecret), nil)
+}
+
+// freePort returns a UDP port of loopback that nobody uses now.
+func freePort() (int, error) {
+	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	return conn.LocalAddr().(*net.UDPAddr).Port, nil
+}
+
+// startAccountingCollector builds and runs the collector with RADIUS alone. There is no
+// store, which is the worst case: everything stays in the spool.
+func startAccountingCollector(dir string) (*accountingServer, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	binary := filepath.Join(dir, "griffier-collector")
+	build := exec.Command("go", "build", "-o", binary, "griffier/collector/cmd/griffier-collector")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("build the collector: %w\n%s", err, out)
+	}
+	spoolDir := filepath.Join(dir, "spool")
+	address := fmt.Sprintf("127.0.0.1:%d", port)
+	files := map[string]string{
+		"key":    strings.Repeat("01", schema.KeyLength),
+		"secret": accountingSecret,
+		"collector.yaml": fmt.Sprintf("collector_id: bench\npseudonym_key_file: %s/key\nmetrics_listen: ''\n"+
+			"radius: {listen: '%s', clients: [{prefix: 127.0.0.0/8, secret_file: %s/secret, name: bench}]}\n"+
+			"spool: {dir: %s, max_bytes: 4GiB}\nstore: {socket: %s/nothing}\n", dir, address, dir, spoolDir, dir),
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			return nil, err
+		}
+	}
+	s := &accountingServer{name: "griffier-collector", address: address, recorded: func() (map[string]bool, error) { return spooledSessions(spoolDir) }}
+	return s, s.begin(binary, "-config", filepath.Join(dir, "collector.yaml"))
+}
+
+// spooledSessions returns the Acct-Session-Ids that a killed collector's spool
+// still knows.
+func spooledSessions(dir string) (map[string]bool, error) {
+	log, err := spool.Open(spool.Config{Dir: dir, MaxBytes: 4 << 30, SegmentBytes: 64 << 20})
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	state, deltas, err := log.Recover()
+	if err != nil {
+		return nil, err
+	}
+	pseudonymiser, err := schema.NewPseudonymiser(bytes.Repeat([]byte{1}, schema.KeyLength))
+	if err != nil {
+		return nil, err
+	}
+	b := binding.New(binding.Config{CollectorID: "bench", Pseudonymiser: pseudonymiser})
+	var snapshot struct {
+		Binding json.RawMessage `json:"binding"`
+	}
+	if state != nil {
+		if err := json.Unmarshal(state, &snapshot); err != nil {
+			return nil, err
+		}
+	}
+	if err := b.Restore(snapshot.Binding, deltas); err != nil {
+		return nil, err
+	}
+	found := map[string]bool{}
+	for _, o := range b.Sessions() {
+		if parts := strings.Split(o.SessionKey, "|"); len(parts) == 4 {
+			found[parts[2]] = true
+		}
+	}
+	return found, nil
+}
+
+// startFreeRADIUS runs FreeRADIUS with the detail module alone.
+func startFreeRADIUS(dir string) (*accountingServer, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	home := filepath.Join(dir, "freeradius")
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		return nil, err
+	}
+	detail := filepath.Join(home, "detail.log")
+	text := fmt.Sprintf(`prefix = /usr
+libdir = /usr/lib/freeradius
+logdir = %[1]s
+raddbdir = %[1]s
+run_dir = %[1]s
+pidfile = %[1]s/pid
+max_requests = 65536
+log {
+	destination = files
+	file = %[1]s/radius.log
+}
+security {
+	allow_core_dumps = no
+}
+thread pool {
+	start_servers = 4
+	max_servers = 8
+	max_queue_size = 65536
+}
+client bench {
+	ipaddr = 127.0.0.1
+	secret = %[3]s
+	shortname = bench
+}
+modules {
+	detail {
+		filename = %[4]s
+		permissions = 0600
+		header = "%%t"
+		locking = no
+	}
+}
+server default {
+	listen {
+		type = acct
+		ipaddr = 127.0.0.1
+		port = %[2]d
+	}
+	preacct {
+	}
+	accounting {
+		detail
+	}
+}
+`, home, port, accountingSecret, detail)
+	if err := os.WriteFile(filepath.Join(home, "radiusd.conf"), []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	s := &accountingServer{name: "freeradius", address: fmt.Sprintf("127.0.0.1:%d", port), recorded: func() (map[string]bool, error) { return detailSessions(detail) }}
+	if err := s.begin("freeradius", "-f", "-d", home, "-n", "radiusd"); err != nil {
+		text, _ := os.ReadFile(filepath.Join(home, "radius.log"))
+		return nil, errors.Join(err, errors.New(string(text)))
+	}
+	return s, nil
+}
+
+// detailSessions returns the Acct-Session-Ids in a detail file.
+func detailSessions(path string) (map[string]bool, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	found := map[string]bool{}
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		if _, id, ok := strings.Cut(lines.Text(), "Acct-Session-Id = "); ok {
+			found[strings.Trim(id, `"`)] = true
+		}
+	}
+	return found, lines.Err()
+}
