@@ -34,7 +34,9 @@ func TestDoctorRunsTheCollectors(t *testing.T) {
 	}
 	for _, args := range [][]string{{"doctor", "--config", config, "--json"}, {"doctor", "--config", config, "-o", "json"}} {
 		code, out, _ = run(args...)
-		var report struct{ Findings []struct{ Check, Status string } }
+		var report struct {
+			Findings []struct{ Check, Status string }
+		}
 		if err := json.Unmarshal([]byte(out), &report); code != 1 || err != nil || len(report.Findings) == 0 || report.Findings[0].Status != "FAIL" {
 			t.Errorf("%v: exit %d, %v\n%s", args, code, err, out)
 		}
