@@ -93,11 +93,16 @@ func (p *probe) Assignments(ctx context.Context, plan disclosure.Plan) ([]schema
 type brittle struct {
 	*ledger.Log
 	dieAt atomic.Int64 // the n-th Decide from now ends its goroutine; 0 never
+	// before, if set, is called before each Decide with its context.
+	before func(context.Context)
 }
 
 func (b *brittle) Decide(ctx context.Context, id string, fn func(time.Time) (ledger.Draft, error)) (ledger.Entry, error) {
 	if b.dieAt.Load() > 0 && b.dieAt.Add(-1) == 0 {
 		panic(errDied)
+	}
+	if b.before != nil {
+		b.before(ctx)
 	}
 	return b.Log.Decide(ctx, id, fn)
 }

@@ -98,9 +98,9 @@ func (x *Executor) sweep(ctx context.Context) error {
 }
 
 // clear destroys the package of one task of an ended warrant, once nobody else
-// holds the task.
+// holds the task. That the warrant ends stops it not: it is what it is there for.
 func (x *Executor) clear(ctx context.Context, t warrant.Task) error {
-	ctx, release, err := x.hold(ctx, t.ID, t.WarrantID)
+	_, release, err := x.hold(ctx, t.ID, t.WarrantID)
 	if err != nil {
 		return err
 	}
