@@ -79,7 +79,7 @@ func (t *Table) name(p port, m *mapping) schema.ID {
 }
 
 // row is one slice. Times are stored in milliseconds: the start rounded down and
-// the end up, so that the shortest flow is not nothing.
+// an end up, so that the shortest flow is not nothing.
 func (t *Table) row(p port, m *mapping, until int64, open bool, cause schema.EndCause, now int64) *schema.Assignment {
 	t.version = max(t.version+1, uint64(now/int64(time.Millisecond)))
 	certainty := schema.CertaintyObserved
@@ -87,9 +87,12 @@ func (t *Table) row(p port, m *mapping, until int64, open bool, cause schema.End
 		certainty = schema.CertaintyInferred
 	}
 	start := milli(m.slice)
-	end := milli(until + int64(time.Millisecond) - 1)
-	if !end.After(start) {
-		end = start.Add(time.Millisecond)
+	end := milli(until) // while it is open, coverage says how far
+	if !open {
+		end = milli(until + int64(time.Millisecond) - 1)
+		if !end.After(start) {
+			end = start.Add(time.Millisecond)
+		}
 	}
 	outside := addressOf(p.outside)
 	return &schema.Assignment{

@@ -43,8 +43,8 @@ type PortBlock struct {
 	Outside    Prefix     `yaml:"outside"` // one address
 	Ports      Ports      `yaml:"ports"`
 	Protocol   Protocol   `yaml:"protocol"`
-	Inside     Prefix     `yaml:"inside"` // one address; or identifier
-	Identifier Identifier `yaml:"identifier"`
+	Inside     Prefix     `yaml:"inside,omitempty"` // one address; or identifier
+	Identifier Identifier `yaml:"identifier,omitempty"`
 }
 
 // Ports is a range of ports, both inclusive, written 1024-2047.
@@ -89,6 +89,12 @@ func (p *Protocol) UnmarshalYAML(node ast.Node) error {
 
 // MarshalYAML writes the protocol's name.
 func (p Protocol) MarshalYAML() ([]byte, error) { return []byte(protocolNames[p]), nil }
+
+// IsZero leaves out of the printed configuration what is not there.
+func (p Prefix) IsZero() bool { return !p.IsValid() }
+
+// IsZero leaves out of the printed configuration what is not there.
+func (i Identifier) IsZero() bool { return i.Value == "" }
 
 const (
 	maxPools       = 64
