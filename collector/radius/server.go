@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"net"
 	"net/netip"
 	"sync"
@@ -29,9 +28,6 @@ type Config struct {
 	// MaxInFlight is how many requests may await durability at once; beyond it
 	// requests go unanswered, and the NAS retransmits. Default 4096.
 	MaxInFlight int
-	// Workers is how many handler calls may run at once. One session's
-	// observations always go to the same worker, in order. Default 256.
-	Workers int
 	// ReceiveBufferBytes is the socket's receive buffer. Default 8 MiB.
 	ReceiveBufferBytes int
 	// Registerer receives the metrics. Default a new registry.
@@ -46,9 +42,6 @@ func (c *Config) setDefaults() {
 	}
 	if c.MaxInFlight == 0 {
 		c.MaxInFlight = 4096
-	}
-	if c.Workers == 0 {
-		c.Workers = 256
 	}
 	if c.ReceiveBufferBytes == 0 {
 		c.ReceiveBufferBytes = 8 << 20
@@ -70,7 +63,7 @@ func (c *Config) validate() error {
 			return err
 		}
 	}
-	if c.MaxInFlight < 1 || c.Workers < 1 || c.ReceiveBufferBytes < 1 {
+	if c.MaxInFlight < 1 || c.ReceiveBufferBytes < 1 {
 		return errors.New("radius: limits must be positive")
 	}
 	return validateClients(c.Clients)
@@ -90,7 +83,6 @@ type Server struct {
 	socket  *socket
 	metrics *metrics
 	recent  *duplicates
-	seed    maphash.Seed
 
 	// intake keeps requests in one order, whichever way they come in: it guards
 	// the decoder and the handing over to workers.
@@ -100,7 +92,7 @@ type Server struct {
 
 	trackerMu sync.Mutex
 
-	workers  []chan *pending
+	lanes    lanes
 	inFlight sync.WaitGroup
 	slots    chan struct{} // one token per request in flight
 }
@@ -127,8 +119,8 @@ func NewServer(cfg Config, handle Handler) (*Server, error) {
 	}
 	s := &Server{
 		cfg: cfg, handle: handle, metrics: m,
-		recent: newDuplicates(30*time.Second, 1<<16), seed: maphash.MakeSeed(),
-		slots: make(chan struct{}, cfg.MaxInFlight),
+		recent: newDuplicates(30*time.Second, 1<<16),
+		slots:  make(chan struct{}, cfg.MaxInFlight),
 	}
 	s.setClients(cfg.Clients)
 	s.socket, err = listen(context.Background(), cfg.Listen, cfg.ReceiveBufferBytes)
@@ -163,16 +155,6 @@ func (s *Server) Snapshot() ([]byte, error) {
 func (s *Server) Serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var workers sync.WaitGroup
-	s.workers = make([]chan *pending, s.cfg.Workers)
-	for i := range s.workers {
-		s.workers[i] = make(chan *pending, s.cfg.MaxInFlight)
-		workers.Go(func() {
-			for p := range s.workers[i] {
-				s.finish(ctx, p)
-			}
-		})
-	}
 	stop := context.AfterFunc(ctx, func() { s.socket.conn.SetReadDeadline(time.Unix(1, 0)) })
 	var secure sync.WaitGroup
 	if s.radsec != nil {
@@ -182,10 +164,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	stop()
 	cancel()
 	secure.Wait()
-	for _, w := range s.workers {
-		close(w)
-	}
-	workers.Wait()
+	s.inFlight.Wait()
 	// Last, so that what became durable is acknowledged.
 	s.socket.conn.Close()
 	if s.radsec != nil {
@@ -278,7 +257,7 @@ func (s *Server) request(ctx context.Context, datagram []byte, from arrival, cli
 		return ""
 	}
 	s.inFlight.Add(1)
-	s.workers[s.worker(request)] <- p // has room for MaxInFlight
+	s.lanes.add(request.SessionID, p, func(p *pending) { s.finish(ctx, p) })
 	return ""
 }
 
@@ -301,12 +280,6 @@ func (s *Server) apply(a Accounting, source netip.Addr, client Client, now time.
 	result := s.cfg.Tracker.Apply(a, source, now)
 	s.metrics.sessions.Set(float64(s.cfg.Tracker.Len()))
 	return result
-}
-
-// worker picks a request's worker. It is the session id alone, so that packets
-// of one session meet even if the NAS names itself differently in them.
-func (s *Server) worker(a Accounting) int {
-	return int(maphash.String(s.seed, a.SessionID) % uint64(len(s.workers)))
 }
 
 // finish makes a request's observations durable and acknowledges it.

@@ -187,7 +187,7 @@ func TestAnsweredFromTheAddressAsked(t *testing.T) {
 
 func TestOverload(t *testing.T) {
 	release := make(chan struct{})
-	s := serve(t, Config{MaxInFlight: 2, Workers: 2}, func(context.Context, binding.Observation) error { <-release; return nil })
+	s := serve(t, Config{MaxInFlight: 2}, func(context.Context, binding.Observation) error { <-release; return nil })
 	conn := s.dial()
 	for i := range 3 {
 		send(t, conn, encode(t, secret, StatusStart, func(p *layeh.Packet) {
