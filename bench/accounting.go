@@ -75,6 +75,7 @@ func benchAccounting(emit func(result)) error {
 		{"accounting requests durable and answered", "1/s", mine.perSecond, theirs.perSecond},
 		{"accounting answer, p50", "ms", mine.p50, theirs.p50},
 		{"accounting answer, p99", "ms", mine.p99, theirs.p99},
+		{"accounting, server's CPU a request", "µs", mine.cpuMicros, theirs.cpuMicros},
 		{"accounting requests retransmitted after 2 s", "requests", float64(mine.retransmit), float64(theirs.retransmit)},
 		{"accounting requests never answered", "requests", float64(mine.unanswered), float64(theirs.unanswered)},
 	} {
@@ -109,6 +110,8 @@ func (s *accountingServer) measure() (accountingOutcome, error) {
 		return out, fmt.Errorf("%s: %w\n%s", s.name, err, s.log)
 	}
 	kill()
+	used := s.cmd.ProcessState.UserTime() + s.cmd.ProcessState.SystemTime()
+	out.cpuMicros = float64(used.Microseconds()) / float64(warm.answered+out.answered)
 	if out.wrongAnswers > 0 {
 		return out, fmt.Errorf("%s: %d answers that no request asked for", s.name, out.wrongAnswers)
 	}

@@ -33,6 +33,7 @@ type accountingOutcome struct {
 	unanswered   int             // requests that no answer came to, retransmissions included
 	retransmit   int
 	wrongAnswers int
+	cpuMicros    float64 // of the server's process, per request answered: says more than the rate on a shared machine
 }
 
 const (
