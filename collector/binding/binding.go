@@ -31,6 +31,8 @@ type Config struct {
 	// Ranges are the provider's own prefixes. If there are any, nobody holds
 	// anything outside of them, whatever a source says.
 	Ranges []netip.Prefix
+	// WithoutDeltas leaves Effects.Delta empty, for a caller that never restores.
+	WithoutDeltas bool
 }
 
 // Change is one address of the datapath's table that starts or stops counting
@@ -180,7 +182,7 @@ func (b *Binding) Apply(now time.Time, o Observation) Effects {
 	ev := event{Now: now, Observation: &o}
 	e, changed := b.do(ev)
 	if changed {
-		e.Delta = encode(ev)
+		e.Delta = b.encode(ev)
 	}
 	return e
 }

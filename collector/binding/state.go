@@ -38,7 +38,10 @@ type usageEvent struct {
 }
 
 // encode cannot fail: an event holds nothing that JSON cannot.
-func encode(ev event) []byte {
+func (b *Binding) encode(ev event) []byte {
+	if b.cfg.WithoutDeltas {
+		return nil
+	}
 	out, err := json.Marshal(ev)
 	if err != nil {
 		panic("binding: encode event: " + err.Error())
@@ -75,7 +78,7 @@ func (b *Binding) do(ev event) (e Effects, changed bool) {
 
 func (b *Binding) must(ev event) Effects {
 	e, _ := b.do(ev)
-	e.Delta = encode(ev)
+	e.Delta = b.encode(ev)
 	return e
 }
 

@@ -102,7 +102,7 @@ func (b *Binding) Usage(at time.Time, readings []Reading, flush bool) Effects {
 	if due || len(emitted) > 0 {
 		ev := event{Now: at, Usage: emitted, Flushed: due}
 		b.usageDone(ev)
-		e.Delta = encode(ev)
+		e.Delta = b.encode(ev)
 	}
 	return e
 }

@@ -50,12 +50,13 @@ func openCapture(path string) (*capture, error) {
 }
 
 func (c *capture) start() error {
-	buffered := bufio.NewReaderSize(c.file, 1<<20)
-	magic, err := buffered.Peek(4)
+	buffered := bufio.NewReaderSize(c.file, recordHeadBytes+maxPacketBytes)
+	start, err := buffered.Peek(4)
 	if err != nil {
 		return errors.New("not a capture: too short")
 	}
-	if binary.LittleEndian.Uint32(magic) != blockSection {
+	magic := binary.LittleEndian.Uint32(start)
+	if magic != blockSection {
 		r, err := pcapgo.NewReader(buffered)
 		if err != nil {
 			return fmt.Errorf("not a capture: %w", err)
@@ -63,8 +64,12 @@ func (c *capture) start() error {
 		if r.LinkType() != layers.LinkTypeEthernet {
 			return fmt.Errorf("frames are %s, want Ethernet", r.LinkType())
 		}
-		r.SetSnaplen(maxPacketBytes)
-		c.read = r.ZeroCopyReadPacketData
+		if x := newRecords(buffered, magic); x != nil {
+			c.read = x.next
+			return nil
+		}
+		r.SetSnaplen(maxPacketBytes) // it is compressed
+		c.read = r.ReadPacketData
 		return nil
 	}
 	r, err := pcapgo.NewNgReader(&blocks{r: buffered}, pcapgo.NgReaderOptions{SkipUnknownVersion: true})

@@ -83,6 +83,7 @@ func Run(ctx context.Context, o Options, emit func([]schema.Record) error) (Summ
 		emit:    emit,
 		binding: binding.New(binding.Config{
 			CollectorID: o.CollectorID, Pseudonymiser: o.Pseudonymiser, ReemitInterval: o.ReemitInterval, Ranges: o.Ranges,
+			WithoutDeltas: true,
 		}),
 		counter: newCounter(o.Pseudonymiser, o.CollectorID),
 		leases:  lease.NewFollower(o.Leases),
