@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	griffierv1 "griffier/proto/griffier/v1"
 )
 
 // Every griffier command that the README or the demo tells people to run is one
@@ -70,3 +72,17 @@ func requiredMissing(c *cobra.Command) (name string) {
 type errMissing string
 
 func (e errMissing) Error() string { return "--" + string(e) + " is required" }
+
+// What -o json prints as a category is what a file may say.
+func TestCategoryAsPrinted(t *testing.T) {
+	for _, name := range []string{"attribution", "Attribution", "CATEGORY_ATTRIBUTION"} {
+		if c, err := parseCategory(name); err != nil || c != griffierv1.Category_CATEGORY_ATTRIBUTION {
+			t.Errorf("%s: %v, %v", name, c, err)
+		}
+	}
+	for _, name := range []string{"", "unspecified", "CATEGORY_UNSPECIFIED", "CATEGORY_", "CATEGORY_CATEGORY_TIME", "location"} {
+		if c, err := parseCategory(name); err == nil {
+			t.Errorf("%q is %v", name, c)
+		}
+	}
+}

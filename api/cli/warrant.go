@@ -79,7 +79,8 @@ func (a *app) readOrder(path string) (*griffierv1.WarrantContent, error) {
 }
 
 func parseCategory(name string) (griffierv1.Category, error) {
-	c, ok := griffierv1.Category_value["CATEGORY_"+strings.ToUpper(name)]
+	const prefix = "CATEGORY_" // as -o json prints it
+	c, ok := griffierv1.Category_value[prefix+strings.TrimPrefix(strings.ToUpper(name), prefix)]
 	if !ok || c == 0 {
 		return 0, usageError{fmt.Errorf("category %q: want identity, attribution, history, time, volume or preservation", name)}
 	}
@@ -103,7 +104,22 @@ func (a *app) warrantCreate() *cobra.Command {
 		Long: `Record an order by an authority from a YAML or JSON file with the fields of
 WarrantContent. Instants are RFC 3339 with an explicit offset; the server assumes no
 zone. Everything missing is listed at once.`,
-		Example: "  griffier warrant create --file order.yaml"}
+		Example: `  griffier warrant create --file order.yaml
+
+  # order.yaml
+  legal_basis: NL-126na
+  authority: NL-POLICE
+  reference: 2026-OPS-117
+  requested_by: Insp. J. Bakker
+  issued_at: 2026-11-20T09:00:00+01:00
+  valid_from: 2026-11-20T09:00:00+01:00
+  valid_until: 2026-11-27T09:00:00+01:00
+  document_sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+  categories: [attribution]
+  targets: [192.0.2.17]
+  window_start: 2026-11-19T12:59:00+01:00
+  window_end: 2026-11-19T13:01:00+01:00
+  recipient: age1…  # the authority's key; examining_magistrate_authorisation: where the basis wants it`}
 	file := c.Flags().StringP("file", "f", "", "the order, or - for stdin (required)")
 	request := requestFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
