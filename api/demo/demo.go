@@ -51,11 +51,20 @@ func Run(ctx context.Context, o Options) (err error) {
 	if d.live {
 		d.report.Mode = "live"
 	}
-	defer func() { err = errors.Join(err, d.close(o.Once && err == nil)) }()
+	interrupted := false
+	defer func() {
+		// What a failed story left is for finding out why; an interrupted one's tells nothing.
+		err = errors.Join(err, d.close(o.Once && (err == nil || interrupted)))
+		if o.Once && interrupted && o.Dir == "" {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+	}()
 
 	err = d.story(ctx)
 	if err == nil {
 		err = d.report.check()
+	} else if ctx.Err() != nil {
+		interrupted, err = true, errors.New("interrupted") // and so was whatever ran
 	}
 	if o.JSON {
 		text, jsonErr := d.report.json()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/signal"
 	"syscall"
@@ -33,7 +34,7 @@ func collect(ctx context.Context, path string, c config.Config, stderr io.Writer
 	o := daemon.Options{
 		Log: log, Level: level,
 		Ready: func(a daemon.Addresses) {
-			log.Info("ready", slog.String("radius", a.RADIUS.String()), slog.String("metrics", a.Metrics.String()))
+			log.Info("ready", slog.String("radius", listening(a.RADIUS)), slog.String("metrics", listening(a.Metrics)))
 			tell(manager.Ready())
 		},
 		Status:     func(line string) { tell(manager.Status(line)) },
@@ -74,4 +75,12 @@ func hangups(ctx context.Context) <-chan struct{} {
 		}
 	}()
 	return reload
+}
+
+// listening writes an address that something listens at, "" if nothing does.
+func listening(a netip.AddrPort) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
 }
