@@ -34,6 +34,7 @@ var benches = map[string]func(emit func(result)) error{
 	"insert":     benchInsert,
 	"lookup":     benchLookup,
 	"accounting": benchAccounting,
+	"conntrack":  benchConntrack,
 	"ledger":     benchLedger,
 }
 
