@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -85,6 +86,16 @@ func (c *Config) checkRADIUS() *problem {
 	if c.RADIUS.Listen != "" && len(c.RADIUS.Clients) == 0 {
 		return &problem{"radius.clients", "is required with radius.listen: nobody could send"}
 	}
+	if s := c.RADIUS.RadSec; s.Listen != "" {
+		switch {
+		case c.RADIUS.Listen == "":
+			return &problem{"radius.radsec.listen", "needs radius.listen too, if only on loopback"}
+		case s.CertFile == "" || s.KeyFile == "":
+			return &problem{"radius.radsec", "needs cert_file and key_file"}
+		case s.ClientCAFile == "":
+			return &problem{"radius.radsec", "needs client_ca_file: or else everyone could send"}
+		}
+	}
 	if len(c.RADIUS.Clients) > maxClients {
 		return &problem{"radius.clients", fmt.Sprintf("at most %d", maxClients)}
 	}
@@ -92,8 +103,15 @@ func (c *Config) checkRADIUS() *problem {
 		if !x.Prefix.IsValid() {
 			return &problem{fmt.Sprintf("radius.clients[%d].prefix", i), "is required"}
 		}
-		if x.SecretFile == "" {
-			return &problem{fmt.Sprintf("radius.clients[%d].secret_file", i), "is required"}
+		switch path := fmt.Sprintf("radius.clients[%d]", i); {
+		case x.SecretFile == "" && x.Certificate == "":
+			return &problem{path + ".secret_file", "is required, or certificate for a client by RadSec"}
+		case x.SecretFile != "" && x.Certificate != "":
+			return &problem{path + ".certificate", "a client sends by UDP, with secret_file, or by RadSec, with certificate: make it two"}
+		case x.Certificate != "" && c.RADIUS.RadSec.Listen == "":
+			return &problem{path + ".certificate", "nothing listens for it: set radius.radsec.listen"}
+		case slices.Contains(x.NAS, ""):
+			return &problem{path + ".nas", "an empty name"}
 		}
 	}
 	return nil

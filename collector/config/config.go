@@ -72,7 +72,18 @@ type DHCP struct {
 type RADIUS struct {
 	// Listen is a UDP address such as ":1813"; empty: no RADIUS.
 	Listen  string   `yaml:"listen"`
+	RadSec  RadSec   `yaml:"radsec"`
 	Clients []Client `yaml:"clients"`
+}
+
+// RadSec is RADIUS over TLS (RFC 6614), beside UDP.
+type RadSec struct {
+	// Listen is a TCP address such as ":2083"; empty: no RadSec.
+	Listen   string `yaml:"listen"`
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
+	// ClientCAFile issues the certificates of clients.
+	ClientCAFile string `yaml:"client_ca_file"`
 }
 
 // Client is a NAS or a network of them.
@@ -80,6 +91,12 @@ type Client struct {
 	Prefix     Prefix `yaml:"prefix"`
 	SecretFile string `yaml:"secret_file"`
 	Name       string `yaml:"name"`
+	// NAS are the NAS-Identifiers, or addresses where there is none, that the
+	// client may go by; none: any.
+	NAS []string `yaml:"nas"`
+	// Certificate is a DNS name, URI or common name in the certificate of a client
+	// that sends by RadSec, and so needs no secret.
+	Certificate string `yaml:"certificate"`
 }
 
 // StaticLine is a line with configured addresses.

@@ -2,6 +2,8 @@ package config
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net/netip"
 	"os"
@@ -20,13 +22,37 @@ const maxSecretBytes = 4096
 func (c Config) RADIUSClients() ([]radius.Client, error) {
 	clients := make([]radius.Client, 0, len(c.RADIUS.Clients))
 	for _, x := range c.RADIUS.Clients {
-		secret, err := readSecret(x.SecretFile)
-		if err != nil {
-			return nil, err
+		client := radius.Client{Prefix: x.Prefix.Prefix, Name: x.Name, NAS: x.NAS, Certificate: x.Certificate}
+		if x.Certificate == "" {
+			var err error
+			if client.Secret, err = readSecret(x.SecretFile); err != nil {
+				return nil, err
+			}
 		}
-		clients = append(clients, radius.Client{Prefix: x.Prefix.Prefix, Secret: secret, Name: x.Name})
+		clients = append(clients, client)
 	}
 	return clients, nil
+}
+
+// RadSec reads certificate, key and authorities; nil if there is no RadSec.
+func (c Config) RadSec() (*radius.RadSec, error) {
+	s := c.RADIUS.RadSec
+	if s.Listen == "" {
+		return nil, nil
+	}
+	certificate, err := tls.LoadX509KeyPair(s.CertFile, s.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("radius.radsec: %w", err)
+	}
+	text, err := os.ReadFile(s.ClientCAFile)
+	if err != nil {
+		return nil, fmt.Errorf("radius.radsec: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("radius.radsec: %s: no certificate in it", s.ClientCAFile)
+	}
+	return &radius.RadSec{Listen: s.Listen, Certificate: certificate, ClientCAs: pool}, nil
 }
 
 // Where returns how to open the store.

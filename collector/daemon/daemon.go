@@ -170,8 +170,12 @@ func (d *daemon) open() (err error) {
 		return err
 	}
 	if d.cfg.RADIUS.Listen != "" {
+		secure, err := d.cfg.RadSec()
+		if err != nil {
+			return err
+		}
 		d.radius, err = radius.NewServer(radius.Config{
-			Listen: d.cfg.RADIUS.Listen, Clients: clients, Tracker: tracker, Registerer: d.registry,
+			Listen: d.cfg.RADIUS.Listen, Clients: clients, RadSec: secure, Tracker: tracker, Registerer: d.registry,
 		}, d.loop.handle)
 		if err != nil {
 			return err
