@@ -33,7 +33,8 @@ func (t *Tracker) request(e event) Result {
 		t.forgetOldest() // the newest is the likeliest to be answered
 	}
 	t.pending[key] = &exchange{
-		client: e.clientKey(), identifier: id, circuit: circuit, address: address, at: e.at, rapid: e.Type == Discover,
+		client: e.clientKey(), identifier: id, circuit: circuit, address: address, at: e.at,
+		rapid: e.Type == Discover, bootp: e.Type == BOOTP,
 	}
 	t.queue = append(t.queue, queued{key, e.at})
 	return Result{}
@@ -61,7 +62,7 @@ func (t *Tracker) ack(e event) Result {
 	if address.IsMulticast() || address.IsLoopback() || address == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
 		return Result{Reason: ReasonAddress}
 	}
-	if !e.HasLease || e.LeaseSeconds == 0 {
+	if e.Type == ACK && (!e.HasLease || e.LeaseSeconds == 0) {
 		return Result{Reason: ReasonNoLeaseTime}
 	}
 	x, reason := t.answered(e)
@@ -71,14 +72,17 @@ func (t *Tracker) ack(e event) Result {
 		// The REQUEST was missed, but it is the holder's own lease that goes on.
 		x, reason = &exchange{client: held.client, identifier: held.identifier, circuit: held.circuit, at: e.at}, ""
 	}
-	if reason == "" && x.rapid && !e.RapidCommit {
-		reason = ReasonUnasked // RFC 4039 §3.1: such an ACK says so
+	if reason == "" && (x.rapid && !e.RapidCommit || x.bootp != (e.Type == BOOTP)) {
+		reason = ReasonUnasked // RFC 4039 §3.1: an ACK of a DISCOVER says so
 	}
 	if reason != "" {
 		return Result{Reason: reason}
 	}
 	x.answered = true
 	expires := expiry(e.at, e.LeaseSeconds)
+	if !e.HasLease {
+		expires = time.Time{} // RFC 1534 §2: a BOOTP client keeps its address
+	}
 
 	var out []binding.Observation
 	if held != nil {
@@ -126,7 +130,7 @@ func expiry(at time.Time, seconds uint32) time.Time {
 // nak ends the lease that the refused REQUEST was about, if the client held it.
 func (t *Tracker) nak(e event) Result {
 	x, reason := t.answered(e)
-	if reason == "" && x.rapid {
+	if reason == "" && (x.rapid || x.bootp) {
 		reason = ReasonUnasked
 	}
 	if reason != "" {

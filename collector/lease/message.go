@@ -19,7 +19,6 @@ const (
 	ReasonTruncated Reason = "truncated"  // cut by the capture or shorter than its headers say
 	ReasonHardware  Reason = "hardware"   // hlen over 16
 	ReasonOperation Reason = "operation"  // op is neither request nor reply
-	ReasonBootp     Reason = "bootp"      // no message type: plain BOOTP
 	ReasonOptions   Reason = "options"    // an option runs past its field
 	ReasonOption    Reason = "option"     // an option used here has the wrong length
 	ReasonLong      Reason = "long_value" // repeated option longer than is kept
@@ -30,6 +29,7 @@ type Type uint8
 
 // Message types (RFC 2132 §9.6).
 const (
+	BOOTP    Type = 0 // no option 53: plain BOOTP (RFC 951), with the magic cookie of RFC 1497
 	Discover Type = 1
 	Offer    Type = 2
 	Request  Type = 3
@@ -221,8 +221,5 @@ func (m *Message) parseDHCP(d []byte) Reason {
 		return reason
 	}
 	m.parseRelayInfo()
-	if m.Type == 0 {
-		return ReasonBootp
-	}
 	return ""
 }

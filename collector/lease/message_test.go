@@ -25,6 +25,9 @@ func TestParse(t *testing.T) {
 		{"reply", reply(ACK, "100.64.0.10"), func(m *Message) bool {
 			return m.Reply && m.YourAddress == netip.MustParseAddr("100.64.0.10") && m.Source == netip.MustParseAddr("100.64.0.1")
 		}},
+		{"no message type", request(BOOTP, leaseTime(3)), func(m *Message) bool { return m.Type == BOOTP && m.LeaseSeconds == 3 }},
+		{"every sub-option of option 82 before the circuit id", request(Request, option(82, 2, 1, 'r', 5, 4, 1, 2, 3, 4, 6, 1, 's', 9, 6, 0, 0, 0x0d, 0xe9, 1, 0, 11, 4, 1, 2, 3, 4, 12, 1, 'i', 19, 0, 151, 1, 0, 152, 0, 1, 2, 'c', '9')),
+			func(m *Message) bool { return string(m.CircuitID()) == "c9" && !m.BadRelayInfo }},
 		{"lease time", reply(ACK, "100.64.0.10", leaseTime(20)), func(m *Message) bool { return m.HasLease && m.LeaseSeconds == 20 }},
 		{"requested address", request(Request, addressOption(50, "100.64.0.9")), func(m *Message) bool {
 			return m.RequestedAddress == netip.MustParseAddr("100.64.0.9")
@@ -118,7 +121,6 @@ func TestParseRejects(t *testing.T) {
 		{"wrong cookie", edit(func(f []byte) { f[bootp+236] = 0 }), ReasonNotDHCP},
 		{"op 3", edit(func(f []byte) { f[bootp] = 3 }), ReasonOperation},
 		{"hlen 17", edit(func(f []byte) { f[bootp+2] = 17 }), ReasonHardware},
-		{"no message type", request(0, leaseTime(3)).frame(t), ReasonBootp},
 		{"message type of two octets", request(0, option(53, 3, 3)).frame(t), ReasonOption},
 		{"two message types", request(Request, option(53, 7)).frame(t), ReasonOption},
 		{"two lease times", request(Request, leaseTime(1), leaseTime(2)).frame(t), ReasonOption},

@@ -137,6 +137,7 @@ type exchange struct {
 	at         time.Time
 	answered   bool
 	rapid      bool // a DISCOVER with Rapid Commit (RFC 4039)
+	bootp      bool // a BOOTREQUEST without a message type
 }
 
 type queued struct {
@@ -184,13 +185,13 @@ func (t *Tracker) apply(f Frame, m *Message) Result {
 		return Result{Reason: ReasonForgedServer}
 	}
 	switch {
-	case !m.Reply && (m.Type == Request || m.Type == Discover && m.RapidCommit):
+	case !m.Reply && (m.Type == Request || m.Type == Discover && m.RapidCommit || m.Type == BOOTP):
 		return t.request(e)
 	case !m.Reply && m.Type == Release:
 		return t.giveUp(e, m.ClientAddress)
 	case !m.Reply && m.Type == Decline:
 		return t.giveUp(e, m.RequestedAddress)
-	case m.Reply && m.Type == ACK:
+	case m.Reply && (m.Type == ACK || m.Type == BOOTP):
 		return t.ack(e)
 	case m.Reply && m.Type == NAK:
 		return t.nak(e)

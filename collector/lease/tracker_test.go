@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"net/netip"
@@ -132,6 +133,21 @@ func TestTracker(t *testing.T) {
 		{"room again after expiry", Config{MaxLeases: 1}, append(bind[:2:2], step{61, request(Request).wants(b).by(mac2), ""}, step{61, ackFor(b, 60).by(mac2), "start 02 " + b})},
 		{"oldest REQUEST forgotten", Config{MaxPending: 1}, []step{{0, request(Request).wants(a), ""}, {0, request(Request).wants(b).by(mac2), ""},
 			{0, ackFor(a, 60), "unasked"}, {0, ackFor(b, 60).by(mac2), "start 02 " + b}}},
+		{"ACK of a BOOTP request", Config{}, []step{{0, request(BOOTP), ""}, {0, ackFor(a, 60), "unasked"}}},
+		{"BOOTP reply to a DHCP request", Config{}, []step{{0, request(Request).wants(a), ""}, {0, reply(BOOTP, a), "unasked"}}},
+		{"BOOTP reply that nobody asked for", Config{}, []step{{0, reply(BOOTP, a), "unasked"}}},
+		{"BOOTP reply without an address", Config{}, []step{{0, request(BOOTP), ""}, {0, reply(BOOTP, ""), "no_binding"}}},
+		{"NAK of a BOOTP request", Config{}, []step{{0, request(BOOTP), ""}, {0, reply(NAK, ""), "unasked"}}},
+		{"BOOTP with a lease time", Config{}, []step{{0, request(BOOTP), ""}, {0, reply(BOOTP, a, leaseTime(60)), "start 01 " + a}}},
+		{"leases through two relays", Config{}, []step{
+			{0, request(Request).wants(a).relayedBy("10.0.0.1"), ""}, {0, request(Request).wants(b).by(mac2).relayedBy("10.0.0.2"), ""},
+			{0, ackFor(b, 60).by(mac2).relayedBy("10.0.0.2"), "start 02 " + b}, {0, ackFor(a, 60).relayedBy("10.0.0.1"), "start 01 " + a}}},
+		{"one client through two relays, two servers answer", Config{}, []step{
+			{0, request(Request).wants(a).relayedBy("10.0.0.1"), ""}, {0, request(Request).wants(a).relayedBy("10.0.0.2"), "copy"},
+			{0, ackFor(a, 60).relayedBy("10.0.0.1"), "start 01 " + a}, {0, ackFor(a, 60).relayedBy("10.0.0.2").sentFrom("10.9.9.9"), "copy"}}},
+		{"server that does not echo the client id (before RFC 6842)", Config{}, []step{
+			{0, request(Request, option(61, 255, 1, 2)), ""}, {0, ackFor(a, 60), "start e0/0.0/ff0102 " + a},
+			{30, request(Request, option(61, 255, 1, 2)).holding(a), ""}, {30, ackFor(a, 60).with(option(61, 255, 1, 2)), "refresh e0/0.0/ff0102 " + a}}},
 		{"unknown message type", Config{}, []step{{0, request(13), "no_binding"}, {0, reply(13, a), "no_binding"}}},
 	}
 	for _, test := range tests {
@@ -196,6 +212,42 @@ func TestInfiniteLease(t *testing.T) {
 	later := at(0).AddDate(10, 0, 0)
 	if r := tracker.Apply(Frame{At: later, Interface: "e0", Data: request(Release).holding("100.64.0.10").frame(t)}); len(r.Observations) != 1 {
 		t.Errorf("released ten years later: %+v", r)
+	}
+}
+
+// TestBOOTP: a plain BOOTP reply gives an address for good.
+func TestBOOTP(t *testing.T) {
+	tracker := NewTracker(Config{})
+	tracker.Apply(Frame{At: at(0), Interface: "e0", Data: request(BOOTP).frame(t)})
+	r := tracker.Apply(Frame{At: at(0), Interface: "e0", Data: reply(BOOTP, "100.64.0.10").frame(t)})
+	if len(r.Observations) != 1 || r.Observations[0].Kind != binding.Start || !r.Observations[0].ExpiresAt.IsZero() {
+		t.Fatalf("BOOTP reply: %+v", r)
+	}
+	tracker.Apply(Frame{At: at(3600), Interface: "e0", Data: request(BOOTP).withXID(9).frame(t)})
+	r = tracker.Apply(Frame{At: at(3600), Interface: "e0", Data: reply(BOOTP, "100.64.0.10").withXID(9).frame(t)})
+	if len(r.Observations) != 1 || r.Observations[0].Kind != binding.Refresh {
+		t.Errorf("again an hour later: %+v", r)
+	}
+}
+
+// TestNamesAreNotKept: host name, domain name, vendor class and parameter list
+// say what someone owns, and nothing about who holds an address.
+func TestNamesAreNotKept(t *testing.T) {
+	const name = "annas-phone"
+	tracker := NewTracker(Config{})
+	frame := request(Request, option(12, []byte(name)...), option(81, append([]byte{0, 0, 0}, name...)...), option(60, []byte(name)...), option(55, []byte(name)...)).frame(t)
+	tracker.Apply(Frame{At: at(0), Interface: "e0", Data: frame})
+	r := tracker.Apply(Frame{At: at(0), Interface: "e0", Data: ackFor("100.64.0.10", 60).with(option(12, []byte(name)...)).frame(t)})
+	snapshot, err := tracker.Snapshot()
+	if err != nil || len(r.Observations) != 1 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if text := fmt.Sprintf("%+v %+v %s", r, *tracker.pending[exchangeKey{place{Interface: "e0"}, 7, [16]byte(append(mac1[:6:6], make([]byte, 10)...))}], snapshot); strings.Contains(text, name) {
+		t.Errorf("a name was kept: %s", text)
+	}
+	// Nor in the parser's own memory, which is reused.
+	if m := tracker.message; bytes.Contains(append(m.clientID[:], m.relay[:]...), []byte(name)) {
+		t.Error("a name was parsed")
 	}
 }
 
