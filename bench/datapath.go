@@ -14,7 +14,7 @@ import (
 const (
 	datapathRounds = 9 // interleaved; the best of each program counts
 	datapathRepeat = 300_000
-	datapathSlots  = 1 << 16
+	datapathSlots  = 1 << 20
 )
 
 var baselines = []string{"empty TCX program", "5-tuple per-CPU hash program"}
@@ -35,11 +35,25 @@ func benchDatapath(emit func(result)) error {
 		}
 	}
 	var peers bpfbench.FlowObjects
-	if err := bpfbench.LoadFlowObjects(&peers, nil); err != nil {
+	flows, err := bpfbench.LoadFlow()
+	if err != nil {
+		return fmt.Errorf("load baselines: %w", err)
+	}
+	flows.Maps["flows"].MaxEntries = 2 * datapathSlots
+	if err := flows.LoadAndAssign(&peers, nil); err != nil {
 		return fmt.Errorf("load baselines: %w", err)
 	}
 	defer peers.Close()
 
+	// Longer prefixes that other lines hold, or nobody would look for them.
+	for i := range 1 << 16 {
+		a := netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb9, byte(i >> 8), byte(i), 15: 1})
+		for _, bits := range []int{64, 128} {
+			if err := acct.Put(bpf.Key{Prefix: mustMask(a, bits)}, 2); err != nil {
+				return err
+			}
+		}
+	}
 	udp := bpftest.UDP(50000, 443, make([]byte, 1000))
 	v4 := bpftest.IPv4(bpftest.Sub4, bpftest.Far4, 17, 0, 0, udp)
 	v6 := bpftest.IPv6(bpftest.Sub6, bpftest.Far6, 17, udp)
@@ -82,17 +96,23 @@ func benchDatapath(emit func(result)) error {
 			})
 		}
 	}
-	return spread(emit, acct, &peers, bpftest.Ethernet(0x0800, v4))
+	if err := spread(emit, acct, &peers, bpftest.Ethernet(0x0800, v4)); err != nil {
+		return err
+	}
+	if err := benchDrainedLoss(emit); err != nil {
+		return err
+	}
+	return benchRestartLoss(emit)
 }
 
 // spread measures the same with each packet of a random line and flow: 8,192 lines
-// with 16 flows each, and 65,536 lines with one. The harness, which picks them, is in
+// with 16 flows each, and 65,536 lines and a million with one. The harness, which picks them, is in
 // every figure.
 func spread(emit func(result), acct *bpf.Accounting, peers *bpfbench.FlowObjects, frame []byte) error {
 	base := bpftest.Sub4.As4()
-	for i := range 1 << 16 {
-		a := netip.AddrFrom4([4]byte{base[0], base[1], byte(i), byte(i >> 8)})
-		if err := acct.Put(bpf.Key{Prefix: netip.PrefixFrom(a, 32)}, uint32(i%datapathSlots)+1); err != nil {
+	for i := range datapathSlots {
+		a := netip.AddrFrom4([4]byte{base[0], 64 | byte(i>>16), byte(i), byte(i >> 8)})
+		if err := acct.Put(bpf.Key{Prefix: netip.PrefixFrom(a, 32)}, uint32(i)+1); err != nil {
 			return err
 		}
 	}
@@ -102,6 +122,7 @@ func spread(emit func(result), acct *bpf.Accounting, peers *bpfbench.FlowObjects
 	}{
 		{"v4_8192_lines_16_flows", 1 << 13, 16},
 		{"v4_65536_lines_1_flow", 1 << 16, 1},
+		{"v4_1048576_lines_1_flow", 1 << 20, 1},
 	} {
 		if err := peers.Masks.Put(uint32(0), s.lines-1); err != nil {
 			return err

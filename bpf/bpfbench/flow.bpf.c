@@ -53,7 +53,7 @@ int nothing(struct __sk_buff *skb)
 }
 
 /*
- * Makes an untagged IPv4 UDP frame one of a random line and flow, by the last 16
+ * Makes an untagged IPv4 UDP frame one of a random line and flow, by the last 20
  * bits of its source address and its source port, and hands it to the program that
  * is measured: many lines are many cache misses.
  */
@@ -67,8 +67,11 @@ int spread(struct __sk_buff *skb)
 
 	if (!lines || !ports || data + 42 > (__u8 *)(long)skb->data_end)
 		return TCX_NEXT;
-	*(__u16 *)(data + 28) = random & *lines;
-	*(__u16 *)(data + 34) = (random >> 16) & *ports;
+	__u32 line = random & *lines;
+
+	*(__u16 *)(data + 28) = line;
+	data[27] = 64 | (line >> 16 & 0xf);
+	*(__u16 *)(data + 34) = (random >> 20) & *ports;
 	bpf_tail_call(skb, &target, 0);
 	return TCX_NEXT;
 }
