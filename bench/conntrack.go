@@ -57,7 +57,10 @@ func benchConntrack(emit func(result)) error {
 		emit(result{"conntrack/decode_" + name, times[0], "ns/event", "ti-mo/conntrack v0.6.0", times[1], times[0] / times[1]})
 		emit(result{"conntrack/decode_" + name + "_allocations", allocations[0], "allocations/event", "ti-mo/conntrack v0.6.0", allocations[1], allocations[0] / allocations[1]})
 	}
-	return conntrackTable(emit)
+	if err := conntrackTable(emit); err != nil {
+		return err
+	}
+	return conntrackStore(emit)
 }
 
 // perEvent returns nanoseconds and allocations of one call.

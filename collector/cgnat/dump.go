@@ -23,7 +23,8 @@ const maxTorn = 5
 
 // sync brings the table in line with the flows that live. The event socket keeps
 // what happens meanwhile; entries carry an identifier, so nothing counts twice.
-func (l *Listener) sync(lastSure time.Time) error {
+// Quietly is for one without need: no event was lost.
+func (l *Listener) sync(lastSure time.Time, quietly bool) error {
 	for range maxTorn {
 		l.table.BeginSync()
 		whole, err := l.dump()
@@ -31,7 +32,12 @@ func (l *Listener) sync(lastSure time.Time) error {
 			return err
 		}
 		if whole {
-			l.table.EndSync(lastSure)
+			l.syncedAt = time.Now()
+			if quietly {
+				l.table.Reconcile(l.syncedAt)
+			} else {
+				l.table.EndSync(lastSure)
+			}
 			return nil
 		}
 	}

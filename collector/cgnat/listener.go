@@ -1,6 +1,7 @@
 package cgnat
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,9 @@ const (
 	GapFull    = "conntrack_full"    // more mappings than MaxMappings
 )
 
+// DefaultResync is the default of [ListenerConfig.Resync].
+const DefaultResync = 10 * time.Minute
+
 // DefaultReadBuffer is the event socket's buffer: about two seconds at 30,000
 // flows a second.
 const DefaultReadBuffer = 64 << 20
@@ -39,7 +43,10 @@ type ListenerConfig struct {
 	Filter     Filter
 	Table      TableConfig
 	ReadBuffer int // bytes; 0: DefaultReadBuffer
-	NetNS      int // file descriptor of a network namespace; 0: this one
+	// Resync is how often all flows are read again while some of them were there
+	// before the listener was, of whose end the kernel may not tell.
+	Resync time.Duration
+	NetNS  int // file descriptor of a network namespace; 0: this one
 }
 
 // A Gap is a time in which flows may have come and gone unseen.
@@ -66,6 +73,8 @@ type Listener struct {
 	gaps     []Gap
 	refused  uint64 // as last declared
 	overruns uint64
+	syncedAt time.Time
+	resync   time.Duration
 }
 
 // Listen subscribes to flows and reads those that live. What happens from its
@@ -74,13 +83,14 @@ func Listen(cfg ListenerConfig) (*Listener, error) {
 	if len(cfg.Filter.Inside) == 0 || len(cfg.Filter.Outside) == 0 {
 		return nil, errors.New("conntrack: inside and outside prefixes are required")
 	}
-	l := &Listener{filter: cfg.Filter, table: NewTable(cfg.Table), buffer: make([]byte, maxDatagram), verdicts: map[Verdict]uint64{}}
+	l := &Listener{filter: cfg.Filter, table: NewTable(cfg.Table), buffer: make([]byte, maxDatagram), verdicts: map[Verdict]uint64{},
+		resync: cmp.Or(cfg.Resync, DefaultResync)}
 	if err := l.dial(cfg); err != nil {
 		l.Close()
 		return nil, fmt.Errorf("conntrack: %w", err)
 	}
 	l.sure = time.Now()
-	if err := l.sync(l.sure); err != nil {
+	if err := l.sync(l.sure, false); err != nil {
 		l.Close()
 		return nil, fmt.Errorf("conntrack: dump: %w", err)
 	}
@@ -151,7 +161,11 @@ func (l *Listener) Run(ctx context.Context) error {
 func (l *Listener) CatchUp() (sure time.Time, gaps []Gap, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, err := l.drain(time.Now().Add(catchUpLimit)); err != nil {
+	empty, err := l.drain(time.Now().Add(catchUpLimit))
+	if err == nil && empty && l.table.Inherited() > 0 && time.Since(l.syncedAt) >= l.resync {
+		err = l.sync(l.sure, true)
+	}
+	if err != nil {
 		return l.sure, nil, err
 	}
 	if refused := l.table.Stats().Refused; refused > l.refused {
@@ -233,7 +247,7 @@ func (l *Listener) drain(deadline time.Time) (empty bool, err error) {
 // repair makes the table agree with the kernel again and declares the gap.
 func (l *Listener) repair() error {
 	from := l.lostFrom
-	if err := l.sync(from); err != nil {
+	if err := l.sync(from, false); err != nil {
 		return fmt.Errorf("conntrack: dump: %w", err)
 	}
 	l.lostFrom = time.Time{}

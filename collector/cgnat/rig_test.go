@@ -66,7 +66,7 @@ func (n *network) rows(l *Listener) (out rows) {
 func (r rows) holders(s sighting, within time.Duration) (out []netip.Addr) {
 	for _, a := range r {
 		if a.Prefix.Addr() == s.public.Addr() && a.PortStart == s.public.Port() && a.Protocol == s.protocol &&
-			!a.StartedAt.After(s.at.Add(within)) && a.EndedAt.After(s.at.Add(-within)) && !slices.Contains(out, a.Inside) {
+			!a.StartedAt.After(s.at.Add(within)) && (a.Open || a.EndedAt.After(s.at.Add(-within))) && !slices.Contains(out, a.Inside) {
 			out = append(out, a.Inside)
 		}
 	}
@@ -240,6 +240,28 @@ func TestFlowsBeforeTheStart(t *testing.T) {
 	found := n.rows(l)
 	if len(found) != 1 || !found[0].Open || found[0].StartedAt.Sub(began).Abs() > 50*time.Millisecond {
 		t.Errorf("rows %+v, want one that began about %v", found, began)
+	}
+}
+
+// With nf_conntrack_events as it is by default, the kernel does not tell of the
+// end of a flow that nobody listened for when it began. It is found all the same.
+func TestEndThatIsNotTold(t *testing.T) {
+	n := newNetwork(t, 1, "meta l4proto udp snat to 203.0.113.71:1024-65535;")
+	n.sysctl("net.netfilter.nf_conntrack_events=2")
+	n.listen(1)
+	n.in(n.subscriber, func() { n.send("udp4", 10, 10000, 9000) })
+	l := n.observe(func(c *ListenerConfig) { c.Resync = time.Millisecond })
+	if found := n.rows(l); len(found) != 1 || !found[0].Open {
+		t.Fatalf("rows %+v, want one that is open", found)
+	}
+	n.expire()
+	time.Sleep(10 * time.Millisecond)
+	found := n.rows(l)
+	if len(found) != 1 || found[0].Open || found[0].Certainty != schema.CertaintyInferred {
+		t.Errorf("rows %+v, want one that ended, as inferred", found)
+	}
+	if s := l.Stats(); s.Messages[Irrelevant] != 0 || l.table.Inherited() != 0 {
+		t.Errorf("%+v", s)
 	}
 }
 

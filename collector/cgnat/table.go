@@ -59,6 +59,7 @@ type mapping struct {
 	id        schema.ID
 	inside    [16]byte
 	inferred  bool // start or end was not seen
+	inherited bool // found by a dump: its end may not be told
 	stored    bool // the present slice is stored as it is, but for the end of an open one
 	named     bool // stored once: startedAt is fixed
 }
@@ -77,6 +78,8 @@ type Table struct {
 	stats    TableStats
 	version  uint64
 	syncing  bool
+
+	inherited int // mappings that are, and live
 }
 
 type rest struct {
@@ -175,6 +178,10 @@ func (t *Table) begin(p port, e *Event, at int64, inferred bool) *mapping {
 		t.stats.Reused++
 	}
 	m = &mapping{next: t.ports[p], inside: inside, startedAt: at, slice: at, inferred: inferred}
+	if e.Kind == Seen {
+		m.inherited = true
+		t.inherited++
+	}
 	m.one[0] = e.ID
 	m.flows = m.one[:]
 	t.ports[p] = m
@@ -198,7 +205,7 @@ func (t *Table) end(p port, e *Event, at int64) {
 	} else if len(m.flows) > 0 {
 		t.stats.Late++ // another flow of the mapping goes on
 		return
-	} else if at <= m.endedAt {
+	} else if at <= m.endedAt && !m.inferred {
 		return
 	}
 	if len(m.flows) == 0 {
@@ -209,6 +216,10 @@ func (t *Table) end(p port, e *Event, at int64) {
 // rest lets a mapping linger.
 func (t *Table) rest(p port, m *mapping, at int64) {
 	m.endedAt, m.stored = max(at, m.startedAt), false
+	if m.inherited {
+		m.inherited = false
+		t.inherited--
+	}
 	t.resting = append(t.resting, rest{p, m.inside, m.endedAt})
 }
 
@@ -263,6 +274,21 @@ func (t *Table) BeginSync() {
 // inferred. Everything that lives is given out again, since the coverage that
 // carried it was interrupted.
 func (t *Table) EndSync(lastSure time.Time) {
+	t.reconcile(lastSure)
+	t.Restate()
+}
+
+// Inherited returns how many of the live mappings a dump found. The kernel may
+// not tell of their ends: it prepares a flow for events when it begins, and with
+// nf_conntrack_events at 2, its default, only if somebody listens then.
+func (t *Table) Inherited() int { return t.inherited }
+
+// Reconcile says that a dump is complete that was made without need. Flows that
+// are not in it ended unseen, at the latest now, which is what their rows say:
+// that may be called ambiguous once too often, but never be given to another.
+func (t *Table) Reconcile(now time.Time) { t.reconcile(now) }
+
+func (t *Table) reconcile(endedAt time.Time) {
 	t.syncing = false
 	for p, m := range t.ports {
 		for ; m != nil; m = m.next {
@@ -272,11 +298,10 @@ func (t *Table) EndSync(lastSure time.Time) {
 			m.flows, m.seen = m.seen, nil
 			if len(m.flows) == 0 {
 				m.inferred = true
-				t.rest(p, m, lastSure.UnixNano())
+				t.rest(p, m, endedAt.UnixNano())
 			}
 		}
 	}
-	t.Restate()
 }
 
 // Restate has everything that lives given out again. Call it when a gap was

@@ -135,12 +135,14 @@ var (
 	flowsOpened   = prometheus.NewDesc("griffier_collector_translations_opened_total", "Times that an inside address was given a public port.", nil, nil)
 	flowsReused   = prometheus.NewDesc("griffier_collector_translations_reused_total", "Times that it was given while another had it; an answer about that time is ambiguous.", nil, nil)
 	flowsRefused  = prometheus.NewDesc("griffier_collector_translations_refused_total", "Flows over cgnat.max_mappings; a gap.", nil, nil)
+	flowsFailed   = prometheus.NewDesc("griffier_collector_conntrack_insert_failed_total", "Flows that conntrack could not take since boot: no public port was free.", nil, nil)
+	flowsDropped  = prometheus.NewDesc("griffier_collector_conntrack_dropped_total", "Flows that conntrack could not take since boot: its table was full.", nil, nil)
 	flowsRows     = prometheus.NewDesc("griffier_collector_translation_rows_total", "Rows of who had which port.", nil, nil)
 )
 
 // Describe implements [prometheus.Collector].
 func (flowMetrics) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{flowsMessages, flowsOverruns, flowsMappings, flowsOpened, flowsReused, flowsRefused, flowsRows} {
+	for _, d := range []*prometheus.Desc{flowsMessages, flowsOverruns, flowsMappings, flowsOpened, flowsReused, flowsRefused, flowsRows, flowsFailed, flowsDropped} {
 		ch <- d
 	}
 }
@@ -152,6 +154,10 @@ func (m flowMetrics) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(flowsMessages, prometheus.CounterValue, float64(s.Messages[v]), string(v))
 	}
 	ch <- prometheus.MustNewConstMetric(flowsMappings, prometheus.GaugeValue, float64(s.Live))
+	if e, err := cgnat.ReadExhaustion(); err == nil {
+		ch <- prometheus.MustNewConstMetric(flowsFailed, prometheus.CounterValue, float64(e.InsertFailed))
+		ch <- prometheus.MustNewConstMetric(flowsDropped, prometheus.CounterValue, float64(e.Dropped))
+	}
 	for d, n := range map[*prometheus.Desc]uint64{flowsOverruns: s.Overruns, flowsOpened: s.Opened, flowsReused: s.Reused, flowsRefused: s.Refused, flowsRows: s.Rows} {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n))
 	}
