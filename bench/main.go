@@ -30,6 +30,7 @@ type result struct {
 
 var benches = map[string]func(emit func(result)) error{
 	"datapath":   benchDatapath,
+	"outage":     benchOutage,
 	"replay":     benchReplay,
 	"insert":     benchInsert,
 	"lookup":     benchLookup,
@@ -38,7 +39,12 @@ var benches = map[string]func(emit func(result)) error{
 	"ledger":     benchLedger,
 }
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	if role := os.Getenv(roleEnv); role != "" {
+		os.Exit(playRole(role))
+	}
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
 
 func run(args []string, stdout, stderr io.Writer) int {
 	names := slices.Sorted(maps.Keys(benches))
@@ -46,6 +52,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	which := flags.String("run", strings.Join(names, ","), "benches to run, of "+strings.Join(names, ", "))
 	format := flags.String("o", "table", "output: table or json (one object a line)")
+	flags.DurationVar(&outageLength, "outage", outageLength, "how long the store is away in the bench outage")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
