@@ -120,8 +120,13 @@ func checkBPFFS(_ context.Context, s *system) Finding {
 		return Finding{Status: Fail, Found: dir + " cannot be looked at", Cause: err.Error(), Cure: "run the doctor as root"}
 	}
 	if int64(fs.Type) != unix.BPF_FS_MAGIC {
+		place := filepath.Dir(s.config.PinDir)
+		if dir != s.config.PinDir && dir != place {
+			return Finding{Status: Warn, Found: place + " is not there yet", Cause: "kernel counters are pinned below it, on a BPF file system",
+				Cure: "none if the collector is started by its systemd unit, which makes it; else: mkdir -p " + place + " && mount -t bpf bpf " + place}
+		}
 		return Finding{Status: Fail, Found: dir + " is not on a BPF file system", Cause: "kernel counters can be pinned nowhere else",
-			Cure: "mount -t bpf bpf " + dir + ", or set pin_dir to a folder below /sys/fs/bpf"}
+			Cure: "mount -t bpf bpf " + place + ", or set pin_dir to a folder below /sys/fs/bpf"}
 	}
 	return pass("%s is on a BPF file system", dir)
 }

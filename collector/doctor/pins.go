@@ -18,6 +18,9 @@ import (
 // checkPins looks at what a collector left in the kernel, and whether it is
 // still in place.
 func checkPins(_ context.Context, s *system) Finding {
+	if s.config.PinDir == "" {
+		return skip("pin_dir is empty")
+	}
 	entries, err := os.ReadDir(s.config.PinDir)
 	if errors.Is(err, os.ErrNotExist) || err == nil && len(entries) == 0 {
 		return pass("nothing is pinned: no collector has run here since the last boot")

@@ -52,6 +52,7 @@ func TestRouter(t *testing.T) {
 		{"down", []string{"interfaces", "{name: off0}"}, []string{"interfaces=FAIL"}, "is down"},
 		{"no carrier", []string{"interfaces", "{name: idle0}"}, []string{"interfaces=WARN"}, "far end"},
 		{"no BPF file system", []string{"pins", filepath.Join(r.dir, "pins")}, []string{"bpf-file-system=FAIL", "pins=SKIP", "interfaces=PASS"}, "pinned nowhere"},
+		{"no folder for pins", []string{"pins", filepath.Join(r.dir, "absent", "pins")}, []string{"bpf-file-system=WARN", "pins=PASS"}, "BPF file system"},
 		{"no secret", []string{"secret", filepath.Join(r.dir, "absent")}, []string{"secret-files=FAIL", "store=SKIP", "radius=SKIP"}, "absent"},
 		{"no store", []string{"store", filepath.Join(r.dir, "absent.sock")}, []string{"store=FAIL", "interfaces=PASS"}, "no such file"},
 		{"address of another host", []string{"listen", "192.0.2.1:1813"}, []string{"radius=FAIL"}, "cannot assign"},
