@@ -109,21 +109,24 @@ func benchDatapath(emit func(result)) error {
 // with 16 flows each, and 65,536 lines and a million with one. The harness, which picks them, is in
 // every figure.
 func spread(emit func(result), acct *bpf.Accounting, peers *bpfbench.FlowObjects, frame []byte) error {
-	base := bpftest.Sub4.As4()
-	for i := range datapathSlots {
-		a := netip.AddrFrom4([4]byte{base[0], 64 | byte(i>>16), byte(i), byte(i >> 8)})
-		if err := acct.Put(bpf.Key{Prefix: netip.PrefixFrom(a, 32)}, uint32(i)+1); err != nil {
-			return err
-		}
+	if err := putSpread(acct, func(i int) uint32 { return uint32(i) + 1 }); err != nil {
+		return err
 	}
 	for _, s := range []struct {
 		name         string
 		lines, flows uint32
+		oneSlot      bool // all addresses count in one slot: only the look-up is cold
 	}{
-		{"v4_8192_lines_16_flows", 1 << 13, 16},
-		{"v4_65536_lines_1_flow", 1 << 16, 1},
-		{"v4_1048576_lines_1_flow", 1 << 20, 1},
+		{"v4_8192_lines_16_flows", 1 << 13, 16, false},
+		{"v4_65536_lines_1_flow", 1 << 16, 1, false},
+		{"v4_1048576_lines_1_flow", 1 << 20, 1, false},
+		{"v4_1048576_addresses_of_one_line", 1 << 20, 1, true},
 	} {
+		if s.oneSlot {
+			if err := putSpread(acct, func(int) uint32 { return 1 }); err != nil {
+				return err
+			}
+		}
 		if err := peers.Masks.Put(uint32(0), s.lines-1); err != nil {
 			return err
 		}
@@ -159,6 +162,17 @@ func spread(emit func(result), acct *bpf.Accounting, peers *bpfbench.FlowObjects
 	}
 	if missed := totals.Up.Total.Minus(totals.Up.Attributed4).Minus(totals.Up.Attributed6); missed.Packets != 0 {
 		return fmt.Errorf("%d packets found no line", missed.Packets)
+	}
+	return nil
+}
+
+// putSpread puts the addresses that the spreading program makes.
+func putSpread(acct *bpf.Accounting, slot func(i int) uint32) error {
+	for i := range datapathSlots {
+		a := netip.AddrFrom4([4]byte{bpftest.Sub4.As4()[0], 64 | byte(i>>16), byte(i), byte(i >> 8)})
+		if err := acct.Put(bpf.Key{Prefix: netip.PrefixFrom(a, 32)}, slot(i)); err != nil {
+			return err
+		}
 	}
 	return nil
 }

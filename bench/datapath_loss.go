@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 
 	"griffier/bpf"
 	"griffier/bpf/bpfbench"
@@ -124,6 +126,10 @@ func underLoad(p *ebpf.Program, frame []byte, drain func() error) (packets, drai
 	var done atomic.Bool
 	for range 2 {
 		running.Go(func() {
+			if err := withoutPreemption(); err != nil {
+				failed.Add(1)
+				return
+			}
 			for range drainedFrames / drainedChunk / 2 {
 				// The kernel ends a run that a signal interrupts, and it is repeated: then
 				// nobody knows how many packets there were.
@@ -145,6 +151,16 @@ func underLoad(p *ebpf.Program, frame []byte, drain func() error) (packets, drai
 		return 0, 0, fmt.Errorf("%d program runs failed or were interrupted: run it again", n)
 	}
 	return drainedFrames, drains, nil
+}
+
+// withoutPreemption keeps the Go runtime from signalling this thread, which ends with
+// the goroutine.
+func withoutPreemption() error {
+	runtime.LockOSThread()
+	var set unix.Sigset_t
+	const bit = uint(unix.SIGURG) - 1
+	set.Val[bit/64] |= 1 << (bit % 64)
+	return unix.PthreadSigmask(unix.SIG_BLOCK, &set, nil)
 }
 
 const collectorEnv = "GRIFFIER_BENCH_COLLECTOR"
