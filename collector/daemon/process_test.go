@@ -89,11 +89,18 @@ type collector struct {
 // namespace: the pins have to outlive it.
 func (s *setup) start() *collector {
 	s.t.Helper()
+	return s.startBy()
+}
+
+// startBy starts it by way of another program.
+func (s *setup) startBy(way ...string) *collector {
+	s.t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	c := &collector{t: s.t, cmd: exec.Command("nsenter", "--net=/run/netns/"+s.router, self), output: &strings.Builder{}, read: make(chan struct{})}
+	way = append(way, "nsenter", "--net=/run/netns/"+s.router, self)
+	c := &collector{t: s.t, cmd: exec.Command(way[0], way[1:]...), output: &strings.Builder{}, read: make(chan struct{})}
 	c.cmd.Env = append(os.Environ(), collectorEnv+"="+s.config)
 	stderr, err := c.cmd.StderrPipe()
 	if err != nil {

@@ -115,13 +115,19 @@ func readClock() binding.Clock {
 	if err != nil {
 		return c
 	}
-	const timeError = 5 // TIME_ERROR: the clock is not synchronised
-	c.Synced = state != timeError && t.Status&unix.STA_UNSYNC == 0
-	c.OffsetNanos = t.Offset
-	if t.Status&unix.STA_NANO == 0 {
-		c.OffsetNanos *= int64(time.Microsecond)
-	}
+	c.OffsetNanos, c.Synced = judgeClock(state, t)
 	return c
+}
+
+// judgeClock reads adjtimex's answer: the offset is in nanoseconds if STA_NANO is
+// set, else in microseconds.
+func judgeClock(state int, t unix.Timex) (offsetNanos int64, synced bool) {
+	const timeError = 5 // TIME_ERROR: the clock is not synchronised
+	offsetNanos = t.Offset
+	if t.Status&unix.STA_NANO == 0 {
+		offsetNanos *= int64(time.Microsecond)
+	}
+	return offsetNanos, state != timeError && t.Status&unix.STA_UNSYNC == 0
 }
 
 // bootID is empty if the kernel does not tell.
