@@ -59,6 +59,7 @@ func TestPackages(t *testing.T) {
 	}
 	put("griffier-collector_0.1.0_amd64.deb")
 	m.collector(put)
+	m.api(put)
 }
 
 // shell returns the shell blocks of a guide, in order.
