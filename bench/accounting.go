@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -35,13 +34,15 @@ type accountingServer struct {
 	// recorded returns the sessions that are on disk. It is called once the
 	// process was killed with SIGKILL.
 	recorded func() (map[string]bool, error)
+	stop     func() error // ends what the server needed besides, if not nil
 }
 
 // benchAccounting measures RADIUS accounting from the request to its answer: the
-// collector answers after decoding, binding and an fsync, FreeRADIUS after
-// writing its detail file, which it does not fsync. Both are driven by the same
-// closed loop, which shares the machine with them. After the load each is killed,
-// and every session whose Start was answered must be found on disk.
+// collector answers after decoding, binding and an fsync; FreeRADIUS after writing
+// its detail file, which it does not fsync, or after PostgreSQL committed, with
+// the stock schema and queries. All are driven by the same closed loop, which
+// shares the machine with them. After the load each is killed, and every session
+// whose Start was answered must be found on disk.
 func benchAccounting(emit func(result)) error {
 	dir, err := os.MkdirTemp("", "g")
 	if err != nil {
@@ -56,18 +57,30 @@ func benchAccounting(emit func(result)) error {
 	if err != nil {
 		return err
 	}
-	var theirs accountingOutcome
-	peer := "FreeRADIUS detail file (not installed: apt-get install freeradius)"
-	if _, err := exec.LookPath("freeradius"); err == nil {
-		peer = "FreeRADIUS detail file, no fsync"
-		server, err := startFreeRADIUS(dir)
-		if err != nil {
-			return err
+	for _, peer := range accountingPeers {
+		var theirs accountingOutcome
+		name := peer.name
+		if why := peer.missing(); why != "" {
+			name += " (not installed: " + why + ")"
+		} else {
+			server, err := peer.start(dir)
+			if err != nil {
+				return err
+			}
+			theirs, err = server.measure()
+			if server.stop != nil {
+				err = errors.Join(err, server.stop())
+			}
+			if err != nil {
+				return err
+			}
 		}
-		if theirs, err = server.measure(); err != nil {
-			return err
-		}
+		compareAccounting(emit, mine, theirs, name)
 	}
+	return nil
+}
+
+func compareAccounting(emit func(result), mine, theirs accountingOutcome, peer string) {
 	for _, x := range []struct {
 		what, unit  string
 		mine, their float64
@@ -85,7 +98,6 @@ func benchAccounting(emit func(result)) error {
 		}
 		emit(r)
 	}
-	return nil
 }
 
 // measure loads the server, kills it and checks what it left on disk.
@@ -243,88 +255,4 @@ func spooledSessions(dir string) (map[string]bool, error) {
 		}
 	}
 	return found, nil
-}
-
-// startFreeRADIUS runs FreeRADIUS with the detail module alone.
-func startFreeRADIUS(dir string) (*accountingServer, error) {
-	port, err := freePort()
-	if err != nil {
-		return nil, err
-	}
-	home := filepath.Join(dir, "freeradius")
-	if err := os.MkdirAll(home, 0o700); err != nil {
-		return nil, err
-	}
-	detail := filepath.Join(home, "detail.log")
-	text := fmt.Sprintf(`prefix = /usr
-libdir = /usr/lib/freeradius
-logdir = %[1]s
-raddbdir = %[1]s
-run_dir = %[1]s
-pidfile = %[1]s/pid
-max_requests = 65536
-log {
-	destination = files
-	file = %[1]s/radius.log
-}
-security {
-	allow_core_dumps = no
-}
-thread pool {
-	start_servers = 4
-	max_servers = 8
-	max_queue_size = 65536
-}
-client bench {
-	ipaddr = 127.0.0.1
-	secret = %[3]s
-	shortname = bench
-}
-modules {
-	detail {
-		filename = %[4]s
-		permissions = 0600
-		header = "%%t"
-		locking = no
-	}
-}
-server default {
-	listen {
-		type = acct
-		ipaddr = 127.0.0.1
-		port = %[2]d
-	}
-	preacct {
-	}
-	accounting {
-		detail
-	}
-}
-`, home, port, accountingSecret, detail)
-	if err := os.WriteFile(filepath.Join(home, "radiusd.conf"), []byte(text), 0o600); err != nil {
-		return nil, err
-	}
-	s := &accountingServer{name: "freeradius", address: fmt.Sprintf("127.0.0.1:%d", port), recorded: func() (map[string]bool, error) { return detailSessions(detail) }}
-	if err := s.begin("freeradius", "-f", "-d", home, "-n", "radiusd"); err != nil {
-		text, _ := os.ReadFile(filepath.Join(home, "radius.log"))
-		return nil, errors.Join(err, errors.New(string(text)))
-	}
-	return s, nil
-}
-
-// detailSessions returns the Acct-Session-Ids in a detail file.
-func detailSessions(path string) (map[string]bool, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	found := map[string]bool{}
-	lines := bufio.NewScanner(file)
-	for lines.Scan() {
-		if _, id, ok := strings.Cut(lines.Text(), "Acct-Session-Id = "); ok {
-			found[strings.Trim(id, `"`)] = true
-		}
-	}
-	return found, lines.Err()
 }

@@ -224,6 +224,7 @@ func accountingRequest(b []byte, id byte, step int, session string, nas int, sec
 	text(44, session)
 	text(1, "line-"+session[:8]+"@isp.example")
 	text(32, fmt.Sprintf("bng%d", nas))
+	b = append(b, 4, 6, 192, 0, 2, byte(nas))
 	text(87, "eth 0/1/0:100."+session[4:8])
 	line := uint32(0)
 	fmt.Sscanf(session[:8], "%x", &line)
