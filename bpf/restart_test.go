@@ -180,7 +180,7 @@ func TestPinnedMapsOfAnotherSize(t *testing.T) {
 	}
 	put(t, a, "10.0.0.1/32", 0, 8)
 	a.Close()
-	b, err := Load(Options{MaxSlots: 9, PinDir: dir})
+	_, err = Load(Options{MaxSlots: 9, PinDir: dir})
 	if !errors.Is(err, ErrPinnedIncompatible) {
 		t.Fatalf("Load = %v, want ErrPinnedIncompatible", err)
 	}
@@ -189,7 +189,8 @@ func TestPinnedMapsOfAnotherSize(t *testing.T) {
 			t.Errorf("Load = %q, want it to say %q", err, want)
 		}
 	}
-	if b, err = LoadPinned(dir); err != nil {
+	b, err := LoadPinned(dir)
+	if err != nil {
 		t.Fatal(err)
 	}
 	defer b.Close()
