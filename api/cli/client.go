@@ -11,11 +11,11 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/goccy/go-yaml"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 
 	"griffier/api/reason"
+	"griffier/api/strictyaml"
 )
 
 // clientConfig is client.yaml in the home folder. Relative paths are relative
@@ -41,8 +41,8 @@ func (a *app) config() (clientConfig, error) {
 		return clientConfig{}, err
 	}
 	c := clientConfig{ClientID: "griffier", TokenFile: "token"}
-	if err := yaml.UnmarshalWithOptions(text, &c, yaml.Strict()); err != nil {
-		return clientConfig{}, usageError{fmt.Errorf("%s: %w", path, err)}
+	if err := strictyaml.Unmarshal(path, text, &c); err != nil {
+		return clientConfig{}, usageError{err}
 	}
 	for _, f := range []*string{&c.CAFile, &c.IssuerCAFile, &c.CertFile, &c.KeyFile, &c.TokenFile} {
 		if *f != "" && !filepath.IsAbs(*f) {

@@ -7,10 +7,10 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/goccy/go-yaml"
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"griffier/api/strictyaml"
 	griffierv1 "griffier/proto/griffier/v1"
 )
 
@@ -60,8 +60,8 @@ func (a *app) readOrder(path string) (*griffierv1.WarrantContent, error) {
 		return nil, usageError{fmt.Errorf("%s: longer than %d bytes", path, maxOrderBytes)}
 	}
 	var o order
-	if err := yaml.UnmarshalWithOptions(text, &o, yaml.Strict()); err != nil {
-		return nil, usageError{fmt.Errorf("%s: %w", path, err)}
+	if err := strictyaml.Unmarshal(path, text, &o); err != nil {
+		return nil, usageError{err}
 	}
 	m := &griffierv1.WarrantContent{
 		LegalBasis: o.LegalBasis, Authority: o.Authority, Reference: o.Reference, RequestedBy: o.RequestedBy, IssuedAt: o.IssuedAt,

@@ -14,6 +14,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"griffier/api/strictyaml"
 	"griffier/schema"
 )
 
@@ -112,24 +113,14 @@ func ReadConfig(path string) (Config, error) {
 		Listen: "127.0.0.1:7443", ShutdownGrace: defaultGrace, Ledger: LedgerConfig{Limit: defaultLedgerLimit},
 		Legal: LegalConfig{Profile: "nl", ClockMargin: defaultClockMargin},
 	}
-	if err := yaml.UnmarshalWithOptions(text, &c, yaml.Strict()); err != nil {
-		return Config{}, positioned(path, err)
+	if err := strictyaml.Unmarshal(path, text, &c); err != nil {
+		return Config{}, err
 	}
 	c.resolve(filepath.Dir(path))
 	if err := c.validate(); err != nil {
 		return Config{}, fmt.Errorf("config %s: %w", path, err)
 	}
 	return c, nil
-}
-
-// positioned puts file:line:column before a YAML error.
-func positioned(path string, err error) error {
-	var y yaml.Error
-	if errors.As(err, &y) && y.GetToken() != nil {
-		at := y.GetToken().Position
-		return fmt.Errorf("%s:%d:%d: %s", path, at.Line, at.Column, y.GetMessage())
-	}
-	return fmt.Errorf("%s: %w", path, err)
 }
 
 func (c *Config) files() []*string {

@@ -36,6 +36,10 @@ type Start struct {
 
 // Run serves until ctx ends, then stops in order and returns nil.
 func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err error) {
+	policy, err := retention.ReadFile(cfg.RetentionFile) // before anything is written
+	if err != nil {
+		return err
+	}
 	conn, stop, err := openStore(ctx, cfg.Store, log)
 	if err != nil {
 		return err
@@ -43,10 +47,6 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	defer func() { err = errors.Join(err, stop()) }()
 
 	keys, err := keystore.Open(cfg.Keys.Dir, cfg.Keys.MasterFile)
-	if err != nil {
-		return err
-	}
-	policy, err := retention.ReadFile(cfg.RetentionFile)
 	if err != nil {
 		return err
 	}

@@ -1,16 +1,14 @@
 package disclosure
 
 import (
-	"bytes"
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-
 	"griffier/api/ledger"
+	"griffier/api/strictyaml"
 )
 
 // Trust is what a verifier trusts, from their own file: it came to them with
@@ -37,7 +35,7 @@ func ParseTrust(text []byte) (Trust, error) {
 		return Trust{}, fmt.Errorf("trust file: longer than %d bytes", maxTrustBytes)
 	}
 	var f trustFile
-	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&f); err != nil {
+	if err := strictyaml.Unmarshal("", text, &f); err != nil {
 		return Trust{}, fmt.Errorf("trust file: %w", err)
 	}
 	key, err := hex.DecodeString(f.PackageKey)

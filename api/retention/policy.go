@@ -8,13 +8,11 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
 
-	"github.com/goccy/go-yaml"
-
+	"griffier/api/strictyaml"
 	"griffier/schema"
 )
 
@@ -62,27 +60,34 @@ func ReadFile(path string) (File, error) {
 	if err != nil {
 		return File{}, fmt.Errorf("retention policy: %w", err)
 	}
-	f, err := Parse(text)
-	var y yaml.Error
-	switch {
-	case errors.As(err, &y) && y.GetToken() != nil:
-		at := y.GetToken().Position
-		return File{}, fmt.Errorf("retention policy: %s:%d:%d: %s", path, at.Line, at.Column, y.GetMessage())
-	case err != nil:
-		return File{}, fmt.Errorf("retention policy: %s: %w", path, err)
+	f, err := parse(path, text)
+	if err != nil {
+		return File{}, fmt.Errorf("retention policy: %w", err)
 	}
 	return f, nil
 }
 
 // Parse is [ReadFile] for text.
-func Parse(text []byte) (File, error) {
-	if len(text) > maxFile {
-		return File{}, fmt.Errorf("is longer than %d bytes", maxFile)
-	}
+func Parse(text []byte) (File, error) { return parse("", text) }
+
+// parse begins errors about a file's form with its name, line and column, and
+// errors about what it says with its name.
+func parse(name string, text []byte) (File, error) {
 	var form fileForm
-	if err := yaml.UnmarshalWithOptions(text, &form, yaml.Strict()); err != nil {
+	if len(text) > maxFile {
+		return File{}, fmt.Errorf("%s: is longer than %d bytes", name, maxFile)
+	}
+	if err := strictyaml.Unmarshal(name, text, &form); err != nil {
 		return File{}, err
 	}
+	f, err := form.file(text)
+	if err != nil && name != "" {
+		err = fmt.Errorf("%s: %w", name, err)
+	}
+	return f, err
+}
+
+func (form fileForm) file(text []byte) (File, error) {
 	sum := sha256.Sum256(text)
 	f := File{Profile: form.Profile, SHA256: hex.EncodeToString(sum[:])}
 	for _, c := range form.Classes {

@@ -21,6 +21,7 @@ import (
 	"syscall"
 
 	"griffier/api/daemon"
+	"griffier/api/retention"
 	"griffier/schema/engine"
 )
 
@@ -89,6 +90,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	if *check {
+		if _, err := retention.ReadFile(cfg.RetentionFile); err != nil {
+			fmt.Fprintf(stderr, "griffierd: %v\n", err)
+			return 2
+		}
 		text, err := cfg.YAML()
 		if err != nil {
 			return fail(err)

@@ -52,6 +52,28 @@ func TestRunExitCodes(t *testing.T) {
 		}
 	}
 
+	// A mistake in the policy file is found by -check, and before the store is made.
+	policy := filepath.Join(made, "retention.yaml")
+	text, err := os.ReadFile(policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(policy, append([]byte("nonsense: 1\n"), text...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for want, args := range map[int][]string{2: {"-config", config, "-check"}, 1: {"-config", config}} {
+		var out bytes.Buffer
+		if got := run(t.Context(), args, &out, &out); got != want || !strings.Contains(out.String(), policy+":1:1: unknown field") {
+			t.Errorf("policy with an unknown key, %v: exit %d\n%s", args, got, out.String())
+		}
+	}
+	if _, err := os.Stat(filepath.Join(made, "store")); err == nil {
+		t.Error("a store was made for a policy that is refused")
+	}
+	if err := os.WriteFile(policy, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
 	// A key that others may read is refused at the start, with the cure.
 	key := filepath.Join(made, "secret", "actor.key")
 	if err := os.Chmod(key, 0o644); err != nil {
