@@ -125,6 +125,8 @@ type daemon struct {
 	metrics  net.Listener // nil without metrics_listen
 	where    schema.Config
 	loop     *loop
+
+	spoolOnly bool // open ends with the state that the spool holds
 }
 
 // open opens everything that can fail, durable state first.
@@ -162,6 +164,9 @@ func (d *daemon) open() (err error) {
 	tracker := radius.NewTracker(radius.TrackerConfig{})
 	if err := d.loop.recover(tracker); err != nil {
 		return err
+	}
+	if d.spoolOnly {
+		return nil
 	}
 	if err := d.attach(); err != nil {
 		return err

@@ -8,12 +8,14 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
 
 	"griffier/collector/config"
+	"griffier/collector/daemon"
 )
 
 // standardConfig is where the Debian package has the configuration.
@@ -38,6 +40,7 @@ type flags struct {
 	doctor    bool
 	json      bool
 	version   bool
+	unpin     bool
 	replay    string
 	output    string
 	endsAt    string
@@ -54,13 +57,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	set.BoolVar(&f.doctor, "doctor", false, "look for what keeps the collector from collecting, and end; without -config it looks at "+standardConfig)
 	set.BoolVar(&f.json, "json", false, "with -doctor: print JSON")
 	set.BoolVar(&f.version, "version", false, "print the version and end")
+	set.BoolVar(&f.unpin, "unpin", false, "with the collector stopped: read the kernel's counters a last time, remove what is pinned there, and end; before a change of max_slots")
 	set.StringVar(&f.replay, "replay", "", "read a capture `FILE` (pcap, pcapng) instead of the network")
 	set.StringVar(&f.output, "o", "", "with -replay: `json` prints records, one object a line, each slice once in its last version; default is to store them")
 	set.StringVar(&f.endsAt, "ends-at", "", "with -replay: shift all times so that the last packet is at this RFC 3339 `TIME`")
 	set.StringVar(&f.iface, "interface", "", "with -replay: `NAME` of the access interface, as identifiers have it")
 	set.StringVar(&f.collector, "collector-id", "", "with -replay: `ID` in the records; default from the configuration, or replay")
 	set.Usage = func() {
-		fmt.Fprintln(stderr, "usage: griffier-collector -config FILE [-check]\n"+
+		fmt.Fprintln(stderr, "usage: griffier-collector -config FILE [-check | -unpin]\n"+
 			"       griffier-collector -doctor [-json] [-config FILE]\n"+
 			"       griffier-collector -version\n"+
 			"       griffier-collector -replay CAPTURE [-o json] [-config FILE] [-ends-at TIME] [-interface NAME] [-collector-id ID]")
@@ -89,6 +93,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return usage("-o: want json")
 	case f.replay == "" && f.config == "" && !f.doctor && !f.version:
 		return usage("want -config FILE, or -replay CAPTURE")
+	case f.unpin && (f.config == "" || f.check || f.doctor || f.version || f.replay != ""):
+		return usage("-unpin: want -config FILE and nothing else")
 	case f.check && f.config == "":
 		return usage("-check: want -config FILE")
 	}
@@ -119,6 +125,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		err = examine(ctx, f.config, f.json, stdout)
 	case f.check:
 		err = c.Print(stdout)
+	case f.unpin:
+		err = daemon.Unpin(ctx, *c, daemon.Options{Log: slog.New(slog.NewJSONHandler(stderr, nil))})
 	case f.replay != "":
 		err = replayCapture(ctx, f, c, endsAt, stdout, stderr)
 	default:
