@@ -26,7 +26,7 @@
  * IPv6 prefixes longer than 64 bits, and the few keys that find both buckets full,
  * lie in a hash map (others). A packet looks for the former there only if the bit of
  * its prefix is set (filter), since most belong to a shorter prefix. Bits are set
- * before the key is there, and never cleared while programs run.
+ * before the key is there, and cleared only by a process that starts.
  */
 struct place {
 	__u64 key; /* the address, or the first half of the prefix, as it is in the packet */

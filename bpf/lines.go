@@ -128,7 +128,8 @@ func mix(key, tag uint64) uint64 {
 	return h ^ h>>32
 }
 
-// newLineTable maps the table and finds out what is in it.
+// newLineTable maps the table and finds out what is in it. Places whose key another
+// process removed must have rested: see Barrier.
 func newLineTable(lines, others, filter *ebpf.Map) (*lineTable, error) {
 	memory, err := mapMemory(lines, unix.PROT_READ|unix.PROT_WRITE)
 	if err != nil {
@@ -144,13 +145,51 @@ func newLineTable(lines, others, filter *ebpf.Map) (*lineTable, error) {
 		memory: memory, words: wordsOf(memory), buckets: lines.MaxEntries(), others: others,
 		resting: map[uint32]struct{}{},
 	}
-	return t, t.each(func(k lineKey, _ uint32) {
+	if err := t.repair(); err != nil {
+		return nil, errors.Join(fmt.Errorf("repair table of lines: %w", err), t.close())
+	}
+	return t, nil
+}
+
+// repair counts the keys, and makes flags and filter what they have to be: a process
+// that was killed may have left a flag unset, and flags of keys that are gone cost
+// look-ups. Programs may run: what a key needs is never taken away.
+func (t *lineTable) repair() error {
+	flags := map[uint32]uint64{} // by first word of the bucket
+	filter := make([]uint64, len(wordsOf(t.filter)))
+	err := t.each(func(k lineKey, _ uint32) {
 		if k.isLong() {
 			t.long++
+			word, bit := t.filterBit(k)
+			filter[word] |= bit
+			return
+		}
+		t.short++
+		first, _ := t.bucketsOf(k)
+		if _, ok := t.findIn(first, k); ok {
+			return
+		}
+		if _, ok := t.find(k); ok {
+			flags[first] |= metaSpilled
 		} else {
-			t.short++
+			flags[first] |= metaOverflowed
 		}
 	})
+	if err != nil {
+		return err
+	}
+	for bucket := uint32(0); int(bucket) < len(t.words); bucket += bucketWords {
+		meta := t.words[bucket+1]
+		if want := meta&^metaFlags | flags[bucket]; want != meta {
+			atomic.StoreUint64(&t.words[bucket+1], want)
+		}
+	}
+	for i, bits := range filter {
+		if at := &wordsOf(t.filter)[i]; *at != bits {
+			atomic.StoreUint64(at, bits)
+		}
+	}
+	return nil
 }
 
 // mapMemory maps an array map of mappable elements.
@@ -272,10 +311,15 @@ func (t *lineTable) put(k lineKey, slot uint32) error {
 
 // admit sets the bit of a long key.
 func (t *lineTable) admit(k lineKey) {
-	words := wordsOf(t.filter)
+	word, bit := t.filterBit(k)
+	at := &wordsOf(t.filter)[word]
+	atomic.StoreUint64(at, *at|bit)
+}
+
+// filterBit returns the word and the bit in it of a long key.
+func (t *lineTable) filterBit(k lineKey) (word, bit uint64) {
 	h := mix(k.high^k.low*0xff51afd7ed558ccd, k.tag)
-	at := &words[h>>32&uint64(len(words)-1)]
-	atomic.StoreUint64(at, *at|1<<(h&63))
+	return h >> 32 & uint64(len(t.filter)/8-1), 1 << (h & 63)
 }
 
 // place chooses a free place for a new key, if its buckets have one.

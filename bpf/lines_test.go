@@ -129,6 +129,63 @@ func TestTableOfLines(t *testing.T) {
 	}
 }
 
+// TestRepair: a process that starts sets the flags and bits that a killed one did not
+// come to set, and clears those that no key needs.
+func TestRepair(t *testing.T) {
+	opts := Options{MaxSlots: 250, MaxKeys: 24, MaxLongKeys: 64, PinDir: pins(t), DelegatedLengths: []int{128}}
+	a, err := Load(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { a.Close() }()
+	want := map[Key]uint32{}
+	for i := range byte(24) {
+		for _, p := range []netip.Prefix{
+			netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, i, i}), 32),
+			netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 15: i}), 128),
+		} {
+			want[Key{Prefix: p}] = uint32(len(want) + 1)
+			if err := a.Put(Key{Prefix: p}, want[Key{Prefix: p}]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	flags := func() (n int) {
+		for bucket := 0; bucket < len(a.lines.words); bucket += bucketWords {
+			if a.lines.words[bucket+1]&metaFlags != 0 {
+				n++
+			}
+		}
+		return n
+	}
+	needed := flags()
+	for _, wrong := range []uint64{0, ^uint64(0)} {
+		for bucket := 0; bucket < len(a.lines.words); bucket += bucketWords {
+			a.lines.words[bucket+1] = a.lines.words[bucket+1]&^metaFlags | wrong&metaFlags
+		}
+		for i := range wordsOf(a.lines.filter) {
+			wordsOf(a.lines.filter)[i] = wrong
+		}
+		a.Close()
+		if a, err = Load(opts); err != nil {
+			t.Fatal(err)
+		}
+		for k, slot := range want {
+			if got := slotOf(t, a, k.Prefix.Addr()); got != slot {
+				t.Errorf("flags %x: %v counts in slot %d, want %d", wrong, k.Prefix, got, slot)
+			}
+		}
+		if got := flags(); got != needed || got == 0 {
+			t.Errorf("flags %x: %d buckets have flags, want %d", wrong, got, needed)
+		}
+		for _, word := range wordsOf(a.lines.filter) {
+			if word == ^uint64(0) {
+				t.Errorf("flags %x: the filter lets everything through", wrong)
+			}
+		}
+	}
+}
+
 // TestScopesAndLengthsAreApart: the same bits as another kind of key are another key.
 func TestScopesAndLengthsAreApart(t *testing.T) {
 	bpftest.NeedRoot(t)

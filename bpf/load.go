@@ -208,6 +208,12 @@ func (o *Options) setStripes() error {
 }
 
 func (a *Accounting) mapMemory() (err error) {
+	if a.pinPath != "" {
+		// For the places whose key a process that was killed had just removed.
+		if err := Barrier(); err != nil {
+			return err
+		}
+	}
 	if a.lines, err = newLineTable(a.objects.Lines, a.objects.Others, a.objects.Filter); err != nil {
 		return err
 	}
