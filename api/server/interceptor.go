@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"griffier/api/auth"
@@ -40,6 +41,7 @@ type gate struct {
 }
 
 func (g *gate) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
+	reached(ctx)
 	ctx, call, err := g.admit(ctx, info.FullMethod)
 	if err == nil {
 		err = g.audit.before(ctx, call, req)
@@ -51,6 +53,7 @@ func (g *gate) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 }
 
 func (g *gate) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	reached(ss.Context())
 	ctx, call, err := g.admit(ss.Context(), info.FullMethod)
 	if err == nil {
 		_, err = contained(func() (any, error) {
@@ -74,6 +77,9 @@ func (s *auditedStream) Context() context.Context { return s.ctx }
 
 func (s *auditedStream) RecvMsg(m any) error {
 	if err := s.ServerStream.RecvMsg(m); err != nil {
+		if c := status.Code(err); c == codes.Internal || c == codes.ResourceExhausted { // malformed or too large
+			return reason.Wrap(reason.InvalidRequest, err)
+		}
 		return err
 	}
 	if s.audited {

@@ -66,6 +66,7 @@ func New(cfg Config) (*Server, error) {
 	options := []grpc.ServerOption{
 		grpc.UnaryInterceptor(g.unary),
 		grpc.StreamInterceptor(g.stream),
+		grpc.StatsHandler(unread{rules: func() rules { return g.rules }, metrics: g.metrics}),
 		grpc.MaxRecvMsgSize(maxRequestBytes),
 		grpc.MaxConcurrentStreams(maxConcurrentStreams),
 		grpc.ConnectionTimeout(10 * time.Second),
