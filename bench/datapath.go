@@ -99,6 +99,9 @@ func benchDatapath(emit func(result)) error {
 	if err := spread(emit, acct, &peers, bpftest.Ethernet(0x0800, v4)); err != nil {
 		return err
 	}
+	if err := benchDrain(emit); err != nil {
+		return err
+	}
 	if err := benchDrainedLoss(emit); err != nil {
 		return err
 	}

@@ -7,12 +7,19 @@ import (
 	"strconv"
 	"testing"
 
+	"griffier/bpf"
 	"griffier/bpf/bpftest"
 )
 
 // TestDropCapabilities builds a collector's outline as the real one is built,
 // without cgo, and lets it work with no capability left.
 func TestDropCapabilities(t *testing.T) {
+	for _, hook := range []bpf.Hook{bpf.HookTCX, bpf.HookClsact} {
+		t.Run(hook.String(), func(t *testing.T) { testDropCapabilities(t, hook) })
+	}
+}
+
+func testDropCapabilities(t *testing.T, hook bpf.Hook) {
 	w := bpftest.NewWire(t)
 	pins := filepath.Join(bpftest.BPFFS(t), "g")
 	binary := filepath.Join(t.TempDir(), "dropcaps")
@@ -21,7 +28,7 @@ func TestDropCapabilities(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	cmd := exec.Command(binary, pins, strconv.Itoa(w.EdgeIndex))
+	cmd := exec.Command(binary, pins, strconv.Itoa(w.EdgeIndex), strconv.Itoa(int(hook)))
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

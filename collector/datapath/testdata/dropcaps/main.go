@@ -16,20 +16,24 @@ import (
 )
 
 func main() {
-	if err := run(os.Args[1], os.Args[2]); err != nil {
+	if err := run(os.Args[1], os.Args[2], os.Args[3]); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
 	fmt.Println("ok")
 }
 
-func run(pinDir, index string) error {
+func run(pinDir, index, hook string) error {
 	ifindex, err := strconv.Atoi(index)
 	if err != nil {
 		return err
 	}
+	how, err := strconv.Atoi(hook)
+	if err != nil {
+		return err
+	}
 	d, err := datapath.Open(datapath.Config{
-		PinDir: pinDir, MaxSlots: 4, Interfaces: []datapath.Interface{{Index: ifindex}},
+		PinDir: pinDir, MaxSlots: 4, Hook: bpf.Hook(how), Interfaces: []datapath.Interface{{Index: ifindex}},
 	}, time.Now)
 	if err != nil {
 		return err
@@ -65,6 +69,9 @@ func run(pinDir, index string) error {
 		if err != nil {
 			return err
 		}
+		if r.Plausible.Up.Unseen() != 0 || r.Plausible.Down.Unseen() != 0 {
+			return fmt.Errorf("interface counters %+v", r.Plausible)
+		}
 		if len(r.Slots) == 0 || !r.Totals.Balanced() || len(r.Lost) != 0 {
 			return fmt.Errorf("report %+v", r)
 		}
@@ -76,6 +83,13 @@ func run(pinDir, index string) error {
 	f, ok := <-d.Punts()
 	if !ok || len(f.Frame) == 0 {
 		return errors.New("no control frame")
+	}
+	r, err := d.Drain(time.Now())
+	if err != nil {
+		return err
+	}
+	if r.Plausible.Up.Interface != 1 || r.Plausible.Up.Frames != 1 {
+		return fmt.Errorf("interface counters %+v after one frame", r.Plausible)
 	}
 	return d.Close()
 }
