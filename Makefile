@@ -8,7 +8,10 @@ RACE     := ./api/auth/... ./api/keystore/... ./api/ledger/... ./api/server/... 
             ./collector/radius/... ./collector/spool/... ./collector/datapath/...
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help demo test build lint unit race once bench generate packages engine clean
+# Rises with every commit, and says which one it is.
+DEB_VERSION := 0.1.0+$(shell git rev-list --count HEAD 2>/dev/null || echo 0).$(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+
+.PHONY: help demo test build lint unit race once bench generate packages engine deb clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -54,6 +57,9 @@ packages:
 
 engine:
 	@go run ./schema/engine/fetch >/dev/null
+
+deb: build ## Debian packages of both daemons, into bin/
+	@for dir in collector/dist api/dist; do collector/dist/package $$dir $(DEB_VERSION) $(CURDIR)/$(BIN) $(CURDIR)/$(BIN); done
 
 clean: ## remove what was built
 	rm -rf $(BIN)

@@ -30,16 +30,17 @@ type Manager struct {
 // statusInterval is how often the status line is renewed.
 const statusInterval = 5 * time.Second
 
+func (m Manager) status(book *ledger.Log) {
+	if m.Status != nil {
+		m.Status(statusLine(book.Size(), book.LastAt(), time.Now()))
+	}
+}
+
 // manage serves the manager until ctx ends.
 func manage(ctx context.Context, m Manager, identity *server.Identity, book *ledger.Log, log *slog.Logger) {
 	call := func(f func()) {
 		if f != nil {
 			f()
-		}
-	}
-	status := func() {
-		if m.Status != nil {
-			m.Status(statusLine(book.Size(), book.LastAt(), time.Now()))
 		}
 	}
 	statuses := time.NewTicker(statusInterval)
@@ -50,13 +51,12 @@ func manage(ctx context.Context, m Manager, identity *server.Identity, book *led
 		defer t.Stop()
 		alive = t.C
 	}
-	status()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-statuses.C:
-			status()
+			m.status(book)
 		case <-alive:
 			book.Size() // waits for the ledger's lock: a ledger that hangs starves the watchdog
 			call(m.Alive)

@@ -93,6 +93,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	g.Go(func() error { retention.Drop(running, conn, book, book.LastAt, time.Now, log); return nil })
 	g.Go(func() error { manage(running, start.Manager, s.identity, book, log); return nil })
 	g.Go(func() error { return serveMetrics(running, cfg.MetricsListen, registry) })
+	start.Manager.status(book) // before it is said to be ready: whoever waits for that sees a status
 	start.Ready(listener.Addr())
 	return g.Wait()
 }

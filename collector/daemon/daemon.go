@@ -269,6 +269,10 @@ func (d *daemon) serve(ctx context.Context, o Options) error {
 		}
 	})
 	d.log.Info("collecting", slog.String("collector_id", d.cfg.CollectorID))
+	if o.Status != nil { // before it is said to be ready: whoever waits for that sees a status
+		f, _ := gatherFigures(d.registry, time.Now())
+		o.Status(f.line(f))
+	}
 	if o.Ready != nil {
 		o.Ready(a)
 	}

@@ -35,9 +35,9 @@ type Options struct {
 	// EndsAt, if set, shifts every time so that the last packet is at EndsAt.
 	EndsAt         time.Time
 	ReemitInterval time.Duration
-	// Progress is called now and then with how many bytes of the file are read,
-	// of all.
-	Progress func(read, size int64)
+	// Progress is called now and then with how many packets have been read, and how
+	// many bytes of the file, of all.
+	Progress func(packets int, read, size int64)
 }
 
 // Summary is what a replay came across. It names no subscriber.
@@ -147,7 +147,8 @@ func (r *run) all(ctx context.Context, c *capture) error {
 				return err
 			}
 			if r.options.Progress != nil {
-				r.options.Progress(c.progress())
+				read, size := c.progress()
+				r.options.Progress(r.summary.Packets, read, size)
 			}
 		}
 		if err := r.advance(at.Add(r.shift)); err != nil {

@@ -18,9 +18,9 @@ import (
 
 // replayCapture prints or stores the records of a capture.
 func replayCapture(ctx context.Context, f flags, c *config.Config, endsAt time.Time, stdout, stderr io.Writer) error {
+	shown := newProgress(stderr, time.Now)
 	o := replay.Options{
-		Path: f.replay, CollectorID: "replay", Interface: f.iface, EndsAt: endsAt,
-		Progress: func(read, size int64) { fmt.Fprintf(stderr, "%d of %d MiB\n", read>>20, size>>20) },
+		Path: f.replay, CollectorID: "replay", Interface: f.iface, EndsAt: endsAt, Progress: shown.update,
 	}
 	if c == nil {
 		if f.output != "json" {
@@ -41,6 +41,7 @@ func replayCapture(ctx context.Context, f flags, c *config.Config, endsAt time.T
 		out := replay.NewJSON(stdout)
 		summary, err := replay.Run(ctx, o, out.Write)
 		err = errors.Join(err, out.Flush())
+		shown.end()
 		if summary.Packets > 0 {
 			summary.Write(stderr)
 		}
@@ -60,6 +61,7 @@ func replayCapture(ctx context.Context, f flags, c *config.Config, endsAt time.T
 	if err == nil {
 		err = store.Flush()
 	}
+	shown.end()
 	if summary.Packets > 0 {
 		summary.Write(stderr)
 	}
