@@ -4,30 +4,75 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 
 	"griffier/api/reason"
 	"griffier/schema"
+	"griffier/schema/cgnat"
 )
 
-// translated returns a row for each deterministic translation of the address
-// during the interval: for the subscriber who has the stated port or, without
-// one, for none in particular.
-func translated(p Plan, e Evidence) (rows []row) {
+// span is a half-open interval.
+type span struct{ from, to time.Time }
+
+// translation is a deterministic translation of the address while it is in force.
+type translation struct {
+	cgnat.Parameters
+	span
+}
+
+// translations returns what is in force of the address within the interval. Of
+// nested ranges the longest counts, also if it has no translation.
+func translations(p Plan, e Evidence) (out []translation) {
 	for _, r := range e.Ranges {
-		if r.Translation.Validate() != nil || !r.Prefix.Contains(p.Address) || !r.Translation.Outside.Contains(p.Address) ||
-			!p.touches(r.ValidFrom, r.ValidTo) {
+		if r.Translation.Validate() != nil || !r.Prefix.Contains(p.Address) || !r.Translation.Outside.Contains(p.Address) {
 			continue
 		}
-		a := schema.Assignment{Prefix: netip.PrefixFrom(p.Address, p.Address.BitLen()), StartedAt: r.ValidFrom, EndedAt: r.ValidTo,
+		left := []span{{r.ValidFrom, r.ValidTo}}
+		for _, longer := range e.Ranges {
+			if longer.Prefix.Contains(p.Address) && longer.Prefix.Bits() > r.Prefix.Bits() {
+				left = without(left, span{longer.ValidFrom, longer.ValidTo})
+			}
+		}
+		for _, s := range left {
+			if p.touches(s.from, s.to) {
+				out = append(out, translation{r.Translation, s})
+			}
+		}
+	}
+	return out
+}
+
+// without cuts a span out of others.
+func without(spans []span, cut span) (left []span) {
+	for _, s := range spans {
+		if !s.from.Before(cut.to) || !cut.from.Before(s.to) {
+			left = append(left, s)
+			continue
+		}
+		if s.from.Before(cut.from) {
+			left = append(left, span{s.from, cut.from})
+		}
+		if cut.to.Before(s.to) {
+			left = append(left, span{cut.to, s.to})
+		}
+	}
+	return left
+}
+
+// translated returns a row for each deterministic translation of the address: for
+// the subscriber who has the stated port or, without one, for none in particular.
+func translated(p Plan, e Evidence) (rows []row) {
+	for _, x := range translations(p, e) {
+		a := schema.Assignment{Prefix: netip.PrefixFrom(p.Address, p.Address.BitLen()), StartedAt: x.from, EndedAt: x.to,
 			Source: schema.SourceDeterministic, Certainty: schema.CertaintyObserved}
 		if p.Port != 0 {
-			inside, block, ok := r.Translation.InsideOf(p.Address, p.Port)
+			inside, block, ok := x.InsideOf(p.Address, p.Port)
 			if !ok {
 				continue // reserved, or nobody's
 			}
 			a.Inside, a.PortStart, a.PortEnd = inside, block.PortStart, block.PortEnd
 		}
-		rows = append(rows, row{a, r.ValidTo})
+		rows = append(rows, row{a, x.to})
 	}
 	return rows
 }
@@ -45,10 +90,8 @@ func (t *timeline) sharers() int {
 		}
 	}
 	n := len(holders)
-	for _, r := range t.evidence.Ranges {
-		if r.Prefix.Contains(t.plan.Address) && t.plan.touches(r.ValidFrom, r.ValidTo) && r.Translation.Validate() == nil {
-			n += r.Translation.Sharers(t.plan.Address)
-		}
+	for _, x := range translations(t.plan, t.evidence) {
+		n += x.Sharers(t.plan.Address)
 	}
 	return n
 }

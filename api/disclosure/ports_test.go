@@ -130,6 +130,24 @@ func TestJudgePorts(t *testing.T) {
 		"deterministic, in the block":    {1535, udp, func(w *e) { w.Ranges[0].Translation = alone(insideA) }, reason.Match, "A"},
 		"deterministic, above the block": {1536, udp, func(w *e) { w.Ranges[0].Translation = alone(insideA) }, reason.NoMatch, ""},
 		"deterministic, reserved":        {1023, udp, func(w *e) { w.Ranges[0].Translation = alone(insideA) }, reason.NoMatch, ""},
+		"a longer range without one": {1500, udp, func(w *e) {
+			w.Ranges[0].Translation = alone(insideA)
+			longer := w.Ranges[0]
+			longer.Prefix, longer.Translation = netip.MustParsePrefix(public+"/32"), cgnat.Parameters{}
+			w.Ranges = append(w.Ranges, longer)
+		}, reason.NoMatch, ""},
+		"a longer range without one, since": {1500, udp, func(w *e) {
+			w.Ranges[0].Translation = alone(insideA)
+			longer := w.Ranges[0]
+			longer.Prefix, longer.Translation, longer.ValidFrom = netip.MustParsePrefix(public+"/32"), cgnat.Parameters{}, at(1)
+			w.Ranges = append(w.Ranges, longer)
+		}, reason.AmbiguousBoundary, ""},
+		"a longer range without one, later": {1500, udp, func(w *e) {
+			w.Ranges[0].Translation = alone(insideA)
+			longer := w.Ranges[0]
+			longer.Prefix, longer.Translation, longer.ValidFrom = netip.MustParsePrefix(public+"/32"), cgnat.Parameters{}, at(10)
+			w.Ranges = append(w.Ranges, longer)
+		}, reason.Match, "A"},
 		"parameters changed within": {1500, udp, func(w *e) {
 			w.Ranges[0].Translation = alone(insideA)
 			later := w.Ranges[0]

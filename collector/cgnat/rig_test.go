@@ -235,6 +235,29 @@ func (n *network) flush(l *Listener) {
 	}
 }
 
+// While there is more to read than there was time for, the listener is not sure
+// of the present.
+func TestNotCaughtUp(t *testing.T) {
+	n := newNetwork(t, 1, "meta l4proto udp snat to 203.0.113.61:1024-65535;")
+	n.listen(1)
+	l := n.observe(nil)
+	if _, _, err := l.CatchUp(); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	n.in(n.subscriber, func() {
+		for i := range 100 {
+			n.send("udp4", 10, 10000+i, 9000)
+		}
+	})
+	if empty, err := l.drain(time.Now().Add(-time.Second)); empty || err != nil || l.sure.After(begin) || l.Stats().Live != 1 {
+		t.Errorf("empty %t, %v; sure of %v, flows began at %v, %d live", empty, err, l.sure, begin, l.Stats().Live)
+	}
+	if sure, _, err := l.CatchUp(); err != nil || sure.Before(begin) || l.Stats().Live != 100 {
+		t.Errorf("sure of %v, %v, %d live", sure, err, l.Stats().Live)
+	}
+}
+
 // What lives when the listener starts is found by the dump, with its true start.
 func TestFlowsBeforeTheStart(t *testing.T) {
 	n := newNetwork(t, 1, "meta l4proto udp snat to 203.0.113.70:1024-65535;")
