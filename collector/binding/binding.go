@@ -28,9 +28,18 @@ type Config struct {
 	// Horizon is how late an observation may arrive and still correct what was
 	// recorded, and how long ended sessions are remembered (24 hours).
 	Horizon time.Duration
-	// Ranges are the provider's own prefixes. If there are any, nobody holds
-	// anything outside of them, whatever a source says.
-	Ranges []netip.Prefix
+	// Ranges are the provider's own prefixes and those of its resellers. If there
+	// are any, nobody holds anything but what is the provider's own at the time,
+	// whatever a source says.
+	Ranges []Range
+	// StaleAfter is after how much silence a RADIUS session counts as ended, with
+	// [schema.EndInferred]: when it was last heard of, or, if its NAS never said
+	// anything after the Start, at this limit. 0: never.
+	StaleAfter time.Duration
+	// ReemitSlice is at least how many sessions one tick of a re-emission looks at
+	// ([DefaultReemitSlice]). More are if it would otherwise take longer than half
+	// of ReemitInterval.
+	ReemitSlice int
 	// WithoutDeltas leaves Effects.Delta empty, for a caller that never restores.
 	WithoutDeltas bool
 }
@@ -69,7 +78,8 @@ type Ignored struct {
 	NoIdentifier      uint64 // no session key
 	IdentifierChanged uint64 // a session cannot move to another line; its first identifier holds
 	TooManyPrefixes   uint64 // more than maxPrefixes; the rest was cut off
-	OutsideRanges     uint64 // prefixes that are not the provider's own; left out
+	OutsideRanges     uint64 // prefixes in no range; left out
+	OtherProvider     uint64 // prefixes in a range that another provider uses; left out
 	CounterRegressed  uint64 // a counter went backwards; rebased, nothing counted
 }
 
@@ -88,7 +98,12 @@ const (
 // emitted once more as the empty interval [StartedAt, StartedAt).
 type Binding struct {
 	cfg       Config
+	ranges    *ranges
 	sessions  map[sessionKey]*session
+	buckets   [roundBuckets][]*session // the same, sorted
+	live      int                      // how many of them live
+	deadlines deadlines
+	round     round
 	reboots   map[nasKey][]time.Time // ascending, within the horizon
 	holders   map[claimKey][]*session
 	installed map[address]schema.AccessRef
@@ -99,7 +114,6 @@ type Binding struct {
 	version    uint64 // last version given to a slice
 	lastReemit time.Time
 	lastFlush  time.Time
-	nextExpiry time.Time // no session lapses before it; zero if none does
 	ignored    Ignored
 }
 
@@ -137,8 +151,12 @@ func New(cfg Config) *Binding {
 	if cfg.Horizon <= 0 {
 		cfg.Horizon = 24 * time.Hour
 	}
+	if cfg.ReemitSlice <= 0 {
+		cfg.ReemitSlice = DefaultReemitSlice
+	}
 	return &Binding{
 		cfg:       cfg,
+		ranges:    newRanges(cfg.Ranges),
 		sessions:  map[sessionKey]*session{},
 		reboots:   map[nasKey][]time.Time{},
 		holders:   map[claimKey][]*session{},
@@ -152,12 +170,7 @@ func (b *Binding) Ignored() Ignored { return b.ignored }
 
 // Live returns how many sessions are open and how many addresses are held.
 func (b *Binding) Live() (sessions, addresses int) {
-	for _, s := range b.sessions {
-		if s.live() {
-			sessions++
-		}
-	}
-	return sessions, len(b.installed)
+	return b.live, len(b.installed)
 }
 
 // Installed returns every address that should be counting, in no order: what a
@@ -232,7 +245,7 @@ func (b *Binding) merge(now time.Time, o Observation) *session {
 			ID:           b.cfg.Pseudonymiser.ID("session", b.cfg.CollectorID, string(k.Source), k.Key),
 			SettledUntil: midnight(now.Add(-b.cfg.Horizon)),
 		}
-		b.sessions[k] = s
+		b.remember(s)
 	}
 	if o.Identifier.Value != "" {
 		ref := b.cfg.Pseudonymiser.Ref(o.Identifier)
@@ -247,33 +260,21 @@ func (b *Binding) merge(now time.Time, o Observation) *session {
 		b.ignored.TooManyPrefixes++
 		o.Prefixes = o.Prefixes[:maxPrefixes]
 	}
-	o.Prefixes = b.own(o.Prefixes)
+	if len(o.Prefixes) == 0 {
+		o.Prefixes = nil
+	}
+	o.Prefixes = b.own(o.Prefixes, o.At)
 	s.observe(o)
 	return s
 }
 
-// own leaves out prefixes that are not within the provider's ranges.
-func (b *Binding) own(prefixes []netip.Prefix) []netip.Prefix {
-	if len(b.cfg.Ranges) == 0 {
-		return prefixes
-	}
-	var out []netip.Prefix
-	for _, p := range prefixes {
-		if slices.ContainsFunc(b.cfg.Ranges, func(r netip.Prefix) bool { return r.Bits() <= p.Bits() && r.Contains(p.Addr().Unmap()) }) {
-			out = append(out, p)
-		} else {
-			b.ignored.OutsideRanges++
-		}
-	}
-	return out
-}
-
-// Tick lets time pass: leases lapse, slices are cut at UTC midnight, and every
-// ReemitInterval all open slices are emitted up to now, followed by a coverage
-// row that ends at now. Call it about once a second.
+// Tick lets time pass: leases lapse, sessions go stale, slices are cut at UTC
+// midnight, and every ReemitInterval a round begins, in which all open slices are
+// emitted up to now: some at each tick, and after the last a coverage row that
+// ends at that tick. Call it about once a second.
 func (b *Binding) Tick(now time.Time, clock Clock) Effects {
 	now = milli(now)
-	if !b.reemitDue(now) && (b.nextExpiry.IsZero() || now.Before(b.nextExpiry)) {
+	if next := b.nextDeadline(); !b.round.Running && !b.reemitDue(now) && (next.IsZero() || now.Before(next)) {
 		return Effects{}
 	}
 	return b.must(event{Now: now, Tick: &clock})
@@ -282,71 +283,14 @@ func (b *Binding) Tick(now time.Time, clock Clock) Effects {
 // NextTick returns the time before which Tick does nothing, unless Apply changes
 // that.
 func (b *Binding) NextTick() time.Time {
+	if b.round.Running {
+		return b.round.At
+	}
 	next := b.lastReemit.Add(b.cfg.ReemitInterval)
 	if day := midnight(b.lastReemit).Add(24 * time.Hour); day.Before(next) {
 		next = day
 	}
-	if !b.nextExpiry.IsZero() && b.nextExpiry.Before(next) {
-		next = b.nextExpiry
-	}
-	return next
-}
-
-func (b *Binding) reemitDue(now time.Time) bool {
-	return !now.Before(b.lastReemit.Add(b.cfg.ReemitInterval)) || !midnight(now).Equal(midnight(b.lastReemit))
-}
-
-func (b *Binding) tick(now time.Time, clock Clock, reemit bool, e *Effects) {
-	var touched []*session
-	b.nextExpiry = time.Time{}
-	for _, s := range b.sessions {
-		if s.live() && (reemit || s.lapsed(now)) {
-			touched = append(touched, s)
-		} else {
-			b.awaitExpiry(s)
-		}
-	}
-	slices.SortFunc(touched, compareSessions)
-	b.settle(now, touched, reemit, e)
-	if reemit {
-		b.lastReemit = now
-		b.forget(now)
-		e.Records = append(e.Records, b.cover(now, clock)...)
-	}
-}
-
-func (s *session) lapsed(now time.Time) bool {
-	return !s.ExpiresAt.IsZero() && !now.Before(s.ExpiresAt)
-}
-
-// awaitExpiry makes sure that a tick looks at s when its lease lapses.
-func (b *Binding) awaitExpiry(s *session) {
-	if s.live() && !s.ExpiresAt.IsZero() && (b.nextExpiry.IsZero() || s.ExpiresAt.Before(b.nextExpiry)) {
-		b.nextExpiry = s.ExpiresAt
-	}
-}
-
-// forget drops what can no longer change: sessions that ended, and slices and
-// restarts that lie, beyond the horizon.
-func (b *Binding) forget(now time.Time) {
-	old := now.Add(-b.cfg.Horizon)
-	for k, s := range b.sessions {
-		ended := !s.live() && s.end.At.Before(old) || !s.Known && s.FirstAt.Before(old)
-		if ended && s.LastAt.Before(old) {
-			b.unindex(s)
-			delete(b.sessions, k)
-			continue
-		}
-		s.settleUntil(midnight(old))
-	}
-	for k, at := range b.reboots {
-		at = slices.DeleteFunc(at, func(t time.Time) bool { return t.Before(old) })
-		if len(at) == 0 {
-			delete(b.reboots, k)
-			continue
-		}
-		b.reboots[k] = at
-	}
+	return earliest(next, b.nextDeadline())
 }
 
 // settle recomputes the touched sessions and every session that shares an
@@ -374,10 +318,23 @@ func (b *Binding) settle(now time.Time, touched []*session, reemit bool, e *Effe
 	order := slices.SortedFunc(maps.Keys(affected), compareSessions)
 	for _, s := range order {
 		b.resolve(s)
-		b.awaitExpiry(s)
+		b.count(s)
+		b.await(s)
 		e.Records = append(e.Records, b.emit(s, now, reemit)...)
 	}
 	b.install(keys, e)
+}
+
+// count keeps the number of live sessions.
+func (b *Binding) count(s *session) {
+	if live := s.live(); live != s.counted {
+		s.counted = live
+		if live {
+			b.live++
+		} else {
+			b.live--
+		}
+	}
 }
 
 func milli(t time.Time) time.Time {

@@ -1,6 +1,7 @@
 package binding
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -247,7 +248,7 @@ func TestAddressFlappingIsBounded(t *testing.T) {
 // A forged or mistaken source cannot make a line hold somebody else's network.
 func TestNobodyHoldsWhatIsNotTheProviders(t *testing.T) {
 	b, s := newBinding(t), newStore(t)
-	b.cfg.Ranges = prefixesOf([]string{"192.0.2.0/24", "2001:db8::/32"})
+	b.ranges = newRanges([]Range{{Prefix: netip.MustParsePrefix("192.0.2.0/24")}, {Prefix: netip.MustParsePrefix("2001:db8::/32")}})
 	s.add(b.Apply(at(10, 0), start("s1", "anna", at(10, 0), "192.0.2.1/32", "198.51.100.1/32", "2001:db8:1::/56", "2001::/16")))
 	s.add(b.Apply(at(10, 10), end("s1", "anna", at(10, 10), at(10, 0), schema.EndRelease)))
 	s.want(t,

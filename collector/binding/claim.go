@@ -16,8 +16,9 @@ type claim struct {
 	Certainty schema.Certainty // of From
 	LastTold  time.Time        // the latest explicit mention
 
-	own ending // by the session's own facts
-	end ending // own, or earlier if another session took the prefix over
+	until time.Time // when the prefix ceases to be the provider's; zero if never
+	own   ending    // by the session's own facts
+	end   ending    // own, or earlier if another session took the prefix over
 }
 
 func (c claim) live() bool { return c.end.At.IsZero() }
@@ -73,11 +74,37 @@ func (b *Binding) derive(s *session, now time.Time) {
 			if !c.own.At.IsZero() && c.From.After(c.own.At) {
 				continue // told after the end: late, extends nothing
 			}
-			c.end = c.own
-			s.claims = append(s.claims, c)
+			s.claims = append(s.claims, b.within(c, r.From, now)...)
 		}
 	}
-	s.claims = append(s.claims, s.toldAtEnd()...)
+	for _, c := range s.toldAtEnd() {
+		s.claims = append(s.claims, b.within(c, c.own.At, now)...)
+	}
+}
+
+// within cuts a claim to the time in which the prefix is the provider's own, as
+// it is at told. If it was another's for a time and then told again, there are
+// two.
+func (b *Binding) within(c claim, told, now time.Time) (out []claim) {
+	for {
+		part := c
+		from, to := b.ranges.window(c.Prefix, told)
+		if from.After(part.From) {
+			part.From, part.Certainty = from, weakest(part.Certainty, schema.CertaintySynthesised)
+		}
+		part.until = to
+		if !to.IsZero() && !now.Before(to) && (part.own.At.IsZero() || to.Before(part.own.At)) {
+			part.own = ending{to, schema.EndRelease, schema.CertaintySynthesised}
+		}
+		part.end = part.own
+		if part.own.At.IsZero() || !part.From.After(part.own.At) {
+			out = append(out, part)
+		}
+		if to.IsZero() || now.Before(to) || c.LastTold.Before(to) {
+			return out
+		}
+		told = c.LastTold
+	}
 }
 
 // toldAtEnd are the claims to prefixes that only the session's end named: held
@@ -124,6 +151,9 @@ func (b *Binding) ownEnd(s *session, now time.Time) ending {
 		}
 		if x := s.ExpiresAt; !x.IsZero() && !now.Before(x) && (end.At.IsZero() || x.Before(end.At)) {
 			end = ending{x, schema.EndExpiry, schema.CertaintySynthesised}
+		}
+		if x := b.staleAt(s); !x.IsZero() && !now.Before(x) && end.At.IsZero() {
+			end = b.staleEnd(s)
 		}
 	}
 	if !end.At.IsZero() && end.At.Before(s.start.At) {

@@ -63,6 +63,14 @@ func (b *Binding) gapped(g gap, clock Clock, e *Effects) {
 		return
 	}
 	if b.coverage.Open && g.To.After(b.coverage.Since) {
+		if !b.coverage.Until.After(b.coverage.Since) && g.From.After(b.coverage.Since) {
+			// No round ended since the last gap: what lives was last emitted before
+			// it, so the time between the two is not covered either.
+			g.From = b.coverage.Since
+		}
+		if next := midnight(b.coverage.Since).Add(24 * time.Hour); g.From.After(next) {
+			g.From = next // likewise: no round ended today
+		}
 		until := g.From
 		if until.Before(b.coverage.Since) {
 			until = b.coverage.Since
@@ -70,6 +78,7 @@ func (b *Binding) gapped(g gap, clock Clock, e *Effects) {
 		e.Records = append(e.Records, b.coverageRecord(until, false))
 		defer func() {
 			b.beginCoverage(g.To, clock)
+			b.restartRound()
 			e.Records = append(e.Records, b.coverageRecord(g.To, true))
 		}()
 	}

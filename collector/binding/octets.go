@@ -22,6 +22,10 @@ func (b *Binding) octets(s *session, o Observation, e *Effects) {
 	}
 	if s.Counted == nil {
 		s.Counted = &counted{Up: o.Octets.UpFrom, Down: o.Octets.DownFrom}
+		if s.StartSeen.IsZero() && !s.StartTold.IsZero() && o.At.Sub(s.StartTold) > b.cfg.Horizon {
+			// It was counted before, and forgotten since for want of news.
+			s.Counted.Up, s.Counted.Down = o.Octets.Up, o.Octets.Down
+		}
 	}
 	at := o.At
 	if !at.After(s.Counted.SampledAt) {

@@ -32,6 +32,7 @@ type session struct {
 	LastAt         time.Time // latest Start or Refresh: the session lived then
 	ExpiresAt      time.Time // as told at LastAt
 	End            *ending
+	Refreshed      bool           `json:",omitempty"` // a Refresh was seen: its source reports what lives
 	EndTold        []netip.Prefix // named by an End, which proves nothing about the time just before it
 	Runs           []run          // what it held when, ascending
 
@@ -39,6 +40,9 @@ type session struct {
 
 	SettledUntil time.Time // slices that end by then are final
 	Emitted      []slice   // the later ones, as last emitted
+
+	awaited time.Time // for when it is among the deadlines; zero if not
+	counted bool      // among the live
 
 	start  ending // At and Certainty of the start
 	own    ending // the end by its own facts; At is zero while there is none
@@ -147,7 +151,10 @@ func (s *session) observe(o Observation) {
 		}
 		s.LastAt = o.At
 	}
-	if len(o.Prefixes) == 0 {
+	if o.Kind == Refresh {
+		s.Refreshed = true
+	}
+	if o.Prefixes == nil {
 		return
 	}
 	if o.Kind == End {

@@ -58,7 +58,7 @@ func (b *Binding) do(ev event) (e Effects, changed bool) {
 		b.gapped(*ev.Gap, *ev.Tick, &e)
 		changed = true
 	case ev.Tick != nil:
-		b.tick(ev.Now, *ev.Tick, b.reemitDue(ev.Now), &e)
+		b.tick(ev.Now, *ev.Tick, false, &e)
 		changed = true
 	case ev.Started != nil:
 		b.started(ev.Now, *ev.Started, &e)
@@ -88,6 +88,7 @@ type snapshot struct {
 	Version      uint64       `json:"version"`
 	LastReemit   time.Time    `json:"last_reemit"`
 	LastFlush    time.Time    `json:"last_flush"`
+	Round        round        `json:"round"`
 	Sessions     []*session   `json:"sessions"`
 	Reboots      []nasReboots `json:"reboots"`
 	Usage        []usageEvent `json:"usage"`
@@ -104,7 +105,7 @@ type nasReboots struct {
 func (b *Binding) Snapshot() ([]byte, error) {
 	s := snapshot{
 		StateVersion: stateVersion, AsOf: b.asOf(), Version: b.version,
-		LastReemit: b.lastReemit, LastFlush: b.lastFlush, Coverage: b.coverage,
+		LastReemit: b.lastReemit, LastFlush: b.lastFlush, Round: b.round, Coverage: b.coverage,
 	}
 	for _, x := range b.sessions {
 		s.Sessions = append(s.Sessions, x)
@@ -129,10 +130,11 @@ func (b *Binding) Snapshot() ([]byte, error) {
 // asOf is a time at which every lease that was closed had lapsed and every
 // live one had not.
 func (b *Binding) asOf() time.Time {
-	if b.nextExpiry.IsZero() {
+	next := b.nextDeadline()
+	if next.IsZero() {
 		return time.UnixMilli(1 << 47).UTC() // no live session expires
 	}
-	return b.nextExpiry.Add(-time.Millisecond)
+	return next.Add(-time.Millisecond)
 }
 
 // Restore brings a new Binding to the state that Snapshot saw, as changed by
@@ -169,7 +171,7 @@ func (b *Binding) restore(state []byte) error {
 	if s.StateVersion != stateVersion {
 		return fmt.Errorf("snapshot: version %d, want %d: it was written by another release", s.StateVersion, stateVersion)
 	}
-	b.version, b.lastReemit, b.lastFlush, b.coverage = s.Version, s.LastReemit, s.LastFlush, s.Coverage
+	b.version, b.lastReemit, b.lastFlush, b.round, b.coverage = s.Version, s.LastReemit, s.LastFlush, s.Round, s.Coverage
 	for _, r := range s.Reboots {
 		b.reboots[r.Key] = r.At
 	}
@@ -178,7 +180,7 @@ func (b *Binding) restore(state []byte) error {
 	}
 	keys := map[address]bool{}
 	for _, x := range s.Sessions {
-		b.sessions[x.Key] = x
+		b.remember(x)
 		b.derive(x, s.AsOf)
 		b.index(x)
 		for _, c := range x.claims {
@@ -187,7 +189,8 @@ func (b *Binding) restore(state []byte) error {
 	}
 	for _, x := range s.Sessions {
 		b.resolve(x)
-		b.awaitExpiry(x)
+		b.count(x)
+		b.await(x)
 	}
 	b.install(keys, &Effects{})
 	return nil

@@ -10,39 +10,80 @@ import (
 	"griffier/schema"
 )
 
-// StaticLine is a line whose addresses are configured, not observed.
+// StaticLine is a line whose addresses are configured, not observed: a fixed
+// address, or a prefix of a host or link that no protocol tells of.
 type StaticLine struct {
 	Identifier schema.Identifier
 	Prefixes   []netip.Prefix
 	Scope      uint32
+	// ValidFrom and ValidTo are when the line has them, [from, to). Zero: from when
+	// it is first configured, and until it no longer is.
+	ValidFrom, ValidTo time.Time
 }
 
+func (l StaticLine) holds(at time.Time) bool {
+	return !at.Before(l.ValidFrom) && (l.ValidTo.IsZero() || at.Before(l.ValidTo))
+}
+
+// onTime is how late the beginning of a static line may be noticed and count as
+// observed.
+const onTime = time.Minute
+
 // Static returns the observations that make the sessions remembered (of any
-// source, from [Binding.Sessions]) agree at now with the configured lines: new
-// lines start, those no longer configured end.
+// source, from [Binding.Sessions]) agree at now with the configured lines: those
+// that are valid and new start, at their ValidFrom if they have one, and those no
+// longer configured or valid end, at their ValidTo if they have one.
 func Static(lines []StaticLine, remembered []Observation, now time.Time) (out []Observation) {
 	now = milli(now)
 	wanted := map[string]StaticLine{}
+	over := map[string][]StaticLine{}
 	for _, l := range lines {
 		l.Prefixes = sorted(l.Prefixes)
-		wanted[fmt.Sprint(l.Identifier.Kind, ":", l.Identifier.Value, "|", l.Scope, "|", l.Prefixes)] = l
+		l.ValidFrom, l.ValidTo = milli(l.ValidFrom), milli(l.ValidTo)
+		name := staticName(l.Identifier, l.Scope, l.Prefixes)
+		switch {
+		case l.holds(now):
+			wanted[name] = l
+		case !l.ValidTo.IsZero() && !now.Before(l.ValidTo):
+			over[name] = append(over[name], l)
+		}
 	}
+	ended := map[string]bool{}
 	for _, o := range remembered {
-		if o.Source != schema.SourceStatic || o.Kind == End {
+		if o.Source != schema.SourceStatic {
 			continue
 		}
-		name := fmt.Sprint(o.Identifier.Kind, ":", o.Identifier.Value, "|", o.Scope, "|", o.Prefixes)
-		if _, ok := wanted[name]; ok {
+		if o.Kind == End {
+			ended[o.SessionKey] = true
+			continue
+		}
+		name := staticName(o.Identifier, o.Scope, o.Prefixes)
+		if l, ok := wanted[name]; ok && !o.SessionStartedAt.Before(l.ValidFrom) {
 			delete(wanted, name)
 			continue
 		}
-		o.Kind, o.At, o.EndCause, o.Prefixes = End, now, schema.EndRelease, nil
+		started := o.SessionStartedAt
+		o.Kind, o.At, o.EndCause, o.Certainty, o.Prefixes = End, now, schema.EndRelease, schema.CertaintyObserved, nil
+		for _, l := range over[name] {
+			if l.ValidTo.After(started) {
+				o.At = milli(earliest(l.ValidTo, o.At))
+			}
+		}
 		out = append(out, o)
 	}
 	for name, l := range wanted {
+		at, certainty := now, schema.CertaintyObserved
+		if !l.ValidFrom.IsZero() {
+			if at = l.ValidFrom; now.Sub(at) > onTime {
+				certainty = schema.CertaintySynthesised
+			}
+		}
+		if ended[staticKey(name, at)] { // it was taken away, and given back
+			at, certainty = now, schema.CertaintyObserved
+		}
 		out = append(out, Observation{
-			At: now, Kind: Start, Source: schema.SourceStatic, Certainty: schema.CertaintyObserved,
-			SessionKey: name + "|" + strconv.FormatInt(now.UnixMilli(), 10),
+			At: at, Kind: Start, Source: schema.SourceStatic, Certainty: certainty,
+			SessionKey: staticKey(name, at),
 			Identifier: l.Identifier, Scope: l.Scope, Prefixes: l.Prefixes,
 		})
 	}
@@ -56,4 +97,25 @@ func Static(lines []StaticLine, remembered []Observation, now time.Time) (out []
 		return 1
 	})
 	return out
+}
+
+func staticName(id schema.Identifier, scope uint32, prefixes []netip.Prefix) string {
+	return fmt.Sprint(id.Kind, ":", id.Value, "|", scope, "|", prefixes)
+}
+
+func staticKey(name string, start time.Time) string {
+	return name + "|" + strconv.FormatInt(start.UnixMilli(), 10)
+}
+
+// NextStatic is when, after now, a line next begins or ceases to be valid; zero
+// if none does.
+func NextStatic(lines []StaticLine, now time.Time) (next time.Time) {
+	for _, l := range lines {
+		for _, at := range []time.Time{l.ValidFrom, l.ValidTo} {
+			if at.After(now) {
+				next = earliest(next, at)
+			}
+		}
+	}
+	return next
 }

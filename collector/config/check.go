@@ -17,13 +17,14 @@ const (
 	maxInterfaces  = 64
 	maxClients     = 4096
 	maxStaticLines = 100_000
+	maxRanges      = 10_000
 	minSpoolBytes  = 64 << 20
 	// Shorter IPv4 prefixes would take too many entries in the kernel's table.
 	shortestIPv4 = 24
 )
 
 func (c *Config) check() *problem {
-	for _, check := range []func() *problem{c.checkNames, c.checkIntervals, c.checkInterfaces, c.checkRADIUS, c.checkStatic, c.checkCGNAT, c.checkStore} {
+	for _, check := range []func() *problem{c.checkNames, c.checkIntervals, c.checkInterfaces, c.checkRADIUS, c.checkRanges, c.checkStatic, c.checkCGNAT, c.checkStore} {
 		if p := check(); p != nil {
 			return p
 		}
@@ -99,6 +100,9 @@ func (c *Config) checkRADIUS() *problem {
 	if len(c.RADIUS.Clients) > maxClients {
 		return &problem{"radius.clients", fmt.Sprintf("at most %d", maxClients)}
 	}
+	if d := time.Duration(c.RADIUS.StaleAfter); d != 0 && (d < time.Minute || d > 90*24*time.Hour) {
+		return &problem{"radius.stale_after", "want 1m to 2160h, or 0s for never"}
+	}
 	for i, x := range c.RADIUS.Clients {
 		if !x.Prefix.IsValid() {
 			return &problem{fmt.Sprintf("radius.clients[%d].prefix", i), "is required"}
@@ -117,12 +121,32 @@ func (c *Config) checkRADIUS() *problem {
 	return nil
 }
 
-func (c *Config) checkStatic() *problem {
+func (c *Config) checkRanges() *problem {
+	if len(c.Ranges) > maxRanges {
+		return &problem{"ranges", fmt.Sprintf("at most %d", maxRanges)}
+	}
+	byPrefix := map[netip.Prefix][]int{}
 	for i, r := range c.Ranges {
 		if !r.Prefix.IsValid() {
 			return &problem{fmt.Sprintf("ranges[%d]", i), "want a prefix"}
 		}
+		if endsFirst(r.ValidFrom, r.ValidTo) {
+			return &problem{fmt.Sprintf("ranges[%d].valid_to", i), "is not after valid_from"}
+		}
+		for _, j := range byPrefix[r.Prefix.Prefix] {
+			o := c.Ranges[j]
+			if (r.ValidTo.IsZero() || o.ValidFrom.Before(r.ValidTo.Time)) && (o.ValidTo.IsZero() || r.ValidFrom.Before(o.ValidTo.Time)) {
+				return &problem{fmt.Sprintf("ranges[%d]", i), fmt.Sprintf("is valid at the same time as ranges[%d], which is the same prefix", j)}
+			}
+		}
+		byPrefix[r.Prefix.Prefix] = append(byPrefix[r.Prefix.Prefix], i)
 	}
+	return nil
+}
+
+func endsFirst(from, to Time) bool { return !to.IsZero() && !from.Before(to.Time) }
+
+func (c *Config) checkStatic() *problem {
 	if len(c.StaticLines) > maxStaticLines {
 		return &problem{"static_lines", fmt.Sprintf("at most %d", maxStaticLines)}
 	}
@@ -132,6 +156,9 @@ func (c *Config) checkStatic() *problem {
 		}
 		if len(x.Prefixes) == 0 || len(x.Prefixes) > 64 {
 			return &problem{fmt.Sprintf("static_lines[%d].prefixes", i), "want 1 to 64 prefixes"}
+		}
+		if endsFirst(x.ValidFrom, x.ValidTo) {
+			return &problem{fmt.Sprintf("static_lines[%d].valid_to", i), "is not after valid_from"}
 		}
 		for j, p := range x.Prefixes {
 			if p.Bits() == 0 || p.Addr().Is4() && p.Bits() < shortestIPv4 {

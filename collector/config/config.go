@@ -48,8 +48,9 @@ type Config struct {
 	MetricsListen string `yaml:"metrics_listen"`
 	// LogLevel is debug, info, warn or error.
 	LogLevel LogLevel `yaml:"log_level"`
-	// Ranges are the provider's own prefixes. If there are any, addresses outside
-	// of them are not recorded, whatever DHCP or RADIUS say.
+	// Ranges are the provider's own prefixes, and those of them that resellers use.
+	// If there are any, only addresses that are the provider's own at the time are
+	// recorded, whatever DHCP or RADIUS say; others are counted as ignored.
 	Ranges []Range `yaml:"ranges"`
 }
 
@@ -74,6 +75,10 @@ type RADIUS struct {
 	Listen  string   `yaml:"listen"`
 	RadSec  RadSec   `yaml:"radsec"`
 	Clients []Client `yaml:"clients"`
+	// StaleAfter is after how much silence a session without a Stop counts as
+	// ended. It must be longer than interim intervals and, for a NAS that sends no
+	// interim updates, than sessions last. 0s: never.
+	StaleAfter Duration `yaml:"stale_after"`
 }
 
 // RadSec is RADIUS over TLS (RFC 6614), beside UDP.
@@ -99,11 +104,16 @@ type Client struct {
 	Certificate string `yaml:"certificate"`
 }
 
-// StaticLine is a line with configured addresses.
+// StaticLine is a line with configured addresses: fixed ones, or a prefix per
+// host (RFC 8273) or link (SLAAC) that no protocol tells of.
 type StaticLine struct {
 	Identifier Identifier `yaml:"identifier"`
 	Prefixes   []Prefix   `yaml:"prefixes"`
 	Scope      uint32     `yaml:"scope"`
+	// ValidFrom and ValidTo are when the line has them, [from, to); empty: from when
+	// the collector first reads of it, and until it is no longer configured.
+	ValidFrom Time `yaml:"valid_from"`
+	ValidTo   Time `yaml:"valid_to"`
 }
 
 // Spool is the durable log between network and store.
@@ -119,9 +129,14 @@ type Store struct {
 	DSNFile string `yaml:"dsn_file"`
 }
 
-// Range is one of the provider's own prefixes.
+// Range is one of the provider's own prefixes or, with Provider, one that another
+// provider uses, during [ValidFrom, ValidTo); empty: no limit. Of nested ranges the
+// longest counts.
 type Range struct {
-	Prefix Prefix `yaml:"prefix"`
+	Prefix    Prefix `yaml:"prefix"`
+	Provider  string `yaml:"provider"`
+	ValidFrom Time   `yaml:"valid_from"`
+	ValidTo   Time   `yaml:"valid_to"`
 }
 
 // Default is the configuration of an empty file.
@@ -133,6 +148,7 @@ func Default() Config {
 		FlushInterval:  Duration(5 * time.Minute),
 		ReemitInterval: Duration(5 * time.Minute),
 		CGNAT:          CGNAT{Linger: Duration(cgnat.DefaultLinger), ReadBuffer: cgnat.DefaultReadBuffer, MaxMappings: cgnat.DefaultMaxMappings},
+		RADIUS:         RADIUS{StaleAfter: Duration(26 * time.Hour)},
 		Spool:          Spool{Dir: "/var/lib/griffier-collector/spool", MaxBytes: 1 << 30},
 		MetricsListen:  "127.0.0.1:9478",
 	}
@@ -162,10 +178,10 @@ func Read(path string) (Config, error) {
 func Parse(name string, text []byte) (Config, error) {
 	c := Default()
 	decoder := yaml.NewDecoder(bytes.NewReader(text), yaml.DisallowUnknownField())
-	if err := decoder.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
+	if err := decode(decoder, &c); err != nil && !errors.Is(err, io.EOF) {
 		return Config{}, located(name, err)
 	}
-	if err := decoder.Decode(new(any)); !errors.Is(err, io.EOF) {
+	if err := decode(decoder, new(any)); !errors.Is(err, io.EOF) {
 		return Config{}, fmt.Errorf("%s: more than one YAML document", name)
 	}
 	if p := c.check(); p != nil {
@@ -173,6 +189,17 @@ func Parse(name string, text []byte) (Config, error) {
 		return Config{}, fmt.Errorf("%s:%d:%d: %s: %s", name, line, column, p.path, p.what)
 	}
 	return c, nil
+}
+
+// decode reads one document. The decoder panics at some malformed ones, such as
+// an unknown tag where a list should be.
+func decode(decoder *yaml.Decoder, into any) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.New("not YAML that can be read: look for tags (!) and mixed indentation")
+		}
+	}()
+	return decoder.Decode(into)
 }
 
 // located gives a decoder's error its place.

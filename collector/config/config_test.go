@@ -116,7 +116,53 @@ func TestSecretsComeFromFiles(t *testing.T) {
 	}
 }
 
+const dated = small + `ranges:
+  - prefix: 192.0.2.0/24
+  - prefix: 192.0.2.128/25
+    provider: reseller
+    valid_from: 2026-01-01T00:00:00+01:00
+    valid_to: 2027-01-01T00:00:00+01:00
+`
+
+// Ranges and static lines reach the binding with their owner and time.
+func TestValidity(t *testing.T) {
+	text := strings.Replace(dated, "static_lines:\n", "static_lines:\n  - identifier: static-prefix:host7\n"+
+		"    prefixes: [\"2001:db8:5:7::/64\"]\n    valid_from: 2026-06-01T12:00:00Z\n", 1)
+	c, err := Parse("x.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := c.Own()
+	if len(own) != 2 || own[0].Provider != "" || !own[0].ValidTo.IsZero() || own[1].Provider != "reseller" ||
+		!own[1].ValidFrom.Equal(time.Date(2025, 12, 31, 23, 0, 0, 0, time.UTC)) || !own[1].ValidTo.Equal(time.Date(2026, 12, 31, 23, 0, 0, 0, time.UTC)) {
+		t.Errorf("ranges %+v", own)
+	}
+	line := c.Static()[0]
+	if !line.ValidFrom.Equal(time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)) || !line.ValidTo.IsZero() || len(line.Prefixes) != 1 {
+		t.Errorf("static line %+v", line)
+	}
+	if time.Duration(c.RADIUS.StaleAfter) != 26*time.Hour {
+		t.Errorf("stale_after is %v by default", time.Duration(c.RADIUS.StaleAfter))
+	}
+	for name, x := range map[string]struct{ old, with, want string }{
+		"no offset":         {"2026-01-01T00:00:00+01:00", "2026-01-01T00:00:00", "want a time with its offset"},
+		"ends first":        {"2027-01-01T00:00:00+01:00", "2025-01-01T00:00:00+01:00", "ranges[1].valid_to: is not after valid_from"},
+		"twice":             {"192.0.2.128/25", "192.0.2.0/24", "ranges[1]: is valid at the same time as ranges[0]"},
+		"static ends first": {"valid_from: 2026-06-01T12:00:00Z", "valid_from: 2026-06-01T12:00:00Z\n    valid_to: 2026-06-01T12:00:00Z", "static_lines[0].valid_to: is not"},
+		"stale too soon":    {"radius:\n", "radius:\n  stale_after: 1s\n", "radius.stale_after: want"},
+	} {
+		if !strings.Contains(text, x.old) {
+			t.Fatalf("%s: the sample has no %q", name, x.old)
+		}
+		_, err := Parse("x.yaml", []byte(strings.Replace(text, x.old, x.with, 1)))
+		if err == nil || !strings.Contains(err.Error(), x.want) {
+			t.Errorf("%s: error %v, want %q", name, err, x.want)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
+	f.Add([]byte(dated))
 	f.Add([]byte(small))
 	f.Add([]byte("static_lines: [{identifier: 'mac:x', prefixes: [2001:db8::/200]}]"))
 	f.Add([]byte("spool: {max_bytes: 9999999999GiB}"))

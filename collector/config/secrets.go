@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"net/netip"
 	"os"
 
 	"griffier/collector/binding"
@@ -71,7 +70,7 @@ func (c Config) Where() (schema.Config, error) {
 func (c Config) Static() []binding.StaticLine {
 	out := make([]binding.StaticLine, 0, len(c.StaticLines))
 	for _, x := range c.StaticLines {
-		l := binding.StaticLine{Identifier: x.Identifier.Identifier, Scope: x.Scope}
+		l := binding.StaticLine{Identifier: x.Identifier.Identifier, Scope: x.Scope, ValidFrom: x.ValidFrom.Time, ValidTo: x.ValidTo.Time}
 		for _, p := range x.Prefixes {
 			l.Prefixes = append(l.Prefixes, p.Prefix)
 		}
@@ -80,10 +79,10 @@ func (c Config) Static() []binding.StaticLine {
 	return out
 }
 
-// Own returns the provider's own prefixes.
-func (c Config) Own() (out []netip.Prefix) {
+// Own returns the provider's own prefixes and its resellers'.
+func (c Config) Own() (out []binding.Range) {
 	for _, r := range c.Ranges {
-		out = append(out, r.Prefix.Prefix)
+		out = append(out, binding.Range{Prefix: r.Prefix.Prefix, Provider: r.Provider, ValidFrom: r.ValidFrom.Time, ValidTo: r.ValidTo.Time})
 	}
 	return out
 }

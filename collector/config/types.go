@@ -29,6 +29,32 @@ func (d *Duration) UnmarshalYAML(node ast.Node) error {
 // MarshalYAML writes the duration with its unit.
 func (d Duration) MarshalYAML() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
 
+// Time is an instant, written with its offset: 2026-11-20T00:00:00+01:00 or …Z.
+// Empty is none.
+type Time struct{ time.Time }
+
+// UnmarshalYAML reads an instant.
+func (t *Time) UnmarshalYAML(node ast.Node) error {
+	s := scalar(node)
+	if s == "" {
+		return nil
+	}
+	v, err := time.Parse(time.RFC3339, s)
+	if err != nil || v.Year() < 1970 || v.Year() > 9000 {
+		return wrong(node, "want a time with its offset, such as 2026-11-20T00:00:00+01:00 or 2026-11-19T23:00:00Z")
+	}
+	t.Time = v.UTC()
+	return nil
+}
+
+// MarshalYAML writes the instant in UTC.
+func (t Time) MarshalYAML() ([]byte, error) {
+	if t.IsZero() {
+		return []byte(`""`), nil
+	}
+	return []byte(strconv.Quote(t.UTC().Format(time.RFC3339Nano))), nil
+}
+
 // Bytes is a size in bytes, written with or without a unit: 4096, 512MiB, 1GiB.
 type Bytes int64
 

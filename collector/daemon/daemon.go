@@ -158,7 +158,7 @@ func (d *daemon) open() (err error) {
 	d.loop.binding = binding.New(binding.Config{
 		CollectorID: d.cfg.CollectorID, Pseudonymiser: pseudonymiser,
 		ReemitInterval: time.Duration(d.cfg.ReemitInterval), FlushInterval: time.Duration(d.cfg.FlushInterval),
-		DrainSlack: time.Duration(d.cfg.DrainInterval) / 2, Ranges: d.cfg.Own(),
+		DrainSlack: time.Duration(d.cfg.DrainInterval) / 2, Ranges: d.cfg.Own(), StaleAfter: time.Duration(d.cfg.RADIUS.StaleAfter),
 	})
 	d.loop.blocks = cgnat.NewBlocks(cgnat.BlocksConfig{CollectorID: d.cfg.CollectorID, Pseudonymiser: pseudonymiser})
 	tracker := radius.NewTracker(radius.TrackerConfig{})

@@ -55,6 +55,9 @@ type loop struct {
 	alive    func()
 	policies []schema.Policy // retention, as last read; none until then
 
+	static     []binding.StaticLine // as configured
+	nextStatic time.Time            // when one of them begins or ends; zero if none does
+
 	fresh        chan []schema.Policy
 	lines        chan lines
 	requests     chan request
@@ -203,6 +206,11 @@ func (l *loop) tick(ctx context.Context) error {
 	now := time.Now()
 	l.alive()
 	clock := readClock()
+	if !l.nextStatic.IsZero() && !now.Before(l.nextStatic) {
+		if err := l.commit(ctx, l.configured(l.static, now)); err != nil {
+			return err
+		}
+	}
 	e, err := l.pass(now, clock)
 	if err != nil {
 		return err

@@ -125,12 +125,16 @@ func (l *loop) provision(ctx context.Context, configured []binding.StaticLine) e
 
 // provisioned carries provision out, on the loop.
 func (l *loop) provisioned(ctx context.Context, r lines) error {
-	now := time.Now()
-	var e binding.Effects
-	for _, o := range binding.Static(r.lines, l.binding.Sessions(), now) {
-		e.Add(l.binding.Apply(now, o))
-	}
-	err := l.commit(ctx, e)
+	err := l.commit(ctx, l.configured(r.lines, time.Now()))
 	r.done <- err
 	return err
+}
+
+// configured makes the sessions of configured lines what they should be now.
+func (l *loop) configured(lines []binding.StaticLine, now time.Time) (e binding.Effects) {
+	l.static, l.nextStatic = lines, binding.NextStatic(lines, now)
+	for _, o := range binding.Static(lines, l.binding.Sessions(), now) {
+		e.Add(l.binding.Apply(now, o))
+	}
+	return e
 }

@@ -63,9 +63,7 @@ func (l *loop) resume(ctx context.Context, lines []binding.StaticLine, blocks []
 		l.sync(now)
 	}
 	e := l.binding.Started(now, readClock())
-	for _, o := range binding.Static(lines, l.binding.Sessions(), now) {
-		e.Add(l.binding.Apply(now, o))
-	}
+	e.Add(l.configured(lines, now))
 	l.blocks.Configure(blocks, now)
 	return l.commit(ctx, e)
 }

@@ -63,7 +63,7 @@ func (t *totals) Collect(out chan<- prometheus.Metric) {
 	if t.ignored != nil {
 		for reason, n := range map[string]uint64{
 			"too_late": t.ignored.TooLate, "no_identifier": t.ignored.NoIdentifier, "identifier_changed": t.ignored.IdentifierChanged,
-			"too_many_prefixes": t.ignored.TooManyPrefixes, "outside_ranges": t.ignored.OutsideRanges, "counter_regressed": t.ignored.CounterRegressed,
+			"too_many_prefixes": t.ignored.TooManyPrefixes, "outside_ranges": t.ignored.OutsideRanges, "other_provider": t.ignored.OtherProvider, "counter_regressed": t.ignored.CounterRegressed,
 		} {
 			send(prometheus.CounterValue, t.ignoredBy, float64(n), reason)
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -31,7 +32,7 @@ type Options struct {
 	Clients     []radius.Client // none: secrets are not checked
 	RADIUSPort  uint16          // default 1813
 	StaticLines []binding.StaticLine
-	Ranges      []netip.Prefix // the provider's own prefixes; none: not checked
+	Ranges      []binding.Range // the provider's own prefixes and its resellers'; none: not checked
 	// EndsAt, if set, shifts every time so that the last packet is at EndsAt.
 	EndsAt         time.Time
 	ReemitInterval time.Duration
@@ -83,7 +84,7 @@ func Run(ctx context.Context, o Options, emit func([]schema.Record) error) (Summ
 		emit:    emit,
 		binding: binding.New(binding.Config{
 			CollectorID: o.CollectorID, Pseudonymiser: o.Pseudonymiser, ReemitInterval: o.ReemitInterval, Ranges: o.Ranges,
-			WithoutDeltas: true,
+			WithoutDeltas: true, ReemitSlice: math.MaxInt, // nothing waits for a tick
 		}),
 		counter: newCounter(o.Pseudonymiser, o.CollectorID),
 		leases:  lease.NewFollower(o.Leases),
@@ -321,6 +322,7 @@ func (s Summary) Write(w io.Writer) {
 		{"observations older than the horizon", s.Ignored.TooLate}, {"observations without a session", s.Ignored.NoIdentifier},
 		{"sessions that changed line", s.Ignored.IdentifierChanged}, {"sessions with too many prefixes", s.Ignored.TooManyPrefixes},
 		{"prefixes outside the provider's ranges", s.Ignored.OutsideRanges},
+		{"prefixes of another provider", s.Ignored.OtherProvider},
 		{"prefixes too short to count by", uint64(s.Refused)}, {"packets earlier than the one before", uint64(s.Backwards)},
 	} {
 		if x.n > 0 {
