@@ -93,6 +93,11 @@ func TestDecodeAttributes(t *testing.T) {
 		{"another vendor's attribute 1", raw(26, 0, 0, 0, 9, 1, 5, 'c', '/', '1'), func(*Accounting) {}},
 		{"broken vendor attribute", raw(26, 0, 0, 0x0d, 0xe9, 1, 9, 'c'), func(*Accounting) {}},
 		{"vendor attribute too short", raw(26, 0, 0), func(*Accounting) {}},
+		{"Acct-Multi-Session-Id, Class and Acct-Link-Count are not needed", func(p *layeh.Packet) {
+			p.Add(50, []byte("bundle-7"))
+			p.Add(25, []byte("class"))
+			p.Add(51, []byte{0, 0, 0, 2})
+		}, func(*Accounting) {}},
 		{"unknown attribute", raw(241, 1, 2, 3), func(*Accounting) {}},
 		{"Calling-Station-Id is not kept", func(p *layeh.Packet) { rfc2865.CallingStationID_SetString(p, "02:00:00:00:00:01") }, func(*Accounting) {}},
 	}

@@ -289,6 +289,16 @@ func TestTracker(t *testing.T) {
 			{packet{status: StatusStart, event: 5, user: "bob", v4: other}, "end@5 start=0 " + v4 + " inferred inferred, start@5 of bob " + other}}},
 		{"interim with session time zero", TrackerConfig{}, []step{start, {packet{status: StatusInterim, event: 600}, "refresh@600 start=0 " + v4}}},
 		{"another session of the same user", TrackerConfig{}, []step{start, {packet{status: StatusStart, id: "43", event: 700, v4: v4}, "start@700 " + v4}}},
+		{"dual stack as two sessions, which a NAS groups by Acct-Multi-Session-Id", TrackerConfig{}, []step{
+			{packet{status: StatusStart, id: "42", event: 0, v4: v4}, "start@0 " + v4},
+			{packet{status: StatusStart, id: "43", event: 1, pd: pd}, "start@1 " + pd},
+			{packet{status: StatusStop, id: "42", event: 900, lasted: 900}, "end@900 start=0 " + v4 + " release"},
+			{packet{status: StatusInterim, id: "43", event: 1000, lasted: 999}, "refresh@1000 start=1 " + pd}}},
+		{"two links of one bundle with one address", TrackerConfig{}, []step{
+			{packet{status: StatusStart, id: "42", event: 0, v4: v4}, "start@0 " + v4},
+			{packet{status: StatusStart, id: "43", event: 1, v4: v4}, "start@1 " + v4},
+			{packet{status: StatusStop, id: "42", event: 900, lasted: 900}, "end@900 start=0 " + v4 + " release"},
+			{packet{status: StatusInterim, id: "43", event: 1000, lasted: 999}, "refresh@1000 start=1 " + v4}}},
 		{"the same session id at another NAS", TrackerConfig{}, []step{start,
 			{packet{status: StatusStart, event: 700, nas: "bng2", v4: other}, "start@700 " + other},
 			{packet{status: StatusStop, event: 900}, "end@900 start=0 " + v4 + " release"}}},
