@@ -166,6 +166,12 @@ func (a *app) showTask(task *griffierv1.Task) error {
 	t.add("generation", strconv.FormatUint(task.GetGeneration(), 10))
 	t.add("category", word(task.GetCategory(), "CATEGORY_"))
 	t.add("target", task.GetTarget())
+	if task.GetPort() != 0 {
+		t.add("port", strconv.FormatUint(uint64(task.GetPort()), 10))
+	}
+	if task.GetProtocol() != 0 {
+		t.add("protocol", word(task.GetProtocol(), "TRANSPORT_PROTOCOL_"))
+	}
 	t.add("instant", task.GetInstant())
 	t.add("uncertainty_seconds", strconv.FormatUint(uint64(task.GetUncertaintySeconds()), 10))
 	t.add("state", word(task.GetState(), "TASK_STATE_"))
