@@ -131,6 +131,10 @@ func TestWhoHadThePort(t *testing.T) {
 	c := s.start()
 	s.session("Start", "anna", "1", "100.64.0.11", "2001:db8:0:1100::/56")
 	s.session("Start", "bram", "2", "100.64.0.12", "2001:db8:0:1200::/56")
+	// Carl's ports are at another translator, which tells of them by RADIUS.
+	carl := `User-Name = "carl", Acct-Session-Id = "3", Acct-Status-Type = %s, NAS-Identifier = "bng1", Event-Timestamp = %d, IP-Port-Range-Type = 6, ` +
+		`IP-Port-Range-Ext-IPv4-Addr = 203.0.113.9, IP-Port-Range-Alloc = %s, IP-Port-Range-Range-Start = 1024, IP-Port-Range-Range-End = 2047`
+	s.account(carl, "Start", time.Now().Unix(), "Allocation")
 	time.Sleep(1100 * time.Millisecond) // RADIUS tells whole seconds
 	flows("anna", "100.64.0.11", 50)
 	flows("bram", "100.64.0.12", 50)
@@ -153,6 +157,7 @@ func TestWhoHadThePort(t *testing.T) {
 	time.Sleep(2100 * time.Millisecond)
 	truth = truth[:kept]
 	flows("anna", "100.64.0.11", 20)
+	s.account(carl, "Interim-Update", time.Now().Unix(), "Deallocation")
 	c.stop()
 
 	for _, x := range truth {
@@ -188,6 +193,10 @@ func TestWhoHadThePort(t *testing.T) {
 		t.Errorf("%d rows reach beyond the coverage", n)
 	}
 	// The gap covers every flow that was not seen: what is stored outside of it is all.
+	if n := s.count(fmt.Sprintf(`SELECT count() FROM traffic.assignment WHERE prefix_address = toIPv6('203.0.113.9') AND port_start = 1024 AND port_end = 2047
+		AND protocol = 6 AND NOT open AND end_cause = 'release' AND lower(hex(access_ref)) = '%s'`, s.p.Ref(schema.Identifier{Kind: schema.IdentRADIUSUser, Value: "carl"}))); n != 1 {
+		t.Errorf("%d rows of the block that RADIUS told of, want one, taken back", n)
+	}
 	rows := s.count("SELECT uniqExact(assignment_id) FROM traffic.assignment WHERE source = 'conntrack'")
 	t.Logf("%d flows asked about, %d assignments of ports", len(truth), rows)
 }
