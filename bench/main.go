@@ -29,6 +29,7 @@ type result struct {
 }
 
 var benches = map[string]func(emit func(result)) error{
+	"decode":     benchDecode,
 	"datapath":   benchDatapath,
 	"outage":     benchOutage,
 	"replay":     benchReplay,
