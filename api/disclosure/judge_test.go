@@ -143,6 +143,26 @@ func TestJudge(t *testing.T) {
 		}, reason.Match, "A"},
 		{"two collectors, one covering, no row", v4, 0, 0, func(w *e) { w.Ranges[0].CollectorIDs = []string{"c1", "c2"} }, reason.CoverageGap, ""},
 
+		// A redundant pair of routers, each with a collector, on one line.
+		{"pair, both saw it", v4, 0, 0, pair(nil), reason.Match, "A"},
+		{"pair, both covering, neither saw it", v4, 0, 0, pair(func(w *e) { w.Assignments = nil }), reason.NoMatch, ""},
+		{"pair, a gap of one is covered by the other", v4, 0, 0, pair(gapOf("c1")), reason.Match, "A"},
+		{"pair, a gap of the other", v4, 0, 0, pair(gapOf("c2")), reason.Match, "A"},
+		{"pair, a gap of both", v4, 0, 0, pair(func(w *e) { gapOf("c1")(w); gapOf("c2")(w) }), reason.CoverageGap, ""},
+		{"pair, nobody, and a gap of one", v4, 0, 0, pair(func(w *e) { w.Assignments = nil; gapOf("c1")(w) }), reason.CoverageGap, ""},
+		{"pair, the one that goes on after a gap of the other", v4, 600, 0, pair(func(w *e) {
+			w.Assignments[0], w.Assignments[1] = open(w.Assignments[0]), open(w.Assignments[1])
+			w.Coverage = []schema.Coverage{covered("c1", -3600, 61), covered("c1", 62, 63), covered("c2", -3600, 3600)}
+		}), reason.Match, "A"},
+		{"pair, one tells another modem of the line", v4, 0, 0, pair(func(w *e) { w.Assignments[1].AccessRef = ref(2) }), reason.Match, "A"},
+		{"pair, they tell of two lines", v4, 0, 0, pair(func(w *e) { w.Assignments[1].AccessRef = ref(3) }), reason.DataConflict, ""},
+		{"pair, one saw the hand-over a second later", v4, 0, 0, pair(func(w *e) {
+			w.Assignments = append(w.Assignments, w.Assignments[0], w.Assignments[1])
+			w.Assignments[0].EndedAt, w.Assignments[1].EndedAt = at(0), at(1)
+			w.Assignments[2].AccessRef, w.Assignments[3].AccessRef = ref(3), ref(3)
+			w.Assignments[2].StartedAt, w.Assignments[3].StartedAt = at(0), at(1)
+		}), reason.DataConflict, ""},
+
 		{"an open row goes on while coverage does", v4, 600, 0, func(w *e) { hold(open(assignment("192.0.2.17/32", 1, -60, 300)))(w) }, reason.Match, "A"},
 		{"an open row of before a restart does not", v4, 600, 0, func(w *e) {
 			hold(open(assignment("192.0.2.17/32", 1, -60, 300)))(w)
@@ -171,6 +191,25 @@ func TestJudge(t *testing.T) {
 
 func handOver(w *disclosure.Evidence) {
 	w.Assignments = []schema.Assignment{assignment("192.0.2.17/32", 1, -60, 0), assignment("192.0.2.17/32", 3, 0, 60)}
+}
+
+// pair is a world in which two collectors saw line A hold an address.
+func pair(change func(*disclosure.Evidence)) func(*disclosure.Evidence) {
+	return func(w *disclosure.Evidence) {
+		w.Ranges[0].CollectorIDs = []string{"c1", "c2"}
+		w.Coverage = append(w.Coverage, covered("c2", -3600, 3600))
+		w.Assignments = []schema.Assignment{assignment("192.0.2.17/32", 1, -60, 60), assignment("192.0.2.17/32", 1, -59.5, 61)}
+		w.Assignments[1].CollectorID = "c2"
+		if change != nil {
+			change(w)
+		}
+	}
+}
+
+func gapOf(collector string) func(*disclosure.Evidence) {
+	return func(w *disclosure.Evidence) {
+		w.Coverage = append(w.Coverage, schema.Coverage{CollectorID: collector, State: schema.Gap, StartedAt: at(-1), EndedAt: at(1)})
+	}
 }
 
 func block(b byte, from, to uint16) schema.Assignment {

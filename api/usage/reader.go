@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -41,7 +42,8 @@ type Bucket struct {
 // Buckets returns what the refs of one line moved in the buckets that start in
 // w, oldest first for each ref. Each ref counts only while it was the line's, and
 // once. What a BNG counted is left out on every UTC day on which a kernel counted
-// anything of the line: the two are never added.
+// anything of the line, since the two are never added, and counts once if several
+// collectors were told of it.
 func (r *Reader) Buckets(ctx context.Context, refs []register.Held, w Window) ([]Bucket, error) {
 	var out []Bucket
 	for _, held := range spans(refs) {
@@ -49,36 +51,60 @@ func (r *Reader) Buckets(ctx context.Context, refs []register.Held, w Window) ([
 		if !ok {
 			continue
 		}
-		rows, err := r.conn.Query(ctx, `SELECT bucket_started_at, ip_version, toString(source),
-				sumIf(bytes, direction = 'up'), sumIf(bytes, direction = 'down'),
-				sumIf(packets, direction = 'up'), sumIf(packets, direction = 'down')
-			FROM traffic.usage
-			WHERE access_ref = toFixedString(unhex({ref:String}), 16)
-			AND bucket_started_at >= {start:DateTime64(3)} AND bucket_started_at < {end:DateTime64(3)}
-			GROUP BY bucket_started_at, ip_version, source ORDER BY bucket_started_at, ip_version`,
-			clickhouse.Named("ref", held.Ref.String()), instant("start", part.Start), instant("end", part.End))
+		buckets, err := r.buckets(ctx, held, part, nil)
 		if err != nil {
-			return nil, fmt.Errorf("read usage: %w", err)
+			return nil, err
 		}
-		for rows.Next() {
-			var b Bucket
-			v := &b.Volume
-			var source string
-			if err := rows.Scan(&b.StartedAt, &b.IPVersion, &source, &v.BytesUp, &v.BytesDown, &v.PacketsUp, &v.PacketsDown); err != nil {
-				rows.Close()
-				return nil, fmt.Errorf("read usage: %w", err)
+		if slices.ContainsFunc(buckets, Bucket.foreign) {
+			skip, err := r.repeated(ctx, held)
+			if err != nil {
+				return nil, err
 			}
-			b.Source = schema.UsageSource(source)
-			out = append(out, b)
+			if len(skip) > 0 {
+				if buckets, err = r.buckets(ctx, held, part, skip); err != nil {
+					return nil, err
+				}
+			}
 		}
-		if err := rows.Close(); err != nil {
-			return nil, fmt.Errorf("read usage: %w", err)
-		}
-		if err := rows.Err(); err != nil {
-			return nil, fmt.Errorf("read usage: %w", err)
-		}
+		out = append(out, buckets...)
 	}
 	return r.oneSource(ctx, refs, w, out)
+}
+
+// buckets returns what one ref moved, but for the counters to skip.
+func (r *Reader) buckets(ctx context.Context, held register.Held, w Window, skip []schema.ID) ([]Bucket, error) {
+	hexes := make([]string, len(skip))
+	for i, id := range skip {
+		hexes[i] = id.String()
+	}
+	rows, err := r.conn.Query(ctx, `SELECT bucket_started_at, ip_version, toString(source),
+			sumIf(bytes, direction = 'up'), sumIf(bytes, direction = 'down'),
+			sumIf(packets, direction = 'up'), sumIf(packets, direction = 'down')
+		FROM traffic.usage
+		WHERE access_ref = toFixedString(unhex({ref:String}), 16)
+		AND bucket_started_at >= {start:DateTime64(3)} AND bucket_started_at < {end:DateTime64(3)}
+		AND counter_id NOT IN (SELECT toFixedString(unhex(arrayJoin({skip:Array(String)})), 16))
+		GROUP BY bucket_started_at, ip_version, source ORDER BY bucket_started_at, ip_version`,
+		clickhouse.Named("ref", held.Ref.String()), clickhouse.Named("skip", hexes), instant("start", w.Start), instant("end", w.End))
+	if err != nil {
+		return nil, fmt.Errorf("read usage: %w", err)
+	}
+	defer rows.Close()
+	var out []Bucket
+	for rows.Next() {
+		var b Bucket
+		v := &b.Volume
+		var source string
+		if err := rows.Scan(&b.StartedAt, &b.IPVersion, &source, &v.BytesUp, &v.BytesDown, &v.PacketsUp, &v.PacketsDown); err != nil {
+			return nil, fmt.Errorf("read usage: %w", err)
+		}
+		b.Source = schema.UsageSource(source)
+		out = append(out, b)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read usage: %w", err)
+	}
+	return out, nil
 }
 
 // Session is a connection time with the addresses held in it.

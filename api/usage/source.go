@@ -19,16 +19,18 @@ const utcDay = 24 * time.Hour
 // counted in lumps, minutes later, and a line that was idle has no kernel rows
 // in the bucket that such a lump falls into.
 func (r *Reader) oneSource(ctx context.Context, refs []register.Held, w Window, buckets []Bucket) ([]Bucket, error) {
-	foreign := func(b Bucket) bool { return b.Source != schema.UsageKernel }
-	if !slices.ContainsFunc(buckets, foreign) {
+	if !slices.ContainsFunc(buckets, Bucket.foreign) {
 		return buckets, nil
 	}
 	kernel, err := r.kernelDays(ctx, refs, Window{Start: w.Start.Truncate(utcDay), End: w.End.Add(utcDay - 1).Truncate(utcDay)})
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(buckets, func(b Bucket) bool { return foreign(b) && kernel[b.StartedAt.Truncate(utcDay)] }), nil
+	return slices.DeleteFunc(buckets, func(b Bucket) bool { return b.foreign() && kernel[b.StartedAt.Truncate(utcDay)] }), nil
 }
+
+// foreign reports whether a BNG counted it, not a kernel.
+func (b Bucket) foreign() bool { return b.Source != schema.UsageKernel }
 
 // kernelDays returns the UTC days in w on which a kernel counted for the line.
 func (r *Reader) kernelDays(ctx context.Context, refs []register.Held, w Window) (map[time.Time]bool, error) {

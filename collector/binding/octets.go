@@ -15,7 +15,9 @@ type counted struct {
 // octets emits what the source of a session counted since it told last, as usage
 // of its own kind: it is never added to what the kernel counts of the same line.
 // All of it goes into the bucket of the observation; how it was spread over the
-// time before, nobody told. What is told again, or late, adds nothing.
+// time before, nobody told. What is told again, or late, adds nothing. The counter
+// is named after the session, so that readers find out that a NAS told several
+// collectors of it.
 func (b *Binding) octets(s *session, o Observation, e *Effects) {
 	if o.Octets == nil || !s.Known {
 		return
@@ -33,7 +35,6 @@ func (b *Binding) octets(s *session, o Observation, e *Effects) {
 	}
 	// The octets that a bucket ends with are that bucket's.
 	bucket := at.Add(-time.Millisecond).Truncate(schema.BucketLength)
-	id := b.cfg.Pseudonymiser.ID("octets", b.cfg.CollectorID, string(s.Key.Source), s.Key.Key)
 	for _, x := range []struct {
 		direction  schema.Direction
 		told, from uint64
@@ -45,7 +46,7 @@ func (b *Binding) octets(s *session, o Observation, e *Effects) {
 		e.Records = append(e.Records, &schema.Usage{
 			AccessRef: s.Ref, BucketStartedAt: bucket, EndedAt: bucket.Add(schema.BucketLength), SampledAt: at,
 			Direction: x.direction, Bytes: x.told - *x.have, CumulativeBytes: x.told - x.from,
-			CounterID: id, CollectorID: b.cfg.CollectorID, Source: schema.UsageRADIUS,
+			CounterID: s.ID, CollectorID: b.cfg.CollectorID, Source: schema.UsageRADIUS,
 		})
 		*x.have, s.Counted.SampledAt = x.told, at
 	}
