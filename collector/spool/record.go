@@ -18,6 +18,7 @@ const (
 	kindUsage      = 3
 	kindCoverage   = 4
 	kindTranslated = 5 // an assignment with a protocol or an inside address
+	kindSourced    = 6 // usage that says who counted
 )
 
 // maxString is the longest text field of a record, in bytes. The longest that
@@ -61,7 +62,11 @@ func appendRecord(b []byte, r schema.Record) ([]byte, error) {
 			e.address(r.Inside)
 		}
 	case *schema.Usage:
-		e.byte(kindUsage)
+		if r.Source == "" {
+			e.byte(kindUsage)
+		} else {
+			e.byte(kindSourced)
+		}
 		e.b = append(e.b, r.AccessRef[:]...)
 		e.times(r.BucketStartedAt, r.EndedAt, r.SampledAt)
 		e.texts(string(r.Direction))
@@ -72,6 +77,9 @@ func appendRecord(b []byte, r schema.Record) ([]byte, error) {
 		e.uint(r.CumulativePackets)
 		e.b = append(e.b, r.CounterID[:]...)
 		e.texts(r.CollectorID)
+		if r.Source != "" {
+			e.texts(string(r.Source))
+		}
 	case *schema.Coverage:
 		e.byte(kindCoverage)
 		e.b = append(e.b, r.CoverageID[:]...)
@@ -120,7 +128,7 @@ func decodeRecord(b []byte) (schema.Record, []byte, error) {
 			r.Protocol, r.Inside = d.byte(), d.address()
 		}
 		rec = r
-	case kindUsage:
+	case kindUsage, kindSourced:
 		r := &schema.Usage{}
 		d.id((*[16]byte)(&r.AccessRef))
 		d.times(&r.BucketStartedAt, &r.EndedAt, &r.SampledAt)
@@ -129,6 +137,9 @@ func decodeRecord(b []byte) (schema.Record, []byte, error) {
 		r.Bytes, r.Packets, r.CumulativeBytes, r.CumulativePackets = d.uint(), d.uint(), d.uint(), d.uint()
 		d.id((*[16]byte)(&r.CounterID))
 		d.texts(&r.CollectorID)
+		if kind == kindSourced {
+			d.texts((*string)(&r.Source))
+		}
 		rec = r
 	case kindCoverage:
 		r := &schema.Coverage{}

@@ -39,7 +39,7 @@ func draw(t *rapid.T) schema.Record {
 	}
 	flag := func() bool { return rapid.Bool().Draw(t, "flag") }
 	count := func() uint64 { return rapid.Uint64().Draw(t, "count") }
-	switch rapid.IntRange(kindSession, kindTranslated).Draw(t, "kind") {
+	switch rapid.IntRange(kindSession, kindSourced).Draw(t, "kind") {
 	case kindSession:
 		return &schema.Session{SessionID: id(), AccessRef: id(), SessionStartedAt: instant(), StartedAt: instant(), EndedAt: instant(),
 			Open: flag(), Version: count(), EndCause: schema.EndCause(text()), Source: schema.SourceRADIUS,
@@ -55,6 +55,9 @@ func draw(t *rapid.T) schema.Record {
 		return &schema.Assignment{AssignmentID: id(), Prefix: prefix(), PortStart: rapid.Uint16().Draw(t, "port"), PortEnd: 65535,
 			Protocol: rapid.Byte().Draw(t, "protocol"), Inside: inside, AssignmentStartedAt: instant(), StartedAt: instant(),
 			EndedAt: instant(), Open: flag(), Version: count(), Source: schema.SourceConntrack, CollectorID: text()}
+	case kindSourced:
+		return &schema.Usage{AccessRef: id(), BucketStartedAt: instant(), EndedAt: instant(), SampledAt: instant(), Direction: schema.Down,
+			Bytes: count(), CounterID: id(), CollectorID: text(), Source: schema.UsageRADIUS}
 	case kindUsage:
 		return &schema.Usage{AccessRef: id(), BucketStartedAt: instant(), EndedAt: instant(), SampledAt: instant(),
 			Direction: schema.Up, IPVersion: rapid.Byte().Draw(t, "version"), Bytes: count(), Packets: count(),
