@@ -54,7 +54,7 @@ type Options struct {
 	// Status is called now and then with a line on how it goes.
 	Status func(line string)
 	// Reload asks for the configuration to be read again, by ReadConfig: RADIUS
-	// clients and their secrets, static lines and the log level change at once,
+	// clients, their secrets and RadSec's certificates, static lines and the log level change at once,
 	// anything else at the next start. Reloading is called before, and Reloaded
 	// after, with an error if the old configuration still holds.
 	Reload     <-chan struct{}

@@ -60,12 +60,21 @@ func (d *daemon) reload(ctx context.Context, o Options) error {
 	if d.radius != nil && len(clients) == 0 {
 		return fmt.Errorf("radius.clients is empty: nobody could send")
 	}
+	secure, err := c.RadSec() // and so may certificates
+	if err != nil {
+		return err
+	}
 	if err := d.loop.provision(ctx, c.Static()); err != nil {
 		return fmt.Errorf("static_lines: %w", err)
 	}
 	if d.radius != nil {
 		if err := d.radius.SetClients(clients); err != nil {
 			return err
+		}
+		if secure != nil && d.cfg.RADIUS.RadSec.Listen != "" {
+			if err := d.radius.SetIdentity(*secure); err != nil {
+				return err
+			}
 		}
 	}
 	if o.Level != nil {

@@ -141,7 +141,25 @@ func (m *machine) collector(put func(string)) {
 		out, _ := m.try("curl -s http://127.0.0.1:9478/metrics")
 		return strings.Contains(out, "griffier_collector_sessions 1\n")
 	})
+	m.enlarged()
 	m.upgraded(put)
+}
+
+// enlarged changes max_slots as the guide says.
+func (m *machine) enlarged() {
+	text, err := os.ReadFile("FIRST_ROUTER.md")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	block := regexp.MustCompile("(?s)```console\n(.*?)```").FindSubmatch(text)
+	if block == nil {
+		m.t.Fatal("the guide does not say how to change max_slots")
+	}
+	m.run(string(block[1]))
+	m.wait("a counter for each of 262144 lines", func() bool {
+		out, _ := m.try("curl -s http://127.0.0.1:9478/metrics")
+		return regexp.MustCompile(`(?m)^griffier_collector_slots_free 26214[0-4]$`).MatchString(out)
+	})
 }
 
 // account sends accounting of one session, as the doctor's client.

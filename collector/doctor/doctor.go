@@ -65,6 +65,7 @@ type system struct {
 var checks = []check{
 	{"config", nil, checkConfig},
 	{"secret-files", []string{"config"}, checkSecrets},
+	{"certificates", []string{"config"}, checkCertificates},
 	{"kernel", []string{"config"}, checkKernel},
 	{"capabilities", []string{"config"}, checkCapabilities},
 	{"btf", []string{"config"}, checkBTF},

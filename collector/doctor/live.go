@@ -106,7 +106,7 @@ func checkBalance(_ context.Context, s *system) Finding {
 // losses are counters of which every increment is something that was lost.
 var losses = []struct{ name, cure string }{
 	{"radius_dropped_total", "by reason: unknown_client and authenticator are mistakes in radius.clients; socket_buffer and overload want a faster disk"},
-	{"addresses_refused_total", "raise max_slots, then stop the collector, remove the pins and start it"},
+	{"addresses_refused_total", "with no_slot: raise max_slots, between griffier-collector -unpin and the next start (FIRST_ROUTER.md has the commands)"},
 	{"drain_failures_total", "look at the collector's log"},
 	{"spool_refusals_total", "see disk"},
 	{"quarantined_rows_total", "look at the quarantine folder beside the spool, and report it"},

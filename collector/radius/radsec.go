@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -55,6 +56,7 @@ func (r *RadSec) validate() error {
 type radsec struct {
 	cfg      RadSec
 	listener net.Listener
+	identity atomic.Pointer[tls.Config] // of connections from now on
 
 	mu    sync.Mutex
 	conns map[*secureConn]struct{}
@@ -71,7 +73,9 @@ func listenRadSec(cfg RadSec) (*radsec, error) {
 	if err != nil {
 		return nil, fmt.Errorf("radius: radsec: listen: %w", err)
 	}
-	return &radsec{cfg: cfg, listener: listener, conns: map[*secureConn]struct{}{}}, nil
+	r := &radsec{cfg: cfg, listener: listener, conns: map[*secureConn]struct{}{}}
+	r.identity.Store(cfg.tls())
+	return r, nil
 }
 
 // SecureAddr is the address that the server listens on for RadSec, if it does.
@@ -118,10 +122,6 @@ func (s *Server) serveRadSec(ctx context.Context) {
 	defer stop()
 	var readers sync.WaitGroup
 	defer readers.Wait()
-	config := &tls.Config{
-		Certificates: []tls.Certificate{r.cfg.Certificate}, ClientCAs: r.cfg.ClientCAs,
-		ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS12,
-	}
 	for {
 		raw, err := r.listener.Accept()
 		if err != nil {
@@ -131,7 +131,7 @@ func (s *Server) serveRadSec(ctx context.Context) {
 			time.Sleep(10 * time.Millisecond) // no descriptors left, for one
 			continue
 		}
-		c := &secureConn{conn: tls.Server(raw, config), remote: raw.RemoteAddr().(*net.TCPAddr).AddrPort()}
+		c := &secureConn{conn: tls.Server(raw, r.identity.Load()), remote: raw.RemoteAddr().(*net.TCPAddr).AddrPort()}
 		r.mu.Lock()
 		full := len(r.conns) >= r.cfg.MaxConnections
 		if !full {
