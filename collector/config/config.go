@@ -63,9 +63,10 @@ type Interface struct {
 
 // DHCP says whose DHCPv4 messages to believe.
 type DHCP struct {
-	// IgnoreCircuitID is for access networks that let clients write option 82.
+	// IgnoreCircuitID is for access networks that let clients write option 82, the
+	// TR-101 tag of PPPoE or a layer-2 relay's DHCPv6 options.
 	IgnoreCircuitID bool `yaml:"ignore_circuit_id"`
-	// Servers, if any, are the only sources whose answers count.
+	// Servers, if any, are the only sources whose DHCPv4 answers count.
 	Servers []Prefix `yaml:"servers"`
 }
 
