@@ -106,24 +106,31 @@ func TestClsactLivesWithOthers(t *testing.T) {
 		t.Errorf("counted %+v before the filter that drops, want 10", got.Up)
 	}
 
-	// A collector without the interface removes the filter that it would count by.
+	// Somebody's removal is noticed.
+	bpftest.In(t, w.Edge, func() {
+		if err := netlink.FilterDel(&netlink.BpfFilter{FilterAttrs: clsactAttrs(w.EdgeIndex, Down)}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if lost := a.Lost(); len(lost) != 1 || lost[0] != w.EdgeIndex {
+		t.Errorf("Lost = %v, want the interface", lost)
+	}
+	a.Close()
+
+	// A collector without the interface removes what it would count by.
 	b, err := Load(Options{MaxSlots: 8, PinDir: dir, Hook: HookClsact})
 	if err != nil {
 		t.Fatal(err)
 	}
 	bpftest.In(t, w.Edge, func() {
-		if n, err := b.DetachStale(); n != 2 || err != nil {
-			t.Errorf("DetachStale = %d, %v, want 2", n, err)
+		if n, err := b.DetachStale(); n != 1 || err != nil {
+			t.Errorf("DetachStale = %d, %v, want 1", n, err)
 		}
 	})
 	b.Close()
 	filters(1)
-	if lost := a.Lost(); len(lost) != 1 || lost[0] != w.EdgeIndex {
-		t.Errorf("Lost = %v, want the interface", lost)
-	}
 
 	// Without pins the filters end with the process.
-	a.Close()
 	if a, err = Load(Options{MaxSlots: 8, Hook: HookClsact}); err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"sync"
 
 	"github.com/cilium/ebpf"
@@ -92,6 +93,7 @@ func (o Options) withDefaults() Options {
 type Accounting struct {
 	opts    Options
 	pinPath string // "" when not pinned
+	lock    *os.File
 	objects accountingObjects
 
 	mu      sync.Mutex
@@ -109,7 +111,7 @@ type Accounting struct {
 // traffic is counted until Attach. Close it.
 //
 // Errors: ErrKernelTooOld, ErrNotPermitted, ErrNotBPFFS, ErrPinnedIncompatible,
-// ErrLengths, or the kernel's own.
+// ErrPinnedInUse, ErrLengths, or the kernel's own.
 func Load(opts Options) (*Accounting, error) {
 	opts = opts.withDefaults()
 	hook, err := supportedHook(opts.Hook)
@@ -159,7 +161,15 @@ func Load(opts Options) (*Accounting, error) {
 		opts: opts, pinPath: path, lengths: lengths,
 		links: map[int][2]attached{}, scoped: map[int]bool{},
 	}
+	if path != "" {
+		if a.lock, err = lockPins(path); err != nil {
+			return nil, fmt.Errorf("load accounting: %w", err)
+		}
+	}
 	err = spec.LoadAndAssign(&a.objects, &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: path}})
+	if err != nil && a.lock != nil {
+		_ = a.lock.Close()
+	}
 	if errors.Is(err, ebpf.ErrMapIncompatible) {
 		return nil, fmt.Errorf("load accounting: %w: %s: %w", ErrPinnedIncompatible, differences(path, opts), err)
 	}
@@ -252,5 +262,9 @@ func (a *Accounting) Close() error {
 		}
 	}
 	errs = append(errs, a.objects.Close())
+	if a.lock != nil {
+		errs = append(errs, a.lock.Close())
+		a.lock = nil
+	}
 	return errors.Join(errs...)
 }

@@ -126,6 +126,27 @@ func removePinnedFilters(path string) error {
 	return err
 }
 
+// ErrPinnedInUse means that another process has what is pinned there open. Two that
+// wrote the table of lines would spoil it.
+var ErrPinnedInUse = errors.New("another collector uses the pin directory")
+
+// lockPins makes this process the only one that uses a pin directory, until it closes
+// the file or dies.
+func lockPins(path string) (*os.File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("pin directory: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			err = ErrPinnedInUse
+		}
+		return nil, fmt.Errorf("pin directory: %w", err)
+	}
+	return f, nil
+}
+
 // ErrNothingPinned means that there are no pinned counters to read.
 var ErrNothingPinned = errors.New("nothing is pinned there")
 

@@ -72,15 +72,25 @@ func testKilledProcesses(t *testing.T, hook Hook) {
 	w := bpftest.NewWire(t)
 	dir := pins(t)
 	send := bpftest.Sender(t, w.Sub, w.SubIndex)
-	first := start(t, w, dir, hook)
-
-	// Keys are pinned too, so they can be put by a process that attaches nothing.
-	a, err := Load(Options{MaxSlots: 64, PinDir: dir, Hook: hook})
-	if err != nil {
-		t.Fatal(err)
+	load := func() *Accounting {
+		t.Helper()
+		a, err := Load(Options{MaxSlots: 64, PinDir: dir, Hook: hook})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
 	}
-	defer a.Close()
+	// Keys are pinned too.
+	a := load()
 	put(t, a, "100.64.0.12/32", 0, slotOf4)
+	a.Close()
+	first := start(t, w, dir, hook)
+	if b, err := Load(Options{MaxSlots: 64, PinDir: dir, Hook: hook}); !errors.Is(err, ErrPinnedInUse) {
+		if err == nil {
+			b.Close()
+		}
+		t.Fatalf("a second collector: %v, want ErrPinnedInUse", err)
+	}
 
 	frame := bpftest.Ethernet(0x0800, bpftest.IPv4(bpftest.Sub4, bpftest.Far4, 17, 0, 0, bpftest.UDP(1, 2, make([]byte, 72))))
 	stop, sent := make(chan struct{}), make(chan uint64)
@@ -108,6 +118,8 @@ func testKilledProcesses(t *testing.T, hook Hook) {
 	time.Sleep(20 * time.Millisecond)
 	close(stop)
 	n := <-sent
+	a = load()
+	defer func() { a.Close() }()
 	totals := settled(t, a, Up, n)
 	got, err := a.ReadSlot(slotOf4)
 	if want := (Counters{Up4: Count{100 * n, n}}); err != nil || got != want {

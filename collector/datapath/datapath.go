@@ -86,7 +86,8 @@ type Datapath struct {
 // earlier process pinned and goes on with its slots. now is the wall clock.
 //
 // Errors: bpf.ErrKernelTooOld, bpf.ErrNotPermitted, bpf.ErrNotBPFFS,
-// bpf.ErrPinnedIncompatible, ErrInterface, or the kernel's own. Close it.
+// bpf.ErrPinnedIncompatible, bpf.ErrPinnedInUse, ErrInterface, or the kernel's own.
+// Close it.
 func Open(cfg Config, now func() time.Time) (*Datapath, error) {
 	interfaces, err := resolve(cfg.Interfaces)
 	if err != nil {
