@@ -61,7 +61,7 @@ type Interface struct {
 	VLANScoped bool `yaml:"vlan_scoped"`
 }
 
-// DHCP says whose DHCPv4 messages to believe.
+// DHCP says what of DHCP and PPPoE messages to believe.
 type DHCP struct {
 	// IgnoreCircuitID is for access networks that let clients write option 82, the
 	// TR-101 tag of PPPoE or a layer-2 relay's DHCPv6 options.

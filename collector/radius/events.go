@@ -56,6 +56,7 @@ func (t *Tracker) interim(r request, s *session) Result {
 		if started.Before(s.EndedAt) {
 			started = s.EndedAt
 		}
+		r.before = s.Counters
 		return t.open(r, binding.Refresh, started, nil)
 	case s.ended() && r.trusted && told && started.After(s.EndedAt):
 		return t.open(r, binding.Refresh, started, nil)
@@ -139,6 +140,10 @@ func (t *Tracker) open(r request, kind binding.ObservationKind, started time.Tim
 		t.sessions++
 	}
 	r.nas.sessions[r.SessionID] = s
+	if c := r.before; c != nil {
+		s.Counters = &counters{Octets: c.Octets, PacketsUp: c.PacketsUp, PacketsDown: c.PacketsDown, Gigawords: c.Gigawords}
+		s.Counters.UpFrom, s.Counters.DownFrom = c.Up, c.Down
+	}
 	s.count(r)
 	if kind == binding.End {
 		t.end(r, s, r.at, endCause(r.TerminateCause))

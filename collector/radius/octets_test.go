@@ -66,6 +66,8 @@ func TestOctets(t *testing.T) {
 		{"start lost, no session time", []countedStep{{second: 600, down: 200, want: "0 200 from 0 200"}}},
 		{"only a stop, of a young session", []countedStep{{second: 600, status: StatusStop, lasted: 600, up: 7, down: 200, want: "7 200"}}},
 		{"interim without counters", []countedStep{start, {second: 300, none: true, want: "-"}}},
+		{"an announced reboot outlived: what comes on top counts", []countedStep{start, {second: 300, up: 1, down: 100, want: "1 100"}, {second: 500, status: StatusOn, none: true, want: "-"},
+			{second: 600, lasted: 600, up: 3, down: 170, want: "3 170 from 1 100"}, {second: 900, lasted: 900, up: 3, down: 180, want: "3 180 from 1 100"}}},
 		{"stop after the reboot that ended the session", []countedStep{start, {second: 300, down: 100, want: "0 100"}, {second: 500, status: StatusOn, none: true, want: "-"},
 			{second: 400, status: StatusStop, down: 150, want: "0 150"}, {second: 400, status: StatusStop, down: 140, want: "0 150"}}},
 	}

@@ -145,6 +145,7 @@ type request struct {
 	trusted    bool      // at is the NAS's word, not merely the arrival
 	arrivedAt  time.Time
 	identifier schema.Identifier
+	before     *counters // of the session that this one goes on with, nil normally
 }
 
 // maxSessionTime is how long a session may claim to have lasted.
