@@ -95,6 +95,7 @@ func register(t *testing.T) *exported {
 	if err != nil {
 		t.Fatal(err)
 	}
+	e.collectors = append(e.collectors, flowMetrics{}) // it wants conntrack to be collected from
 	ended, end := context.WithCancel(t.Context())
 	end()
 	if err := server.Serve(ended); err != nil { // closes its socket
@@ -114,7 +115,7 @@ func TestMetricNames(t *testing.T) {
 	for _, p := range problems {
 		t.Errorf("%s: %s", p.Metric, p.Text)
 	}
-	allowed := []string{"source", "protocol", "reason", "kind", "direction", "class", "outcome", "version", "revision", "goversion"}
+	allowed := []string{"source", "protocol", "reason", "kind", "direction", "class", "outcome", "verdict", "version", "revision", "goversion"}
 	for name, labels := range e.labels(t) {
 		if strings.HasPrefix(name, "go_") || strings.HasPrefix(name, "process_") {
 			continue

@@ -34,9 +34,6 @@ func build(t *testing.T) (debs string) {
 // Both packages are installed, used as their guides say, upgraded and removed, on
 // a machine of their own that systemd has booted.
 func TestPackages(t *testing.T) {
-	if testing.Short() {
-		t.Skip("boots a machine")
-	}
 	debs := build(t)
 	engine := enginetest.Start(t)
 	store, err := schema.Open(t.Context(), schema.Config{Socket: engine.Socket})

@@ -107,6 +107,8 @@ func checkBalance(_ context.Context, s *system) Finding {
 var losses = []struct{ name, cure string }{
 	{"radius_dropped_total", "by reason: unknown_client and authenticator are mistakes in radius.clients; socket_buffer and overload want a faster disk"},
 	{"addresses_refused_total", "with no_slot: raise max_slots, between griffier-collector -unpin and the next start (FIRST_ROUTER.md has the commands)"},
+	{"translations_refused_total", "raise cgnat.max_mappings"},
+	{"conntrack_overruns_total", "the kernel had more events than room; each time is declared as a gap. More memory for the socket helps: sysctl net.core.rmem_max"},
 	{"drain_failures_total", "look at the collector's log"},
 	{"spool_refusals_total", "see disk"},
 	{"quarantined_rows_total", "look at the quarantine folder beside the spool, and report it"},
