@@ -31,6 +31,10 @@ type Config struct {
 	PinDir string
 	// MaxSlots is how many lines can be counted at once. Default 131072.
 	MaxSlots uint32
+	// MaxKeys, MaxLongKeys and CounterStripes are for lines with many addresses, and
+	// for machines with many CPUs: see bpf.Options.
+	MaxKeys, MaxLongKeys uint32
+	CounterStripes       int
 	// DelegatedLengths are IPv6 prefix lengths to look up from the start. Default
 	// none: Assign adds each length when it is first used, up to 8 in all, and each
 	// costs a packet of a shorter one another look-up.
@@ -95,7 +99,7 @@ func Open(cfg Config, now func() time.Time) (*Datapath, error) {
 	}
 	acct, err := bpf.Load(bpf.Options{
 		MaxSlots: cfg.MaxSlots, PinDir: cfg.PinDir, DelegatedLengths: cfg.DelegatedLengths,
-		Punt: cfg.Punt, Hook: cfg.Hook,
+		Punt: cfg.Punt, Hook: cfg.Hook, MaxKeys: cfg.MaxKeys, MaxLongKeys: cfg.MaxLongKeys, CounterStripes: cfg.CounterStripes,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open datapath: %w", err)

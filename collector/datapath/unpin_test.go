@@ -47,7 +47,7 @@ func TestUnpin(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 
 			bigger := cfg
-			bigger.MaxSlots = 16
+			bigger.MaxSlots, bigger.CounterStripes, bigger.MaxKeys, bigger.MaxLongKeys = 16, 1, 100, 10
 			bigger.Interfaces = []Interface{{Index: w.EdgeIndex}}
 			bpftest.In(t, w.Edge, func() {
 				if _, err := Open(bigger, time.Now); !errors.Is(err, bpf.ErrPinnedIncompatible) {
