@@ -31,6 +31,9 @@ const (
 	// was away is sent at most batchMost at a time.
 	batchInterval = 10 * time.Millisecond
 	batchMost     = 5000
+	// caughtUp is how many rows wait at most when the store is not behind: the sink
+	// lets them gather for a second, and an insert takes its time.
+	caughtUp = 2 * outageRate
 )
 
 // outageReport is what an outage came to.
@@ -40,7 +43,7 @@ type outageReport struct {
 	BytesPerEvent  float64 // of spool
 	AckP99         float64 // ms until a batch was durable, the store being away
 	Backlog        uint64  // rows in the spool when the store was back
-	CatchUpSeconds float64 // from then until none was left, events still coming
+	CatchUpSeconds float64 // from then until it was not behind any more, events still coming
 	CatchUpRate    float64 // rows a second from the first that the store took
 	RSSBytes       float64 // the most that the collector had
 }
@@ -135,13 +138,16 @@ func runOutage(ctx context.Context, dir string, before, outage time.Duration) (r
 		if g.last.PendingRows >= rows { // the sink does not know yet
 			moving, rows, event = time.Now(), g.last.PendingRows, g.ledger.next
 		}
-		return g.last.PendingRows < outageRate/10
+		return g.last.PendingRows < caughtUp || time.Since(back) > outage+time.Minute
 	})
 	if err != nil {
 		return r, err
 	}
+	if g.last.PendingRows >= caughtUp {
+		return r, fmt.Errorf("%d rows are still in the spool %v after the store is back", g.last.PendingRows, time.Since(back))
+	}
 	r.CatchUpSeconds = time.Since(back).Seconds()
-	r.CatchUpRate = float64(rows+g.ledger.next-event) / time.Since(moving).Seconds()
+	r.CatchUpRate = float64(rows+g.ledger.next-event-g.last.PendingRows) / time.Since(moving).Seconds()
 	if err := g.drain(); err != nil {
 		return r, err
 	}
