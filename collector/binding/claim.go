@@ -136,8 +136,8 @@ func contains(sorted []netip.Prefix, p netip.Prefix) bool {
 }
 
 // ownEnd is the end by the session's own facts: the end that was reported, else
-// the first restart of its NAS that it was not seen after, or the lapse of its
-// lease.
+// the first of a restart of its NAS that it was not seen after, the lapse of its
+// lease, and the limit of silence.
 func (b *Binding) ownEnd(s *session, now time.Time) ending {
 	var end ending
 	if s.End != nil {
@@ -152,7 +152,7 @@ func (b *Binding) ownEnd(s *session, now time.Time) ending {
 		if x := s.ExpiresAt; !x.IsZero() && !now.Before(x) && (end.At.IsZero() || x.Before(end.At)) {
 			end = ending{x, schema.EndExpiry, schema.CertaintySynthesised}
 		}
-		if x := b.staleAt(s); !x.IsZero() && !now.Before(x) && end.At.IsZero() {
+		if x := b.staleAt(s); !x.IsZero() && !now.Before(x) && (end.At.IsZero() || x.Before(end.At)) {
 			end = b.staleEnd(s)
 		}
 	}

@@ -33,8 +33,9 @@ func (a slice) agrees(b slice) bool {
 }
 
 // cut appends the slices of [start, end) that end after from. A zero end means
-// that it lives: the last slice is open and reaches to now.
-func cut(out []slice, whole slice, end ending, now, from time.Time) []slice {
+// that it lives: the last slice is open and reaches to now. If the end is inferred,
+// so is all that reaches beyond when the session was last seen.
+func cut(out []slice, whole slice, end ending, seen, now, from time.Time) []slice {
 	until := end.At
 	if until.IsZero() {
 		until = now
@@ -49,6 +50,9 @@ func cut(out []slice, whole slice, end ending, now, from time.Time) []slice {
 	for next := midnight(start).Add(24 * time.Hour); next.Before(until); next = next.Add(24 * time.Hour) {
 		part := whole
 		part.Start, part.End, part.Cause = start, next, schema.EndCut
+		if end.Certainty == schema.CertaintyInferred && next.After(seen) {
+			part.Certainty = schema.CertaintyInferred
+		}
 		if part.End.After(from) {
 			out = append(out, part)
 		}
@@ -73,9 +77,9 @@ func (b *Binding) slicesOf(s *session, now time.Time) []slice {
 		return nil
 	}
 	from := s.SettledUntil
-	out := cut(nil, slice{Whole: s.start.At, Start: s.start.At, Certainty: s.start.Certainty}, s.end, now, from)
+	out := cut(nil, slice{Whole: s.start.At, Start: s.start.At, Certainty: s.start.Certainty}, s.end, s.LastAt, now, from)
 	for _, c := range s.claims {
-		out = cut(out, slice{Prefix: c.Prefix, Whole: c.From, Start: c.From, Certainty: c.Certainty}, c.end, now, from)
+		out = cut(out, slice{Prefix: c.Prefix, Whole: c.From, Start: c.From, Certainty: c.Certainty}, c.end, s.LastAt, now, from)
 	}
 	return out
 }
