@@ -171,6 +171,23 @@ func TestPortReuseIsKept(t *testing.T) {
 	}
 }
 
+// A socket that talks to many far ends keeps its public port: many flows, one row.
+func TestOneSocketIsOneRow(t *testing.T) {
+	const far = 20
+	n := newNetwork(t, 1, "meta l4proto udp snat to 203.0.113.51:1024-65535;")
+	w := n.listen(far)
+	l := n.observe(nil)
+	n.in(n.subscriber, func() {
+		for to := range far {
+			n.send("udp4", 10, 4000, 9000+to)
+		}
+	})
+	time.Sleep(100 * time.Millisecond)
+	if found, s := n.rows(l), l.Stats(); len(found) != 1 || s.Flows != far || w.count() != far {
+		t.Errorf("%d rows of %d flows, %d seen by the world", len(found), s.Flows, w.count())
+	}
+}
+
 // Nobody reads while flows come: the kernel overruns the socket. The listener
 // declares a gap from when it was last sure, dumps, and knows every flow that
 // lives; flows after that are seen again.
