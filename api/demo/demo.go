@@ -53,9 +53,11 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	interrupted := false
 	defer func() {
-		// What a failed story left is for finding out why; an interrupted one's tells nothing.
-		err = errors.Join(err, d.close(o.Once && (err == nil || interrupted)))
-		if o.Once && interrupted && o.Dir == "" {
+		// What a failed story left is for finding out why; one told once leaves its
+		// package. Else a temporary folder goes with its keys.
+		told := err == nil || interrupted
+		err = errors.Join(err, d.close(o.Once && told))
+		if o.Dir == "" && told && (interrupted || !o.Once) {
 			err = errors.Join(err, os.RemoveAll(dir))
 		}
 	}()
@@ -250,7 +252,7 @@ Everything keeps running. Try each role in another terminal (H is %[1]s/home):
   anyone    griffier verify %[4]s -trust %[5]s -identity %[6]s
 
 Approving, executing and fetching want a fresh log-in: griffier --home $H/olga login
-Logs are in %[1]s. Ctrl-C stops everything.
+Logs are in %[1]s. Ctrl-C stops everything; a temporary folder goes with it.
 `, d.dir, d.self(), d.warrant.GetWarrantId(), d.report.Package.Path, d.trustFile(), d.out("authority.key"))
 }
 
