@@ -104,12 +104,14 @@ type Binding struct {
 	live      int                      // how many of them live
 	deadlines deadlines
 	round     round
-	reboots   map[nasKey][]time.Time // ascending, within the horizon
-	holders   map[claimKey][]*session
-	installed map[address]schema.AccessRef
-	usage     map[counterKey]*counter
-	drains    uint64 // calls of Usage
-	coverage  coverage
+
+	snapshotBytes int                    // of the last one
+	reboots       map[nasKey][]time.Time // ascending, within the horizon
+	holders       map[claimKey][]*session
+	installed     map[address]schema.AccessRef
+	usage         map[counterKey]*counter
+	drains        uint64 // calls of Usage
+	coverage      coverage
 
 	version    uint64 // last version given to a slice
 	lastReemit time.Time

@@ -89,7 +89,7 @@ type snapshot struct {
 	LastReemit   time.Time    `json:"last_reemit"`
 	LastFlush    time.Time    `json:"last_flush"`
 	Round        round        `json:"round"`
-	Sessions     []*session   `json:"sessions"`
+	Sessions     []*session   `json:"sessions,omitempty"` // last, by appendSession
 	Reboots      []nasReboots `json:"reboots"`
 	Usage        []usageEvent `json:"usage"`
 	Coverage     coverage     `json:"coverage"`
@@ -107,10 +107,6 @@ func (b *Binding) Snapshot() ([]byte, error) {
 		StateVersion: stateVersion, AsOf: b.asOf(), Version: b.version,
 		LastReemit: b.lastReemit, LastFlush: b.lastFlush, Round: b.round, Coverage: b.coverage,
 	}
-	for _, x := range b.sessions {
-		s.Sessions = append(s.Sessions, x)
-	}
-	slices.SortFunc(s.Sessions, compareSessions)
 	for k, at := range b.reboots {
 		s.Reboots = append(s.Reboots, nasReboots{k, at})
 	}
@@ -120,10 +116,19 @@ func (b *Binding) Snapshot() ([]byte, error) {
 	for _, c := range b.sortedUsage(true) {
 		s.Usage = append(s.Usage, usageEvent{c.Key, c.Ref, c.Bytes, c.Packets, false})
 	}
-	out, err := json.Marshal(s)
+	head, err := json.Marshal(s)
 	if err != nil {
 		return nil, fmt.Errorf("binding: snapshot: %w", err)
 	}
+	out := make([]byte, 0, len(head)+b.snapshotBytes+b.snapshotBytes/8)
+	out = append(append(out, head[:len(head)-1]...), `,"sessions":[`...)
+	for _, bucket := range b.buckets {
+		for _, x := range bucket {
+			out = append(appendSession(out, x), ',')
+		}
+	}
+	out = append(bytes.TrimSuffix(out, []byte(",")), `]}`...)
+	b.snapshotBytes = len(out)
 	return out, nil
 }
 
