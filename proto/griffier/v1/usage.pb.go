@@ -400,12 +400,14 @@ func (x *GetTotalsRequest) GetWindow() *Window {
 }
 
 type GetTotalsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Total         *Volume                `protobuf:"bytes,1,opt,name=total,proto3" json:"total,omitempty"`
-	Ipv4          *Volume                `protobuf:"bytes,2,opt,name=ipv4,proto3" json:"ipv4,omitempty"`
-	Ipv6          *Volume                `protobuf:"bytes,3,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
-	Counted       *Window                `protobuf:"bytes,4,opt,name=counted,proto3" json:"counted,omitempty"` // the window as it was cut: retention and bucket boundaries
-	Gaps          []*Gap                 `protobuf:"bytes,5,rep,name=gaps,proto3" json:"gaps,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// total is more than ipv4 and ipv6 together for a line that only a BNG counts: its
+	// octets are of no IP version.
+	Total         *Volume `protobuf:"bytes,1,opt,name=total,proto3" json:"total,omitempty"`
+	Ipv4          *Volume `protobuf:"bytes,2,opt,name=ipv4,proto3" json:"ipv4,omitempty"`
+	Ipv6          *Volume `protobuf:"bytes,3,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
+	Counted       *Window `protobuf:"bytes,4,opt,name=counted,proto3" json:"counted,omitempty"` // the window as it was cut: retention and bucket boundaries
+	Gaps          []*Gap  `protobuf:"bytes,5,rep,name=gaps,proto3" json:"gaps,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
