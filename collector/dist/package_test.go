@@ -139,7 +139,20 @@ func (m *machine) collector(put func(string)) {
 		return strings.Contains(out, "griffier_collector_sessions 1\n")
 	})
 	m.enlarged()
+	m.translating()
 	m.upgraded(put)
+}
+
+// translating requires that the unit's limits let conntrack be observed.
+func (m *machine) translating() {
+	m.run(`sysctl -q -w net.netfilter.nf_conntrack_events=1 net.netfilter.nf_conntrack_timestamp=1
+		cp -p /etc/griffier/collector.yaml /root/before.yaml
+		printf 'cgnat: {conntrack: true, inside: [100.64.0.0/10], outside: [198.51.100.0/24]}\n' >>/etc/griffier/collector.yaml
+		systemctl restart griffier-collector`)
+	if out := m.run("curl -s http://127.0.0.1:9478/metrics"); !strings.Contains(out, "griffier_collector_translations 0\n") {
+		m.t.Errorf("conntrack is not observed:\n%s", m.run("journalctl --no-pager -o cat -n 20 -u griffier-collector"))
+	}
+	m.run("mv /root/before.yaml /etc/griffier/collector.yaml; systemctl restart griffier-collector")
 }
 
 // enlarged changes max_slots as the guide says.
