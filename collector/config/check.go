@@ -144,6 +144,13 @@ func (c *Config) checkRanges() *problem {
 	return nil
 }
 
+// known reports whether p is in any range; without ranges it always is.
+func (c *Config) known(p netip.Prefix) bool {
+	return len(c.Ranges) == 0 || slices.ContainsFunc(c.Ranges, func(r Range) bool {
+		return r.Prefix.Bits() <= p.Bits() && r.Prefix.Contains(p.Addr())
+	})
+}
+
 func endsFirst(from, to Time) bool { return !to.IsZero() && !from.Before(to.Time) }
 
 func (c *Config) checkStatic() *problem {
@@ -161,6 +168,9 @@ func (c *Config) checkStatic() *problem {
 			return &problem{fmt.Sprintf("static_lines[%d].valid_to", i), "is not after valid_from"}
 		}
 		for j, p := range x.Prefixes {
+			if !c.known(p.Prefix) {
+				return &problem{fmt.Sprintf("static_lines[%d].prefixes[%d]", i, j), "is in none of ranges, so that it would not be recorded"}
+			}
 			if p.Bits() == 0 || p.Addr().Is4() && p.Bits() < shortestIPv4 {
 				return &problem{fmt.Sprintf("static_lines[%d].prefixes[%d]", i, j), "too short: IPv4 needs /24 or longer, and no default route"}
 			}

@@ -118,6 +118,7 @@ func TestSecretsComeFromFiles(t *testing.T) {
 
 const dated = small + `ranges:
   - prefix: 192.0.2.0/24
+  - prefix: 2001:db8::/32
   - prefix: 192.0.2.128/25
     provider: reseller
     valid_from: 2026-01-01T00:00:00+01:00
@@ -133,8 +134,8 @@ func TestValidity(t *testing.T) {
 		t.Fatal(err)
 	}
 	own := c.Own()
-	if len(own) != 2 || own[0].Provider != "" || !own[0].ValidTo.IsZero() || own[1].Provider != "reseller" ||
-		!own[1].ValidFrom.Equal(time.Date(2025, 12, 31, 23, 0, 0, 0, time.UTC)) || !own[1].ValidTo.Equal(time.Date(2026, 12, 31, 23, 0, 0, 0, time.UTC)) {
+	if len(own) != 3 || own[0].Provider != "" || !own[0].ValidTo.IsZero() || own[2].Provider != "reseller" ||
+		!own[2].ValidFrom.Equal(time.Date(2025, 12, 31, 23, 0, 0, 0, time.UTC)) || !own[2].ValidTo.Equal(time.Date(2026, 12, 31, 23, 0, 0, 0, time.UTC)) {
 		t.Errorf("ranges %+v", own)
 	}
 	line := c.Static()[0]
@@ -146,9 +147,10 @@ func TestValidity(t *testing.T) {
 	}
 	for name, x := range map[string]struct{ old, with, want string }{
 		"no offset":         {"2026-01-01T00:00:00+01:00", "2026-01-01T00:00:00", "want a time with its offset"},
-		"ends first":        {"2027-01-01T00:00:00+01:00", "2025-01-01T00:00:00+01:00", "ranges[1].valid_to: is not after valid_from"},
-		"twice":             {"192.0.2.128/25", "192.0.2.0/24", "ranges[1]: is valid at the same time as ranges[0]"},
+		"ends first":        {"2027-01-01T00:00:00+01:00", "2025-01-01T00:00:00+01:00", "ranges[2].valid_to: is not after valid_from"},
+		"twice":             {"192.0.2.128/25", "192.0.2.0/24", "ranges[2]: is valid at the same time as ranges[0]"},
 		"static ends first": {"valid_from: 2026-06-01T12:00:00Z", "valid_from: 2026-06-01T12:00:00Z\n    valid_to: 2026-06-01T12:00:00Z", "static_lines[0].valid_to: is not"},
+		"static outside":    {"2001:db8::/32", "2001:db9::/32", "static_lines[0].prefixes[0]: is in none of ranges"},
 		"stale too soon":    {"radius:\n", "radius:\n  stale_after: 1s\n", "radius.stale_after: want"},
 	} {
 		if !strings.Contains(text, x.old) {
