@@ -48,8 +48,11 @@ func gatherFigures(g prometheus.Gatherer, now time.Time) (figures, error) {
 		for _, m := range family.Metric {
 			lost := true
 			for _, label := range m.Label {
-				if label.GetName() == "outcome" {
+				switch label.GetName() {
+				case "outcome":
 					lost = label.GetValue() == "ring_full"
+				case "reason":
+					lost = label.GetValue() != "duplicate_in_flight" // the first one is not lost
 				}
 			}
 			if lost {

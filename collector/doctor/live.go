@@ -50,7 +50,7 @@ func checkFreshness(_ context.Context, s *system) Finding {
 		return notRunning
 	}
 	last, ok := s.metrics.value(metricStart + "radius_last_request_timestamp_seconds")
-	unknown := reasonSum(s.metrics, metricStart+"radius_dropped_total", "unknown_client", "authenticator")
+	unknown := reasonSum(s.metrics, metricStart+"radius_dropped_total", "unknown_client", "authenticator", "foreign_nas", "tls_handshake")
 	if !ok || last == 0 {
 		f := Finding{Status: Warn, Found: "no accounting request since the collector started",
 			Cause: "no NAS sends here, or a firewall is in between", Cure: "on the NAS, set this host as accounting server; here: tcpdump -ni any udp port 1813"}
@@ -123,7 +123,7 @@ func checkLosses(_ context.Context, s *system) Finding {
 	var cure string
 	for _, l := range losses {
 		for _, x := range s.metrics[metricStart+l.name] {
-			if x.value == 0 {
+			if x.value == 0 || x.labels["reason"] == "duplicate_in_flight" { // the first one is not lost
 				continue
 			}
 			label := x.labels["reason"] + x.labels["kind"]
