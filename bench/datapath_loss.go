@@ -168,13 +168,12 @@ const collectorEnv = "GRIFFIER_BENCH_COLLECTOR"
 // A bench that kills collectors starts itself as one.
 func init() {
 	if dir := os.Getenv(collectorEnv); dir != "" {
-		if err := collect(dir); err != nil {
-			fmt.Println(err)
-			os.Exit(1)
-		}
+		fmt.Println(collect(dir))
+		os.Exit(1)
 	}
 }
 
+// collect counts until it is killed; what it returns is why it could not.
 func collect(dir string) error {
 	index, err := strconv.Atoi(os.Getenv(collectorEnv + "_IFINDEX"))
 	if err != nil {
