@@ -109,7 +109,7 @@ type Binding struct {
 	reboots       map[nasKey][]time.Time // ascending, within the horizon
 	holders       map[claimKey][]*session
 	installed     map[address]schema.AccessRef
-	usage         map[counterKey]*counter
+	usage         map[counterIndex]*counter
 	drains        uint64 // calls of Usage
 	coverage      coverage
 
@@ -163,7 +163,7 @@ func New(cfg Config) *Binding {
 		reboots:   map[nasKey][]time.Time{},
 		holders:   map[claimKey][]*session{},
 		installed: map[address]schema.AccessRef{},
-		usage:     map[counterKey]*counter{},
+		usage:     map[counterIndex]*counter{},
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -61,6 +62,32 @@ func appendSession(b []byte, s *session) []byte {
 	}
 	b = appendTime(append(b, `,"SettledUntil":`...), s.SettledUntil)
 	b = appendList(append(b, `,"Emitted":`...), s.Emitted, appendSlice)
+	return append(b, '}')
+}
+
+// appendUsage appends an event that has nothing but usage.
+func appendUsage(b []byte, ev event) []byte {
+	b = slices.Grow(b, 64+200*len(ev.Usage))
+	b = appendTime(append(b, `{"now":`...), ev.Now)
+	if len(ev.Usage) > 0 {
+		b = appendList(append(b, `,"usage":`...), ev.Usage, appendUsageEvent)
+	}
+	if ev.Flushed {
+		b = append(b, `,"flushed":true`...)
+	}
+	return append(b, '}')
+}
+
+func appendUsageEvent(b []byte, u usageEvent) []byte {
+	b = appendHex(append(b, `{"key":{"ID":`...), u.Key.ID[:])
+	b = appendString(append(b, `,"Direction":`...), string(u.Key.Direction))
+	b = strconv.AppendUint(append(b, `,"IPVersion":`...), uint64(u.Key.IPVersion), 10)
+	b = appendHex(append(b, `},"ref":`...), u.Ref[:])
+	b = strconv.AppendUint(append(b, `,"bytes":`...), u.Bytes, 10)
+	b = strconv.AppendUint(append(b, `,"packets":`...), u.Packets, 10)
+	if u.Gone {
+		b = append(b, `,"gone":true`...)
+	}
 	return append(b, '}')
 }
 

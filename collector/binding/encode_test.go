@@ -47,6 +47,8 @@ func fill(t *rapid.T, v reflect.Value) {
 		v.SetString(rapid.OneOf(rapid.String(), rapid.StringMatching(`[a-z0-9|"\\<>&. ]*`)).Draw(t, "text"))
 	case reflect.Bool:
 		v.SetBool(rapid.Bool().Draw(t, "bool"))
+	case reflect.Uint8:
+		v.SetUint(uint64(rapid.Byte().Draw(t, "number")))
 	case reflect.Uint32, reflect.Uint64:
 		v.SetUint(uint64(rapid.Uint32().Draw(t, "number")))
 	default:
@@ -64,6 +66,16 @@ func TestEncodingIsJSONProperty(t *testing.T) {
 			t.Fatal(err)
 		}
 		if have := appendSession(nil, &s); string(have) != string(want) {
+			t.Fatalf("have\n%s\nwant\n%s", have, want)
+		}
+		var ev event
+		fill(t, reflect.ValueOf(&ev.Now).Elem())
+		fill(t, reflect.ValueOf(&ev.Usage).Elem())
+		fill(t, reflect.ValueOf(&ev.Flushed).Elem())
+		if want, err = json.Marshal(ev); err != nil {
+			t.Fatal(err)
+		}
+		if have := appendUsage(nil, ev); string(have) != string(want) {
 			t.Fatalf("have\n%s\nwant\n%s", have, want)
 		}
 	})

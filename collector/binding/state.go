@@ -42,6 +42,9 @@ func (b *Binding) encode(ev event) []byte {
 	if b.cfg.WithoutDeltas {
 		return nil
 	}
+	if ev.Usage != nil || ev.Flushed {
+		return append(appendUsage(nil, ev), '\n')
+	}
 	out, err := json.Marshal(ev)
 	if err != nil {
 		panic("binding: encode event: " + err.Error())
@@ -181,7 +184,7 @@ func (b *Binding) restore(state []byte) error {
 		b.reboots[r.Key] = r.At
 	}
 	for _, u := range s.Usage {
-		b.usage[u.Key] = &counter{Key: u.Key, Ref: u.Ref, Bytes: u.Bytes, Packets: u.Packets}
+		b.usage[u.Key.index()] = &counter{Key: u.Key, Ref: u.Ref, Bytes: u.Bytes, Packets: u.Packets}
 	}
 	keys := map[address]bool{}
 	for _, x := range s.Sessions {

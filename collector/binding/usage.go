@@ -28,6 +28,18 @@ type counterKey struct {
 	IPVersion uint8
 }
 
+// counterIndex is a counterKey as a map finds it fastest.
+type counterIndex [len(schema.ID{}) + 1]byte
+
+func (k counterKey) index() (x counterIndex) {
+	copy(x[:], k.ID[:])
+	x[len(k.ID)] = k.IPVersion << 1
+	if k.Direction == schema.Up {
+		x[len(k.ID)]++
+	}
+	return x
+}
+
 // A counter is the baseline (the last emitted value, durable) and the latest
 // reading after it, which is not: after a crash the kernel still has it.
 type counter struct {
@@ -69,15 +81,19 @@ func (b *Binding) Usage(at time.Time, readings []Reading, flush bool) Effects {
 		c.pending = false
 	}
 	b.drains++
+	read := 0 // of the counters there are
 	for _, r := range readings {
 		k := counterKey{r.CounterID, r.Direction, r.IPVersion}
-		c := b.usage[k]
+		c := b.usage[k.index()]
 		if c == nil {
 			if r.Bytes == 0 && r.Packets == 0 {
 				continue
 			}
 			c = &counter{Key: k, Ref: r.AccessRef}
-			b.usage[k] = c
+			b.usage[k.index()] = c
+		}
+		if c.drain != b.drains {
+			read++
 		}
 		c.drain = b.drains
 		if c.pending && !c.bucket.Equal(bucket) {
@@ -89,13 +105,13 @@ func (b *Binding) Usage(at time.Time, readings []Reading, flush bool) Effects {
 			emitted = append(emitted, usageEvent{c.Key, c.Ref, c.Bytes, c.Packets, false})
 		}
 		c.pending, c.bucket, c.at, c.bytes, c.packets = true, bucket, at, r.Bytes, r.Packets
-		if r.Final {
+		if r.Final || due {
 			emit(c)
 		}
 	}
-	for _, c := range b.sortedUsage(due) {
-		emit(c)
-		if c.drain != b.drains {
+	if read < len(b.usage) {
+		for _, c := range b.sortedUsage(false) {
+			emit(c)
 			emitted = append(emitted, usageEvent{c.Key, c.Ref, c.Bytes, c.Packets, true})
 		}
 	}
@@ -111,13 +127,13 @@ func (b *Binding) Usage(at time.Time, readings []Reading, flush bool) Effects {
 func (b *Binding) usageDone(ev event) {
 	for _, u := range ev.Usage {
 		if u.Gone {
-			delete(b.usage, u.Key)
+			delete(b.usage, u.Key.index())
 			continue
 		}
-		c := b.usage[u.Key]
+		c := b.usage[u.Key.index()]
 		if c == nil {
 			c = &counter{Key: u.Key, Ref: u.Ref}
-			b.usage[u.Key] = c
+			b.usage[u.Key.index()] = c
 		}
 		c.Bytes, c.Packets = u.Bytes, u.Packets
 	}
