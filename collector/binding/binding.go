@@ -110,7 +110,8 @@ type Binding struct {
 	holders       map[claimKey][]*session
 	installed     map[address]schema.AccessRef
 	usage         map[counterIndex]*counter
-	drains        uint64 // calls of Usage
+	inOrder       []*counter // of the last readings
+	drains        uint64     // calls of Usage
 	coverage      coverage
 
 	version    uint64 // last version given to a slice

@@ -50,6 +50,7 @@ type counter struct {
 
 	drain   uint64 // the last that read it
 	pending bool
+	gone    bool // forgotten
 	bucket  time.Time
 	at      time.Time
 	bytes   uint64
@@ -72,19 +73,36 @@ func (b *Binding) Usage(at time.Time, readings []Reading, flush bool) Effects {
 		!at.Truncate(b.cfg.FlushInterval).Equal(b.lastFlush.Truncate(b.cfg.FlushInterval))
 	var e Effects
 	var emitted []usageEvent
+	var room []schema.Usage // records are made many at a time
 	emit := func(c *counter) {
 		if c.pending && (c.bytes != c.Bytes || c.packets != c.Packets) {
-			e.Records = append(e.Records, b.usageRecord(c))
+			if len(room) == 0 {
+				room = make([]schema.Usage, 256)
+			}
+			room[0], e.Records = b.usageRecord(c), append(e.Records, &room[0])
+			room = room[1:]
 			c.Bytes, c.Packets = c.bytes, c.packets
 			emitted = append(emitted, usageEvent{c.Key, c.Ref, c.Bytes, c.Packets, false})
 		}
 		c.pending = false
 	}
+	if due {
+		e.Records = make([]schema.Record, 0, len(readings))
+		emitted = make([]usageEvent, 0, len(readings))
+	}
 	b.drains++
 	read := 0 // of the counters there are
-	for _, r := range readings {
+	if n := len(readings) - len(b.inOrder); n > 0 {
+		b.inOrder = append(b.inOrder, make([]*counter, n)...)
+	} else {
+		clear(b.inOrder[len(readings):])
+	}
+	for i, r := range readings {
 		k := counterKey{r.CounterID, r.Direction, r.IPVersion}
-		c := b.usage[k.index()]
+		c := b.inOrder[i] // as a rule the one that it was at the last drain
+		if c == nil || c.gone || c.Key != k {
+			c = b.usage[k.index()]
+		}
 		if c == nil {
 			if r.Bytes == 0 && r.Packets == 0 {
 				continue
@@ -92,6 +110,7 @@ func (b *Binding) Usage(at time.Time, readings []Reading, flush bool) Effects {
 			c = &counter{Key: k, Ref: r.AccessRef}
 			b.usage[k.index()] = c
 		}
+		b.inOrder[i] = c
 		if c.drain != b.drains {
 			read++
 		}
@@ -127,6 +146,9 @@ func (b *Binding) Usage(at time.Time, readings []Reading, flush bool) Effects {
 func (b *Binding) usageDone(ev event) {
 	for _, u := range ev.Usage {
 		if u.Gone {
+			if c := b.usage[u.Key.index()]; c != nil {
+				c.gone = true
+			}
 			delete(b.usage, u.Key.index())
 			continue
 		}
@@ -142,8 +164,8 @@ func (b *Binding) usageDone(ev event) {
 	}
 }
 
-func (b *Binding) usageRecord(c *counter) *schema.Usage {
-	return &schema.Usage{
+func (b *Binding) usageRecord(c *counter) schema.Usage {
+	return schema.Usage{
 		AccessRef: c.Ref, BucketStartedAt: c.bucket, EndedAt: c.bucket.Add(schema.BucketLength), SampledAt: c.at,
 		Direction: c.Key.Direction, IPVersion: c.Key.IPVersion,
 		Bytes: c.bytes - c.Bytes, Packets: c.packets - c.Packets,
