@@ -20,6 +20,8 @@ import (
 	"strings"
 	"syscall"
 
+	sd "github.com/coreos/go-systemd/v22/daemon"
+
 	"griffier/api/daemon"
 	"griffier/api/retention"
 	"griffier/schema/engine"
@@ -102,16 +104,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	log := slog.New(slog.NewJSONHandler(stderr, nil))
-	managed, manager, err := serviceManager(ctx, log)
+	tell, manager, err := serviceManager(ctx, log)
 	if err != nil {
 		return fail(err)
 	}
-	defer managed.Close()
 	err = daemon.Run(ctx, cfg, log, daemon.Start{AcceptWitnessLoss: *acceptLoss, Manager: manager, Ready: func(addr net.Addr) {
 		log.LogAttrs(ctx, slog.LevelInfo, "serving", slog.String("address", addr.String()))
-		if err := managed.Ready(); err != nil {
-			log.LogAttrs(ctx, slog.LevelWarn, "the service manager was not told", slog.Any("error", err))
-		}
+		tell(sd.SdNotifyReady)
 	}})
 	if err != nil {
 		return fail(err)

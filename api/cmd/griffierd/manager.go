@@ -2,43 +2,46 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
+	sd "github.com/coreos/go-systemd/v22/daemon"
+
 	"griffier/api/daemon"
-	"griffier/api/notify"
 )
 
-// serviceManager connects to the service manager, if there is one, and to
-// SIGHUP, which asks for a reload.
-func serviceManager(ctx context.Context, log *slog.Logger) (*notify.Manager, daemon.Manager, error) {
-	to, err := notify.Connect(os.Getenv)
-	if err != nil {
-		return nil, daemon.Manager{}, err
-	}
-	tell := func(err error) {
-		if err != nil {
+// serviceManager is how griffierd tells the service manager, if there is one, how
+// it is doing (sd_notify(3)), and hears SIGHUP, which asks for a reload.
+func serviceManager(ctx context.Context, log *slog.Logger) (tell func(states ...string), m daemon.Manager, err error) {
+	tell = func(states ...string) {
+		if _, err := sd.SdNotify(false, strings.Join(states, "\n")); err != nil {
 			log.LogAttrs(ctx, slog.LevelWarn, "the service manager was not told", slog.Any("error", err))
 		}
 	}
-	context.AfterFunc(ctx, func() { tell(to.Stopping()) })
-	m := daemon.Manager{
+	watchdog, err := sd.SdWatchdogEnabled(false)
+	if err != nil {
+		return nil, daemon.Manager{}, fmt.Errorf("service manager: %w", err)
+	}
+	context.AfterFunc(ctx, func() { tell(sd.SdNotifyStopping) })
+	m = daemon.Manager{
 		Reload:    hangups(ctx),
-		Reloading: func() { tell(to.Reloading()) },
+		Reloading: func() { tell(sd.SdNotifyReloading, strings.TrimSpace(sd.SdNotifyMonotonicUsec())) },
 		Reloaded: func(err error) {
 			if err != nil {
-				tell(to.Status("reload failed, the old certificates hold; see the log"))
+				tell("STATUS=reload failed, the old certificates hold; see the log")
 			}
-			tell(to.Ready())
+			tell(sd.SdNotifyReady)
 		},
-		Status: func(line string) { tell(to.Status(line)) },
+		Status: func(line string) { tell("STATUS=" + line) },
 	}
-	if w := to.Watchdog(); w > 0 {
-		m.Alive, m.AliveEvery = func() { tell(to.Alive()) }, w/3
+	if watchdog > 0 {
+		m.Alive, m.AliveEvery = func() { tell(sd.SdNotifyWatchdog) }, watchdog/3
 	}
-	return to, m, nil
+	return tell, m, nil
 }
 
 // hangups passes SIGHUP on until ctx ends. Several that come while one is dealt

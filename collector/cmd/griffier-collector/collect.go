@@ -2,16 +2,19 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
+
+	sd "github.com/coreos/go-systemd/v22/daemon"
 
 	"griffier/collector/config"
 	"griffier/collector/daemon"
-	"griffier/collector/notify"
 )
 
 // collect runs the collector until ctx ends, reloads at SIGHUP, and tells the
@@ -19,37 +22,36 @@ import (
 func collect(ctx context.Context, path string, c config.Config, stderr io.Writer) error {
 	level := new(slog.LevelVar)
 	log := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level}))
-	manager, err := notify.Connect(os.Getenv)
-	if err != nil {
-		return err
-	}
-	defer manager.Close()
-	tell := func(err error) {
-		if err != nil {
+	tell := func(states ...string) { // sd_notify(3)
+		if _, err := sd.SdNotify(false, strings.Join(states, "\n")); err != nil {
 			log.Warn("the service manager was not told", slog.Any("error", err))
 		}
 	}
-	stop := context.AfterFunc(ctx, func() { tell(manager.Stopping()) })
+	watchdog, err := sd.SdWatchdogEnabled(false)
+	if err != nil {
+		return fmt.Errorf("service manager: %w", err)
+	}
+	stop := context.AfterFunc(ctx, func() { tell(sd.SdNotifyStopping) })
 	defer stop()
 	o := daemon.Options{
 		Log: log, Level: level,
 		Ready: func(a daemon.Addresses) {
 			log.Info("ready", slog.String("radius", listening(a.RADIUS)), slog.String("metrics", listening(a.Metrics)))
-			tell(manager.Ready())
+			tell(sd.SdNotifyReady)
 		},
-		Status:     func(line string) { tell(manager.Status(line)) },
+		Status:     func(line string) { tell("STATUS=" + line) },
 		Reload:     hangups(ctx),
 		ReadConfig: func() (config.Config, error) { return config.Read(path) },
-		Reloading:  func() { tell(manager.Reloading()) },
+		Reloading:  func() { tell(sd.SdNotifyReloading, strings.TrimSpace(sd.SdNotifyMonotonicUsec())) },
 		Reloaded: func(err error) {
 			if err != nil {
-				tell(manager.Status("reload failed, the old configuration holds; see the log"))
+				tell("STATUS=reload failed, the old configuration holds; see the log")
 			}
-			tell(manager.Ready())
+			tell(sd.SdNotifyReady)
 		},
 	}
-	if manager.Watchdog() > 0 {
-		o.Alive = func() { tell(manager.Alive()) }
+	if watchdog > 0 {
+		o.Alive = func() { tell(sd.SdNotifyWatchdog) }
 	}
 	return daemon.Run(ctx, c, o)
 }
