@@ -46,7 +46,8 @@ once: build ## the demo's story once, checked
 	@echo "telling the demo's story once"
 	@$(BIN)/griffier demo -once -o json
 
-bench: packages engine ## figures against a floor or peer in the same run
+bench: engine ## figures against a floor or peer in the same run
+	@.ci/packages tcpdump softflowd nfdump pmacct freeradius freeradius-postgresql postgresql
 	@go run ./bench
 
 generate: ## generated code; needs clang, libbpf-dev and protoc with its Go plug-ins
