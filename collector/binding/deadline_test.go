@@ -75,7 +75,7 @@ func TestStaleSessionComesBack(t *testing.T) {
 // still tell what it counted of it: no octet counts twice.
 func TestStaleBeyondTheHorizon(t *testing.T) {
 	b, s := newBinding(t), newStore(t)
-	b.cfg.StaleAfter = 26 * time.Hour
+	b.cfg.StaleAfter = 30 * time.Hour
 	evening := day.Add(-2 * time.Hour) // 22:00 the day before
 	s.add(b.Apply(evening.Add(-time.Hour), start("s1", "anna", evening.Add(-time.Hour), "192.0.2.1/32")))
 	o := refresh("s1", "anna", evening, evening.Add(-time.Hour))
