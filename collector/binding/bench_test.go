@@ -26,6 +26,7 @@ func BenchmarkApply(b *testing.B) {
 // BenchmarkReemit is one re-emission of 10,000 sessions with two prefixes each.
 func BenchmarkReemit(b *testing.B) {
 	x := newBinding(b)
+	x.cfg.ReemitSlice = 1 << 30
 	now := at(10, 0)
 	for i := range 10000 {
 		o := start(fmt.Sprint("s", i), fmt.Sprint("user", i), now, "2001:db8::/56")
