@@ -9,6 +9,8 @@ CREATE TABLE IF NOT EXISTS traffic.assignment_slice
     prefix_length         UInt8,
     port_start            UInt16,
     port_end              UInt16,
+    protocol              UInt8 DEFAULT 0 COMMENT 'IANA number of the protocol of the ports, 0 for every one',
+    inside_address        IPv6 DEFAULT toIPv6('::') COMMENT 'a translator''s name for the subscriber, :: where access_ref says who it is',
     assignment_started_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD),
     started_at            DateTime64(3, 'UTC') CODEC(Delta, ZSTD),
     ended_at              DateTime64(3, 'UTC') CODEC(Delta, ZSTD),

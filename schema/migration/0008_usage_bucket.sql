@@ -14,6 +14,7 @@ CREATE TABLE IF NOT EXISTS traffic.usage_bucket
     cumulative_packets UInt64 CODEC(Delta, ZSTD),
     counter_id         FixedString(16),
     collector_id       LowCardinality(String),
+    source             LowCardinality(String) DEFAULT 'kernel' COMMENT 'who counted: the kernel of a collector, or a BNG in RADIUS accounting',
     class              LowCardinality(String),
     CONSTRAINT bucket_of_five_minutes CHECK toUnixTimestamp64Milli(bucket_started_at) % 300000 = 0 AND ended_at = addSeconds(bucket_started_at, 300),
     CONSTRAINT one_class CHECK class = 'usage_5m'

@@ -24,6 +24,8 @@ SELECT
     prefix_length,
     port_start,
     port_end,
+    protocol,
+    inside_address,
     assignment_started_at,
     started_at,
     ended_at,

@@ -1,4 +1,5 @@
--- traffic.usage: the latest version of each row of class usage_5m, while it may be
+-- traffic.usage, with who counted (readers never add the sources of one line):
+-- the latest version of each row of class usage_5m, while it may be
 -- read. A row expires at ended_at plus the class's calendar period, counted on
 -- the wall clock of the policy's zone; now is never before the clock floor. The
 -- filter runs after FINAL, so only the latest version's ended_at counts.
@@ -29,7 +30,8 @@ SELECT
     cumulative_packets,
     counter_id,
     collector_id,
-    class
+    class,
+    source
 FROM traffic.usage_bucket FINAL
 WHERE tupleElement(policy, 1)
   AND ended_at > tupleElement(policy, 6)
