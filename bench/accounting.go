@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"griffier/collector/binding"
+	"griffier/collector/daemon"
 	"griffier/collector/spool"
 	"griffier/schema"
 )
@@ -237,15 +237,11 @@ func spooledSessions(dir string) (map[string]bool, error) {
 		return nil, err
 	}
 	b := binding.New(binding.Config{CollectorID: "bench", Pseudonymiser: pseudonymiser})
-	var snapshot struct {
-		Binding json.RawMessage `json:"binding"`
+	held, err := daemon.BindingState(state)
+	if err != nil {
+		return nil, err
 	}
-	if state != nil {
-		if err := json.Unmarshal(state, &snapshot); err != nil {
-			return nil, err
-		}
-	}
-	if err := b.Restore(snapshot.Binding, deltas); err != nil {
+	if err := b.Restore(held, deltas); err != nil {
 		return nil, err
 	}
 	found := map[string]bool{}

@@ -54,6 +54,16 @@ func (s snapshot) pack() ([]byte, error) {
 	return out.Bytes(), nil
 }
 
+// BindingState returns the binding's part of a checkpoint, for whoever reads a
+// spool without its collector. It is nil for nil.
+func BindingState(checkpoint []byte) ([]byte, error) {
+	if checkpoint == nil {
+		return nil, nil
+	}
+	s, err := unpack(checkpoint)
+	return s[bindingPart], err
+}
+
 // unpack is the inverse of pack.
 func unpack(packed []byte) (s snapshot, err error) {
 	body, ok := bytes.CutPrefix(packed, []byte(snapshotMagic))
