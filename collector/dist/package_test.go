@@ -111,9 +111,9 @@ func (m *machine) collector(put func(string)) {
 		}
 	}
 	m.account("Start")
-	m.wait("the first reading of the counters", func() bool {
+	m.wait("the first reading of the counters, and of the session", func() bool {
 		out, _ := m.try("curl -s http://127.0.0.1:9478/metrics")
-		return strings.Contains(out, "griffier_collector_traffic_seen_bytes_total")
+		return strings.Contains(out, "griffier_collector_traffic_seen_bytes_total") && strings.Contains(out, "griffier_collector_sessions 1")
 	})
 	out := m.run(steps[4])
 	for _, want := range []string{"PASS  radius ", "PASS  pins", "PASS  store", "PASS  accounting-freshness", "griffier_collector_sessions 1", "griffier_collector_traffic_seen_bytes_total"} {
