@@ -194,8 +194,9 @@ func (d *daemon) open() (err error) {
 			return fmt.Errorf("metrics: %w", err)
 		}
 	}
+	d.loop.quarantine = filepath.Join(filepath.Dir(d.cfg.Spool.Dir), "quarantine")
 	d.sink, err = sink.New(sink.Config{
-		Spool: d.spool, Store: d.where, QuarantineDir: filepath.Join(filepath.Dir(d.cfg.Spool.Dir), "quarantine"),
+		Spool: d.spool, Store: d.where, QuarantineDir: d.loop.quarantine,
 		Registerer: d.registry, Logger: d.log,
 	})
 	return err

@@ -42,18 +42,20 @@ type request struct {
 // loop owns the binding and the lease follower. Only handle may be called by
 // other goroutines.
 type loop struct {
-	log      *slog.Logger
-	spool    *spool.Spool
-	binding  *binding.Binding
-	leases   *lease.Follower
-	blocks   *cgnat.Blocks
-	flows    *cgnat.Listener        // nil without cgnat.conntrack
-	radius   func() ([]byte, error) // the RADIUS tracker's snapshot
-	datapath *datapath.Datapath     // nil without interfaces
-	frames   <-chan datapath.PuntFrame
-	metrics  *metrics
-	alive    func()
-	policies []schema.Policy // retention, as last read; none until then
+	log   *slog.Logger
+	spool *spool.Spool
+	// quarantine is where the sink puts what the store can never take.
+	quarantine string
+	binding    *binding.Binding
+	leases     *lease.Follower
+	blocks     *cgnat.Blocks
+	flows      *cgnat.Listener        // nil without cgnat.conntrack
+	radius     func() ([]byte, error) // the RADIUS tracker's snapshot
+	datapath   *datapath.Datapath     // nil without interfaces
+	frames     <-chan datapath.PuntFrame
+	metrics    *metrics
+	alive      func()
+	policies   []schema.Policy // retention, as last read; none until then
 
 	static     []binding.StaticLine // as configured
 	nextStatic time.Time            // when one of them begins or ends; zero if none does

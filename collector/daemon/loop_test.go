@@ -2,9 +2,14 @@ package daemon
 
 import (
 	"context"
+	"encoding/base64"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -213,7 +218,28 @@ func TestSpoolForgetsWhatHasExpired(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.policies = []schema.Policy{{Class: schema.ClassUsage5m, Period: "P14D", Zone: "Europe/Amsterdam"}}
+	l.quarantine = t.TempDir()
+	quarantined := func(name string, at time.Time) string {
+		encoded, err := spool.EncodeRecord(usage(at))
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(l.quarantine, name+"-invalid.jsonl")
+		text := fmt.Sprintf("{\"token\":%q,\"reason\":\"invalid\",\"at\":\"2026-01-01T00:00:00Z\",\"rows\":1}\n{\"kind\":\"usage\",\"encoded\":%q}\n",
+			name, base64.StdEncoding.EncodeToString(encoded))
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	gone, left := quarantined("old", old), quarantined("recent", recent)
 	l.expire(t.Context(), time.Now())
+	if _, err := os.Stat(gone); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("an expired row is still in the quarantine: %v", err)
+	}
+	if _, err := os.Stat(left); err != nil {
+		t.Errorf("a row that may be kept left the quarantine: %v", err)
+	}
 	var kept []time.Time
 	for _, r := range stored(t, s) {
 		if r, ok := r.(*schema.Usage); ok {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"griffier/collector/sink"
 	"griffier/schema"
 )
 
@@ -48,16 +49,25 @@ func readPolicy(ctx context.Context, where schema.Config) ([]schema.Policy, erro
 	return schema.ReadPolicy(ctx, conn)
 }
 
-// expire removes from the spool what has outlived its class before the store
-// took it: the spool is no way around retention. No gap is declared: the store
-// would not show these rows either, and other classes of that time live on.
+// expire removes from the spool and from the quarantine what has outlived its
+// class before the store took it: neither is a way around retention. No gap is
+// declared: the store would not show these rows either, and other classes of
+// that time live on.
 func (l *loop) expire(ctx context.Context, now time.Time) {
-	if len(l.policies) == 0 || l.spool.Stats().PendingRows == 0 {
+	if len(l.policies) == 0 {
 		return
 	}
 	limits, err := limitsAt(l.policies, now)
 	if err != nil {
 		l.log.Error("the retention policy cannot be applied to the spool", slog.Any("error", err))
+		return
+	}
+	if gone, err := sink.ExpireQuarantine(l.quarantine, limits); err != nil {
+		l.log.Error("rows that outlived their retention could not be removed from the quarantine", slog.Any("error", err))
+	} else if gone > 0 {
+		l.log.Warn("rows outlived their retention in the quarantine and were removed", slog.Int("rows", gone))
+	}
+	if l.spool.Stats().PendingRows == 0 {
 		return
 	}
 	l.checkpoint(ctx) // only closed segments are searched
