@@ -78,7 +78,7 @@ echo "$ip" > "$LAB_ADDRESS_FILE"
 
 // ConnectBea announces Bea's session by RADIUS and then configures her host.
 func (l *Lab) ConnectBea(ctx context.Context) error {
-	if err := l.account(ctx, l.Bea, "Start"); err != nil {
+	if err := l.connect(ctx, l.Bea); err != nil {
 		return err
 	}
 	if err := l.meter(ctx, l.Bea); err != nil {
@@ -100,15 +100,12 @@ func (l *Lab) ConnectBea(ctx context.Context) error {
 
 // ConnectCas announces Cas's session by RADIUS. His host has no IP stack of its
 // own on the line: this kernel ends no PPPoE, so frames are made by hand.
-func (l *Lab) ConnectCas(ctx context.Context) error { return l.account(ctx, l.Cas, "Start") }
+func (l *Lab) ConnectCas(ctx context.Context) error { return l.connect(ctx, l.Cas) }
 
-// DisconnectBea ends Bea's session by RADIUS.
-func (l *Lab) DisconnectBea(ctx context.Context) error { return l.account(ctx, l.Bea, "Stop") }
-
-// account sends an Accounting-Request with radclient and waits for the answer,
-// which the collector gives only when the record is on disk.
-func (l *Lab) account(ctx context.Context, s Subscriber, status string) error {
-	attributes := fmt.Sprintf(`Acct-Status-Type = %s
+// connect sends an Accounting-Request (Start) with radclient and waits for the
+// answer, which the collector gives only when the record is on disk.
+func (l *Lab) connect(ctx context.Context, s Subscriber) error {
+	attributes := fmt.Sprintf(`Acct-Status-Type = Start
 Acct-Session-Id = "lab-%s-1"
 User-Name = "%s"
 NAS-Identifier = "lab-bng"
@@ -117,15 +114,15 @@ NAS-Port-Id = "%s"
 Framed-IP-Address = %s
 Delegated-IPv6-Prefix = %s
 Event-Timestamp = %d
-`, status, s.Name, s.User, s.Interface, s.Addr4, s.Prefix6, time.Now().Unix())
+`, s.Name, s.User, s.Interface, s.Addr4, s.Prefix6, time.Now().Unix())
 	cmd := l.Router.Command(ctx, "radclient", "-x", "-r", "5", "-t", "2", RADIUSListen, "acct", RADIUSSecret)
 	cmd.Stdin = strings.NewReader(attributes)
 	out, err := output(cmd)
 	if err != nil {
-		return fmt.Errorf("lab: radius %s: %w", status, err)
+		return fmt.Errorf("lab: radius: %w", err)
 	}
 	if !strings.Contains(string(out), "Accounting-Response") {
-		return fmt.Errorf("lab: radius %s: no response: %s", status, clip(string(out)))
+		return fmt.Errorf("lab: radius: no response: %s", clip(string(out)))
 	}
 	return nil
 }
