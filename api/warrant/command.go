@@ -215,14 +215,3 @@ func (s *State) liveWarrant(now time.Time, id string, generation uint64) (Warran
 	}
 	return w, nil
 }
-
-// Refusal drafts the entry that records a refused act: who, what kind of act
-// and why, and nothing about whom.
-func Refusal(by Caller, act, warrantID, taskID string, why reason.Reason) ledger.Draft {
-	role := ""
-	if len(by.Roles) > 0 {
-		role = string(by.Roles[0])
-	}
-	return ledger.Draft{Kind: KindRefusal, Actor: by.Actor, Role: role, WarrantID: warrantID, TaskID: taskID,
-		Reason: string(why), Facts: refusalFacts{Act: act}}
-}

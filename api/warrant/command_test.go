@@ -362,7 +362,6 @@ func TestHeadersAreClean(t *testing.T) {
 	fetch(b, r, start, "t")
 	d, _ := r.Revoke(b.state, start, officer, warrant.EndRequest{WarrantID: "w", Generation: 1, Explanation: "J. de Vries called"})
 	b.append(start, d)
-	b.append(start, warrant.Refusal(officer, "CreateTask", "w", "", reason.TargetNotSpecific))
 	text, err := json.Marshal(b.entries)
 	if err != nil {
 		t.Fatal(err)

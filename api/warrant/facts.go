@@ -16,7 +16,6 @@ const (
 	KindFetch      = "task.fetch"
 	KindAbort      = "task.abort"
 	KindDestroy    = "task.destroy"
-	KindRefusal    = "refusal"
 )
 
 // Facts stand in the clear header, for ever: deadlines, states, hashes and the
@@ -74,10 +73,6 @@ type abortFacts struct {
 
 type packageFacts struct {
 	PackageSHA256 string `json:"package_sha256"`
-}
-
-type refusalFacts struct {
-	Act string `json:"act"`
 }
 
 // CreateBody is the sealed body of a warrant's first entry.
