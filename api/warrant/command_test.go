@@ -373,7 +373,7 @@ func TestHeadersAreClean(t *testing.T) {
 			t.Errorf("headers hold %q", secret)
 		}
 	}
-	if len(b.entries) != 10 {
-		t.Errorf("%d entries, want 10", len(b.entries))
+	if len(b.entries) != 9 {
+		t.Errorf("%d entries, want 9", len(b.entries))
 	}
 }
