@@ -30,29 +30,33 @@ const (
 type Role int32
 
 const (
-	Role_ROLE_UNSPECIFIED        Role = 0 // denies
-	Role_ROLE_CUSTOMER           Role = 1 // sees only the lines of their own account
-	Role_ROLE_SUPPORT            Role = 2 // looks up one line by ticket
-	Role_ROLE_LEGAL_OFFICER      Role = 3 // creates warrants, may approve first, executes
-	Role_ROLE_LEGAL_APPROVER     Role = 4 // approves second
-	Role_ROLE_OVERSEER           Role = 5 // reads and verifies the ledger (the DPO, where there is one)
-	Role_ROLE_PRIVACY_CONTROLLER Role = 6 // second approver of policy; third of large scopes
-	Role_ROLE_PROVISIONER        Role = 7 // machine: registers lines, persons and ranges
-	Role_ROLE_ANYONE             Role = 8 // no identity needed: health only
+	Role_ROLE_UNSPECIFIED        Role = 0  // denies
+	Role_ROLE_CUSTOMER           Role = 1  // sees only the lines of their own account
+	Role_ROLE_SUPPORT            Role = 2  // looks up one line by ticket
+	Role_ROLE_LEGAL_OFFICER      Role = 3  // creates warrants, may approve first, executes
+	Role_ROLE_LEGAL_APPROVER     Role = 4  // approves second
+	Role_ROLE_OVERSEER           Role = 5  // reads and verifies the ledger (the DPO, where there is one)
+	Role_ROLE_PRIVACY_CONTROLLER Role = 6  // second approver of policy; third of large scopes
+	Role_ROLE_PROVISIONER        Role = 7  // machine: registers lines, persons and ranges
+	Role_ROLE_ANYONE             Role = 8  // no identity needed: health, and what brings its own proof
+	Role_ROLE_NETWORK_ENGINEER   Role = 9  // lets collectors in and out; sees no line
+	Role_ROLE_COLLECTOR          Role = 10 // machine: renews its own certificate
 )
 
 // Enum value maps for Role.
 var (
 	Role_name = map[int32]string{
-		0: "ROLE_UNSPECIFIED",
-		1: "ROLE_CUSTOMER",
-		2: "ROLE_SUPPORT",
-		3: "ROLE_LEGAL_OFFICER",
-		4: "ROLE_LEGAL_APPROVER",
-		5: "ROLE_OVERSEER",
-		6: "ROLE_PRIVACY_CONTROLLER",
-		7: "ROLE_PROVISIONER",
-		8: "ROLE_ANYONE",
+		0:  "ROLE_UNSPECIFIED",
+		1:  "ROLE_CUSTOMER",
+		2:  "ROLE_SUPPORT",
+		3:  "ROLE_LEGAL_OFFICER",
+		4:  "ROLE_LEGAL_APPROVER",
+		5:  "ROLE_OVERSEER",
+		6:  "ROLE_PRIVACY_CONTROLLER",
+		7:  "ROLE_PROVISIONER",
+		8:  "ROLE_ANYONE",
+		9:  "ROLE_NETWORK_ENGINEER",
+		10: "ROLE_COLLECTOR",
 	}
 	Role_value = map[string]int32{
 		"ROLE_UNSPECIFIED":        0,
@@ -64,6 +68,8 @@ var (
 		"ROLE_PRIVACY_CONTROLLER": 6,
 		"ROLE_PROVISIONER":        7,
 		"ROLE_ANYONE":             8,
+		"ROLE_NETWORK_ENGINEER":   9,
+		"ROLE_COLLECTOR":          10,
 	}
 )
 
@@ -236,7 +242,7 @@ const file_griffier_v1_access_proto_rawDesc = "" +
 	"\x06Access\x12'\n" +
 	"\x05roles\x18\x01 \x03(\x0e2\x11.griffier.v1.RoleR\x05roles\x12(\n" +
 	"\x05audit\x18\x02 \x01(\x0e2\x12.griffier.v1.AuditR\x05audit\x12\x17\n" +
-	"\astep_up\x18\x03 \x01(\bR\x06stepUp*\xc9\x01\n" +
+	"\astep_up\x18\x03 \x01(\bR\x06stepUp*\xf8\x01\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rROLE_CUSTOMER\x10\x01\x12\x10\n" +
@@ -246,7 +252,10 @@ const file_griffier_v1_access_proto_rawDesc = "" +
 	"\rROLE_OVERSEER\x10\x05\x12\x1b\n" +
 	"\x17ROLE_PRIVACY_CONTROLLER\x10\x06\x12\x14\n" +
 	"\x10ROLE_PROVISIONER\x10\a\x12\x0f\n" +
-	"\vROLE_ANYONE\x10\b*q\n" +
+	"\vROLE_ANYONE\x10\b\x12\x19\n" +
+	"\x15ROLE_NETWORK_ENGINEER\x10\t\x12\x12\n" +
+	"\x0eROLE_COLLECTOR\x10\n" +
+	"*q\n" +
 	"\x05Audit\x12\x15\n" +
 	"\x11AUDIT_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
