@@ -132,13 +132,13 @@ func (x *CreateEnrolmentTokenRequest) GetValidFor() *durationpb.Duration {
 }
 
 type CreateEnrolmentTokenResponse struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	TokenId        string                 `protobuf:"bytes,1,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"` // by which it is listed and revoked
-	Token          string                 `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`                    // the secret
-	ExpiresAt      *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
-	ServerCaSha256 string                 `protobuf:"bytes,4,opt,name=server_ca_sha256,json=serverCaSha256,proto3" json:"server_ca_sha256,omitempty"` // of the certificate (DER, hexadecimal) that the server's own is to be trusted by
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	TokenId         string                 `protobuf:"bytes,1,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"` // by which it is listed and revoked
+	Token           string                 `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`                    // the secret
+	ExpiresAt       *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	AuthoritySha256 string                 `protobuf:"bytes,4,opt,name=authority_sha256,json=authoritySha256,proto3" json:"authority_sha256,omitempty"` // of the certificate (DER, hexadecimal) by which to know this service
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *CreateEnrolmentTokenResponse) Reset() {
@@ -192,9 +192,9 @@ func (x *CreateEnrolmentTokenResponse) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
-func (x *CreateEnrolmentTokenResponse) GetServerCaSha256() string {
+func (x *CreateEnrolmentTokenResponse) GetAuthoritySha256() string {
 	if x != nil {
-		return x.ServerCaSha256
+		return x.AuthoritySha256
 	}
 	return ""
 }
@@ -834,13 +834,13 @@ const file_griffier_v1_enrolment_proto_rawDesc = "" +
 	"\x1bgriffier/v1/enrolment.proto\x12\vgriffier.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18griffier/v1/access.proto\"x\n" +
 	"\x1bCreateEnrolmentTokenRequest\x12!\n" +
 	"\fcollector_id\x18\x01 \x01(\tR\vcollectorId\x126\n" +
-	"\tvalid_for\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bvalidFor\"\xb4\x01\n" +
+	"\tvalid_for\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bvalidFor\"\xb5\x01\n" +
 	"\x1cCreateEnrolmentTokenResponse\x12\x19\n" +
 	"\btoken_id\x18\x01 \x01(\tR\atokenId\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\tR\x05token\x129\n" +
 	"\n" +
-	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12(\n" +
-	"\x10server_ca_sha256\x18\x04 \x01(\tR\x0eserverCaSha256\"8\n" +
+	"expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12)\n" +
+	"\x10authority_sha256\x18\x04 \x01(\tR\x0fauthoritySha256\"8\n" +
 	"\x1bRevokeEnrolmentTokenRequest\x12\x19\n" +
 	"\btoken_id\x18\x01 \x01(\tR\atokenId\"\x1e\n" +
 	"\x1cRevokeEnrolmentTokenResponse\";\n" +
