@@ -72,16 +72,17 @@ var roleNames = map[string]griffierv1.Role{
 	"legal_approver":     griffierv1.Role_ROLE_LEGAL_APPROVER,
 	"overseer":           griffierv1.Role_ROLE_OVERSEER,
 	"privacy_controller": griffierv1.Role_ROLE_PRIVACY_CONTROLLER,
+	"operator":           griffierv1.Role_ROLE_OPERATOR,
+	"network_engineer":   griffierv1.Role_ROLE_NETWORK_ENGINEER,
 }
 
 // RoleName is the name of a role in claims, certificates and the ledger.
 func RoleName(r griffierv1.Role) string {
-	if r == griffierv1.Role_ROLE_PROVISIONER {
-		return "provisioner"
-	}
-	for name, role := range roleNames {
-		if role == r {
-			return name
+	for _, names := range []map[string]griffierv1.Role{roleNames, machineRoles} {
+		for name, role := range names {
+			if role == r {
+				return name
+			}
 		}
 	}
 	return "none"
