@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -159,7 +160,20 @@ func TestMachine(t *testing.T) {
 	if c, ok := auth.Machine(uri("griffier://role/provisioner")); !ok || !c.Has(griffierv1.Role_ROLE_PROVISIONER) || !c.Machine {
 		t.Errorf("provisioner: %+v, %v", c, ok)
 	}
-	for _, s := range []string{"griffier://role/legal_officer", "griffier://role/", "https://role/provisioner", "griffier://other/provisioner"} {
+	collector := uri("griffier://role/collector")
+	collector.SerialNumber = big.NewInt(0xbeef)
+	if c, ok := auth.Machine(collector); ok {
+		t.Errorf("a collector without an id: %+v, want none", c)
+	}
+	collector.URIs = append(collector.URIs, uri("griffier://collector/edge1").URIs...)
+	if c, ok := auth.Machine(collector); !ok || !c.Has(griffierv1.Role_ROLE_COLLECTOR) || c.CollectorID != "edge1" || c.CertificateSerial != "beef" {
+		t.Errorf("collector: %+v, %v", c, ok)
+	}
+	collector.URIs = append(collector.URIs, uri("griffier://collector/edge2").URIs...)
+	if c, ok := auth.Machine(collector); ok {
+		t.Errorf("a collector with two ids: %+v, want none", c)
+	}
+	for _, s := range []string{"griffier://role/legal_officer", "griffier://role/network_engineer", "griffier://role/", "https://role/provisioner", "griffier://other/provisioner", "griffier://collector/edge1"} {
 		if c, ok := auth.Machine(uri(s)); ok {
 			t.Errorf("%s gives %v, want none", s, c.Roles)
 		}

@@ -29,6 +29,10 @@ type Caller struct {
 	AuthenticatedAt time.Time
 	// Machine is true for a caller known by its certificate.
 	Machine bool
+	// CollectorID and CertificateSerial, in hexadecimal, are of the certificate of a
+	// collector; empty for others.
+	CollectorID       string
+	CertificateSerial string
 }
 
 // Has tells whether the caller has role r.

@@ -51,6 +51,8 @@ const (
 	NotFound         Reason = "NOT_FOUND"
 	StepUpRequired   Reason = "STEP_UP_REQUIRED"
 	CodeInvalid      Reason = "CODE_INVALID"
+	EnrolmentRefused Reason = "ENROLMENT_REFUSED"
+	NotConfigured    Reason = "NOT_CONFIGURED"
 	RateLimited      Reason = "RATE_LIMITED"
 	InvalidRequest   Reason = "INVALID_REQUEST"
 	StoreUnavailable Reason = "STORE_UNAVAILABLE"

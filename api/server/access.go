@@ -55,8 +55,10 @@ func ruleOf(service protoreflect.FullName, method protoreflect.Name) (*griffierv
 	if rule.GetAudit() == griffierv1.Audit_AUDIT_UNSPECIFIED {
 		return nil, fmt.Errorf("rpc %s/%s: no audit class: give its option (griffier.v1.access) one", service, method)
 	}
-	if anyone := slices.Contains(rule.GetRoles(), griffierv1.Role_ROLE_ANYONE); anyone && (len(rule.GetRoles()) > 1 || rule.GetAudit() != griffierv1.Audit_AUDIT_NONE || rule.GetStepUp()) {
-		return nil, fmt.Errorf("rpc %s/%s: open to anyone, so it can have neither other roles nor an audit class nor step-up", service, method)
+	anyone := slices.Contains(rule.GetRoles(), griffierv1.Role_ROLE_ANYONE)
+	audited := rule.GetAudit() != griffierv1.Audit_AUDIT_NONE && rule.GetAudit() != griffierv1.Audit_AUDIT_LEDGER_ACT
+	if anyone && (len(rule.GetRoles()) > 1 || audited || rule.GetStepUp()) {
+		return nil, fmt.Errorf("rpc %s/%s: open to anyone, so it can have neither other roles nor an audit class but its own act nor step-up", service, method)
 	}
 	return rule, nil
 }

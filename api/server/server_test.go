@@ -42,6 +42,7 @@ func TestAnRPCWithoutARuleDoesNotStart(t *testing.T) {
 		"UnspecifiedRole":  {&griffierv1.Access{Roles: []griffierv1.Role{support, 0}, Audit: read}, "no access rule"},
 		"WithoutAudit":     {&griffierv1.Access{Roles: []griffierv1.Role{support}}, "no audit class"},
 		"AnyoneUnaudited":  {&griffierv1.Access{Roles: []griffierv1.Role{anyone}, Audit: none}, ""},
+		"AnyoneActing":     {&griffierv1.Access{Roles: []griffierv1.Role{anyone}, Audit: griffierv1.Audit_AUDIT_LEDGER_ACT}, ""},
 		"AnyoneAudited":    {&griffierv1.Access{Roles: []griffierv1.Role{anyone}, Audit: read}, "open to anyone"},
 		"AnyoneAndSupport": {&griffierv1.Access{Roles: []griffierv1.Role{support, anyone}, Audit: none}, "open to anyone"},
 	} {
