@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -39,31 +40,52 @@ var legalDuty = []string{
 	"retention duty", "retention obligation", "wettelijke plicht", "wettelijke verplichting", "bewaarplicht",
 }
 
-// Validate reports whether p may be used under profile. Its error wraps [ErrPolicy].
-func (p Policy) Validate(profile string) error {
-	refuse := func(why string) error { return fmt.Errorf("%w: class %q: %s", ErrPolicy, clip(string(p.Class)), why) }
-	if profile != ProfileNL && profile != ProfileBE {
-		return fmt.Errorf("%w: unknown profile %q", ErrPolicy, clip(profile))
-	}
-	if !slices.Contains(Classes, p.Class) {
-		return refuse("unknown class")
-	}
+// Refusal is one thing that is wrong with a policy.
+type Refusal struct {
+	Field string // class, period, zone or purpose
+	Why   string
+}
+
+// Refusals lists all that keeps p from being used under profile. A profile is
+// nl or be, or both joined by +: then p must be good under each. The class is
+// not looked at: a policy file holds rules of more than the store's classes.
+func (p Policy) Refusals(profile string) []Refusal {
+	var out []Refusal
 	if _, err := ParsePeriod(p.Period); err != nil {
-		return refuse(err.Error())
+		out = append(out, Refusal{"period", err.Error()})
 	}
 	if _, err := loadZone(p.Zone); err != nil {
-		return refuse(err.Error())
+		out = append(out, Refusal{"zone", err.Error()})
 	}
 	purpose := plainWords(p.Purpose)
 	if purpose == "" {
-		return refuse("purpose is missing")
+		out = append(out, Refusal{"purpose", "purpose is missing"})
 	}
-	if profile == ProfileNL {
+	if slices.Contains(strings.Split(profile, "+"), ProfileNL) {
 		for _, duty := range legalDuty {
 			if strings.Contains(" "+purpose+" ", " "+duty+" ") {
-				return refuse("a legal duty to retain is not a purpose in profile nl")
+				out = append(out, Refusal{"purpose", "a legal duty to retain is not a purpose in profile nl"})
+				break
 			}
 		}
+	}
+	return out
+}
+
+// Validate reports whether p may be used under profile, as [Policy.Refusals]
+// reads it. Its error wraps [ErrPolicy].
+func (p Policy) Validate(profile string) error {
+	for _, name := range strings.Split(profile, "+") {
+		if name != ProfileNL && name != ProfileBE {
+			return fmt.Errorf("%w: unknown profile %q", ErrPolicy, clip(profile))
+		}
+	}
+	refusals := p.Refusals(profile)
+	if !slices.Contains(Classes, p.Class) {
+		refusals = slices.Insert(refusals, 0, Refusal{"class", "unknown class"})
+	}
+	if len(refusals) > 0 {
+		return fmt.Errorf("%w: class %q: %s", ErrPolicy, clip(string(p.Class)), refusals[0].Why)
 	}
 	return nil
 }
@@ -94,6 +116,45 @@ func (p Policy) ReadableFrom(now time.Time) (time.Time, error) {
 	return period.Before(now, zone), nil
 }
 
+// DayExpiresAt returns an instant from which all that can start on a UTC day,
+// and so ends within it, has expired: from then on the day may leave the disk.
+func (p Policy) DayExpiresAt(day time.Time) (time.Time, error) {
+	period, zone, err := p.rule()
+	if err != nil {
+		return time.Time{}, err
+	}
+	return period.allExpired(day, endOfDay(day), zone), nil
+}
+
+// Lengthens reports whether some row is readable longer under next than under p.
+// Another zone counts as longer, since some instant of some day comes later.
+// Calendar periods have no one length, so both are applied to the noon of every
+// day of a leap cycle.
+func (p Policy) Lengthens(next Policy) (bool, error) {
+	period, zone, err := p.rule()
+	if err != nil {
+		return false, err
+	}
+	nextPeriod, nextZone, err := next.rule()
+	if err != nil {
+		return false, err
+	}
+	if p.Zone != next.Zone {
+		return true, nil
+	}
+	if p.Period == next.Period {
+		return false, nil
+	}
+	start := time.Date(2024, 1, 1, 12, 0, 0, 0, time.UTC)
+	for day := range 366 + 3*365 {
+		ended := start.AddDate(0, 0, day)
+		if nextPeriod.After(ended, nextZone).After(period.After(ended, zone)) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 func (p Policy) rule() (Period, *time.Location, error) {
 	period, err := ParsePeriod(p.Period)
 	if err != nil {
@@ -102,6 +163,9 @@ func (p Policy) rule() (Period, *time.Location, error) {
 	zone, err := loadZone(p.Zone)
 	return period, zone, err
 }
+
+// policyWriting is held from reading the policy to writing its next generation.
+var policyWriting sync.Mutex
 
 // storedPolicy is the newest row of a class in retention_policy.
 type storedPolicy struct {
@@ -160,7 +224,8 @@ func ReadPolicy(ctx context.Context, conn driver.Conn) ([]Policy, error) {
 // policy that is in force already is not written again.
 //
 // It validates everything before it writes anything; the error then wraps
-// [ErrPolicy]. One process may write policy at a time.
+// [ErrPolicy]. One process may write policy at a time; within it, calls may be
+// concurrent with each other and with [DropDay].
 func WritePolicy(ctx context.Context, conn driver.Conn, profile string, policies []Policy) error {
 	wanted := make(map[Class]Policy)
 	for _, p := range policies {
@@ -172,6 +237,8 @@ func WritePolicy(ctx context.Context, conn driver.Conn, profile string, policies
 		}
 		wanted[p.Class] = p
 	}
+	policyWriting.Lock()
+	defer policyWriting.Unlock()
 	stored, err := readStoredPolicies(ctx, conn)
 	if err != nil {
 		return err
