@@ -161,7 +161,7 @@ func (d *daemon) open() (err error) {
 		DrainSlack: time.Duration(d.cfg.DrainInterval) / 2, Ranges: d.cfg.Own(), StaleAfter: time.Duration(d.cfg.RADIUS.StaleAfter),
 	})
 	d.loop.blocks = cgnat.NewBlocks(cgnat.BlocksConfig{CollectorID: d.cfg.CollectorID, Pseudonymiser: pseudonymiser})
-	tracker := radius.NewTracker(radius.TrackerConfig{})
+	tracker := radius.NewTracker(radius.TrackerConfig{StaleAfter: time.Duration(d.cfg.RADIUS.StaleAfter)})
 	if err := d.loop.recover(tracker); err != nil {
 		return err
 	}

@@ -49,6 +49,8 @@ func (t *Tracker) interim(r request, s *session) Result {
 	switch {
 	case s == nil && !r.nas.bootedAt.IsZero() && !r.at.After(r.nas.bootedAt):
 		return Result{Reason: ReasonBeforeBoot}
+	case s == nil && r.queued:
+		return Result{Reason: ReasonQueued}
 	case s == nil:
 		return t.open(r, binding.Refresh, started, nil)
 	case s.ended() && s.EndCause == schema.EndNASReboot && r.trusted && r.at.After(s.EndedAt.Add(slack)):
@@ -78,6 +80,8 @@ func (t *Tracker) interim(r request, s *session) Result {
 func (t *Tracker) stop(r request, s *session) Result {
 	started, told := r.startedAt()
 	switch {
+	case s == nil && r.queued:
+		return Result{Reason: ReasonQueued}
 	case s == nil,
 		s.ended() && r.trusted && told && started.After(s.EndedAt):
 		return t.open(r, binding.End, started, nil)
@@ -140,6 +144,7 @@ func (t *Tracker) open(r request, kind binding.ObservationKind, started time.Tim
 		t.sessions++
 	}
 	r.nas.sessions[r.SessionID] = s
+	t.watch(r.nasName, r.SessionID, s.Key, r.arrivedAt.Add(watchEvery))
 	if c := r.before; c != nil {
 		s.Counters = &counters{Octets: c.Octets, PacketsUp: c.PacketsUp, PacketsDown: c.PacketsDown, Gigawords: c.Gigawords}
 		s.Counters.UpFrom, s.Counters.DownFrom = c.Up, c.Down
@@ -202,6 +207,9 @@ func (s *session) observe(r request, kind binding.ObservationKind, at time.Time)
 	}
 	if !s.StartUnknown {
 		o.SessionStartedAt = s.StartedAt
+	}
+	if r.doubtful {
+		o.Certainty = schema.CertaintySynthesised
 	}
 	return o
 }

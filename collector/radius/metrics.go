@@ -22,6 +22,8 @@ type metrics struct {
 	repeated     prometheus.Counter
 	inFlight     prometheus.Gauge
 	sessions     prometheus.Gauge
+	silent       prometheus.Counter
+	skew         prometheus.Histogram
 	lastRequest  prometheus.Gauge
 	dropped      *prometheus.CounterVec
 	idle         *prometheus.CounterVec
@@ -43,11 +45,15 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		repeated:     counter("griffier_collector_radius_reacknowledged_total", "Retransmitted requests acknowledged again without a second observation."),
 		inFlight:     gauge("griffier_collector_radius_in_flight", "Requests that await durability."),
 		sessions:     gauge("griffier_collector_radius_sessions", "Sessions remembered, ended ones included."),
-		lastRequest:  gauge("griffier_collector_radius_last_request_timestamp_seconds", "When the last authentic accounting request came; 0 if none has since the start."),
-		dropped:      vec("griffier_collector_radius_dropped_total", "Datagrams dropped without an answer, by reason."),
-		idle:         vec("griffier_collector_radius_noted_total", "Acknowledged requests that changed nothing or were odd, by reason."),
+		silent:       counter("griffier_collector_radius_forgotten_total", "Sessions forgotten without a Stop, after radius.stale_after and 48 hours."),
+		skew: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "griffier_collector_radius_time_skew_seconds",
+			Help:    "Arrival less Acct-Delay-Time less Event-Timestamp: a NAS's clock that is off, or a record that lay on the way.",
+			Buckets: []float64{-120, -10, -1, 1, 10, 60, 600, 3600, 86400}}),
+		lastRequest: gauge("griffier_collector_radius_last_request_timestamp_seconds", "When the last authentic accounting request came; 0 if none has since the start."),
+		dropped:     vec("griffier_collector_radius_dropped_total", "Datagrams dropped without an answer, by reason."),
+		idle:        vec("griffier_collector_radius_noted_total", "Acknowledged requests that changed nothing or were odd, by reason."),
 	}
-	for _, c := range []prometheus.Collector{m.received, m.acknowledged, m.repeated, m.inFlight, m.sessions, m.lastRequest, m.dropped, m.idle} {
+	for _, c := range []prometheus.Collector{m.received, m.acknowledged, m.repeated, m.inFlight, m.sessions, m.silent, m.skew, m.lastRequest, m.dropped, m.idle} {
 		if err := registerer.Register(c); err != nil {
 			return nil, err
 		}

@@ -277,7 +277,12 @@ func (s *Server) apply(a Accounting, source netip.Addr, client Client, now time.
 	if !client.mayBe(s.cfg.Tracker.NAS(a, source)) {
 		return Result{Reason: ReasonForeignNAS, Refused: true}
 	}
+	silent := s.cfg.Tracker.Silent()
 	result := s.cfg.Tracker.Apply(a, source, now)
+	s.metrics.silent.Add(float64(s.cfg.Tracker.Silent() - silent))
+	if result.Dated {
+		s.metrics.skew.Observe(result.Skew.Seconds())
+	}
 	s.metrics.sessions.Set(float64(s.cfg.Tracker.Len()))
 	return result
 }

@@ -67,6 +67,9 @@ func (t *Tracker) Restore(snapshot []byte) error {
 			if s == nil {
 				return fmt.Errorf("radius: restore: empty session %d", len(id))
 			}
+			if !s.ended() {
+				fresh.watch(name, id, s.Key, time.Time{})
+			}
 		}
 		fresh.nas[name] = &nas{n.BootedAt, n.Sessions}
 		fresh.sessions += len(n.Sessions)
@@ -118,6 +121,7 @@ func (t *Tracker) Redo(o binding.Observation) error {
 			s.StartedAt = o.SessionStartedAt
 		}
 		r.nas.sessions[sessionID] = s
+		t.watch(o.NAS, sessionID, s.Key, o.At)
 	}
 	if !o.At.Before(s.LastSeenAt) && len(o.Prefixes) > 0 && !samePrefixes(s.Addresses.prefixes(), o.Prefixes) {
 		s.Addresses = unsorted(o.Prefixes)

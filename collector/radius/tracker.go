@@ -11,12 +11,13 @@ import (
 
 // Reasons that [Tracker.Apply] gives for a request that led to no observation.
 const (
-	ReasonOtherStatus  Reason = "other_status"   // Acct-Status-Type not about sessions
-	ReasonNoIdentifier Reason = "no_identifier"  // nothing names the line
-	ReasonLate         Reason = "late"           // older than what is known, or past the session's end
-	ReasonBeforeBoot   Reason = "before_boot"    // interim of an unknown session from before its NAS's boot
-	ReasonSessionsFull Reason = "sessions_full"  // TrackerConfig.MaxSessions or 65,536 NASes reached: not to be acknowledged
-	ReasonFuture       Reason = "implausible_at" // Event-Timestamp not believed; the request was used all the same
+	ReasonOtherStatus  Reason = "other_status"    // Acct-Status-Type not about sessions
+	ReasonNoIdentifier Reason = "no_identifier"   // nothing names the line
+	ReasonLate         Reason = "late"            // older than what is known, or past the session's end
+	ReasonBeforeBoot   Reason = "before_boot"     // interim of an unknown session from before its NAS's boot
+	ReasonSessionsFull Reason = "sessions_full"   // TrackerConfig.MaxSessions or 65,536 NASes reached: not to be acknowledged
+	ReasonFuture       Reason = "implausible_at"  // Event-Timestamp not believed; the request was used all the same
+	ReasonQueued       Reason = "queued_too_long" // of an unknown session and older than MaxAge: it says nothing of the present
 )
 
 // TrackerConfig bounds a [Tracker].
@@ -29,6 +30,10 @@ type TrackerConfig struct {
 	// KeepEnded is how long an ended session is remembered, so that a late or
 	// repeated request is not taken for a new session. Default 48 h.
 	KeepEnded time.Duration
+	// StaleAfter is how much silence ends a session, as in the binding's
+	// configuration. After that and KeepEnded a session whose Stop was lost is
+	// forgotten. 0: never.
+	StaleAfter time.Duration
 	// MaxSessions bounds the sessions remembered, ended ones included. Default
 	// 2,000,000 (about 600 bytes each).
 	MaxSessions int
@@ -68,7 +73,9 @@ type Tracker struct {
 	nas      map[string]*nas
 	names    map[netip.Addr]string // NAS-Identifier by NAS address; "" once ambiguous
 	sessions int
-	tombs    []tomb // ended sessions by time of arrival
+	tombs    []tomb  // ended sessions by time of arrival
+	watches  []watch // the others, by when to look at them
+	silent   uint64  // forgotten without a Stop
 }
 
 type nas struct {
@@ -95,6 +102,12 @@ type Result struct {
 	Reason Reason
 	// Refused says that the request must not be acknowledged.
 	Refused bool
+	// Skew is arrival less Acct-Delay-Time less Event-Timestamp, if the request is
+	// Dated by the latter: what the NAS's clock is off by, or how long the record
+	// lay on the way. One instant only goes into a record; this is what is left of
+	// the other two.
+	Skew  time.Duration
+	Dated bool
 }
 
 // Apply takes in a request that arrived from source at arrivedAt.
@@ -105,8 +118,9 @@ func (t *Tracker) Apply(a Accounting, source netip.Addr, arrivedAt time.Time) Re
 	var odd Reason
 	r.at, r.trusted = t.eventTime(a, arrivedAt)
 	if !a.EventAt.IsZero() && !r.at.Equal(a.EventAt) {
-		odd = ReasonFuture
+		odd, r.doubtful = ReasonFuture, true
 	}
+	r.queued = t.queued(a, arrivedAt)
 	r.identifier = identifier(a)
 	r.arrivedAt = arrivedAt
 	r.nas = t.nas[r.nasName]
@@ -133,6 +147,9 @@ func (t *Tracker) Apply(a Accounting, source netip.Addr, arrivedAt time.Time) Re
 	if result.Reason == "" {
 		result.Reason = odd
 	}
+	if result.Dated = !a.EventAt.IsZero(); result.Dated {
+		result.Skew = arrivedAt.Add(-a.Delay).Sub(a.EventAt)
+	}
 	return result
 }
 
@@ -145,6 +162,8 @@ type request struct {
 	trusted    bool      // at is the NAS's word, not merely the arrival
 	arrivedAt  time.Time
 	identifier schema.Identifier
+	doubtful   bool      // at is computed, against the NAS's word
+	queued     bool      // its event is longer past than is believed
 	before     *counters // of the session that this one goes on with, nil normally
 }
 
@@ -172,6 +191,21 @@ func (t *Tracker) eventTime(a Accounting, arrivedAt time.Time) (at time.Time, tr
 		return arrivedAt.Truncate(time.Millisecond), false
 	}
 	return arrivedAt.Add(-a.Delay).Truncate(time.Millisecond), a.HasDelay
+}
+
+// maxQueued is how long a record may have lain in a queue. An Event-Timestamp from
+// before that is of a clock that was never set.
+const maxQueued = 31 * 24 * time.Hour
+
+// queued says whether a request is about a time so long past that it arrived by
+// way of somebody's queue.
+func (t *Tracker) queued(a Accounting, arrivedAt time.Time) bool {
+	at := a.EventAt
+	if at.IsZero() {
+		at = arrivedAt.Add(-a.Delay)
+	}
+	age := arrivedAt.Sub(at)
+	return age >= t.cfg.MaxAge && age < maxQueued
 }
 
 // NAS names the NAS of a request: NAS-Identifier, else the identifier that came
@@ -217,22 +251,3 @@ func identifier(a Accounting) schema.Identifier {
 	}
 	return schema.Identifier{}
 }
-
-// forget drops ended sessions past their keeping time.
-func (t *Tracker) forget(arrivedAt time.Time) {
-	for len(t.tombs) > 0 && arrivedAt.Sub(t.tombs[0].arrivedAt) > t.cfg.KeepEnded {
-		tomb := t.tombs[0]
-		t.tombs = t.tombs[1:]
-		n := t.nas[tomb.nas]
-		if n == nil {
-			continue
-		}
-		if s := n.sessions[tomb.sessionID]; s != nil && s.Key == tomb.key {
-			delete(n.sessions, tomb.sessionID)
-			t.sessions--
-		}
-	}
-}
-
-// Len returns how many sessions are remembered, ended ones included.
-func (t *Tracker) Len() int { return t.sessions }
