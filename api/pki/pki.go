@@ -1,9 +1,11 @@
 // Package pki makes the private certificate authority that `griffierd -init`
 // sets up: one CA, a certificate for the server and one for the provisioner
-// machine. An ISP with a CA of its own uses that instead.
+// machine. An ISP with a CA of its own uses that instead. With the CA's key it
+// issues the certificates of collectors.
 package pki
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -27,10 +29,10 @@ const (
 	leafLife = 397 * 24 * time.Hour
 )
 
-// Authority can issue certificates.
+// Authority can issue certificates. It is safe for concurrent use.
 type Authority struct {
 	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
+	key  crypto.Signer
 }
 
 // Init writes ca.pem, ca.key, server.pem, server.key, provisioner.pem and
@@ -52,7 +54,7 @@ func Init(dir string, hosts []string) error {
 	if err != nil {
 		return err
 	}
-	if err := write(dir, "ca", ca.cert.Raw, ca.key); err != nil {
+	if err := write(dir, "ca", ca.key, ca.cert.Raw); err != nil {
 		return err
 	}
 	if err := ca.issue(dir, "server", server); err != nil {
@@ -101,8 +103,15 @@ func (a *Authority) issue(dir, name string, template *x509.Certificate) error {
 	if err != nil {
 		return fmt.Errorf("issue %s: %w", name, err)
 	}
-	return write(dir, name, der, key)
+	if name == "server" { // sends its CA too, so that a collector can know it by the CA's fingerprint
+		return write(dir, name, key, der, a.cert.Raw)
+	}
+	return write(dir, name, key, der)
 }
+
+// backdating is how far before its issue a certificate begins, for clocks that
+// are a little behind.
+const backdating = 5 * time.Minute
 
 func date(template *x509.Certificate, life time.Duration) error {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
@@ -110,26 +119,32 @@ func date(template *x509.Certificate, life time.Duration) error {
 		return fmt.Errorf("certificate serial: %w", err)
 	}
 	now := time.Now()
-	template.SerialNumber, template.NotBefore, template.NotAfter = serial, now.Add(-5*time.Minute), now.Add(life)
+	template.SerialNumber, template.NotBefore, template.NotAfter = serial, now.Add(-backdating), now.Add(life)
 	return nil
 }
 
-func write(dir, name string, der []byte, key *ecdsa.PrivateKey) error {
+func write(dir, name string, key crypto.Signer, chain ...[]byte) error {
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
-	for file, block := range map[string]*pem.Block{
-		name + ".pem": {Type: "CERTIFICATE", Bytes: der},
-		name + ".key": {Type: "PRIVATE KEY", Bytes: pkcs8},
+	var certificates []*pem.Block
+	for _, der := range chain {
+		certificates = append(certificates, &pem.Block{Type: "CERTIFICATE", Bytes: der})
+	}
+	for file, blocks := range map[string][]*pem.Block{
+		name + ".pem": certificates,
+		name + ".key": {{Type: "PRIVATE KEY", Bytes: pkcs8}},
 	} {
 		f, err := os.OpenFile(filepath.Join(dir, file), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if err != nil {
 			return fmt.Errorf("write %s: %w", name, err)
 		}
-		if err := pem.Encode(f, block); err != nil {
-			f.Close()
-			return fmt.Errorf("write %s: %w", name, err)
+		for _, block := range blocks {
+			if err := pem.Encode(f, block); err != nil {
+				f.Close()
+				return fmt.Errorf("write %s: %w", name, err)
+			}
 		}
 		if err := f.Close(); err != nil {
 			return fmt.Errorf("write %s: %w", name, err)

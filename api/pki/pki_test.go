@@ -19,8 +19,8 @@ func read(t *testing.T, path string) *x509.Certificate {
 		t.Fatal(err)
 	}
 	block, rest := pem.Decode(text)
-	if block == nil || len(rest) != 0 {
-		t.Fatalf("%s is not one PEM block", path)
+	if issuer, end := pem.Decode(rest); block == nil || (issuer != nil) != (filepath.Base(path) == "server.pem") || len(end) != 0 {
+		t.Fatalf("%s is not one PEM block, with the CA's after the server's", path)
 	}
 	cert, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
