@@ -63,8 +63,12 @@ const (
 	SourceDHCPv6 Source = "dhcpv6"
 	SourcePPPoE  Source = "pppoe"
 	SourceStatic Source = "static"
+	// SourceIPFIX is a translator that reports the blocks of ports that it assigns
+	// (RFC 8158).
+	SourceIPFIX Source = "ipfix"
 	// SourceConntrack is a translator that reports single ports as flows begin and
-	// end: such an assignment lasts only while a flow does.
+	// end, by conntrack or in a log of its own: such an assignment lasts only while
+	// a flow does.
 	SourceConntrack Source = "conntrack"
 	// SourceDeterministic is computed from a translator's parameters (RFC 7422)
 	// when it is asked for, and never stored.

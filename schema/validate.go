@@ -18,7 +18,7 @@ const maxTextBytes = 256
 var (
 	endCauses     = []EndCause{EndNone, EndCut, EndRelease, EndExpiry, EndSuperseded, EndLostCarrier, EndNASReboot, EndInferred}
 	certainties   = []Certainty{CertaintyObserved, CertaintySynthesised, CertaintyInferred}
-	sources       = []Source{SourceRADIUS, SourceDHCPv4, SourceDHCPv6, SourcePPPoE, SourceStatic, SourceConntrack}
+	sources       = []Source{SourceRADIUS, SourceDHCPv4, SourceDHCPv6, SourcePPPoE, SourceStatic, SourceIPFIX, SourceConntrack}
 	usageSources  = []UsageSource{"", UsageKernel, UsageRADIUS}
 	directions    = []Direction{Up, Down}
 	coverageState = []CoverageState{Covered, Gap}

@@ -191,6 +191,9 @@ func (b *Binding) Installed() []Change {
 func (b *Binding) Apply(now time.Time, o Observation) Effects {
 	now = milli(now)
 	o.At, o.SessionStartedAt, o.ExpiresAt = milli(o.At), milli(o.SessionStartedAt), milli(o.ExpiresAt)
+	if o.Kind == Translation {
+		return Effects{Delta: b.encode(event{Now: now, Observation: &o})}
+	}
 	if o.At.Before(now.Add(-b.cfg.Horizon)) && !(o.Source == schema.SourceStatic) {
 		b.ignored.TooLate++
 		return Effects{}
@@ -205,6 +208,9 @@ func (b *Binding) Apply(now time.Time, o Observation) Effects {
 
 func (b *Binding) observe(now time.Time, o Observation, e *Effects) (changed bool) {
 	var touched []*session
+	if o.Kind == Translation {
+		return true
+	}
 	if o.Kind == NASReboot {
 		touched = b.reboot(o)
 	} else if s := b.merge(now, o); s != nil {

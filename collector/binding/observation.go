@@ -24,6 +24,10 @@ const (
 	// NASReboot closes every session of NAS from the same Source that started
 	// at or before At; SessionKey, Identifier and Prefixes are empty.
 	NASReboot
+	// Translation says what a translator did with ports of shared addresses, for
+	// inside addresses: it is no session's, and a [Binding] keeps it for package
+	// cgnat only.
+	Translation
 )
 
 // String returns the kind's name, for metrics and test failures.
@@ -37,6 +41,8 @@ func (k ObservationKind) String() string {
 		return "end"
 	case NASReboot:
 		return "nas_reboot"
+	case Translation:
+		return "translation"
 	}
 	return "unknown"
 }
@@ -101,4 +107,5 @@ type PortBlock struct {
 	PortStart uint16     `json:"port_start"`
 	PortEnd   uint16     `json:"port_end"`
 	Released  bool       `json:"released,omitempty"` // taken back, not given
+	Inside    netip.Addr `json:"inside,omitzero"`    // who has it, in a Translation
 }
