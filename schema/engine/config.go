@@ -35,6 +35,17 @@ type Config struct {
 	// MaxStatementBytes bounds the text of one statement, data streamed after an
 	// INSERT not counted. Default 16 MiB.
 	MaxStatementBytes int64
+
+	// ServerXML is added to the engine's configuration file: the elements
+	// zookeeper, macros and remote_servers, under which the statements of a
+	// cluster can be tried without one. Replicated tables can be made and read
+	// here, not written. Default none.
+	ServerXML string
+
+	// UsersXML replaces the engine's users file, pinned settings and grants
+	// included: with it a server's users, grants and row policies can be tried.
+	// Every request is user default's. Default none.
+	UsersXML string
 }
 
 const (
@@ -116,7 +127,11 @@ func writeServerConfig(c Config) ([]string, error) {
 	if err := os.WriteFile(main, serverXML(c, users), 0o600); err != nil {
 		return nil, fmt.Errorf("engine: write configuration: %w", err)
 	}
-	if err := os.WriteFile(users, profileXML(), 0o600); err != nil {
+	profile := profileXML()
+	if c.UsersXML != "" {
+		profile = []byte(c.UsersXML)
+	}
+	if err := os.WriteFile(users, profile, 0o600); err != nil {
 		return nil, fmt.Errorf("engine: write configuration: %w", err)
 	}
 	return []string{"clickhouse", "--path=" + store, "--config-file=" + main}, nil
@@ -136,7 +151,7 @@ func serverXML(c Config, users string) []byte {
 	out.WriteString("  <merge_tree>\n")
 	element(&out, 2, "fsync_after_insert", "1")
 	element(&out, 2, "fsync_part_directory", "1")
-	out.WriteString("  </merge_tree>\n</clickhouse>\n")
+	out.WriteString("  </merge_tree>\n" + c.ServerXML + "</clickhouse>\n")
 	return out.Bytes()
 }
 
