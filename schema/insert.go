@@ -19,12 +19,13 @@ var tables = map[Class]string{
 	ClassSession:    "traffic.session_slice",
 	ClassAssignment: "traffic.assignment_slice",
 	ClassUsage5m:    "traffic.usage_bucket",
+	ClassUsageDay:   "traffic.usage_day_part",
 	ClassCoverage:   "traffic.coverage_slice",
 	ClassAccessLog:  "traffic.access_log_entry",
 }
 
 // Insert stores records and returns when they are on disk. It sends one block a
-// kind, in the order session, assignment, usage, coverage, access log: a stored
+// kind, in the order session, assignment, usage, usage day, coverage, access log: a stored
 // coverage slice therefore proves that what it covers is stored.
 //
 // Token names the whole set. A caller that does not know whether an Insert
@@ -45,6 +46,7 @@ func Insert(ctx context.Context, conn driver.Conn, token string, records []Recor
 		sessions    []*Session
 		assignments []*Assignment
 		usage       []*Usage
+		usageDays   []*UsageDay
 		coverage    []*Coverage
 		accessLog   []*AccessLogEntry
 	}
@@ -59,6 +61,8 @@ func Insert(ctx context.Context, conn driver.Conn, token string, records []Recor
 			s.assignments = append(s.assignments, r)
 		case *Usage:
 			s.usage = append(s.usage, r)
+		case *UsageDay:
+			s.usageDays = append(s.usageDays, r)
 		case *Coverage:
 			s.coverage = append(s.coverage, r)
 		case *AccessLogEntry:
@@ -72,6 +76,9 @@ func Insert(ctx context.Context, conn driver.Conn, token string, records []Recor
 		return err
 	}
 	if err := insertBlock(ctx, conn, token, s.usage, usageColumns); err != nil {
+		return err
+	}
+	if err := insertBlock(ctx, conn, token, s.usageDays, usageDayColumns); err != nil {
 		return err
 	}
 	if err := insertBlock(ctx, conn, token, s.coverage, coverageColumns); err != nil {

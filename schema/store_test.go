@@ -107,6 +107,14 @@ func testUsage(n byte, bucket time.Time) *Usage {
 	}
 }
 
+func testUsageDay(n byte, end time.Time) *UsageDay {
+	start := end.Add(-23 * time.Hour)
+	return &UsageDay{
+		AccessRef: AccessRef{2, n}, Day: start.Truncate(24 * time.Hour), Zone: "Europe/Amsterdam", StartedAt: start, EndedAt: end,
+		Direction: Down, IPVersion: 4, Source: UsageKernel, CollectorID: "c1", Bytes: 1 << 40, Packets: 1 << 30, Version: 1,
+	}
+}
+
 func testCoverage(n byte, start, end time.Time) *Coverage {
 	return &Coverage{
 		CoverageID: ID{5, n}, CollectorID: "c1", State: Covered, StartedAt: start, EndedAt: end,
@@ -126,13 +134,13 @@ func oneOfEach(n byte, end time.Time) []Record {
 	start := end.Add(-time.Minute)
 	return []Record{
 		testSession(n, start, end), testAssignment(n, start, end),
-		testUsage(n, end.Add(-BucketLength)), testCoverage(n, start, end), testAccessLog(n, end),
+		testUsage(n, end.Add(-BucketLength)), testUsageDay(n, end.Truncate(BucketLength)), testCoverage(n, start, end), testAccessLog(n, end),
 	}
 }
 
-var views = []string{"traffic.session", "traffic.assignment", "traffic.usage", "traffic.coverage", "traffic.access_log"}
+var views = []string{"traffic.session", "traffic.assignment", "traffic.usage", "traffic.coverage", "traffic.access_log", "traffic.usage_day"}
 
-func countViews(t testing.TB, ctx context.Context, conn driver.Conn) (counts [5]uint64) {
+func countViews(t testing.TB, ctx context.Context, conn driver.Conn) (counts [6]uint64) {
 	t.Helper()
 	for i, view := range views {
 		counts[i] = count(t, ctx, conn, "SELECT count() FROM "+view)

@@ -35,6 +35,8 @@ func Validate(r Record) error {
 		err = r.validate()
 	case *Usage:
 		err = r.validate()
+	case *UsageDay:
+		err = r.validate()
 	case *Coverage:
 		err = r.validate()
 	case *AccessLogEntry:

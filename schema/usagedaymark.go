@@ -1,0 +1,133 @@
+package schema
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// A UsageDayMark says how far the buckets of one UTC day are rolled up into
+// [UsageDay] rows.
+type UsageDayMark struct {
+	UTCDay          time.Time // midnight
+	Through         time.Time // local days that had ended by then are rolled up
+	Blocks          int64     // newest block of buckets that is counted in, see UsageBlocks
+	RegisterVersion uint64    // newest change of the register that is counted in
+	BucketRows      uint64    // rows of the whole UTC day
+}
+
+// ReadUsageDayMarks returns the marks of the UTC days that touch [start, end), in order.
+func ReadUsageDayMarks(ctx context.Context, conn driver.Conn, start, end time.Time) ([]UsageDayMark, error) {
+	rows, err := conn.Query(ctx, `SELECT toDateTime64(utc_day, 3, 'UTC'), through, blocks, register_version, bucket_rows
+		FROM traffic.usage_day_mark FINAL
+		WHERE utc_day >= toDate({start:DateTime64(3)}, 'UTC') AND utc_day <= toDate({end:DateTime64(3)}, 'UTC') ORDER BY utc_day`,
+		clickhouse.DateNamed("start", start.UTC(), clickhouse.MilliSeconds),
+		clickhouse.DateNamed("end", end.UTC().Add(-time.Millisecond), clickhouse.MilliSeconds))
+	if err != nil {
+		return nil, fmt.Errorf("read marks of usage days: %w", err)
+	}
+	defer rows.Close()
+	var marks []UsageDayMark
+	for rows.Next() {
+		var m UsageDayMark
+		if err := rows.Scan(&m.UTCDay, &m.Through, &m.Blocks, &m.RegisterVersion, &m.BucketRows); err != nil {
+			return nil, fmt.Errorf("read marks of usage days: %w", err)
+		}
+		m.UTCDay, m.Through = m.UTCDay.UTC(), m.Through.UTC()
+		marks = append(marks, m)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read marks of usage days: %w", err)
+	}
+	return marks, nil
+}
+
+// WriteUsageDayMarks stores marks, durably, as one block. Of a day the mark of
+// the highest version counts.
+func WriteUsageDayMarks(ctx context.Context, conn driver.Conn, version uint64, marks []UsageDayMark) error {
+	if len(marks) == 0 {
+		return nil
+	}
+	batch, err := conn.PrepareBatch(ctx, "INSERT INTO traffic.usage_day_mark (utc_day, through, blocks, register_version, bucket_rows, version)")
+	if err != nil {
+		return fmt.Errorf("write marks of usage days: %w", err)
+	}
+	defer batch.Close()
+	for _, m := range marks {
+		if err := batch.Append(m.UTCDay.UTC(), m.Through.UTC(), m.Blocks, m.RegisterVersion, m.BucketRows, version); err != nil {
+			return fmt.Errorf("write marks of usage days: %w", err)
+		}
+	}
+	if err := batch.Send(); err != nil {
+		return fmt.Errorf("write marks of usage days: %w", err)
+	}
+	return nil
+}
+
+// UsageBlocks returns, by UTC day, the number of the newest block of buckets that
+// the store holds. Whatever is stored for a day raises it; what the store does by
+// itself (merging) and what it refuses (a replay that it recognises) does not. It
+// is empty when the store does not tell, as through a distributed table.
+func UsageBlocks(ctx context.Context, conn driver.Conn) (map[time.Time]int64, error) {
+	rows, err := conn.Query(ctx, `SELECT toDateTime64(min(partition), 3, 'UTC'), max(max_block_number)
+		FROM system.parts WHERE active AND rows > 0 AND concat(database, '.', table) = ? GROUP BY partition_id`, tables[ClassUsage5m])
+	if err != nil {
+		return nil, fmt.Errorf("list blocks of usage: %w", err)
+	}
+	defer rows.Close()
+	blocks := map[time.Time]int64{}
+	for rows.Next() {
+		var day time.Time
+		var newest int64
+		if err := rows.Scan(&day, &newest); err != nil {
+			return nil, fmt.Errorf("list blocks of usage: %w", err)
+		}
+		blocks[day.UTC()] = newest
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("list blocks of usage: %w", err)
+	}
+	return blocks, nil
+}
+
+// UsageRows counts the bucket rows of one UTC day that are on disk, readable or
+// not, a row that came twice once.
+func UsageRows(ctx context.Context, conn driver.Conn, utcDay time.Time) (uint64, error) {
+	var n uint64
+	err := conn.QueryRow(ctx, "SELECT count() FROM "+tables[ClassUsage5m]+` FINAL
+		WHERE bucket_started_at >= {start:DateTime64(3)} AND bucket_started_at < {end:DateTime64(3)}`,
+		clickhouse.DateNamed("start", utcDay.UTC(), clickhouse.MilliSeconds),
+		clickhouse.DateNamed("end", endOfDay(utcDay), clickhouse.MilliSeconds)).Scan(&n)
+	if err != nil {
+		return 0, fmt.Errorf("count rows of usage: %w", err)
+	}
+	return n, nil
+}
+
+// ReadableSince returns the instant at or before which rows of class must have
+// ended to be unreadable at [Now]: a row that ended later can be read. Without a
+// policy nothing can, and ok is false.
+func ReadableSince(ctx context.Context, conn driver.Conn, class Class) (since time.Time, ok bool, err error) {
+	policies, err := readStoredPolicies(ctx, conn)
+	if err != nil {
+		return time.Time{}, false, err
+	}
+	p, known := policies[class]
+	if !known || !p.present {
+		return time.Time{}, false, nil
+	}
+	now, err := Now(ctx, conn)
+	if err != nil {
+		return time.Time{}, false, err
+	}
+	if since, err = p.ReadableFrom(now); err != nil {
+		return time.Time{}, false, fmt.Errorf("class %s: %w", class, err)
+	}
+	if p.expiredThrough.After(since) {
+		since = p.expiredThrough.UTC()
+	}
+	return since, true, nil
+}
