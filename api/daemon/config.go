@@ -4,6 +4,7 @@
 package daemon
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"griffier/api/pki"
+	"griffier/api/retention"
 	"griffier/api/strictyaml"
 	"griffier/schema"
 )
@@ -29,13 +32,16 @@ type Config struct {
 	// ShutdownGrace is how long calls under way may take after a stop. Default 20s.
 	ShutdownGrace time.Duration `yaml:"shutdown_grace"`
 
-	TLS           TLSConfig    `yaml:"tls"`
-	OIDC          OIDCConfig   `yaml:"oidc"`
-	Keys          KeysConfig   `yaml:"keys"`
-	Store         StoreConfig  `yaml:"store"`
-	Ledger        LedgerConfig `yaml:"ledger"`
-	Legal         LegalConfig  `yaml:"legal"`
-	RetentionFile string       `yaml:"retention_policy_file"`
+	TLS           TLSConfig       `yaml:"tls"`
+	OIDC          OIDCConfig      `yaml:"oidc"`
+	Keys          KeysConfig      `yaml:"keys"`
+	Store         StoreConfig     `yaml:"store"`
+	Ledger        LedgerConfig    `yaml:"ledger"`
+	Legal         LegalConfig     `yaml:"legal"`
+	Enrolment     EnrolmentConfig `yaml:"enrolment"`
+	RetentionFile string          `yaml:"retention_policy_file"`
+	// RetentionKeys are the public keys, one of which must have signed that file.
+	RetentionKeys []string `yaml:"retention_policy_keys"`
 }
 
 // TLSConfig names the listener's certificate and the CA of machines.
@@ -89,12 +95,25 @@ type LegalConfig struct {
 	ClockMargin time.Duration `yaml:"clock_margin"` // of our own records, added to the authority's uncertainty. Default 2s
 }
 
+// EnrolmentConfig names the CA that issues the certificates of collectors, which
+// is one of tls.client_ca_file. Without it collectors cannot be enrolled.
+type EnrolmentConfig struct {
+	CACertFile string `yaml:"ca_cert_file"`
+	CAKeyFile  string `yaml:"ca_key_file"` // mode 0600
+	// CertificateLife is how long they are good for; they are renewed when two
+	// thirds of it are over. Default and maximum 2160h, which is 90 days.
+	CertificateLife time.Duration `yaml:"certificate_life"`
+}
+
 // Defaults that Init writes too.
 const (
 	defaultGrace       = 20 * time.Second
 	defaultClockMargin = 2 * time.Second
 	defaultLedgerLimit = 2 * time.Second
 )
+
+// minCertificateLife leaves a collector time to renew.
+const minCertificateLife = time.Hour
 
 // maxConfig bounds a configuration file, in bytes.
 const maxConfig = 1 << 20
@@ -111,7 +130,8 @@ func ReadConfig(path string) (Config, error) {
 	}
 	c := Config{
 		Listen: "127.0.0.1:7443", ShutdownGrace: defaultGrace, Ledger: LedgerConfig{Limit: defaultLedgerLimit},
-		Legal: LegalConfig{Profile: "nl", ClockMargin: defaultClockMargin},
+		Legal:     LegalConfig{Profile: "nl", ClockMargin: defaultClockMargin},
+		Enrolment: EnrolmentConfig{CertificateLife: pki.MaxCollectorLife},
 	}
 	if err := strictyaml.Unmarshal(path, text, &c); err != nil {
 		return Config{}, err
@@ -131,6 +151,7 @@ func (c *Config) files() []*string {
 		&c.Store.DataDir, &c.Store.Socket, &c.Store.DSN,
 		&c.Ledger.Dir, &c.Ledger.WitnessFile, &c.Ledger.KeyFile,
 		&c.Legal.PackagesDir, &c.RetentionFile,
+		&c.Enrolment.CACertFile, &c.Enrolment.CAKeyFile,
 	}
 }
 
@@ -164,12 +185,23 @@ func (c *Config) validate() error {
 	need("ledger.key_file", c.Ledger.KeyFile)
 	need("legal.packages_dir", c.Legal.PackagesDir)
 	need("retention_policy_file", c.RetentionFile)
+	if _, err := retention.NewTrusted(c.RetentionKeys); err != nil || len(c.RetentionKeys) == 0 {
+		errs = append(errs, cmp.Or(err, errors.New("retention_policy_keys is required: without a key no policy can be taken")))
+	}
 	embedded, partly := c.Store.DataDir != "" && c.Store.Socket != "", c.Store.DataDir != "" || c.Store.Socket != ""
 	if server := c.Store.DSN != ""; embedded == server || partly && server {
 		errs = append(errs, errors.New("store needs either data_dir and socket, or dsn_file"))
 	}
 	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
 		errs = append(errs, errors.New("tls.cert_file and tls.key_file go together"))
+	}
+	if (c.Enrolment.CACertFile == "") != (c.Enrolment.CAKeyFile == "") {
+		errs = append(errs, errors.New("enrolment.ca_cert_file and enrolment.ca_key_file go together"))
+	} else if c.Enrolment.CACertFile != "" && (c.TLS.CertFile == "" || c.TLS.ClientCAFile == "") {
+		errs = append(errs, errors.New("enrolment needs tls.cert_file, tls.key_file and tls.client_ca_file"))
+	}
+	if c.Enrolment.CertificateLife < minCertificateLife || c.Enrolment.CertificateLife > pki.MaxCollectorLife {
+		errs = append(errs, errors.New("enrolment.certificate_life must be between 1h and 2160h"))
 	}
 	host, err := hostOf(c.Listen)
 	if err != nil {

@@ -84,6 +84,7 @@ func start(t *testing.T) *world {
 		{Subject: "olga", Roles: []string{"legal_officer"}},
 		{Subject: "arjan", Roles: []string{"legal_approver"}},
 		{Subject: "dina", Roles: []string{"overseer"}},
+		{Subject: "nina", Roles: []string{"network_engineer"}},
 		{Subject: "nobody"},
 	}})
 	if err != nil {

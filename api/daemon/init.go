@@ -87,6 +87,13 @@ func Init(dir string, o InitOptions) (configPath string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("init: %w", err)
 	}
+	policyKey, err := ledger.GenerateKey(in("secret/retention-signing.key"), o.Origin+"/retention")
+	if err != nil {
+		return "", fmt.Errorf("init: %w", err)
+	}
+	if policy, err = retention.Sign(policy, policyKey.Signer); err != nil {
+		return "", fmt.Errorf("init: retention policy: %w", err)
+	}
 	if err := writeNew(in("retention.yaml"), policy); err != nil {
 		return "", err
 	}
@@ -114,7 +121,9 @@ func Init(dir string, o InitOptions) (configPath string, err error) {
 		Store:         StoreConfig{DataDir: "store", Socket: "store.sock"},
 		Ledger:        LedgerConfig{"ledger", "ledger-witness/head", "secret/ledger.key", cmp.Or(o.LedgerLimit, defaultLedgerLimit)},
 		Legal:         LegalConfig{Profile: o.Profile, PackagesDir: "packages", ClockMargin: defaultClockMargin},
+		Enrolment:     EnrolmentConfig{"tls/ca.pem", "tls/ca.key", pki.MaxCollectorLife},
 		RetentionFile: "retention.yaml",
+		RetentionKeys: []string{policyKey.Public},
 		ShutdownGrace: defaultGrace,
 	}
 	text, err := c.YAML()

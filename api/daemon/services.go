@@ -14,6 +14,7 @@ import (
 	"griffier/api/auth"
 	"griffier/api/disclosure"
 	"griffier/api/disclosure/execute"
+	"griffier/api/enrol"
 	"griffier/api/keystore"
 	"griffier/api/ledger"
 	"griffier/api/ledger/ledgerrpc"
@@ -42,9 +43,11 @@ type services struct {
 	reads    *server.AccessLog
 	codes    *support.Codes
 	keeper   *retention.Keeper
+	desk     *retention.Desk // from Run on
 	warrants *warrant.State
 	rules    *warrant.Rules
 	signer   *disclosure.Signer
+	enrolled *enrol.State
 	executor *execute.Executor // from server on
 	identity *server.Identity  // from server on; nil without TLS
 }
@@ -96,18 +99,19 @@ func newServices(cfg Config, conn driver.Conn, keys *keystore.Store, registry *p
 		warrants: warrant.NewState(),
 		rules:    rules,
 		signer:   signer,
+		enrolled: enrol.NewState(),
 	}, nil
 }
 
 // folds are the states that the ledger fills, in no particular order.
 func (s *services) folds() []ledger.Fold {
-	return []ledger.Fold{s.reads, s.codes, s.keeper, s.warrants}
+	return []ledger.Fold{s.reads, s.codes, s.keeper, s.warrants, s.enrolled}
 }
 
 // Folds returns fresh states for a ledger to fill, for a check of the whole log
 // apart from any service.
 func Folds() []ledger.Fold {
-	return []ledger.Fold{server.NewAccessLog(nil, time.Now), support.NewCodes(nil), &retention.Keeper{}, warrant.NewState()}
+	return []ledger.Fold{server.NewAccessLog(nil, time.Now), support.NewCodes(nil), &retention.Keeper{}, warrant.NewState(), enrol.NewState()}
 }
 
 // server wires the services to the open ledger, and ends what a crash left
@@ -134,6 +138,10 @@ func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server
 		return nil, err
 	}
 	s.codes.Attach(book, s.keys, time.Now)
+	enrolment, err := s.enrolment(book)
+	if err != nil {
+		return nil, err
+	}
 	reader := usage.NewReader(s.conn)
 	return server.New(server.Config{
 		TLS: listener, Auth: s.auth, Ledger: book, Keys: s.keys, Reads: s.reads,
@@ -147,6 +155,7 @@ func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server
 			griffierv1.RegisterDisclosureServiceServer(r, execute.NewService(s.executor))
 			griffierv1.RegisterLedgerServiceServer(r, ledgerrpc.NewService(book))
 			griffierv1.RegisterRegisterServiceServer(r, register.NewService(s.register, book))
+			griffierv1.RegisterEnrolmentServiceServer(r, enrol.NewService(enrolment))
 		},
 	})
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"sync/atomic"
 )
 
@@ -35,4 +36,22 @@ func (i *Identity) TLS() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS13, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 		return i.current.Load(), nil
 	}}
+}
+
+// Anchor returns the last certificate that the listener presents, DER: its CA's
+// where that is in cert_file, else its own. Who knows it by a fingerprint knows
+// the listener.
+func (i *Identity) Anchor() []byte {
+	chain := i.current.Load().Certificates[0].Certificate
+	return chain[len(chain)-1]
+}
+
+// Accepts tells whether a certificate that ca issued is taken for a machine's.
+func (i *Identity) Accepts(ca *x509.Certificate) bool {
+	pool := i.current.Load().ClientCAs
+	if pool == nil {
+		return false
+	}
+	_, err := ca.Verify(x509.VerifyOptions{Roots: pool, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
+	return err == nil
 }
