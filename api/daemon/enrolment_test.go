@@ -148,7 +148,7 @@ func (w *world) strangers(t *testing.T, victim *router) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ours.SignatureAlgorithm = x509.UnknownSignatureAlgorithm // that of its own key
+	ours.SignatureAlgorithm, ours.PublicKey = x509.UnknownSignatureAlgorithm, self.key.Public()
 	if self.cert, err = x509.CreateCertificate(rand.Reader, ours, ours, self.key.Public(), self.key); err != nil {
 		t.Fatal(err)
 	}
