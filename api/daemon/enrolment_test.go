@@ -19,6 +19,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
@@ -50,9 +51,25 @@ func newRouter(t *testing.T) *router {
 	return &router{key: key, request: request}
 }
 
-// dial connects as the collector.
+// dial connects as the collector, and shows its certificate even to a server that
+// did not ask for its CA's.
 func (r *router) dial(t *testing.T, w *world) *grpc.ClientConn {
-	return w.dial(t, w.cfg.Listen, []tls.Certificate{{Certificate: [][]byte{r.cert}, PrivateKey: r.key}})
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(w.dir, "tls", "ca.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(text)
+	conn, err := grpc.NewClient(w.cfg.Listen, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: roots,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return &tls.Certificate{Certificate: [][]byte{r.cert}, PrivateKey: r.key}, nil
+		}})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
 }
 
 // collector is one collector's life over the real listener.
