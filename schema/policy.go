@@ -116,16 +116,6 @@ func (p Policy) ReadableFrom(now time.Time) (time.Time, error) {
 	return period.Before(now, zone), nil
 }
 
-// DayExpiresAt returns an instant from which all that can start on a UTC day,
-// and so ends within it, has expired: from then on the day may leave the disk.
-func (p Policy) DayExpiresAt(day time.Time) (time.Time, error) {
-	period, zone, err := p.rule()
-	if err != nil {
-		return time.Time{}, err
-	}
-	return period.allExpired(day, endOfDay(day), zone), nil
-}
-
 // Lengthens reports whether some row is readable longer under next than under p.
 // Another zone counts as longer, since some instant of some day comes later.
 // Calendar periods have no one length, so both are applied to the noon of every
@@ -142,8 +132,12 @@ func (p Policy) Lengthens(next Policy) (bool, error) {
 	if p.Zone != next.Zone {
 		return true, nil
 	}
-	if p.Period == next.Period {
-		return false, nil
+	more, less := false, false
+	for _, d := range [...]int64{int64(nextPeriod.months() - period.months()), int64(nextPeriod.days() - period.days()), nextPeriod.seconds() - period.seconds()} {
+		more, less = more || d > 0, less || d < 0
+	}
+	if !more || !less {
+		return more, nil
 	}
 	start := time.Date(2024, 1, 1, 12, 0, 0, 0, time.UTC)
 	for day := range 366 + 3*365 {

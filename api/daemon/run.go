@@ -36,9 +36,16 @@ type Start struct {
 
 // Run serves until ctx ends, then stops in order and returns nil.
 func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err error) {
-	policy, err := retention.ReadFile(cfg.RetentionFile) // before anything is written
+	trusted, err := retention.NewTrusted(cfg.RetentionKeys)
 	if err != nil {
 		return err
+	}
+	if _, err := retention.ReadFile(cfg.RetentionFile, trusted); err != nil {
+		// With a ledger an older policy may be in force; without one nothing is
+		// written for a policy that is refused.
+		if _, noLedger := os.Stat(cfg.Ledger.Dir); noLedger != nil {
+			return err
+		}
 	}
 	conn, stop, err := openStore(ctx, cfg.Store, log)
 	if err != nil {
@@ -73,7 +80,8 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	if err := schema.RaiseClockFloor(ctx, conn, floorOf(book)); err != nil {
 		return err
 	}
-	if err := s.keeper.Enforce(ctx, conn, book, policy); err != nil {
+	s.desk = retention.NewDesk(cfg.RetentionFile, trusted, s.keeper, conn, book, registry, log)
+	if err := s.desk.Start(ctx); err != nil {
 		return err
 	}
 	srv, err := s.server(ctx, book)

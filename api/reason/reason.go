@@ -42,6 +42,9 @@ const (
 	ClockUntrusted         Reason = "CLOCK_UNTRUSTED"
 	SchemaInvalid          Reason = "SCHEMA_INVALID"
 	ConflictOfInterest     Reason = "CONFLICT_OF_INTEREST"
+	PolicyRefused          Reason = "POLICY_REFUSED"
+	AdviceMissing          Reason = "ADVICE_MISSING"
+	ProposalEnded          Reason = "PROPOSAL_ENDED"
 )
 
 // Transport reasons: the request never reached a decision about data.

@@ -2,9 +2,7 @@ package retention
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -13,40 +11,9 @@ import (
 	"griffier/schema"
 )
 
-// KindPolicy is the kind of ledger entry that a policy in force is.
-const KindPolicy = "retention.policy"
-
 // book is the part of the ledger that retention needs ([ledger.Log]).
 type book interface {
 	Append(ctx context.Context, d ledger.Draft) (ledger.Entry, error)
-}
-
-// Keeper applies the policy. It is a fold over the ledger, to know which policy
-// file is in force.
-type Keeper struct {
-	mu      sync.Mutex
-	applied string // SHA-256 of the policy file in force
-}
-
-type policyFacts struct {
-	SHA256  string            `json:"sha256"`
-	Profile string            `json:"profile"`
-	Periods map[string]string `json:"periods"`
-}
-
-// Apply implements [ledger.Fold].
-func (k *Keeper) Apply(e ledger.Entry) error {
-	if e.Header.Kind != KindPolicy {
-		return nil
-	}
-	var f policyFacts
-	if err := json.Unmarshal(e.Header.Facts, &f); err != nil {
-		return fmt.Errorf("entry %d: %s: %w", e.Index, KindPolicy, err)
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.applied = f.SHA256
-	return nil
 }
 
 // LengthenError is returned for a policy file that would make data readable
@@ -55,66 +22,107 @@ type LengthenError struct{ Classes []schema.Class }
 
 func (e *LengthenError) Error() string {
 	return fmt.Sprintf("retention policy refused: it lengthens %v, which takes two people; "+
-		"put back the old periods, or have the new file approved", e.Classes)
+		"put back the old file, or have the new one approved (griffier retention propose)", e.Classes)
+}
+
+// OlderError is returned for a policy file that is not newer than the policy in
+// force and yet another.
+type OlderError struct{ File, InForce uint64 }
+
+func (e *OlderError) Error() string {
+	return fmt.Sprintf("retention policy refused: the file has generation %d and generation %d is in force; "+
+		"put the file of that generation back, or give the new one a higher number and sign it again", e.File, e.InForce)
 }
 
 // Enforce puts a policy file in force: ledger first, then the table that the
-// views read. Shortening applies to the next query. A file that lengthens a
-// period over what is in force is refused with a [*LengthenError].
+// views read. Shortening applies to the next query. A file that is older than the
+// policy in force is refused with an [*OlderError]; one that lengthens it with a
+// [*LengthenError], unless it has just been approved. On any error the policy
+// that was in force still is.
 func (k *Keeper) Enforce(ctx context.Context, conn driver.Conn, b book, f File) error {
-	stored, err := schema.ReadPolicy(ctx, conn)
+	k.writing.Lock()
+	defer k.writing.Unlock()
+	if now, ok := k.InForce(); ok {
+		switch {
+		case now.SHA256 == f.SHA256:
+			return k.write(ctx, conn)
+		case f.Generation <= now.Generation:
+			return &OlderError{f.Generation, now.Generation}
+		}
+	}
+	longer, err := k.longer(ctx, conn, f)
 	if err != nil {
 		return fmt.Errorf("retention policy: %w", err)
 	}
-	longer, err := f.Lengthened(stored)
-	if err != nil {
-		return fmt.Errorf("retention policy: %w", err)
-	}
+	id := ""
 	if len(longer) > 0 {
-		return &LengthenError{longer}
-	}
-	k.mu.Lock()
-	same := k.applied == f.SHA256
-	k.mu.Unlock()
-	if !same {
-		facts := policyFacts{SHA256: f.SHA256, Profile: f.Profile, Periods: map[string]string{}}
-		for _, p := range f.Policies {
-			facts.Periods[string(p.Class)] = p.Period
-		}
-		if _, err := b.Append(ctx, ledger.Draft{Kind: KindPolicy, Role: "system", Facts: facts}); err != nil {
-			return fmt.Errorf("retention policy: %w", err)
+		if id = k.approval(f.SHA256, time.Now()); id == "" {
+			return &LengthenError{longer}
 		}
 	}
-	if err := schema.WritePolicy(ctx, conn, f.Profile, f.Policies); err != nil {
+	return k.bring(ctx, conn, b, f, id)
+}
+
+// Restore makes the table what the ledger says: a store from a backup may hold a
+// policy of long ago. An approved proposal that a stop of the server kept from
+// coming into force does now, unless the approval is too old.
+func (k *Keeper) Restore(ctx context.Context, conn driver.Conn, b book) error {
+	k.writing.Lock()
+	defer k.writing.Unlock()
+	for _, p := range k.Proposals() {
+		if p.State(time.Now(), k.Generation()) == Approved {
+			return k.bring(ctx, conn, b, p.File, p.ID)
+		}
+	}
+	return k.write(ctx, conn)
+}
+
+// longer lists what f lengthens over the ledger's policy, or, where the ledger
+// has none, over the table's.
+func (k *Keeper) longer(ctx context.Context, conn driver.Conn, f File) ([]schema.Class, error) {
+	if _, ok := k.InForce(); ok {
+		k.mu.RLock()
+		defer k.mu.RUnlock()
+		return k.lengthened(f)
+	}
+	old, err := schema.ReadPolicy(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	return f.Lengthened(old)
+}
+
+// approval finds the approved proposal of a file.
+func (k *Keeper) approval(sha256 string, now time.Time) string {
+	for _, p := range k.Proposals() {
+		if p.SHA256 == sha256 && p.State(now, k.Generation()) == Approved {
+			return p.ID
+		}
+	}
+	return ""
+}
+
+// bring enters f as the policy in force and writes the table.
+func (k *Keeper) bring(ctx context.Context, conn driver.Conn, b book, f File, proposalID string) error {
+	_, err := b.Append(ctx, ledger.Draft{Kind: KindPolicy, Role: "system", Generation: f.Generation,
+		Facts: policyFacts{factsOf(f), proposalID}})
+	if err != nil {
+		return fmt.Errorf("retention policy: %w", err)
+	}
+	if now, _ := k.InForce(); now.SHA256 != f.SHA256 {
+		return fmt.Errorf("retention policy: another came into force first, of generation %d", now.Generation)
+	}
+	return k.write(ctx, conn)
+}
+
+// write writes the policy in force to the table, if it is not there.
+func (k *Keeper) write(ctx context.Context, conn driver.Conn) error {
+	f, ok := k.InForce()
+	if !ok {
+		return nil
+	}
+	if err := schema.WritePolicy(ctx, conn, f.Jurisdiction, f.Policies()); err != nil {
 		return fmt.Errorf("retention policy: %w", err)
 	}
 	return nil
-}
-
-// longer tells whether rows that end at some instant are readable longer under
-// now than under was. Another zone counts as longer: its calendar is another. Calendar periods have no one length, so both are applied
-// to every day of a leap cycle.
-func longer(was, now schema.Policy) (bool, error) {
-	if was.Zone != now.Zone {
-		return true, nil // some instant of some day comes later
-	}
-	if was.Period == now.Period {
-		return false, nil
-	}
-	start := time.Date(2024, 1, 1, 12, 0, 0, 0, time.UTC)
-	for day := range 366 + 3*365 {
-		ended := start.AddDate(0, 0, day)
-		before, err := was.ExpiresAt(ended)
-		if err != nil {
-			return false, err
-		}
-		after, err := now.ExpiresAt(ended)
-		if err != nil {
-			return false, err
-		}
-		if after.After(before) {
-			return true, nil
-		}
-	}
-	return false, nil
 }

@@ -14,29 +14,46 @@ import (
 
 func TestEnforce(t *testing.T) {
 	h := newHouse(t)
-	enforce := func(period string, entries int) error {
+	enforce := func(generation uint64, period string, entries int) error {
 		t.Helper()
-		err := h.keeper.Enforce(t.Context(), h.conn, h.book, file(t, period))
+		err := h.keeper.Enforce(t.Context(), h.conn, h.book, file(t, generation, period))
 		if n := len(h.facts(t, KindPolicy)); n != entries {
 			t.Errorf("%s: %d policy entries, want %d", period, n, entries)
 		}
 		return err
 	}
+	inForce := func(want string) {
+		t.Helper()
+		policies, err := schema.ReadPolicy(t.Context(), h.conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range policies {
+			if p.Class == schema.ClassUsage5m && p.Period != want {
+				t.Errorf("in force is %s, want %s", p.Period, want)
+			}
+		}
+		if f, ok := h.keeper.InForce(); !ok {
+			t.Error("the ledger knows of no policy")
+		} else if r, _ := f.Rule(schema.ClassUsage5m); r.Period != want {
+			t.Errorf("the ledger has %s in force, want %s", r.Period, want)
+		}
+	}
 	h.put(t, used(1, time.Now().UTC().Add(-10*24*time.Hour).Truncate(schema.BucketLength)), used(2, time.Now().UTC().Add(-time.Hour).Truncate(schema.BucketLength)))
 	if n := h.count(t, "traffic.usage"); n != 0 {
 		t.Errorf("%d rows are readable without a policy, want none", n)
 	}
-	if err := enforce("P14D", 1); err != nil {
+	if err := enforce(1, "P14D", 1); err != nil {
 		t.Fatal(err)
 	}
 	if n := h.count(t, "traffic.usage"); n != 2 {
 		t.Errorf("%d rows are readable, want both", n)
 	}
 	var f policyFacts
-	if err := json.Unmarshal(h.facts(t, KindPolicy)[0], &f); err != nil || f.Periods["usage_5m"] != "P14D" || f.SHA256 != file(t, "P14D").SHA256 {
-		t.Errorf("facts %+v, %v: want the periods and the file's hash", f, err)
+	if err := json.Unmarshal(h.facts(t, KindPolicy)[0], &f); err != nil || !reflect.DeepEqual(f.file(), file(t, 1, "P14D")) {
+		t.Errorf("facts %+v, %v: want the policy as it was read", f, err)
 	}
-	if err := enforce("P14D", 1); err != nil {
+	if err := enforce(1, "P14D", 1); err != nil {
 		t.Errorf("the same again: %v", err)
 	}
 	// After a restart it is still the same.
@@ -44,11 +61,11 @@ func TestEnforce(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.open(t)
-	if err := enforce("P14D", 1); err != nil {
+	if err := enforce(1, "P14D", 1); err != nil {
 		t.Errorf("after a restart: %v", err)
 	}
 	// Shortening applies to the next query.
-	if err := enforce("P7D", 2); err != nil {
+	if err := enforce(2, "P7D", 2); err != nil {
 		t.Errorf("shortened: %v", err)
 	}
 	if n := h.count(t, "traffic.usage"); n != 1 {
@@ -56,30 +73,60 @@ func TestEnforce(t *testing.T) {
 	}
 	// Lengthening is refused and changes nothing.
 	var refused *LengthenError
-	if err := enforce("P8D", 2); !errors.As(err, &refused) || !reflect.DeepEqual(refused.Classes, []schema.Class{schema.ClassUsage5m}) ||
+	if err := enforce(3, "P8D", 2); !errors.As(err, &refused) || !reflect.DeepEqual(refused.Classes, []schema.Class{schema.ClassUsage5m}) ||
 		!strings.Contains(err.Error(), "two people") {
 		t.Errorf("lengthened: %v, want a LengthenError for usage_5m", err)
 	}
-	policies, err := schema.ReadPolicy(t.Context(), h.conn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range policies {
-		if p.Class == schema.ClassUsage5m && p.Period != "P7D" {
-			t.Errorf("in force is %s, want P7D", p.Period)
+	inForce("P7D")
+	// So is a file that is not newer, also one that was in force and one that shortens.
+	for _, old := range []struct {
+		generation uint64
+		period     string
+	}{{1, "P14D"}, {2, "P6D"}, {1, "P1D"}} {
+		var older *OlderError
+		if err := enforce(old.generation, old.period, 2); !errors.As(err, &older) {
+			t.Errorf("generation %d again, with %s: %v, want an OlderError", old.generation, old.period, err)
 		}
 	}
+	inForce("P7D")
 	// Without a ledger nothing is put in force.
 	if err := h.book.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.keeper.Enforce(t.Context(), h.conn, h.book, file(t, "P1D")); err == nil {
+	if err := h.keeper.Enforce(t.Context(), h.conn, h.book, file(t, 3, "P1D")); err == nil {
 		t.Error("enforced without a ledger")
 	}
 	if n := h.count(t, "traffic.usage"); n != 1 {
 		t.Errorf("%d rows are readable, want one as before", n)
 	}
 	h.open(t)
+	inForce("P7D")
+}
+
+// TestRestore: a store from a backup holds the policy of long ago; what the
+// ledger has in force is put back, and what had expired stays so.
+func TestRestore(t *testing.T) {
+	h := newHouse(t)
+	if err := h.keeper.Enforce(t.Context(), h.conn, h.book, file(t, 1, "P7D")); err != nil {
+		t.Fatal(err)
+	}
+	h.put(t, used(1, time.Now().UTC().Add(-10*24*time.Hour).Truncate(schema.BucketLength)))
+	if err := schema.WritePolicy(t.Context(), h.conn, "nl", file(t, 1, "P30D").Policies()); err != nil {
+		t.Fatal(err)
+	}
+	if n := h.count(t, "traffic.usage"); n != 0 {
+		t.Errorf("%d rows are readable that had expired before the table was lengthened, want none", n)
+	}
+	if err := h.keeper.Restore(t.Context(), h.conn, h.book); err != nil {
+		t.Fatal(err)
+	}
+	policies, err := schema.ReadPolicy(t.Context(), h.conn)
+	if err != nil || !reflect.DeepEqual(policies, file(t, 1, "P7D").Policies()) {
+		t.Errorf("after a restore: %+v, %v; want what the ledger has in force", policies, err)
+	}
+	if n := len(h.facts(t, KindPolicy)); n != 1 {
+		t.Errorf("%d policy entries, want the one", n)
+	}
 }
 
 // TestApplyOfADamagedEntry stops the ledger rather than guess.

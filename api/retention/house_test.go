@@ -3,6 +3,7 @@ package retention
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -80,14 +81,20 @@ func (h *house) facts(t *testing.T, kind string) (out []json.RawMessage) {
 	return out
 }
 
-// file is profile nl with another period for usage_5m.
-func file(t *testing.T, period string) File {
+// file is profile nl of a generation, with another period for usage_5m.
+func file(t testing.TB, generation uint64, period string) File {
 	t.Helper()
-	f, err := Parse([]byte(strings.Replace(profile(t, "nl"), "P14D", period, 1)))
+	f, err := Parse([]byte(variant(t, generation, period)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return f
+}
+
+func variant(t testing.TB, generation uint64, period string) string {
+	t.Helper()
+	text := strings.Replace(profile(t, "nl"), "P14D", period, 1)
+	return strings.Replace(text, "generation: 1\n", fmt.Sprintf("generation: %d\n", generation), 1)
 }
 
 func used(n byte, bucket time.Time) *schema.Usage {

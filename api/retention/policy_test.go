@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"griffier/schema"
 )
@@ -24,8 +25,11 @@ func profile(t testing.TB, name string) string {
 func TestProfilesParse(t *testing.T) {
 	for _, name := range []string{"nl", "be"} {
 		f, err := Parse([]byte(profile(t, name)))
-		if err != nil || f.Profile != name || len(f.Policies) != len(schema.Classes) || len(f.SHA256) != 64 {
+		if err != nil || f.Jurisdiction != name || f.Generation != 1 || len(f.Rules) != len(Classes()) || len(f.SHA256) != 64 {
 			t.Errorf("%s: %+v, %v", name, f, err)
+		}
+		if len(f.Policies()) != len(schema.Classes) {
+			t.Errorf("%s: %d policies for the store, want %d", name, len(f.Policies()), len(schema.Classes))
 		}
 	}
 	if _, err := Profile("fr"); err == nil {
@@ -36,9 +40,35 @@ func TestProfilesParse(t *testing.T) {
 	}
 }
 
-// TestReadFileRefuses changes one thing in the bundled file of profile nl.
+// TestLaws: what comes with the program knows every class that it names, and its
+// terms read.
+func TestLaws(t *testing.T) {
+	for _, l := range laws {
+		seen := map[schema.Class]bool{}
+		for _, m := range l.Classes {
+			if _, err := schema.ParsePeriod(m.Maximum); err != nil || !slices.Contains(Classes(), m.Class) || seen[m.Class] ||
+				m.Source == "" || !slices.Contains([]string{"read", "secondary", "check"}, m.Status) {
+				t.Errorf("%s: %+v, %v", l.Jurisdiction, m, err)
+			}
+			seen[m.Class] = true
+		}
+	}
+	for _, c := range []struct {
+		jurisdiction string
+		class        schema.Class
+		want         string
+	}{{"nl", schema.ClassSession, "P6M"}, {"be", schema.ClassSession, "P12M"}, {"be+nl", schema.ClassSession, "P6M"}, {"nl", schema.ClassCoverage, ""}, {"", schema.ClassSession, ""}} {
+		if got := Maximum(c.jurisdiction, c.class); got != c.want {
+			t.Errorf("maximum of %s in %s = %q, want %q", c.class, c.jurisdiction, got, c.want)
+		}
+	}
+}
+
+// TestReadFileRefuses changes one thing in the bundled file of profile nl, and
+// signs it again: a good signature does not help.
 func TestReadFileRefuses(t *testing.T) {
 	good := profile(t, "nl")
+	signer, trusted := testKey(t, "test.example/retention")
 	replace := func(old, new string) string {
 		if !strings.Contains(good, old) {
 			t.Fatalf("%q is not in the profile", old)
@@ -47,60 +77,112 @@ func TestReadFileRefuses(t *testing.T) {
 	}
 	session := good[strings.Index(good, "  - class: session"):strings.Index(good, "  - class: assignment")]
 	for name, c := range map[string]struct{ text, want string }{
-		"good":           {good, ""},
-		"unknown key":    {replace("    period: P14D", "    periode: P14D"), `policy\.yaml:\d+:5: unknown field "periode"`},
-		"unknown at top": {good + "note: x\n", `policy\.yaml:\d+:1: unknown field "note"`},
-		"key twice":      {good + "zone: UTC\n", `policy\.yaml:\d+:1: `},
-		"no yaml":        {"classes: [", `policy\.yaml:1:\d+: `},
-		"wrong type":     {replace("classes:", "classes: 5\nx:"), `policy\.yaml:\d+:\d+: `},
-		"empty":          {"", `class session is there 0 times`},
-		"class missing":  {strings.Replace(good, session, "", 1), `class session is there 0 times`},
-		"class twice":    {good + session, `class session is there 2 times`},
-		"unknown class":  {replace("class: session", "class: sessions"), `class "sessions": unknown class`},
-		"bad period":     {replace("P14D", "14 days"), `class "usage_5m": period`},
-		"zero period":    {replace("P14D", "P0D"), `class "usage_5m": period "P0D": empty`},
-		"bad zone":       {replace("zone: Europe/Amsterdam", "zone: Amsterdam"), `time zone "Amsterdam"`},
-		"no zone":        {replace("zone: Europe/Amsterdam\n", ""), `time zone`},
-		"no purpose":     {replace("purpose: faults and complaints\n", "purpose: \"\"\n"), `class "usage_5m": purpose is missing`},
-		"legal duty":     {replace("purpose: faults and complaints\n", "purpose: statutory retention, faults\n"), `a legal duty to retain is not a purpose in profile nl`},
-		"bewaarplicht":   {replace("purpose: faults and complaints\n", "purpose: de Bewaarplicht.\n"), `a legal duty to retain`},
-		"no profile":     {replace("profile: nl\n", ""), `unknown profile ""`},
-		"too long":       {good + strings.Repeat("# comment\n", 30_000), `longer than 262144 bytes`},
+		"good":                 {good, ""},
+		"unknown key":          {replace("    period: P14D", "    periode: P14D"), `policy\.yaml:\d+:5: unknown field "periode"`},
+		"unknown at top":       {good + "note: x\n", `policy\.yaml:\d+:1: unknown field "note"`},
+		"key twice":            {good + "zone: UTC\n", `policy\.yaml:\d+:1: `},
+		"no yaml":              {"classes: [\n", `policy\.yaml:1:\d+: `},
+		"wrong type":           {replace("classes:", "classes: 5\nx:"), `policy\.yaml:\d+:\d+: `},
+		"a map for a text":     {replace("period: P14D", "period: {a: b}"), `policy\.yaml:\d+:13: want a text`},
+		"empty":                {"\n", `class session is missing`},
+		"class missing":        {strings.Replace(good, session, "", 1), `class session is missing`},
+		"class twice":          {good + session, `policy\.yaml:\d+:12: class "session" is there already, in line \d+: the two overlap`},
+		"unknown class":        {replace("class: session", "class: sessions"), `policy\.yaml:\d+:12: class "sessions": unknown class`},
+		"bad period":           {replace("P14D", "14 days"), `policy\.yaml:\d+:13: class "usage_5m": period "14 days"`},
+		"zero period":          {replace("P14D", "P0D"), `:13: class "usage_5m": period "P0D": empty`},
+		"negative period":      {replace("P14D", "-P14D"), `:13: class "usage_5m": period "-P14D": want ISO 8601`},
+		"negative days":        {replace("P14D", "P-14D"), `:13: class "usage_5m": period "P-14D": want whole numbers`},
+		"no period":            {replace("    period: P14D\n", ""), `:12: class "usage_5m": period ""`},
+		"longer than lawful":   {replace("period: P6M", "period: P7M"), `:13: class "session": period P7M is longer than lawful in nl: at most P6M`},
+		"some days too long":   {replace("period: P6M", "period: P182D"), `longer than lawful`},
+		"absurdly long":        {replace("period: P13M", "period: P99Y"), `:13: class "coverage": period "P99Y": longer than 50 years`},
+		"beyond a backup":      {replace("class: key_backup\n    period: P30D", "class: key_backup\n    period: P31D"), `class "key_backup": period P31D is longer than lawful`},
+		"bad zone":             {replace("zone: Europe/Amsterdam", "zone: Amsterdam"), `:7: class "session": time zone "Amsterdam"`},
+		"bad zone of a class":  {replace("    period: P14D", "    zone: Mars/Olympus\n    period: P14D"), `:11: class "usage_5m": time zone "Mars/Olympus"`},
+		"no zone":              {replace("zone: Europe/Amsterdam\n", ""), `time zone`},
+		"no purpose":           {replace("purpose: faults and complaints\n", "purpose: \"\"\n"), `:14: class "usage_5m": purpose is missing`},
+		"purpose left out":     {replace("    purpose: faults and complaints\n", ""), `:12: class "usage_5m": purpose is missing`},
+		"no basis":             {replace("    basis: Tw 11.5; GDPR 6(1)(b)\n", ""), `:12: class "usage_5m": basis is missing`},
+		"a book for a purpose": {replace("purpose: faults and complaints\n", "purpose: "+strings.Repeat("x", 501)+"\n"), `purpose is longer than 500 bytes`},
+		"legal duty":           {replace("purpose: faults and complaints\n", "purpose: statutory retention, faults\n"), `a legal duty to retain is not a purpose in profile nl`},
+		"bewaarplicht":         {replace("purpose: faults and complaints\n", "purpose: de Bewaarplicht.\n"), `a legal duty to retain`},
+		"duty beside be":       {strings.Replace(replace("[nl]", "[be, nl]"), "faults and complaints", "legal duty", 1), `a legal duty to retain`},
+		"no jurisdiction":      {replace("jurisdictions: [nl]\n", ""), `jurisdictions: is missing`},
+		"unknown jurisdiction": {replace("[nl]", "[nl, fr]"), `policy\.yaml:\d+:21: jurisdiction "fr": unknown`},
+		"overlapping":          {replace("[nl]", "[nl, be, nl]"), `policy\.yaml:\d+:25: jurisdiction "nl" is there already, in line \d+: the two overlap`},
+		"no generation":        {replace("generation: 1\n", ""), `generation: want a whole number`},
+		"negative generation":  {replace("generation: 1\n", "generation: -1\n"), `policy\.yaml:\d+:13: generation: want`},
+		"fractional":           {replace("generation: 1\n", "generation: 1.5\n"), `policy\.yaml:\d+:13: want a text`},
+		"too long":             {good + strings.Repeat("# comment\n", 3_000), `longer than 24576 bytes`},
+		"a megabyte":           {good + strings.Repeat("# comment\n", 100_000), `longer than 24576 bytes`},
+		"alias":                {replace("purpose: faults and complaints\n", "purpose: &p faults\n    status: *p\n"), `policy\.yaml:\d+:\d+: anchors, aliases and merges`},
+		"bomb":                 {"a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\n" + good, `policy\.yaml:1:4: anchors, aliases and merges`},
+		"nested":               {good + "x: " + strings.Repeat("[", 20_000) + "\n", `policy\.yaml:\d+:\d+: brackets are nested too deep`},
+		"nested maps":          {good + "x: " + strings.Repeat("{a: ", 4_000) + "\n", `brackets are nested too deep`},
+		"tag":                  {replace("P14D", "!!str P14D"), `policy\.yaml:\d+:13: tags and directives`},
+		"two documents":        {good + "---\nzone: UTC\n", `more than one document`},
 	} {
 		path := filepath.Join(t.TempDir(), "policy.yaml")
-		if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
+		if err := os.WriteFile(path, signed(t, c.text, signer), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := ReadFile(path)
+		began := time.Now()
+		_, err := ReadFile(path, trusted)
 		switch {
 		case c.want == "" && err != nil:
 			t.Errorf("%s: %v", name, err)
 		case c.want != "" && (err == nil || !regexp.MustCompile(c.want).MatchString(err.Error()) || !strings.Contains(err.Error(), path)):
 			t.Errorf("%s: err = %v, want %s and the file", name, err, c.want)
 		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("%s: refusing it took %v", name, took)
+		}
 	}
-	if _, err := ReadFile(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := ReadFile(filepath.Join(t.TempDir(), "none"), trusted); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no file: %v", err)
+	}
+	both, err := Parse([]byte(replace("[nl]", "[nl, be]")))
+	if err != nil || both.Jurisdiction != "be+nl" {
+		t.Errorf("two jurisdictions: %s, %v", both.Jurisdiction, err)
+	}
+	// Everything that is wrong is told at once.
+	_, err = Parse([]byte(strings.Replace(replace("P14D", "P0D"), "[nl]", "[xx]", 1)))
+	var all *FileError
+	if !errors.As(err, &all) || len(all.Problems) != 2 || all.Problems[0].Line >= all.Problems[1].Line {
+		t.Errorf("two mistakes: %v, want both, in order", err)
 	}
 }
 
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(profile(f, "nl")))
-	f.Add([]byte("profile: nl\nclasses:\n- class: session\n"))
+	f.Add([]byte(profile(f, "be")))
+	f.Add([]byte("generation: 1\njurisdictions: [nl, be]\nclasses:\n- class: session\n  period: P-1D\n  purpose: |\n    a\n"))
+	f.Add([]byte("a: &a [*a, {b: !!c d}]\n--- x\n? - y\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		file, err := Parse(text)
 		if err != nil {
+			var told *FileError
+			if !errors.As(err, &told) || len(told.Problems) == 0 {
+				t.Fatalf("refused without a problem: %v", err)
+			}
 			return
 		}
 		var classes []schema.Class
-		for _, p := range file.Policies {
-			classes = append(classes, p.Class)
-			if err := p.Validate(file.Profile); err != nil {
-				t.Fatalf("taken, but %v", err)
+		for _, r := range file.Rules {
+			classes = append(classes, r.Class)
+			if bad := r.Refusals(file.Jurisdiction); len(bad) > 0 {
+				t.Fatalf("taken, but %v", bad)
+			}
+			if most := Maximum(file.Jurisdiction, r.Class); most != "" {
+				limit := r.Policy
+				limit.Period = most
+				if longer, err := limit.Lengthens(r.Policy); err != nil || longer {
+					t.Fatalf("%s: %s is taken, beyond %s (%v)", r.Class, r.Period, most, err)
+				}
 			}
 		}
 		slices.Sort(classes)
-		if len(slices.Compact(classes)) != len(schema.Classes) {
+		if len(slices.Compact(classes)) != len(Classes()) || file.Generation == 0 {
 			t.Fatalf("taken with classes %v", classes)
 		}
 	})
@@ -131,7 +213,8 @@ func TestLengthened(t *testing.T) {
 		{"P6M", "UTC", "P6M", ams, true},
 	} {
 		old := []schema.Policy{{Class: schema.ClassSession, Period: c.was, Zone: c.wasZone}}
-		f := File{Policies: []schema.Policy{{Class: schema.ClassUsage5m, Period: "P50Y", Zone: ams}, {Class: schema.ClassSession, Period: c.now, Zone: c.nowZone}}}
+		f := File{Rules: []Rule{{Policy: schema.Policy{Class: schema.ClassUsage5m, Period: "P50Y", Zone: ams}},
+			{Policy: schema.Policy{Class: schema.ClassSession, Period: c.now, Zone: c.nowZone}}}}
 		got, err := f.Lengthened(old)
 		if err != nil || (len(got) == 1) != c.want || c.want && got[0] != schema.ClassSession {
 			t.Errorf("%s %s to %s %s: %v, %v; want lengthened = %v", c.was, c.wasZone, c.now, c.nowZone, got, err, c.want)

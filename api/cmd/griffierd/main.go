@@ -92,7 +92,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	if *check {
-		if _, err := retention.ReadFile(cfg.RetentionFile); err != nil {
+		trusted, err := retention.NewTrusted(cfg.RetentionKeys)
+		if err == nil {
+			_, err = retention.ReadFile(cfg.RetentionFile, trusted)
+		}
+		if err != nil {
 			fmt.Fprintf(stderr, "griffierd: %v\n", err)
 			return 2
 		}

@@ -1,0 +1,97 @@
+package retention
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+)
+
+// Trusted are the public keys whose signature puts a policy file in force.
+type Trusted struct{ verifiers []note.Verifier }
+
+// NewTrusted reads public keys, each NAME+HASH+BASE64 as keygen prints it.
+func NewTrusted(keys []string) (Trusted, error) {
+	var t Trusted
+	for i, key := range keys {
+		v, err := note.NewVerifier(strings.TrimSpace(key))
+		if err != nil {
+			return Trusted{}, fmt.Errorf("retention policy key %d: %w; want NAME+HASH+BASE64, as `griffier retention keygen` prints it", i+1, err)
+		}
+		t.verifiers = append(t.verifiers, v)
+	}
+	return t, nil
+}
+
+// verify returns the text that a trusted key signed, which is that of [Text], and
+// the names of those keys.
+// A signature by a key that is not trusted is as good as none; one of a trusted
+// key that does not fit the text spoils the file, whoever else signed it.
+func (t Trusted) verify(signed []byte) (text []byte, names []string, err error) {
+	if len(signed) > MaxFile {
+		return nil, nil, fmt.Errorf("is longer than %d bytes", MaxFile)
+	}
+	n, err := note.Open(signed, note.VerifierList(t.verifiers...))
+	var bad *note.InvalidSignatureError
+	var none *note.UnverifiedNoteError
+	switch {
+	case errors.As(err, &bad):
+		return nil, nil, fmt.Errorf("%w: the signature of %s is not of this text; sign it again after a change", ErrNotSigned, clip(bad.Name))
+	case errors.As(err, &none):
+		var others []string
+		for _, s := range none.Note.UnverifiedSigs {
+			others = append(others, clip(s.Name))
+		}
+		return nil, nil, fmt.Errorf("%w: signed by %s only", ErrNotSigned, strings.Join(others, ", "))
+	case err != nil:
+		return nil, nil, fmt.Errorf("%w: there is no signature below it, or it has control characters or a tab", ErrNotSigned)
+	}
+	if n.Text != string(Text(signed)) {
+		return nil, nil, fmt.Errorf("%w: text and signatures cannot be told apart", ErrNotSigned)
+	}
+	for _, s := range n.Sigs {
+		names = append(names, s.Name)
+	}
+	return []byte(n.Text), names, nil
+}
+
+// Sign returns a policy file signed by signer. What it takes is the text of a
+// policy, with or without signatures: others' are kept as they are, since they
+// cannot be checked here, unless the text changed under them, which griffierd
+// will find; signer's own is made anew.
+func Sign(file []byte, signer note.Signer) ([]byte, error) {
+	text := Text(file)
+	if _, err := parse("", text); err != nil {
+		return nil, err
+	}
+	n := &note.Note{Text: string(text)}
+	var none *note.UnverifiedNoteError
+	if _, err := note.Open(file, note.VerifierList()); errors.As(err, &none) {
+		for _, s := range none.Note.UnverifiedSigs {
+			if s.Name != signer.Name() || s.Hash != signer.KeyHash() {
+				n.UnverifiedSigs = append(n.UnverifiedSigs, s)
+			}
+		}
+	}
+	signed, err := note.Sign(n, signer)
+	if err != nil {
+		return nil, fmt.Errorf("sign: %w", err)
+	}
+	if len(signed) > MaxFile {
+		return nil, fmt.Errorf("sign: the file is longer than %d bytes", MaxFile)
+	}
+	return signed, nil
+}
+
+// Text returns a policy file without its signatures: all of it, where it has none.
+func Text(file []byte) []byte {
+	if i := bytes.LastIndex(file, []byte("\n\n")); i >= 0 && bytes.HasPrefix(file[i+2:], []byte("— ")) {
+		file = file[:i+1]
+	}
+	if len(file) > 0 && !bytes.HasSuffix(file, []byte("\n")) {
+		file = append(bytes.Clone(file), '\n')
+	}
+	return file
+}
