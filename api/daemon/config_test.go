@@ -90,8 +90,8 @@ func TestInitIsForTheOwnerOnly(t *testing.T) {
 	other, _ := initialised(t)
 	for _, d := range []string{dir, other} {
 		keys, err := filepath.Glob(filepath.Join(d, "secret", "*.key"))
-		if err != nil || len(keys) != 8 {
-			t.Fatalf("keys %v, %v; want 8", keys, err)
+		if err != nil || len(keys) != 9 {
+			t.Fatalf("keys %v, %v; want 9", keys, err)
 		}
 		for _, path := range keys {
 			text, err := os.ReadFile(path)
