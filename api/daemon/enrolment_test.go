@@ -88,12 +88,12 @@ func (w *world) collector(t *testing.T) {
 		t.Errorf("the token comes with the fingerprint %s, not the CA's", made.GetAuthoritySha256())
 	}
 	first := newRouter(t)
-	enrolled, err := stranger.Enrol(context.Background(), &griffierv1.EnrolRequest{Token: made.GetToken(), CertificateRequest: first.request})
+	enrolled, err := stranger.Enrol(context.Background(), &griffierv1.EnrolRequest{Token: made.GetToken(), CertificateRequest: first.request, CollectorId: "edge1"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	first.cert = enrolled.GetCertificate()
-	_, err = stranger.Enrol(context.Background(), &griffierv1.EnrolRequest{Token: made.GetToken(), CertificateRequest: newRouter(t).request})
+	_, err = stranger.Enrol(context.Background(), &griffierv1.EnrolRequest{Token: made.GetToken(), CertificateRequest: newRouter(t).request, CollectorId: "edge1"})
 	wantReason(t, "replayed token", err, reason.EnrolmentRefused)
 
 	conn := first.dial(t, w)

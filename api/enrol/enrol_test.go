@@ -138,9 +138,16 @@ func requestOf(t testing.TB, key crypto.Signer) []byte {
 	return der
 }
 
+// of returns which collector a token is for.
+func (d *desk) of(token string) string {
+	t, _ := parseToken(token)
+	kept, _ := d.State.token(t.id)
+	return kept.CollectorID
+}
+
 func (d *desk) enrol(token string, request []byte) (*x509.Certificate, error) {
 	d.t.Helper()
-	resp, err := d.Enrol(d.t.Context(), &griffierv1.EnrolRequest{Token: token, CertificateRequest: request})
+	resp, err := d.Enrol(d.t.Context(), &griffierv1.EnrolRequest{Token: token, CertificateRequest: request, CollectorId: d.of(token)})
 	if err != nil {
 		return nil, err
 	}
@@ -258,6 +265,8 @@ func TestTokensThatAreNotTaken(t *testing.T) {
 	}
 	_, err := d.enrol(good, nil)
 	d.want("a good one without a request", err, reason.InvalidRequest)
+	_, err = d.Enrol(t.Context(), &griffierv1.EnrolRequest{Token: good, CertificateRequest: request(t), CollectorId: "edge2"})
+	d.want("a good one in another's hands", err, reason.InvalidRequest)
 	d.wait(defaultTokenLife - time.Duration(12*triesEvery) - time.Millisecond)
 	late := d.token("edge2")
 	_, err = d.enrol(good, request(t))
@@ -397,7 +406,7 @@ func TestRacingKeysShareNoToken(t *testing.T) {
 	for range 8 {
 		mine := request(t)
 		wg.Go(func() {
-			_, err := d.Enrol(context.Background(), &griffierv1.EnrolRequest{Token: token, CertificateRequest: mine})
+			_, err := d.Enrol(context.Background(), &griffierv1.EnrolRequest{Token: token, CertificateRequest: mine, CollectorId: "edge1"})
 			if err == nil {
 				won <- struct{}{}
 			} else if reason.Of(err) != reason.EnrolmentRefused {

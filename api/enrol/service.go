@@ -173,19 +173,23 @@ func (s *Service) Enrol(ctx context.Context, req *griffierv1.EnrolRequest) (*gri
 		return nil, refused()
 	}
 	// What else is wrong with a request is told to those only who have a token.
-	if _, _, refusal := s.State.mayExchange(t, [sha256.Size]byte{}, s.Now()); refusal != nil {
+	collectorID, _, refusal := s.State.mayExchange(t, [sha256.Size]byte{}, s.Now())
+	if refusal != nil {
 		return nil, refusal
+	}
+	if req.GetCollectorId() != collectorID {
+		return nil, reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "collector_id", Description: "is not the one that the token is for"})
 	}
 	key, err := parsed(req.GetCertificateRequest())
 	if err != nil {
 		return nil, err
 	}
-	collectorID, again, refusal := s.State.mayExchange(t, key.SHA256, s.Now())
+	_, again, refusal := s.State.mayExchange(t, key.SHA256, s.Now())
 	if refusal != nil {
 		return nil, refusal
 	}
 	if again != nil {
-		return &griffierv1.EnrolResponse{Certificate: again.DER, Issuers: s.issuers(), CollectorId: collectorID}, nil
+		return &griffierv1.EnrolResponse{Certificate: again.DER, Issuers: s.issuers()}, nil
 	}
 	der, err := s.Authority.IssueCollector(collectorID, key.Public, s.Now(), s.Life)
 	if err != nil {
@@ -203,7 +207,7 @@ func (s *Service) Enrol(ctx context.Context, req *griffierv1.EnrolRequest) (*gri
 	if err != nil {
 		return nil, err
 	}
-	return &griffierv1.EnrolResponse{Certificate: got, Issuers: s.issuers(), CollectorId: collectorID}, nil
+	return &griffierv1.EnrolResponse{Certificate: got, Issuers: s.issuers()}, nil
 }
 
 // Renew implements EnrolmentService.

@@ -623,6 +623,7 @@ type EnrolRequest struct {
 	state              protoimpl.MessageState `protogen:"open.v1"`
 	Token              string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
 	CertificateRequest []byte                 `protobuf:"bytes,2,opt,name=certificate_request,json=certificateRequest,proto3" json:"certificate_request,omitempty"` // PKCS #10, DER, at most 4 KiB: Ed25519, or ECDSA on P-256 or P-384. Names in it are ignored
+	CollectorId        string                 `protobuf:"bytes,3,opt,name=collector_id,json=collectorId,proto3" json:"collector_id,omitempty"`                      // which the token must be for; a token is not spent on another
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -671,11 +672,17 @@ func (x *EnrolRequest) GetCertificateRequest() []byte {
 	return nil
 }
 
+func (x *EnrolRequest) GetCollectorId() string {
+	if x != nil {
+		return x.CollectorId
+	}
+	return ""
+}
+
 type EnrolResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Certificate   []byte                 `protobuf:"bytes,1,opt,name=certificate,proto3" json:"certificate,omitempty"`                    // DER
-	Issuers       [][]byte               `protobuf:"bytes,2,rep,name=issuers,proto3" json:"issuers,omitempty"`                            // DER, from its issuer up
-	CollectorId   string                 `protobuf:"bytes,3,opt,name=collector_id,json=collectorId,proto3" json:"collector_id,omitempty"` // of the token
+	Certificate   []byte                 `protobuf:"bytes,1,opt,name=certificate,proto3" json:"certificate,omitempty"` // DER
+	Issuers       [][]byte               `protobuf:"bytes,2,rep,name=issuers,proto3" json:"issuers,omitempty"`         // DER, from its issuer up
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -722,13 +729,6 @@ func (x *EnrolResponse) GetIssuers() [][]byte {
 		return x.Issuers
 	}
 	return nil
-}
-
-func (x *EnrolResponse) GetCollectorId() string {
-	if x != nil {
-		return x.CollectorId
-	}
-	return ""
 }
 
 type RenewRequest struct {
@@ -865,14 +865,14 @@ const file_griffier_v1_enrolment_proto_rawDesc = "" +
 	"\x0eEnrolmentToken\x12\x19\n" +
 	"\btoken_id\x18\x01 \x01(\tR\atokenId\x129\n" +
 	"\n" +
-	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"U\n" +
+	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"x\n" +
 	"\fEnrolRequest\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12/\n" +
-	"\x13certificate_request\x18\x02 \x01(\fR\x12certificateRequest\"n\n" +
+	"\x13certificate_request\x18\x02 \x01(\fR\x12certificateRequest\x12!\n" +
+	"\fcollector_id\x18\x03 \x01(\tR\vcollectorId\"K\n" +
 	"\rEnrolResponse\x12 \n" +
 	"\vcertificate\x18\x01 \x01(\fR\vcertificate\x12\x18\n" +
-	"\aissuers\x18\x02 \x03(\fR\aissuers\x12!\n" +
-	"\fcollector_id\x18\x03 \x01(\tR\vcollectorId\"?\n" +
+	"\aissuers\x18\x02 \x03(\fR\aissuers\"?\n" +
 	"\fRenewRequest\x12/\n" +
 	"\x13certificate_request\x18\x01 \x01(\fR\x12certificateRequest\"K\n" +
 	"\rRenewResponse\x12 \n" +
