@@ -1,0 +1,137 @@
+package statistics
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func inOneRegion(string) string { return "" }
+
+// line makes a cell of n lines of which each moved bytes.
+func cell(segment string, n, bytes uint64) Cell {
+	return Cell{Segments: []string{segment}, Lines: n, BytesDown: n * bytes, PacketsDown: n, Largest: bytes}
+}
+
+func TestMerge(t *testing.T) {
+	whale := cell("whale", 12, 100)
+	whale.BytesDown, whale.Largest = whale.BytesDown+5000, 5100
+	for _, test := range []struct {
+		name   string
+		cells  []Cell
+		region func(string) string
+		want   [][]string
+	}{
+		{"nobody", nil, inOneRegion, nil},
+		{"one segment, one line", []Cell{cell("a", 1, 7)}, inOneRegion, nil},
+		{"nine lines in all", []Cell{cell("a", 4, 7), cell("b", 5, 7)}, inOneRegion, nil},
+		{"two halves of ten", []Cell{cell("a", 5, 7), cell("b", 5, 7)}, inOneRegion, [][]string{{"a", "b"}}},
+		{"a small one takes the smallest", []Cell{cell("a", 1, 7), cell("b", 30, 7), cell("c", 12, 7)}, inOneRegion, [][]string{{"a", "c"}, {"b"}}},
+		{"small ones merge with each other first", []Cell{cell("a", 6, 7), cell("b", 6, 7), cell("c", 12, 7)}, inOneRegion, [][]string{{"a", "b"}, {"c"}}},
+		{"one line moves most of a segment", []Cell{whale, cell("b", 10, 100), cell("c", 500, 100)}, inOneRegion, [][]string{{"b", "c", "whale"}}},
+		{"one line moves most of everything", []Cell{whale, cell("b", 10, 100)}, inOneRegion, nil},
+		{"a region is merged before others are asked", []Cell{cell("n1", 1, 7), cell("n2", 50, 7), cell("s1", 11, 7)},
+			func(s string) string { return s[:1] }, [][]string{{"n1", "n2"}, {"s1"}}},
+		{"a small region is merged with another", []Cell{cell("n1", 1, 7), cell("n2", 2, 7), cell("s1", 11, 7), cell("s2", 12, 7)},
+			func(s string) string { return s[:1] }, [][]string{{"n1", "n2", "s1"}, {"s2"}}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var got [][]string
+			for _, c := range Merge(test.cells, test.region, MinLines) {
+				got = append(got, c.Segments)
+			}
+			if !slices.EqualFunc(got, test.want, slices.Equal) {
+				t.Errorf("published %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+// TestMergeIsAPartition is what the protection rests on: every published cell is
+// safe, and together they hold exactly what there was, so that whoever knows any
+// total of segments finds no remainder; or nothing is published.
+func TestMergeIsAPartition(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		regions := rapid.IntRange(1, 4).Draw(t, "regions")
+		n := rapid.IntRange(0, 12).Draw(t, "segments")
+		region := func(s string) string { return fmt.Sprint(int(s[0]) % regions) }
+		k := uint64(rapid.IntRange(10, 20).Draw(t, "k"))
+		var cells []Cell
+		var whole Cell
+		for i := range n {
+			lines := rapid.Uint64Range(0, 25).Draw(t, "lines")
+			c := Cell{Segments: []string{string(rune('a' + i))}, Lines: lines}
+			for range lines {
+				v := rapid.Uint64Range(1, 1000).Draw(t, "bytes")
+				if rapid.IntRange(0, 20).Draw(t, "whale") == 0 {
+					v *= 1000
+				}
+				c.BytesUp, c.PacketsUp, c.Largest = c.BytesUp+v, c.PacketsUp+1, max(c.Largest, v)
+			}
+			cells = append(cells, c)
+			if lines > 0 {
+				whole = whole.add(c)
+			}
+		}
+		got := Merge(cells, region, k)
+		if again := Merge(rapid.Permutation(cells).Draw(t, "order"), region, k); !slices.EqualFunc(got, again, func(a, b Cell) bool { return fmt.Sprint(a) == fmt.Sprint(b) }) {
+			t.Fatalf("the order of the cells matters: %v and %v", got, again)
+		}
+		if len(got) == 0 {
+			if whole.safe(k) {
+				t.Fatalf("nothing published, though the whole is safe: %+v", whole)
+			}
+			return
+		}
+		var sum Cell
+		for _, c := range got {
+			if c.Lines < k || c.Largest > (c.BytesUp+c.BytesDown)/2 {
+				t.Fatalf("published %+v", c)
+			}
+			if len(sum.Segments)+len(c.Segments) != len(sum.add(c).Segments) {
+				t.Fatalf("a segment is in two cells: %v", got)
+			}
+			sum = sum.add(c)
+		}
+		if fmt.Sprint(sum) != fmt.Sprint(whole) {
+			t.Fatalf("published %+v of %+v", sum, whole)
+		}
+	})
+}
+
+func TestRounded(t *testing.T) {
+	for v, want := range map[uint64]uint64{0: 0, 999: 999, 1000: 1000, 1004: 1000, 1005: 1010, 123_456: 123_000, 999_500: 1_000_000, 1<<64 - 1: 18_400_000_000_000_000_000} {
+		if got := significant(v); got != want {
+			t.Errorf("significant(%d) = %d, want %d", v, got, want)
+		}
+	}
+	if c := cell("a", 14, 1).rounded(); c.Lines != 10 || c.Largest != 0 {
+		t.Errorf("rounded to %+v", c)
+	}
+}
+
+func TestSegments(t *testing.T) {
+	s, err := NewSegments([]Segment{{Name: "north", Region: "r1", Collectors: []string{"c1", "c2"}}, {Name: "c3", Collectors: []string{"c3"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Of("c2") != "north" || s.Region("north") != "r1" || s.Of("c9") != "c9" || s.Region("c9") != "" || s.Of("c3") != "c3" {
+		t.Error("segments are not told apart")
+	}
+	for name, bad := range map[string][]Segment{
+		"no name":                   {{Collectors: []string{"c1"}}},
+		"no collectors":             {{Name: "a"}},
+		"twice":                     {{Name: "a", Collectors: []string{"c1"}}, {Name: "a", Collectors: []string{"c2"}}},
+		"in two segments":           {{Name: "a", Collectors: []string{"c1"}}, {Name: "b", Collectors: []string{"c1"}}},
+		"named as another's member": {{Name: "c2", Collectors: []string{"c1"}}, {Name: "b", Collectors: []string{"c2"}}},
+	} {
+		if _, err := NewSegments(bad); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	if (Segments{}).Of("c1") != "c1" {
+		t.Error("without a list every collector is a segment")
+	}
+}
