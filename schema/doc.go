@@ -9,8 +9,8 @@
 //
 // # Reading
 //
-// Readers use the views traffic.session, assignment, usage, coverage and
-// access_log, never the tables behind them. A view shows the latest version of
+// Readers use the views traffic.session, assignment, usage, usage_day,
+// coverage and access_log, never the tables behind them. A view shows the latest version of
 // each row, and only while its class's policy lets it be read: until
 // [Period.After] its ended_at, judged at [Now]. A class without a policy shows
 // nothing. Columns are named as the records' JSON fields; a prefix is the two
@@ -30,7 +30,6 @@
 //
 // # Expiry
 //
-// A row is gone for readers at the instant its period ends. [DropExpired] takes
-// it off the disk, with its whole day, when all that could start on that day has
-// expired.
+// A row is gone for readers at the instant its period ends. [DropDay] takes it
+// off the disk with its whole day, within 24 hours ([Policy.DayExpiresAt]).
 package schema

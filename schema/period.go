@@ -147,22 +147,25 @@ func addCalendar(wall time.Time, months, days int) time.Time {
 	return first.AddDate(0, 0, min(day, last)-1+days).Add(wall.Sub(midnight))
 }
 
+// stretch is the length of the intervals, from UTC midnight on, in which After is
+// monotone: every change of an offset in use, and midnight in every zone in use,
+// falls on a multiple of a quarter of an hour.
+const stretch = 15 * time.Minute
+
 // Before returns the latest instant (to the millisecond) that has expired at t:
 // After of it is not later than t, and After of every later instant is.
 func (p Period) Before(t time.Time, zone *time.Location) time.Time {
 	// After is not monotone: the ends of several days of a long month fall on
-	// the last day of a short one, and an hour is repeated in autumn. It is
-	// monotone between multiples of half an hour, because every change of an
-	// offset in use falls on one, so look back from where nothing has expired.
-	const step = 30 * time.Minute
+	// the last day of a short one, and an hour is repeated in autumn. So look
+	// back, stretch by stretch, from where nothing has expired.
 	const slack = 5 * 24 * time.Hour
 	expired := func(e time.Time) bool { return !p.After(e, zone).After(t) }
 	from := addCalendar(t.UTC(), -p.months(), -p.days()).Add(-time.Duration(p.seconds()) * time.Second)
-	low := from.Add(slack).Truncate(step)
+	low := from.Add(slack).Truncate(stretch)
 	for !expired(low) {
-		low = low.Add(-step)
+		low = low.Add(-stretch)
 	}
-	high := low.Add(step)
+	high := low.Add(stretch)
 	for high.Sub(low) > time.Millisecond {
 		if middle := low.Add(high.Sub(low) / 2).Truncate(time.Millisecond); expired(middle) {
 			low = middle
@@ -173,17 +176,27 @@ func (p Period) Before(t time.Time, zone *time.Location) time.Time {
 	return low
 }
 
-// allExpired returns an instant from which everything that ended in [from, to]
-// has expired.
-func (p Period) allExpired(from, to time.Time, zone *time.Location) time.Time {
-	latest := p.After(to, zone)
-	for t := from; t.Before(to); t = t.Add(30 * time.Minute) {
-		// The end of each monotone stretch, rounded up to its open end.
-		if e := p.After(t.Add(30*time.Minute-time.Millisecond), zone).Add(time.Millisecond); e.After(latest) {
-			latest = e
+// dayExpires returns the first and the last instant at which anything that ended
+// on the UTC day (its midnights included, to the millisecond) expires.
+//
+// They are 24 hours apart, unless the calendar moves the end of one local day away
+// from the beginning of the next, and a UTC day holds some of both: with P1M in
+// Amsterdam the first hour of 1 March, which is still 28 February in UTC, expires
+// on 1 April, the rest of that UTC day on 28 March. In UTC only what ends at
+// midnight sharp is of the next day.
+func (p Period) dayExpires(day time.Time, zone *time.Location) (first, last time.Time) {
+	end := endOfDay(day)
+	first = p.After(end, zone)
+	last = first
+	for t := day; t.Before(end); t = t.Add(stretch) {
+		if e := p.After(t, zone); e.Before(first) {
+			first = e
+		}
+		if e := p.After(t.Add(stretch-time.Millisecond), zone); e.After(last) {
+			last = e
 		}
 	}
-	return latest
+	return first, last
 }
 
 // loadZone loads an IANA zone. The empty name and "Local" are refused: they

@@ -1,0 +1,18 @@
+package daemon
+
+import (
+	"time"
+
+	"griffier/api/ledger"
+	"griffier/api/retention/expiry"
+)
+
+// newExpiry makes what drops expired days, and what proves that they are gone.
+func (s *services) newExpiry(book *ledger.Log) (*expiry.Dropper, *expiry.Verifier) {
+	policy := func() (generation uint64, sha256 string) {
+		f, _ := s.keeper.InForce()
+		return f.Generation, f.SHA256
+	}
+	return &expiry.Dropper{Conn: s.conn, Book: book, Record: s.record, LastAt: book.LastAt, Policy: policy, Now: time.Now, Log: s.log},
+		&expiry.Verifier{Conn: s.conn, Book: book, Record: s.record, Policy: policy, DataDir: s.cfg.Store.DataDir, Now: time.Now}
+}

@@ -1,0 +1,135 @@
+package expiry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"griffier/api/ledger"
+	"griffier/schema"
+)
+
+// DropInterval is how often expired days are looked for. A look reads a few
+// hundred lines about parts, and what it adds to the 24 hours that physical
+// expiry may take is at most its own length.
+const DropInterval = time.Minute
+
+// book is the part of the ledger that is needed here ([ledger.Log]).
+type book interface {
+	Append(ctx context.Context, d ledger.Draft) (ledger.Entry, error)
+}
+
+// Dropper takes expired days off the disk. Of each there is an entry in the
+// ledger before, with what is about to go, and a [Certificate] after: a drop that
+// a crash or a ledger that was away left without one is found and completed by
+// the next look, and nothing more is dropped until then.
+type Dropper struct {
+	Conn   driver.Conn
+	Book   book
+	Record *Record // a fold of Book
+	// LastAt is the ledger's newest time. It becomes the store's clock floor, so
+	// that a clock set back un-expires nothing.
+	LastAt func() time.Time
+	Policy func() (generation uint64, sha256 string) // of the file in force
+	Now    func() time.Time
+	Log    *slog.Logger
+}
+
+// Run looks every [DropInterval] until ctx ends.
+func (d *Dropper) Run(ctx context.Context) {
+	tick := time.NewTicker(DropInterval)
+	defer tick.Stop()
+	for {
+		if err := d.Once(ctx); err != nil && ctx.Err() == nil {
+			d.Log.LogAttrs(ctx, slog.LevelError, "expired data not dropped", slog.String("error", err.Error()),
+				slog.Int("drops_without_certificate", len(d.Record.waiting())))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// Once raises the clock floor, completes what was begun, and drops what is due at
+// the later of floor and now.
+func (d *Dropper) Once(ctx context.Context) error {
+	now := d.Now()
+	if floor := d.LastAt(); !floor.IsZero() {
+		if err := schema.RaiseClockFloor(ctx, d.Conn, floor); err != nil {
+			return err
+		}
+		if floor.After(now) {
+			now = floor
+		}
+	}
+	for _, i := range d.Record.waiting() {
+		if err := d.resume(ctx, i, now); err != nil {
+			return err
+		}
+	}
+	due, err := schema.ExpiredDays(ctx, d.Conn, now)
+	if err != nil {
+		return err
+	}
+	generation, sha256 := d.Policy()
+	for _, p := range due {
+		i := intent{Class: p.Class, From: p.Day, Until: p.Day.Add(24 * time.Hour), Rows: p.Rows, Bytes: p.DiskBytes, Parts: p.PartsSHA256,
+			ExpiredAt: p.DropAt, PolicyGeneration: generation, PolicySHA256: sha256}
+		e, err := d.Book.Append(ctx, ledger.Draft{Kind: KindDropIntended, Role: "system", Facts: i})
+		if err != nil {
+			return fmt.Errorf("enter that a day is to be dropped: %w", err)
+		}
+		i.index = e.Index
+		if err := d.drop(ctx, i, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// resume completes a drop of which there is an intent and no certificate.
+func (d *Dropper) resume(ctx context.Context, i intent, now time.Time) error {
+	stored, err := schema.Partitions(ctx, d.Conn)
+	if err != nil {
+		return err
+	}
+	for _, p := range stored {
+		switch {
+		case p.Class != i.Class || !p.Day.Equal(i.From):
+		case p.PartsSHA256 == i.Parts:
+			return d.drop(ctx, i, now)
+		default:
+			return d.certify(ctx, i, OutcomeChanged, p)
+		}
+	}
+	return d.drop(ctx, i, now) // its parts are gone; what is left to do, if anything, is done again
+}
+
+func (d *Dropper) drop(ctx context.Context, i intent, now time.Time) error {
+	left, err := schema.DropDay(ctx, d.Conn, i.Class, i.From, now)
+	if errors.Is(err, schema.ErrNotDue) {
+		return d.certify(ctx, i, OutcomeKept, schema.DayPartition{PartsSHA256: i.Parts, Rows: i.Rows})
+	}
+	if err != nil {
+		return err
+	}
+	return d.certify(ctx, i, OutcomeDropped, left)
+}
+
+func (d *Dropper) certify(ctx context.Context, i intent, outcome Outcome, left schema.DayPartition) error {
+	_, err := d.Book.Append(ctx, ledger.Draft{Kind: KindDropped, Role: "system", Facts: Certificate{
+		Intent: i.index, Class: i.Class, From: i.From, Until: i.Until, Outcome: outcome, Rows: i.Rows, Bytes: i.Bytes,
+		PartsBefore: i.Parts, PartsAfter: left.PartsSHA256, RowsAfter: left.Rows,
+		PolicyGeneration: i.PolicyGeneration, PolicySHA256: i.PolicySHA256,
+	}})
+	if err != nil {
+		return fmt.Errorf("certify a drop: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,247 @@
+package schema
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+// Quarter is what a class has that ended in one quarter of an hour: the interval
+// in which [Period.After] is monotone, so that its oldest row is the first of it
+// to expire, whatever the calendar does.
+type Quarter struct {
+	Oldest time.Time // ended_at
+	Rows   uint64
+}
+
+// classViews names the view that readers have of each class.
+var classViews = map[Class]string{
+	ClassSession:    "traffic.session",
+	ClassAssignment: "traffic.assignment",
+	ClassUsage5m:    "traffic.usage",
+	ClassUsageDay:   "traffic.usage_day",
+	ClassCoverage:   "traffic.coverage",
+	ClassAccessLog:  "traffic.access_log",
+}
+
+// startColumns names when a row of each class started: what its partition goes by.
+var startColumns = map[Class]string{
+	ClassSession:    "started_at",
+	ClassAssignment: "started_at",
+	ClassUsage5m:    "bucket_started_at",
+	ClassUsageDay:   "started_at",
+	ClassCoverage:   "started_at",
+	ClassAccessLog:  "happened_at",
+}
+
+// Readable returns, by quarter of an hour, what readers see of a class that ended
+// at or before through. It reads the view, and of the table behind it only the
+// days up to there.
+func Readable(ctx context.Context, conn driver.Conn, class Class, through time.Time) ([]Quarter, error) {
+	return quarters(ctx, conn, fmt.Sprintf("SELECT min(ended_at), count() FROM %s WHERE %s <= fromUnixTimestamp64Milli(?, 'UTC') AND ended_at <= fromUnixTimestamp64Milli(?, 'UTC')",
+		classViews[class], startColumns[class]), through.UnixMilli(), through.UnixMilli())
+}
+
+// Stored is Readable of the table itself, whatever may be read of it. With whole
+// it reads every row; otherwise it trusts the table's own constraint that no row
+// ends before it starts.
+func Stored(ctx context.Context, conn driver.Conn, class Class, through time.Time, whole bool) ([]Quarter, error) {
+	query := fmt.Sprintf("SELECT min(ended_at), count() FROM %s WHERE ended_at <= fromUnixTimestamp64Milli(?, 'UTC')", tables[class])
+	if whole {
+		return quarters(ctx, conn, query, through.UnixMilli())
+	}
+	return quarters(ctx, conn, query+fmt.Sprintf(" AND %s <= fromUnixTimestamp64Milli(?, 'UTC')", startColumns[class]), through.UnixMilli(), through.UnixMilli())
+}
+
+func quarters(ctx context.Context, conn driver.Conn, query string, args ...any) ([]Quarter, error) {
+	rows, err := conn.Query(ctx, query+" GROUP BY toStartOfFifteenMinutes(ended_at) ORDER BY 1", args...)
+	if err != nil {
+		return nil, fmt.Errorf("inspect: %w", err)
+	}
+	defer rows.Close()
+	var out []Quarter
+	for rows.Next() {
+		var q Quarter
+		if err := rows.Scan(&q.Oldest, &q.Rows); err != nil {
+			return nil, fmt.Errorf("inspect: %w", err)
+		}
+		q.Oldest = q.Oldest.UTC()
+		out = append(out, q)
+	}
+	return out, rows.Err()
+}
+
+// OldestStart returns when the oldest row that the store holds of a class
+// started, from the parts' own index, without reading rows; zero without rows.
+func OldestStart(ctx context.Context, conn driver.Conn, class Class) (time.Time, error) {
+	var oldest time.Time
+	var rows uint64
+	if err := conn.QueryRow(ctx, fmt.Sprintf("SELECT min(%s), count() FROM %s", startColumns[class], tables[class])).Scan(&oldest, &rows); err != nil {
+		return time.Time{}, fmt.Errorf("inspect: %w", err)
+	}
+	if rows == 0 {
+		return time.Time{}, nil
+	}
+	return oldest.UTC(), nil
+}
+
+// OldestEnd returns the earliest ended_at of what the store holds of a class that
+// started on the UTC day; zero without rows.
+func OldestEnd(ctx context.Context, conn driver.Conn, class Class, day time.Time) (time.Time, error) {
+	var oldest time.Time
+	var rows uint64
+	query := fmt.Sprintf("SELECT min(ended_at), count() FROM %s WHERE _partition_id = ?", tables[class])
+	if err := conn.QueryRow(ctx, query, day.UTC().Format("20060102")).Scan(&oldest, &rows); err != nil {
+		return time.Time{}, fmt.Errorf("inspect: %w", err)
+	}
+	if rows == 0 {
+		return time.Time{}, nil
+	}
+	return oldest.UTC(), nil
+}
+
+// HasTable reports whether rows of the class are stored in a table of their own.
+func (c Class) HasTable() bool { return tables[c] != "" }
+
+// A PartFolder is a part that is no longer, or not, in use: outdated (superseded
+// or dropped, and not unlinked yet) or detached (set aside by hand or by the
+// engine because it was broken; nothing ever drops it).
+type PartFolder struct {
+	Class    Class
+	Name     string
+	Day      time.Time // zero if the name does not tell
+	Detached bool
+}
+
+// IdleParts lists the parts of the traffic tables that are not in use.
+func IdleParts(ctx context.Context, conn driver.Conn) ([]PartFolder, error) {
+	rows, err := conn.Query(ctx, `
+SELECT concat(database, '.', table), name, false FROM system.parts WHERE NOT active AND database = 'traffic'
+UNION ALL
+SELECT concat(database, '.', table), name, true FROM system.detached_parts WHERE database = 'traffic'`)
+	if err != nil {
+		return nil, fmt.Errorf("inspect: parts: %w", err)
+	}
+	defer rows.Close()
+	var out []PartFolder
+	for rows.Next() {
+		var p PartFolder
+		var table string
+		if err := rows.Scan(&table, &p.Name, &p.Detached); err != nil {
+			return nil, fmt.Errorf("inspect: parts: %w", err)
+		}
+		if p.Class = classOf(table); p.Class != "" {
+			p.Day, _ = PartDay(p.Name)
+			out = append(out, p)
+		}
+	}
+	return out, rows.Err()
+}
+
+func classOf(table string) Class {
+	for class, name := range tables {
+		if name == table {
+			return class
+		}
+	}
+	return ""
+}
+
+// PartDay reads the UTC day that a part holds from the name of its folder, such
+// as 20261120_1_1_0 or detached/broken_20261120_1_1_0. It reports false for the
+// folder of anything else, parts of undated tables among it.
+func PartDay(folder string) (time.Time, bool) {
+	fields := strings.Split(folder, "_")
+	for i, field := range fields {
+		if len(fields)-i < 4 || len(field) != 8 || !digits(fields[i:]) {
+			continue
+		}
+		if day, err := time.Parse("20060102", field); err == nil {
+			return day, true
+		}
+	}
+	return time.Time{}, false
+}
+
+// digits reports whether the first four fields are numbers, as in DAY_MIN_MAX_LEVEL.
+func digits(fields []string) bool {
+	return !slices.ContainsFunc(fields[:4], func(f string) bool {
+		return f == "" || strings.Trim(f, "0123456789") != ""
+	})
+}
+
+// TableFolders maps the store's identifiers of tables, which are the names of
+// their folders, to the class of what is in them; an empty class for a table that
+// holds none.
+func TableFolders(ctx context.Context, conn driver.Conn) (map[string]Class, error) {
+	rows, err := conn.Query(ctx, "SELECT toString(uuid), concat(database, '.', name) FROM system.tables WHERE uuid != toUUID('00000000-0000-0000-0000-000000000000')")
+	if err != nil {
+		return nil, fmt.Errorf("inspect: tables: %w", err)
+	}
+	defer rows.Close()
+	out := make(map[string]Class)
+	for rows.Next() {
+		var id, table string
+		if err := rows.Scan(&id, &table); err != nil {
+			return nil, fmt.Errorf("inspect: tables: %w", err)
+		}
+		out[id] = classOf(table)
+	}
+	return out, rows.Err()
+}
+
+// A LogTable is a table in which a server logs what it does.
+type LogTable struct {
+	Name string // of database system
+	// Rows mention the traffic database, which a query's text does.
+	Rows uint64
+	// Texts tells whether the table has texts of queries at all.
+	Texts bool
+}
+
+// LogTables lists the server's own logs. The embedded engine has none.
+func LogTables(ctx context.Context, conn driver.Conn) ([]LogTable, error) {
+	rows, err := conn.Query(ctx, `
+SELECT table, groupArray(name) FROM system.columns
+WHERE database = 'system' AND table LIKE '%\_log' AND table IN (SELECT name FROM system.tables WHERE database = 'system' AND engine LIKE '%MergeTree')
+GROUP BY table ORDER BY table`)
+	if err != nil {
+		return nil, fmt.Errorf("inspect: logs: %w", err)
+	}
+	defer rows.Close()
+	var out []LogTable
+	for rows.Next() {
+		var l LogTable
+		var columns []string
+		if err := rows.Scan(&l.Name, &columns); err != nil {
+			return nil, fmt.Errorf("inspect: logs: %w", err)
+		}
+		var where []string
+		for _, text := range []string{"query", "message", "formatted_query", "exception", "view_query"} {
+			if slices.Contains(columns, text) {
+				where = append(where, "positionCaseInsensitive(toString("+text+"), 'traffic.') > 0")
+			}
+		}
+		if l.Texts = len(where) > 0; l.Texts {
+			// This very question is not logged where log_queries is off, and counts itself where it is not.
+			if err := conn.QueryRow(ctx, "SELECT count() FROM system."+l.Name+" WHERE "+strings.Join(where, " OR ")).Scan(&l.Rows); err != nil {
+				return nil, fmt.Errorf("inspect: %s: %w", l.Name, err)
+			}
+		}
+		out = append(out, l)
+	}
+	return out, rows.Err()
+}
+
+// LogsQueries reports whether the connection's queries are logged by the server.
+func LogsQueries(ctx context.Context, conn driver.Conn) (bool, error) {
+	var value string
+	if err := conn.QueryRow(ctx, "SELECT value FROM system.settings WHERE name = 'log_queries'").Scan(&value); err != nil {
+		return false, fmt.Errorf("inspect: settings: %w", err)
+	}
+	return value != "0", nil
+}
