@@ -17,6 +17,7 @@ import (
 
 	"griffier/api/pki"
 	"griffier/api/retention"
+	"griffier/api/statistics"
 	"griffier/api/strictyaml"
 	"griffier/schema"
 )
@@ -42,6 +43,8 @@ type Config struct {
 	RetentionFile string          `yaml:"retention_policy_file"`
 	// RetentionKeys are the public keys, one of which must have signed that file.
 	RetentionKeys []string `yaml:"retention_policy_keys"`
+
+	Statistics StatisticsConfig `yaml:"statistics"`
 }
 
 // TLSConfig names the listener's certificate and the CA of machines.
@@ -88,6 +91,16 @@ type LedgerConfig struct {
 	Limit time.Duration `yaml:"limit"`
 }
 
+// StatisticsConfig is about the anonymised volumes that outlive the traffic data.
+type StatisticsConfig struct {
+	// MinLines is the fewest lines that a number is about. Default and least 10.
+	MinLines uint64 `yaml:"min_lines"`
+	// Delay is how long after its end (UTC) a day is published. Default 48h.
+	Delay time.Duration `yaml:"delay"`
+	// Segments are parts of the network. A collector in none is one by itself.
+	Segments []statistics.Segment `yaml:"segments"`
+}
+
 // LegalConfig is about warrants and packages.
 type LegalConfig struct {
 	Profile     string        `yaml:"profile"`      // nl or be
@@ -130,8 +143,9 @@ func ReadConfig(path string) (Config, error) {
 	}
 	c := Config{
 		Listen: "127.0.0.1:7443", ShutdownGrace: defaultGrace, Ledger: LedgerConfig{Limit: defaultLedgerLimit},
-		Legal:     LegalConfig{Profile: "nl", ClockMargin: defaultClockMargin},
-		Enrolment: EnrolmentConfig{CertificateLife: pki.MaxCollectorLife},
+		Legal:      LegalConfig{Profile: "nl", ClockMargin: defaultClockMargin},
+		Statistics: StatisticsConfig{MinLines: statistics.MinLines, Delay: statistics.DefaultDelay},
+		Enrolment:  EnrolmentConfig{CertificateLife: pki.MaxCollectorLife},
 	}
 	if err := strictyaml.Unmarshal(path, text, &c); err != nil {
 		return Config{}, err
@@ -223,6 +237,15 @@ func (c *Config) validate() error {
 	}
 	if c.Ledger.Limit < 100*time.Millisecond || c.Ledger.Limit > time.Minute {
 		errs = append(errs, errors.New("ledger.limit must be between 100ms and 1m"))
+	}
+	if c.Statistics.MinLines < statistics.MinLines {
+		errs = append(errs, fmt.Errorf("statistics.min_lines must be at least %d", statistics.MinLines))
+	}
+	if c.Statistics.Delay < 0 || c.Statistics.Delay > 7*24*time.Hour {
+		errs = append(errs, errors.New("statistics.delay must be between 0s and 168h"))
+	}
+	if _, err := statistics.NewSegments(c.Statistics.Segments); err != nil {
+		errs = append(errs, err)
 	}
 	if c.Legal.ClockMargin < 0 || c.Legal.ClockMargin > time.Minute {
 		errs = append(errs, errors.New("legal.clock_margin must be between 0s and 1m"))

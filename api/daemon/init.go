@@ -15,6 +15,7 @@ import (
 	"griffier/api/ledger"
 	"griffier/api/pki"
 	"griffier/api/retention"
+	"griffier/api/statistics"
 	"griffier/schema"
 )
 
@@ -121,6 +122,7 @@ func Init(dir string, o InitOptions) (configPath string, err error) {
 		Store:         StoreConfig{DataDir: "store", Socket: "store.sock"},
 		Ledger:        LedgerConfig{"ledger", "ledger-witness/head", "secret/ledger.key", cmp.Or(o.LedgerLimit, defaultLedgerLimit)},
 		Legal:         LegalConfig{Profile: o.Profile, PackagesDir: "packages", ClockMargin: defaultClockMargin},
+		Statistics:    StatisticsConfig{MinLines: statistics.MinLines, Delay: statistics.DefaultDelay},
 		Enrolment:     EnrolmentConfig{"tls/ca.pem", "tls/ca.key", pki.MaxCollectorLife},
 		RetentionFile: "retention.yaml",
 		RetentionKeys: []string{policyKey.Public},
