@@ -19,6 +19,7 @@ import (
 	"griffier/api/keystore"
 	"griffier/api/ledger"
 	"griffier/api/retention"
+	"griffier/api/retention/expiry"
 	"griffier/schema"
 	"griffier/schema/engine"
 )
@@ -84,6 +85,8 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	if err := s.desk.Start(ctx); err != nil {
 		return err
 	}
+	dropper, verifier := s.newExpiry(book)
+	s.verifier = verifier
 	srv, err := s.server(ctx, book)
 	if err != nil {
 		return err
@@ -98,7 +101,9 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	g.Go(func() error { return srv.Serve(running, listener, cfg.ShutdownGrace) })
 	g.Go(func() error { s.executor.Run(running); return nil })
 	g.Go(func() error { s.reads.Seal(running, book, log); return nil })
-	g.Go(func() error { retention.Drop(running, conn, book, book.LastAt, time.Now, log); return nil })
+	g.Go(func() error { dropper.Run(running); return nil })
+	g.Go(func() error { s.verifier.Run(running, expiry.NewMetrics(registry, s.record), log); return nil })
+	g.Go(func() error { s.publisher(book).Run(running); return nil })
 	g.Go(func() error { manage(running, start.Manager, s.identity, book, log); return nil })
 	g.Go(func() error { return serveMetrics(running, cfg.MetricsListen, registry) })
 	start.Manager.status(book) // before it is said to be ready: whoever waits for that sees a status

@@ -20,7 +20,9 @@ import (
 	"griffier/api/ledger/ledgerrpc"
 	"griffier/api/register"
 	"griffier/api/retention"
+	"griffier/api/retention/expiry"
 	"griffier/api/server"
+	"griffier/api/statistics"
 	"griffier/api/support"
 	"griffier/api/usage"
 	"griffier/api/warrant"
@@ -43,10 +45,13 @@ type services struct {
 	reads    *server.AccessLog
 	codes    *support.Codes
 	keeper   *retention.Keeper
-	desk     *retention.Desk // from Run on
+	record   *expiry.Record
+	verifier *expiry.Verifier // from Run on
+	desk     *retention.Desk  // from Run on
 	warrants *warrant.State
 	rules    *warrant.Rules
 	signer   *disclosure.Signer
+	released *statistics.Releases
 	enrolled *enrol.State
 	executor *execute.Executor // from server on
 	identity *server.Identity  // from server on; nil without TLS
@@ -96,22 +101,24 @@ func newServices(cfg Config, conn driver.Conn, keys *keystore.Store, registry *p
 		reads:    server.NewAccessLog(conn, time.Now),
 		codes:    support.NewCodes(code),
 		keeper:   &retention.Keeper{},
+		record:   &expiry.Record{},
 		warrants: warrant.NewState(),
 		rules:    rules,
 		signer:   signer,
 		enrolled: enrol.NewState(),
+		released: &statistics.Releases{},
 	}, nil
 }
 
 // folds are the states that the ledger fills, in no particular order.
 func (s *services) folds() []ledger.Fold {
-	return []ledger.Fold{s.reads, s.codes, s.keeper, s.warrants, s.enrolled}
+	return []ledger.Fold{s.reads, s.codes, s.keeper, s.record, s.warrants, s.enrolled, s.released}
 }
 
 // Folds returns fresh states for a ledger to fill, for a check of the whole log
 // apart from any service.
 func Folds() []ledger.Fold {
-	return []ledger.Fold{server.NewAccessLog(nil, time.Now), support.NewCodes(nil), &retention.Keeper{}, warrant.NewState(), enrol.NewState()}
+	return []ledger.Fold{server.NewAccessLog(nil, time.Now), support.NewCodes(nil), &retention.Keeper{}, &expiry.Record{}, warrant.NewState(), enrol.NewState(), &statistics.Releases{}}
 }
 
 // server wires the services to the open ledger, and ends what a crash left
@@ -153,11 +160,25 @@ func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server
 				Book: book, Keys: s.keys, State: s.warrants, Rules: s.rules, Now: time.Now, Ended: s.executor.Ended,
 			}))
 			griffierv1.RegisterDisclosureServiceServer(r, execute.NewService(s.executor))
+			griffierv1.RegisterStatisticsServiceServer(r, statistics.NewService(s.statistics()))
+			griffierv1.RegisterExpiryServiceServer(r, expiry.NewService(s.verifier))
 			griffierv1.RegisterLedgerServiceServer(r, ledgerrpc.NewService(book))
 			griffierv1.RegisterRegisterServiceServer(r, register.NewService(s.register, book))
 			griffierv1.RegisterEnrolmentServiceServer(r, enrol.NewService(enrolment))
 		},
 	})
+}
+
+// statistics returns what the anonymised volumes are made from and kept in.
+func (s *services) statistics() *statistics.Store {
+	segments, _ := statistics.NewSegments(s.cfg.Statistics.Segments) // ReadConfig has checked it
+	return statistics.NewStore(s.conn, segments)
+}
+
+// publisher returns the job that publishes them.
+func (s *services) publisher(book *ledger.Log) *statistics.Publisher {
+	return &statistics.Publisher{Store: s.statistics(), Book: book, Releases: s.released, MinLines: s.cfg.Statistics.MinLines,
+		Delay: s.cfg.Statistics.Delay, Now: time.Now, Log: s.log}
 }
 
 // software is the name and version that manifests carry.
