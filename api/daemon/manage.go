@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -13,8 +14,9 @@ import (
 // Manager is told how griffierd is doing; the service manager's view of it. Any
 // of its functions may be nil.
 type Manager struct {
-	// Reload asks for the listener's certificate, key and client CA to be read
-	// again. Anything else in the configuration waits for a restart.
+	// Reload asks for the listener's certificate, key and client CA, and for the
+	// retention policy file, to be read again. Anything else in the configuration
+	// waits for a restart.
 	Reload <-chan struct{}
 	// Reloading is called before, and Reloaded after, with an error if the old
 	// ones still hold.
@@ -37,7 +39,7 @@ func (m Manager) status(book *ledger.Log) {
 }
 
 // manage serves the manager until ctx ends.
-func manage(ctx context.Context, m Manager, identity *server.Identity, book *ledger.Log, log *slog.Logger) {
+func manage(ctx context.Context, m Manager, identity *server.Identity, policy policyDesk, book *ledger.Log, log *slog.Logger) {
 	call := func(f func()) {
 		if f != nil {
 			f()
@@ -68,11 +70,18 @@ func manage(ctx context.Context, m Manager, identity *server.Identity, book *led
 			} else {
 				log.LogAttrs(ctx, slog.LevelInfo, "certificates reloaded")
 			}
+			// The desk says itself what is wrong with the file; either may fail alone.
+			err = errors.Join(err, policy.Load(ctx))
 			if m.Reloaded != nil {
 				m.Reloaded(err)
 			}
 		}
 	}
+}
+
+// policyDesk takes the policy file ([retention.Desk]).
+type policyDesk interface {
+	Load(ctx context.Context) error
 }
 
 func reload(identity *server.Identity) error {

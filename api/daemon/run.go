@@ -104,7 +104,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	g.Go(func() error { dropper.Run(running); return nil })
 	g.Go(func() error { s.verifier.Run(running, expiry.NewMetrics(registry, s.record), log); return nil })
 	g.Go(func() error { s.publisher(book).Run(running); return nil })
-	g.Go(func() error { manage(running, start.Manager, s.identity, book, log); return nil })
+	g.Go(func() error { manage(running, start.Manager, s.identity, s.desk, book, log); return nil })
 	g.Go(func() error { return serveMetrics(running, cfg.MetricsListen, registry) })
 	start.Manager.status(book) // before it is said to be ready: whoever waits for that sees a status
 	start.Ready(listener.Addr())

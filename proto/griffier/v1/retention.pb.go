@@ -708,9 +708,9 @@ type RetentionChange struct {
 	ZoneNow         string                 `protobuf:"bytes,5,opt,name=zone_now,json=zoneNow,proto3" json:"zone_now,omitempty"`
 	ZoneNew         string                 `protobuf:"bytes,6,opt,name=zone_new,json=zoneNew,proto3" json:"zone_new,omitempty"`
 	Stored          bool                   `protobuf:"varint,7,opt,name=stored,proto3" json:"stored,omitempty"`                                           // the class has rows in the traffic store; else the figures below are absent
-	Rows            uint64                 `protobuf:"varint,8,opt,name=rows,proto3" json:"rows,omitempty"`                                               // readable now
-	RowsUnreadable  uint64                 `protobuf:"varint,9,opt,name=rows_unreadable,json=rowsUnreadable,proto3" json:"rows_unreadable,omitempty"`     // of them, those that the change would make unreadable at once
-	BytesUnreadable uint64                 `protobuf:"varint,10,opt,name=bytes_unreadable,json=bytesUnreadable,proto3" json:"bytes_unreadable,omitempty"` // on disk, by their share of the table's rows
+	Rows            uint64                 `protobuf:"varint,8,opt,name=rows,proto3" json:"rows,omitempty"`                                               // stored now, superseded versions included
+	RowsUnreadable  uint64                 `protobuf:"varint,9,opt,name=rows_unreadable,json=rowsUnreadable,proto3" json:"rows_unreadable,omitempty"`     // readable now, and not under the new rule
+	BytesUnreadable uint64                 `protobuf:"varint,10,opt,name=bytes_unreadable,json=bytesUnreadable,proto3" json:"bytes_unreadable,omitempty"` // on disk, by their share of rows
 	OldestRow       *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=oldest_row,json=oldestRow,proto3" json:"oldest_row,omitempty"`                    // end of the oldest readable row; absent: none
 	FirstDrop       *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=first_drop,json=firstDrop,proto3" json:"first_drop,omitempty"`                    // when the oldest day leaves the disk under the new rule; absent: nothing is stored
 	unknownFields   protoimpl.UnknownFields
