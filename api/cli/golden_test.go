@@ -60,16 +60,20 @@ func TestOutputIsStable(t *testing.T) {
 			{Prefix: "192.0.2.1/32", StartedAt: when(1), EndedAt: when(2)}, {Prefix: "2001:db8::/56", StartedAt: when(1)}}},
 		{StartedAt: when(3), LastSeenAt: when(4), Source: "dhcpv4", Certainty: "inferred"},
 	}
+	enrolled := []*griffierv1.Collector{{CollectorId: "edge1", Certificates: []*griffierv1.IssuedCertificate{
+		{Serial: "2b", IssuedAt: when(1), ExpiresAt: when(2), State: griffierv1.CertificateState_CERTIFICATE_STATE_CURRENT}},
+		Tokens: []*griffierv1.EnrolmentToken{{TokenId: "0123456789abcdef", ExpiresAt: when(3)}}}}
 	gaps := []*griffierv1.Gap{{Start: when(5), End: when(6), Cause: "not_collected"}}
 	for name, c := range map[string]struct {
 		m proto.Message
 		t table
 	}{
-		"totals":   {&griffierv1.GetTotalsResponse{Total: volume, Ipv4: volume, Ipv6: &griffierv1.Volume{}, Counted: &griffierv1.Window{Start: when(0), End: when(9)}, Gaps: gaps}, table{header: volumeHeader("ip"), rows: [][]string{volumeRow("IPv4", volume)}}},
-		"series":   {&griffierv1.GetSeriesResponse{Points: series, Gaps: gaps}, points(series)},
-		"sessions": {&griffierv1.ListSessionsResponse{Sessions: listed, Truncated: true}, sessions(listed)},
-		"lookup":   {&griffierv1.LookUpLineResponse{LineId: "L-1", Total: volume, Days: series, Sessions: listed, Gaps: gaps}, sessions(listed)},
-		"code":     {&griffierv1.CreateSupportCodeResponse{Code: "01234567", ExpiresAt: when(1)}, table{header: []string{"code"}, rows: [][]string{{"01234567"}}}},
+		"totals":     {&griffierv1.GetTotalsResponse{Total: volume, Ipv4: volume, Ipv6: &griffierv1.Volume{}, Counted: &griffierv1.Window{Start: when(0), End: when(9)}, Gaps: gaps}, table{header: volumeHeader("ip"), rows: [][]string{volumeRow("IPv4", volume)}}},
+		"series":     {&griffierv1.GetSeriesResponse{Points: series, Gaps: gaps}, points(series)},
+		"sessions":   {&griffierv1.ListSessionsResponse{Sessions: listed, Truncated: true}, sessions(listed)},
+		"lookup":     {&griffierv1.LookUpLineResponse{LineId: "L-1", Total: volume, Days: series, Sessions: listed, Gaps: gaps}, sessions(listed)},
+		"code":       {&griffierv1.CreateSupportCodeResponse{Code: "01234567", ExpiresAt: when(1)}, table{header: []string{"code"}, rows: [][]string{{"01234567"}}}},
+		"collectors": {&griffierv1.ListCollectorsResponse{Collectors: enrolled}, collectors(enrolled)},
 		"entries": {&griffierv1.ListEntriesResponse{Size: 1, Entries: []*griffierv1.LedgerEntry{{Index: 0, Kind: "read", At: when(1), Actor: "ab", FactsJson: `{"method":"a,b"}`}}},
 			table{header: []string{"facts"}, rows: [][]string{{`{"method":"a,b"}`}}}},
 	} {
@@ -118,7 +122,7 @@ func TestReasonsAreStable(t *testing.T) {
 func TestHelpIsStable(t *testing.T) {
 	var text strings.Builder
 	for _, args := range [][]string{{"usage", "totals"}, {"usage", "series"}, {"usage", "sessions"}, {"support", "code"}, {"support", "lookup"},
-		{"line", "list"}, {"register", "line"}, {"register", "range"}, {"ledger", "list"}, {"ledger", "proof"}, {"ledger", "checkpoint"}, {"login"}} {
+		{"line", "list"}, {"register", "line"}, {"register", "range"}, {"collector", "token"}, {"collector", "list"}, {"collector", "revoke"}, {"ledger", "list"}, {"ledger", "proof"}, {"ledger", "checkpoint"}, {"login"}} {
 		var stdout bytes.Buffer
 		if code := Run(t.Context(), append(args, "--help"), strings.NewReader(""), &stdout, &stdout); code != 0 {
 			t.Errorf("%v --help: exit %d", args, code)

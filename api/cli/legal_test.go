@@ -77,7 +77,7 @@ func serve(t *testing.T, dir string) (homes string) {
 	must(os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: idp.Certificate().Raw}), 0o600))
 	people := []demoidp.Person{{Subject: "olga", Roles: []string{"legal_officer"}}, {Subject: "arjan", Roles: []string{"legal_approver"}},
 		{Subject: "anna", Roles: []string{"customer"}, Account: "acc-anna"}, {Subject: "bea", Roles: []string{"customer"}, Account: "acc-bea"},
-		{Subject: "sam", Roles: []string{"support"}}, {Subject: "dina", Roles: []string{"overseer"}}}
+		{Subject: "sam", Roles: []string{"support"}}, {Subject: "dina", Roles: []string{"overseer"}}, {Subject: "nina", Roles: []string{"network_engineer"}}}
 	provider, err := demoidp.New(demoidp.Config{Issuer: idp.URL, Audience: "griffier", People: people})
 	must(err)
 	server := filepath.Join(dir, "server")
