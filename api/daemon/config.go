@@ -125,8 +125,8 @@ const (
 	defaultLedgerLimit = 2 * time.Second
 )
 
-// minCertificateLife leaves a collector time to renew.
-const minCertificateLife = time.Hour
+// minCertificateLife is short enough to watch a renewal.
+const minCertificateLife = 10 * time.Second
 
 // maxConfig bounds a configuration file, in bytes.
 const maxConfig = 1 << 20
@@ -215,7 +215,7 @@ func (c *Config) validate() error {
 		errs = append(errs, errors.New("enrolment needs tls.cert_file, tls.key_file and tls.client_ca_file"))
 	}
 	if c.Enrolment.CertificateLife < minCertificateLife || c.Enrolment.CertificateLife > pki.MaxCollectorLife {
-		errs = append(errs, errors.New("enrolment.certificate_life must be between 1h and 2160h"))
+		errs = append(errs, errors.New("enrolment.certificate_life must be between 10s and 2160h"))
 	}
 	host, err := hostOf(c.Listen)
 	if err != nil {
