@@ -131,3 +131,14 @@ func ReadableSince(ctx context.Context, conn driver.Conn, class Class) (since ti
 	}
 	return since, true, nil
 }
+
+// UsageDayVersion returns the highest version of a [UsageDay] row or mark that is
+// stored, withdrawn ones included.
+func UsageDayVersion(ctx context.Context, conn driver.Conn) (uint64, error) {
+	var rows, marks uint64
+	err := conn.QueryRow(ctx, "SELECT (SELECT max(version) FROM "+tables[ClassUsageDay]+"), (SELECT max(version) FROM traffic.usage_day_mark)").Scan(&rows, &marks)
+	if err != nil {
+		return 0, fmt.Errorf("read version of usage days: %w", err)
+	}
+	return max(rows, marks), nil
+}

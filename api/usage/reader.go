@@ -56,12 +56,12 @@ func (r *Reader) Buckets(ctx context.Context, refs []register.Held, w Window) ([
 			return nil, err
 		}
 		if slices.ContainsFunc(buckets, Bucket.foreign) {
-			skip, err := r.repeated(ctx, held)
+			skip, err := r.repeated(ctx, []schema.AccessRef{held.Ref})
 			if err != nil {
 				return nil, err
 			}
-			if len(skip) > 0 {
-				if buckets, err = r.buckets(ctx, held, part, skip); err != nil {
+			if len(skip[held.Ref]) > 0 {
+				if buckets, err = r.buckets(ctx, held, part, skip[held.Ref]); err != nil {
 					return nil, err
 				}
 			}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 
-	"griffier/api/register"
 	"griffier/schema"
 )
 
@@ -22,40 +21,44 @@ type told struct {
 	bytes              uint64    // in all
 }
 
-// repeated returns the counters of one ref that tell again what others tell. A
+// repeated returns the counters of refs that tell again what others tell. A
 // NAS may report to several collectors (a redundant pair), and each stores it, so
 // of sessions of one NAS that overlap only those of one collector count: of the
 // one that was told most. That is judged over all that may still be read, so that
 // what one window counts no other does. What a kernel counts is not looked at: a
 // byte passes one router.
-func (r *Reader) repeated(ctx context.Context, held register.Held) ([]schema.ID, error) {
-	rows, err := r.conn.Query(ctx, `SELECT hex(counter_id), toString(collector_id), sum(bytes), s.nas, s.started, s.ended
+func (r *Reader) repeated(ctx context.Context, refs []schema.AccessRef) (map[schema.AccessRef][]schema.ID, error) {
+	rows, err := r.conn.Query(ctx, `SELECT access_ref, hex(counter_id), toString(collector_id), sum(bytes), s.nas, s.started, s.ended
 		FROM traffic.usage AS u
 		LEFT JOIN (SELECT session_id, any(toString(nas)) AS nas, min(session_started_at) AS started, max(ended_at) AS ended
-			FROM traffic.session WHERE access_ref = toFixedString(unhex({ref:String}), 16) GROUP BY session_id) AS s ON s.session_id = u.counter_id
-		WHERE access_ref = toFixedString(unhex({ref:String}), 16) AND source != {kernel:String}
-		GROUP BY counter_id, collector_id, s.nas, s.started, s.ended`,
-		clickhouse.Named("ref", held.Ref.String()), clickhouse.Named("kernel", string(schema.UsageKernel)))
+			FROM traffic.session WHERE `+inRefs+` GROUP BY session_id) AS s ON s.session_id = u.counter_id
+		WHERE `+inRefs+` AND source != {kernel:String}
+		GROUP BY access_ref, counter_id, collector_id, s.nas, s.started, s.ended`,
+		refList("refs", refs), clickhouse.Named("kernel", string(schema.UsageKernel)))
 	if err != nil {
 		return nil, fmt.Errorf("read usage: %w", err)
 	}
 	defer rows.Close()
-	var all []told
+	all := map[schema.AccessRef][]told{}
 	for rows.Next() {
 		var t told
-		var id string
-		if err := rows.Scan(&id, &t.collector, &t.bytes, &t.nas, &t.startedAt, &t.endedAt); err != nil {
+		var ref, id string
+		if err := rows.Scan(&ref, &id, &t.collector, &t.bytes, &t.nas, &t.startedAt, &t.endedAt); err != nil {
 			return nil, fmt.Errorf("read usage: %w", err)
 		}
 		if err := t.counter.UnmarshalText([]byte(id)); err != nil {
 			return nil, fmt.Errorf("read usage: %w", err)
 		}
-		all = append(all, t)
+		all[schema.AccessRef([]byte(ref))] = append(all[schema.AccessRef([]byte(ref))], t)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read usage: %w", err)
 	}
-	return repetitions(all), nil
+	skip := map[schema.AccessRef][]schema.ID{}
+	for ref, of := range all {
+		skip[ref] = repetitions(of)
+	}
+	return skip, nil
 }
 
 // repetitions returns the counters that do not count.
