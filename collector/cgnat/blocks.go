@@ -27,16 +27,17 @@ type BlocksConfig struct {
 	Pseudonymiser *schema.Pseudonymiser
 }
 
-// Blocks keeps the blocks of ports that sessions and the configuration have. It
-// is pure and not safe for concurrent use. Like a [binding.Binding] it is rebuilt
+// Blocks keeps the blocks of ports that sessions, inside addresses and the
+// configuration have. It is pure and not safe for concurrent use. Like a [binding.Binding] it is rebuilt
 // from a snapshot and the observations since.
 type Blocks struct {
-	cfg       BlocksConfig
-	sessions  map[sessionKey][]*held
-	addresses map[netip.Addr][]*held
-	count     int
-	ended     []*held // to be given out
-	version   uint64
+	cfg      BlocksConfig
+	sessions map[sessionKey][]*held
+	pages    map[page][]*held // by each page that a block touches
+	count    int
+	ended    []*held // to be given out
+	version  uint64
+	stats    BlocksStats
 }
 
 type sessionKey struct {
@@ -71,17 +72,45 @@ type held struct {
 	To        time.Time // zero while it is held
 	Cause     schema.EndCause
 	EndSure   schema.Certainty
+	Flows     int `json:",omitempty"` // that live, of a port that a log tells of flow by flow
 
 	stored bool
 }
 
 // NewBlocks returns an empty state.
 func NewBlocks(cfg BlocksConfig) *Blocks {
-	return &Blocks{cfg: cfg, sessions: map[sessionKey][]*held{}, addresses: map[netip.Addr][]*held{}}
+	return &Blocks{cfg: cfg, sessions: map[sessionKey][]*held{}, pages: map[page][]*held{}}
 }
 
-// Held returns how many blocks are held.
-func (b *Blocks) Held() int { return b.count }
+// BlocksStats count since New, but for Held.
+type BlocksStats struct {
+	Held        int
+	Refused     uint64 // blocks beyond what is remembered, of all or of one session
+	UnknownEnds uint64 // a translator took back what it was not known to have given
+	LateEnds    uint64 // or what it has given again since
+	Aged        uint64 // flows whose end was not told for a day
+}
+
+// Stats returns the counts.
+func (b *Blocks) Stats() BlocksStats {
+	s := b.stats
+	s.Held = b.count
+	return s
+}
+
+// page is 256 ports of a shared address: what may overlap a block has a page in
+// common with it.
+type page struct {
+	Outside netip.Addr
+	Number  uint8
+}
+
+// each calls f with every page that the block touches.
+func (k heldKey) each(f func(page)) {
+	for n := int(k.Start >> 8); n <= int(k.End>>8); n++ {
+		f(page{k.Outside, uint8(n)})
+	}
+}
 
 // find returns a block that is held, or nil.
 func (b *Blocks) find(k heldKey) *held {
@@ -97,6 +126,10 @@ func (b *Blocks) find(k heldKey) *held {
 // taken back or the session ends. A block that another session is given while
 // nothing was told of the first one since then was given up (superseded).
 func (b *Blocks) Apply(o binding.Observation) {
+	if o.Kind == binding.Translation {
+		b.translated(o)
+		return
+	}
 	if o.Kind == binding.NASReboot {
 		for _, list := range b.sessions {
 			for _, h := range slices.Clone(list) {
@@ -131,7 +164,10 @@ func (b *Blocks) told(session sessionKey, o binding.Observation, p binding.PortB
 	case p.Released && h != nil:
 		b.end(h, o.At, schema.EndRelease, o.Certainty)
 		return
-	case p.Released, h != nil, o.Identifier.Value == "", len(b.sessions[session]) >= maxPerSession:
+	case p.Released, h != nil, o.Identifier.Value == "":
+		return
+	case len(b.sessions[session]) >= maxPerSession:
+		b.stats.Refused++
 		return
 	}
 	from, certainty := o.At, o.Certainty
@@ -146,20 +182,23 @@ func (b *Blocks) told(session sessionKey, o binding.Observation, p binding.PortB
 
 // give adds a block and ends those that it supersedes.
 func (b *Blocks) give(n *held) {
-	for _, h := range slices.Clone(b.addresses[n.Key.Outside]) {
-		if h.Key.Source == n.Key.Source && h.NAS == n.NAS && h.Key.Session != n.Key.Session && h.overlaps(n) && h.LastTold.Before(n.From) {
-			b.end(h, n.From, schema.EndSuperseded, schema.CertaintyInferred)
+	n.Key.each(func(p page) {
+		for _, h := range slices.Clone(b.pages[p]) {
+			if h.Key.Source == n.Key.Source && h.NAS == n.NAS && h.Key.Session != n.Key.Session && h.overlaps(n) && h.LastTold.Before(n.From) {
+				b.end(h, n.From, schema.EndSuperseded, schema.CertaintyInferred)
+			}
 		}
-	}
+	})
 	b.add(n)
 }
 
 func (b *Blocks) add(n *held) {
 	if b.count >= maxHeld {
+		b.stats.Refused++
 		return
 	}
 	b.sessions[n.Key.sessionKey] = append(b.sessions[n.Key.sessionKey], n)
-	b.addresses[n.Key.Outside] = append(b.addresses[n.Key.Outside], n)
+	n.Key.each(func(p page) { b.pages[p] = append(b.pages[p], n) })
 	b.count++
 }
 
@@ -174,7 +213,7 @@ func (b *Blocks) end(h *held, at time.Time, cause schema.EndCause, sure schema.C
 	}
 	h.To, h.Cause, h.EndSure = at, cause, sure
 	without(b.sessions, h.Key.sessionKey, h)
-	without(b.addresses, h.Key.Outside, h)
+	h.Key.each(func(p page) { without(b.pages, p, h) })
 	b.count--
 	b.ended = append(b.ended, h)
 }
@@ -237,6 +276,9 @@ func (b *Blocks) Restate() {
 // not stored as it is, as [Table.Records].
 func (b *Blocks) Records(now time.Time, all bool) []schema.Record {
 	var out []schema.Record
+	if all {
+		b.age(now)
+	}
 	slices.SortFunc(b.ended, func(x, y *held) int { return x.To.Compare(y.To) })
 	for _, h := range b.ended {
 		out = b.rows(out, h, now)

@@ -13,7 +13,7 @@ import (
 	"griffier/schema"
 )
 
-func newTestBlocks(t testing.TB) *Blocks {
+func newTestBlocks(t interface{ Fatal(...any) }) *Blocks {
 	p, err := schema.NewPseudonymiser(bytes.Repeat([]byte{7}, schema.KeyLength))
 	if err != nil {
 		t.Fatal(err)
@@ -143,8 +143,8 @@ func TestBlocksRestore(t *testing.T) {
 	if got, want := blockStory(t, b, all), "alice 1024-2047/0 from 0 to 43200 cut observed; alice 1024-2047/0 from 43200 to 50400 lost_carrier observed"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
-	if after.Held() != 0 || len(after.addresses) != 0 {
-		t.Errorf("%d held, %d addresses", after.Held(), len(after.addresses))
+	if after.Stats().Held != 0 || len(after.pages) != 0 {
+		t.Errorf("%d held, %d pages", after.Stats().Held, len(after.pages))
 	}
 	if err := newTestBlocks(t).Restore([]byte(`{"version":9}`)); err == nil {
 		t.Error("a snapshot of another version was taken")

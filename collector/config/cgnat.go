@@ -12,6 +12,7 @@ import (
 
 	"griffier/collector/binding"
 	"griffier/collector/cgnat"
+	"griffier/collector/cgnat/natlog"
 	"griffier/schema"
 )
 
@@ -20,8 +21,11 @@ import (
 type CGNAT struct {
 	// Conntrack observes this machine's own translation, flow by flow.
 	Conntrack bool `yaml:"conntrack"`
+	// Log receives what translators log of their ports, by IPFIX or NetFlow 9.
+	Log NATLog `yaml:"log"`
 	// Inside are the subscribers' addresses, Outside those they share. Both are
-	// required with conntrack: what is not inside is a far end and not looked at.
+	// required with conntrack or log: what is not inside is a far end and not
+	// looked at.
 	Inside  []Prefix `yaml:"inside"`
 	Outside []Prefix `yaml:"outside"`
 	// Zone is the conntrack zone that counts.
@@ -36,6 +40,23 @@ type CGNAT struct {
 	MaxMappings int `yaml:"max_mappings"`
 	// Blocks are ports that a translator gives to a subscriber for good.
 	Blocks []PortBlock `yaml:"blocks"`
+}
+
+// NATLog is the receiver of translators' logs (RFC 8158).
+type NATLog struct {
+	// Listen is a UDP address such as ":4739"; empty: no log.
+	Listen string `yaml:"listen"`
+	// Exporters are the translators that may send; anyone else is dropped and
+	// counted.
+	Exporters []Exporter `yaml:"exporters"`
+}
+
+// Exporter is a translator that logs its ports.
+type Exporter struct {
+	Address Prefix `yaml:"address"` // one address
+	Name    string `yaml:"name,omitempty"`
+	// Realm is the ingressVRFID whose inside addresses are the subscribers'.
+	Realm uint32 `yaml:"realm,omitempty"`
 }
 
 // PortBlock gives ports of a shared address to an inside address or to a line.
@@ -98,6 +119,7 @@ func (i Identifier) IsZero() bool { return i.Value == "" }
 
 const (
 	maxPools       = 64
+	maxExporters   = 256
 	maxBlocks      = 1_000_000
 	minReadBuffer  = 256 << 10
 	maxReadBuffer  = 1 << 30
@@ -109,6 +131,9 @@ func (c *Config) checkCGNAT() *problem {
 	for path, list := range map[string][]Prefix{"cgnat.inside": g.Inside, "cgnat.outside": g.Outside} {
 		if g.Conntrack && len(list) == 0 {
 			return &problem{path, "is required with cgnat.conntrack"}
+		}
+		if g.Log.Listen != "" && len(list) == 0 {
+			return &problem{path, "is required with cgnat.log"}
 		}
 		if len(list) > maxPools {
 			return &problem{path, fmt.Sprintf("at most %d", maxPools)}
@@ -131,7 +156,38 @@ func (c *Config) checkCGNAT() *problem {
 	case len(g.Blocks) > maxBlocks:
 		return &problem{"cgnat.blocks", fmt.Sprintf("at most %d", maxBlocks)}
 	}
+	if p := g.Log.check(); p != nil {
+		return p
+	}
 	return checkBlocks(g.Blocks)
+}
+
+func (l NATLog) check() *problem {
+	switch {
+	case l.Listen == "" && len(l.Exporters) > 0:
+		return &problem{"cgnat.log.listen", "is required with exporters, such as :4739"}
+	case l.Listen != "" && len(l.Exporters) == 0:
+		return &problem{"cgnat.log.exporters", "is empty: nobody could send"}
+	case len(l.Exporters) > maxExporters:
+		return &problem{"cgnat.log.exporters", fmt.Sprintf("at most %d", maxExporters)}
+	}
+	names, addresses := map[string]bool{}, map[netip.Addr]bool{}
+	for i, e := range l.Exporters {
+		path := fmt.Sprintf("cgnat.log.exporters[%d]", i)
+		switch a := e.Address.Addr().Unmap(); {
+		case !e.Address.IsValid() || !e.Address.IsSingleIP():
+			return &problem{path + ".address", "want one address"}
+		case addresses[a]:
+			return &problem{path + ".address", "is another exporter's too"}
+		case len(e.Name) > 64 || strings.ContainsRune(e.Name, '|'):
+			return &problem{path + ".name", "want up to 64 characters and no |"}
+		case e.Name != "" && names[e.Name]:
+			return &problem{path + ".name", "is another exporter's too"}
+		default:
+			addresses[a], names[e.Name] = true, true
+		}
+	}
+	return nil
 }
 
 // checkBlocks also refuses one port given to two.
@@ -173,12 +229,6 @@ func (c Config) Blocks() []cgnat.StaticBlock {
 
 // Flows returns how to observe conntrack.
 func (c Config) Flows(p *schema.Pseudonymiser) cgnat.ListenerConfig {
-	plain := func(in []Prefix) (out []netip.Prefix) {
-		for _, p := range in {
-			out = append(out, p.Prefix)
-		}
-		return out
-	}
 	linger := time.Duration(c.CGNAT.Linger)
 	if linger == 0 {
 		linger = 1 // not the default
@@ -188,4 +238,23 @@ func (c Config) Flows(p *schema.Pseudonymiser) cgnat.ListenerConfig {
 		Table:      cgnat.TableConfig{CollectorID: c.CollectorID, Pseudonymiser: p, Linger: linger, MaxMappings: c.CGNAT.MaxMappings},
 		ReadBuffer: int(min(c.CGNAT.ReadBuffer, math.MaxInt32)),
 	}
+}
+
+// NATLog returns how to receive translators' logs.
+func (c Config) NATLog() natlog.Config {
+	n := natlog.Config{
+		Listen: c.CGNAT.Log.Listen, ReadBuffer: int(min(c.CGNAT.ReadBuffer, math.MaxInt32)),
+		Filter: natlog.Filter{Inside: plain(c.CGNAT.Inside), Outside: plain(c.CGNAT.Outside)},
+	}
+	for _, e := range c.CGNAT.Log.Exporters {
+		n.Exporters = append(n.Exporters, natlog.Exporter{Address: e.Address.Addr(), Name: e.Name, Realm: e.Realm})
+	}
+	return n
+}
+
+func plain(in []Prefix) (out []netip.Prefix) {
+	for _, p := range in {
+		out = append(out, p.Prefix)
+	}
+	return out
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"griffier/collector/binding"
+	"griffier/collector/cgnat/natlog"
 )
 
 const shared = small + `cgnat:
@@ -38,6 +39,56 @@ func TestCGNAT(t *testing.T) {
 	}
 	if again, err := Parse("printed.yaml", printed.Bytes()); err != nil || len(again.CGNAT.Blocks) != 3 || again.CGNAT.Blocks[1] != c.CGNAT.Blocks[1] {
 		t.Errorf("%+v, %v", again.CGNAT, err)
+	}
+}
+
+const logging = small + `cgnat:
+  inside: [100.64.0.0/10]
+  outside: [203.0.113.0/24]
+  log:
+    listen: ":4739"
+    exporters:
+      - {address: 192.0.2.9, name: cgn1, realm: 7}
+      - {address: "2001:db8::9"}
+`
+
+func TestNATLog(t *testing.T) {
+	c, err := Parse("x.yaml", []byte(logging))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := c.NATLog()
+	want := natlog.Exporter{Address: netip.MustParseAddr("192.0.2.9"), Name: "cgn1", Realm: 7}
+	if len(n.Exporters) != 2 || n.Exporters[0] != want || n.Listen != ":4739" || len(n.Filter.Inside) != 1 || len(n.Filter.Outside) != 1 || n.ReadBuffer != 64<<20 {
+		t.Errorf("%+v", n)
+	}
+	var printed bytes.Buffer
+	if err := c.Print(&printed); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := Parse("printed.yaml", printed.Bytes()); err != nil || len(again.CGNAT.Log.Exporters) != 2 || again.CGNAT.Log.Exporters[0] != c.CGNAT.Log.Exporters[0] {
+		t.Errorf("%+v, %v", again.CGNAT, err)
+	}
+	for name, x := range map[string]struct{ old, with, want string }{
+		"no inside":      {"  inside: [100.64.0.0/10]\n", "", "cgnat.inside: is required with cgnat.log"},
+		"no listen":      {"    listen: \":4739\"\n", "", "cgnat.log.listen: is required"},
+		"a network":      {"192.0.2.9", "192.0.2.0/24", "cgnat.log.exporters[0].address: want one address"},
+		"one twice":      {"2001:db8::9", "::ffff:192.0.2.9", "cgnat.log.exporters[1].address"},
+		"a name twice":   {"\"2001:db8::9\"", "192.0.2.8, name: cgn1", "cgnat.log.exporters[1].name"},
+		"a name with |":  {"name: cgn1", "name: \"a|b\"", "cgnat.log.exporters[0].name"},
+		"unknown key":    {"realm: 7", "vrf: 7", "unknown field"},
+		"realm is large": {"realm: 7", "realm: 4294967296", "x.yaml:"},
+	} {
+		if !strings.Contains(logging, x.old) {
+			t.Fatalf("%s: the sample has no %q", name, x.old)
+		}
+		_, err := Parse("x.yaml", []byte(strings.Replace(logging, x.old, x.with, 1)))
+		if err == nil || !strings.HasPrefix(err.Error(), "x.yaml:") || !strings.Contains(err.Error(), x.want) {
+			t.Errorf("%s: %v, want %q", name, err, x.want)
+		}
+	}
+	if _, err := Parse("x.yaml", []byte(strings.Split(logging, "    exporters:")[0])); err == nil || !strings.Contains(err.Error(), "nobody could send") {
+		t.Errorf("no exporters: %v", err)
 	}
 }
 
