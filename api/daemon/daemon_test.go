@@ -84,6 +84,8 @@ func start(t *testing.T) *world {
 		{Subject: "olga", Roles: []string{"legal_officer"}},
 		{Subject: "arjan", Roles: []string{"legal_approver"}},
 		{Subject: "dina", Roles: []string{"overseer"}},
+		{Subject: "otto", Roles: []string{"operator"}},
+		{Subject: "petra", Roles: []string{"privacy_controller"}},
 		{Subject: "nina", Roles: []string{"network_engineer"}},
 		{Subject: "nobody"},
 	}})

@@ -81,6 +81,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	if err := schema.RaiseClockFloor(ctx, conn, floorOf(book)); err != nil {
 		return err
 	}
+	s.trusted = trusted
 	s.desk = retention.NewDesk(cfg.RetentionFile, trusted, s.keeper, conn, book, registry, log)
 	if err := s.desk.Start(ctx); err != nil {
 		return err

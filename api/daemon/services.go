@@ -21,6 +21,7 @@ import (
 	"griffier/api/register"
 	"griffier/api/retention"
 	"griffier/api/retention/expiry"
+	"griffier/api/retention/retentionrpc"
 	"griffier/api/server"
 	"griffier/api/statistics"
 	"griffier/api/support"
@@ -48,6 +49,7 @@ type services struct {
 	record   *expiry.Record
 	verifier *expiry.Verifier // from Run on
 	desk     *retention.Desk  // from Run on
+	trusted  retention.Trusted
 	warrants *warrant.State
 	rules    *warrant.Rules
 	signer   *disclosure.Signer
@@ -161,6 +163,9 @@ func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server
 			}))
 			griffierv1.RegisterDisclosureServiceServer(r, execute.NewService(s.executor))
 			griffierv1.RegisterStatisticsServiceServer(r, statistics.NewService(s.statistics()))
+			griffierv1.RegisterRetentionServiceServer(r, retentionrpc.NewService(retentionrpc.Config{
+				Book: book, Keys: s.keys, Keeper: s.keeper, Desk: s.desk, Trusted: s.trusted, Conn: s.conn, Now: time.Now,
+			}))
 			griffierv1.RegisterExpiryServiceServer(r, expiry.NewService(s.verifier))
 			griffierv1.RegisterLedgerServiceServer(r, ledgerrpc.NewService(book))
 			griffierv1.RegisterRegisterServiceServer(r, register.NewService(s.register, book))
