@@ -31,6 +31,7 @@ import (
 	"griffier/bpf"
 	"griffier/collector/binding"
 	"griffier/collector/cgnat"
+	"griffier/collector/cgnat/natlog"
 	"griffier/collector/config"
 	"griffier/collector/datapath"
 	"griffier/collector/lease"
@@ -68,6 +69,7 @@ type Options struct {
 // Addresses are where the collector listens; zero if it does not.
 type Addresses struct {
 	RADIUS  netip.AddrPort
+	NATLog  netip.AddrPort
 	Metrics netip.AddrPort
 }
 
@@ -120,6 +122,7 @@ type daemon struct {
 	spool    *spool.Spool
 	datapath *datapath.Datapath // nil without interfaces
 	flows    *cgnat.Listener    // nil without cgnat.conntrack
+	natlog   *natlog.Receiver   // nil without cgnat.log
 	radius   *radius.Server     // nil without radius.listen
 	sink     *sink.Sink
 	metrics  net.Listener // nil without metrics_listen
@@ -172,6 +175,9 @@ func (d *daemon) open() (err error) {
 		return err
 	}
 	if err := d.observeFlows(pseudonymiser); err != nil {
+		return err
+	}
+	if err := d.receiveLog(); err != nil {
 		return err
 	}
 	if d.cfg.RADIUS.Listen != "" {
@@ -251,6 +257,10 @@ func (d *daemon) serve(ctx context.Context, o Options) error {
 	if d.flows != nil {
 		sources.Go(func() error { return d.flows.Run(sourcesCtx) })
 	}
+	if d.natlog != nil {
+		a.NATLog = d.natlog.Addr()
+		sources.Go(func() error { return d.natlog.Run(sourcesCtx) })
+	}
 	if d.radius != nil {
 		a.RADIUS = d.radius.Addr()
 		sources.Go(func() error { return d.radius.Serve(sourcesCtx) })
@@ -327,6 +337,11 @@ func (d *daemon) close() {
 	if d.flows != nil {
 		if err := d.flows.Close(); err != nil {
 			d.log.Error("conntrack did not close", slog.Any("error", err))
+		}
+	}
+	if d.natlog != nil {
+		if err := d.natlog.Close(); err != nil {
+			d.log.Error("the log's socket did not close", slog.Any("error", err))
 		}
 	}
 	if d.datapath != nil {

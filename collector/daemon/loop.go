@@ -12,6 +12,7 @@ import (
 	"griffier/bpf"
 	"griffier/collector/binding"
 	"griffier/collector/cgnat"
+	"griffier/collector/cgnat/natlog"
 	"griffier/collector/datapath"
 	"griffier/collector/lease"
 	"griffier/collector/spool"
@@ -50,6 +51,7 @@ type loop struct {
 	leases     *lease.Follower
 	blocks     *cgnat.Blocks
 	flows      *cgnat.Listener        // nil without cgnat.conntrack
+	natlog     *natlog.Receiver       // nil without cgnat.log
 	radius     func() ([]byte, error) // the RADIUS tracker's snapshot
 	datapath   *datapath.Datapath     // nil without interfaces
 	frames     <-chan datapath.PuntFrame
@@ -213,6 +215,9 @@ func (l *loop) tick(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := l.logged(ctx, now); err != nil {
+		return err
+	}
 	e, err := l.pass(now, clock)
 	if err != nil {
 		return err
@@ -235,7 +240,12 @@ func (l *loop) stop(ctx context.Context) error {
 	if err := l.drain(ctx, true); err != nil && !errors.Is(err, errStopping) {
 		return err
 	}
-	if err := l.commit(ctx, l.end(time.Now(), readClock())); err != nil {
+	now := time.Now()
+	err := l.logged(ctx, now)
+	if err == nil {
+		err = l.commit(ctx, l.end(now, readClock()))
+	}
+	if err != nil {
 		if errors.Is(err, errStopping) {
 			return nil
 		}

@@ -63,6 +63,7 @@ func (l *loop) resume(ctx context.Context, lines []binding.StaticLine, blocks []
 		l.sync(now)
 	}
 	e := l.binding.Started(now, readClock())
+	l.doubted(e)
 	e.Add(l.configured(lines, now))
 	l.blocks.Configure(blocks, now)
 	return l.commit(ctx, e)

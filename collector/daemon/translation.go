@@ -1,14 +1,17 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"griffier/collector/binding"
 	"griffier/collector/cgnat"
+	"griffier/collector/cgnat/natlog"
 	"griffier/schema"
 )
 
@@ -32,6 +35,21 @@ func (d *daemon) observeFlows(p *schema.Pseudonymiser) error {
 	return nil
 }
 
+// receiveLog begins to receive what translators log.
+func (d *daemon) receiveLog() error {
+	if d.cfg.CGNAT.Log.Listen == "" {
+		return nil
+	}
+	r, err := natlog.Listen(d.cfg.NATLog())
+	if err != nil {
+		return err
+	}
+	d.natlog, d.loop.natlog = r, r
+	d.registry.MustRegister(logMetrics{r})
+	d.log.Info("receiving translators' logs", slog.Int("exporters", len(d.cfg.CGNAT.Log.Exporters)))
+	return nil
+}
+
 // apply takes in one observation of a session.
 func (l *loop) apply(o binding.Observation) binding.Effects {
 	e := l.binding.Apply(time.Now(), o)
@@ -49,6 +67,47 @@ func (l *loop) translated(now time.Time, all bool) []schema.Record {
 		records = append(records, l.flows.Records(now, all)...)
 	}
 	return records
+}
+
+// logBatch is how many events of a log go into one batch.
+const logBatch = 8192
+
+// logged takes in what translators logged, before coverage reaches further.
+func (l *loop) logged(ctx context.Context, now time.Time) error {
+	if l.natlog == nil {
+		return nil
+	}
+	told, gaps := l.natlog.Take()
+	for batch := range slices.Chunk(told, logBatch) {
+		var e binding.Effects
+		for _, x := range batch {
+			if !x.DoubtFrom.IsZero() {
+				l.blocks.Doubt(x.Exporter, x.DoubtFrom)
+				continue
+			}
+			e.Add(l.apply(x.Observation))
+		}
+		if err := l.commit(ctx, e); err != nil {
+			return err
+		}
+	}
+	for _, g := range gaps {
+		l.log.Warn("a translator's log is not whole", slog.String("cause", g.Cause), slog.Duration("for", g.To.Sub(g.From)))
+		if err := l.commit(ctx, l.gap(now, g.From, g.To, g.Cause)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// doubted ends or doubts what translators logged before a time that was not
+// covered: nobody repeats what they logged in it.
+func (l *loop) doubted(e binding.Effects) {
+	for _, r := range e.Records {
+		if c, ok := r.(*schema.Coverage); ok && c.State == schema.Gap {
+			l.blocks.Doubt("", c.StartedAt)
+		}
+	}
 }
 
 // gap declares that something between from and to may have been missed. Coverage
@@ -159,6 +218,40 @@ func (m flowMetrics) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(flowsDropped, prometheus.CounterValue, float64(e.Dropped))
 	}
 	for d, n := range map[*prometheus.Desc]uint64{flowsOverruns: s.Overruns, flowsOpened: s.Opened, flowsReused: s.Reused, flowsRefused: s.Refused, flowsRows: s.Rows} {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n))
+	}
+}
+
+// logMetrics are what the receiver of translators' logs counts.
+type logMetrics struct{ log *natlog.Receiver }
+
+var (
+	logMessages = prometheus.NewDesc("griffier_collector_nat_log_messages_total", "Messages of translators that may send.", nil, nil)
+	logRecords  = prometheus.NewDesc("griffier_collector_nat_log_total", "Records, and messages that were not read, by what became of them.", []string{"verdict"}, nil)
+	logLost     = prometheus.NewDesc("griffier_collector_nat_log_lost_total", "Records, of NetFlow 9 messages, that did not arrive; a gap.", nil, nil)
+	logRestarts = prometheus.NewDesc("griffier_collector_nat_log_restarts_total", "Times that a translator's log began anew; a gap.", nil, nil)
+	logLast     = prometheus.NewDesc("griffier_collector_nat_log_last_message_timestamp_seconds", "When a translator last sent anything; 0 if none has since the start.", nil, nil)
+)
+
+// Describe implements [prometheus.Collector].
+func (logMetrics) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{logMessages, logRecords, logLost, logRestarts, logLast} {
+		ch <- d
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (m logMetrics) Collect(ch chan<- prometheus.Metric) {
+	s := m.log.Stats()
+	for _, v := range natlog.Verdicts {
+		ch <- prometheus.MustNewConstMetric(logRecords, prometheus.CounterValue, float64(s.Verdicts[v]), string(v))
+	}
+	last := 0.0
+	if !s.LastAt.IsZero() {
+		last = float64(s.LastAt.UnixMilli()) / 1000
+	}
+	ch <- prometheus.MustNewConstMetric(logLast, prometheus.GaugeValue, last)
+	for d, n := range map[*prometheus.Desc]uint64{logMessages: s.Messages, logLost: s.Lost, logRestarts: s.Restarts} {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n))
 	}
 }
