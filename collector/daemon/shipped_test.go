@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"encoding/json"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 
 	"griffier/bpf"
 	"griffier/collector/binding"
+	"griffier/collector/cgnat/natlog"
 	"griffier/collector/radius"
 	"griffier/collector/sink"
 	"griffier/collector/spool"
@@ -96,6 +98,13 @@ func register(t *testing.T) *exported {
 		t.Fatal(err)
 	}
 	e.collectors = append(e.collectors, flowMetrics{}) // it wants conntrack to be collected from
+	translators, err := natlog.Listen(natlog.Config{Listen: "127.0.0.1:0", Exporters: []natlog.Exporter{{Address: netip.MustParseAddr("127.0.0.1")}},
+		Filter: natlog.Filter{Inside: []netip.Prefix{netip.MustParsePrefix("100.64.0.0/10")}, Outside: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { translators.Close() })
+	e.MustRegister(logMetrics{translators})
 	ended, end := context.WithCancel(t.Context())
 	end()
 	if err := server.Serve(ended); err != nil { // closes its socket
