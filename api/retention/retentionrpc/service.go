@@ -79,8 +79,12 @@ func (s *Service) GetRetention(context.Context, *griffierv1.GetRetentionRequest)
 // PlanRetention implements RetentionService.
 func (s *Service) PlanRetention(ctx context.Context, req *griffierv1.PlanRetentionRequest) (*griffierv1.PlanRetentionResponse, error) {
 	f, err := s.file(req.GetFile())
-	if err != nil {
-		return nil, err
+	if err != nil { // without a signature it may be planned, and nothing else
+		unsigned, bad := refused(retention.Parse(retention.Text(req.GetFile())))
+		if bad != nil {
+			return nil, err
+		}
+		f = unsigned
 	}
 	ctx, cancel := context.WithTimeout(ctx, planTimeout)
 	defer cancel()
@@ -91,7 +95,8 @@ func (s *Service) PlanRetention(ctx context.Context, req *griffierv1.PlanRetenti
 		}
 		return nil, reason.Wrap(reason.StoreUnavailable, err)
 	}
-	res := &griffierv1.PlanRetentionResponse{Sha256: f.SHA256, PolicyGeneration: f.Generation}
+	res := &griffierv1.PlanRetentionResponse{Sha256: f.SHA256, PolicyGeneration: f.Generation, SignedBy: f.SignedBy,
+		GenerationInForce: s.cfg.Keeper.Generation()}
 	for _, c := range changes {
 		res.NeedsProposal = res.NeedsProposal || c.Effect == retention.Lengthens
 		res.Changes = append(res.Changes, changeMessage(c))
@@ -188,7 +193,11 @@ func (s *Service) ListRetentionHistory(context.Context, *griffierv1.ListRetentio
 
 // file reads a signed file of a request; POLICY_REFUSED lists what is wrong.
 func (s *Service) file(signed []byte) (retention.File, error) {
-	f, err := retention.Open("", signed, s.cfg.Trusted)
+	return refused(retention.Open("", signed, s.cfg.Trusted))
+}
+
+// refused turns what is wrong with a file into a reason.
+func refused(f retention.File, err error) (retention.File, error) {
 	var wrong *retention.FileError
 	if !errors.As(err, &wrong) {
 		return f, err

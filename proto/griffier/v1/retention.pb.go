@@ -832,13 +832,15 @@ func (x *RetentionChange) GetFirstDrop() *timestamppb.Timestamp {
 }
 
 type PlanRetentionResponse struct {
-	state            protoimpl.MessageState `protogen:"open.v1"`
-	Sha256           string                 `protobuf:"bytes,1,opt,name=sha256,proto3" json:"sha256,omitempty"`
-	PolicyGeneration uint64                 `protobuf:"varint,2,opt,name=policy_generation,json=policyGeneration,proto3" json:"policy_generation,omitempty"`
-	NeedsProposal    bool                   `protobuf:"varint,3,opt,name=needs_proposal,json=needsProposal,proto3" json:"needs_proposal,omitempty"` // it lengthens something
-	Changes          []*RetentionChange     `protobuf:"bytes,4,rep,name=changes,proto3" json:"changes,omitempty"`                                   // every class
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Sha256            string                 `protobuf:"bytes,1,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	PolicyGeneration  uint64                 `protobuf:"varint,2,opt,name=policy_generation,json=policyGeneration,proto3" json:"policy_generation,omitempty"`
+	NeedsProposal     bool                   `protobuf:"varint,3,opt,name=needs_proposal,json=needsProposal,proto3" json:"needs_proposal,omitempty"` // it lengthens something
+	Changes           []*RetentionChange     `protobuf:"bytes,4,rep,name=changes,proto3" json:"changes,omitempty"`                                   // every class
+	SignedBy          string                 `protobuf:"bytes,5,opt,name=signed_by,json=signedBy,proto3" json:"signed_by,omitempty"`                 // names of the trusted keys; empty: no trusted key signed it yet
+	GenerationInForce uint64                 `protobuf:"varint,6,opt,name=generation_in_force,json=generationInForce,proto3" json:"generation_in_force,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *PlanRetentionResponse) Reset() {
@@ -897,6 +899,20 @@ func (x *PlanRetentionResponse) GetChanges() []*RetentionChange {
 		return x.Changes
 	}
 	return nil
+}
+
+func (x *PlanRetentionResponse) GetSignedBy() string {
+	if x != nil {
+		return x.SignedBy
+	}
+	return ""
+}
+
+func (x *PlanRetentionResponse) GetGenerationInForce() uint64 {
+	if x != nil {
+		return x.GenerationInForce
+	}
+	return 0
 }
 
 type ProposeRetentionRequest struct {
@@ -1327,12 +1343,14 @@ const file_griffier_v1_retention_proto_rawDesc = "" +
 	"\vEFFECT_NONE\x10\x01\x12\x13\n" +
 	"\x0fEFFECT_SHORTENS\x10\x02\x12\x14\n" +
 	"\x10EFFECT_LENGTHENS\x10\x03\x12\x0f\n" +
-	"\vEFFECT_ADDS\x10\x04\"\xbb\x01\n" +
+	"\vEFFECT_ADDS\x10\x04\"\x88\x02\n" +
 	"\x15PlanRetentionResponse\x12\x16\n" +
 	"\x06sha256\x18\x01 \x01(\tR\x06sha256\x12+\n" +
 	"\x11policy_generation\x18\x02 \x01(\x04R\x10policyGeneration\x12%\n" +
 	"\x0eneeds_proposal\x18\x03 \x01(\bR\rneedsProposal\x126\n" +
-	"\achanges\x18\x04 \x03(\v2\x1c.griffier.v1.RetentionChangeR\achanges\"L\n" +
+	"\achanges\x18\x04 \x03(\v2\x1c.griffier.v1.RetentionChangeR\achanges\x12\x1b\n" +
+	"\tsigned_by\x18\x05 \x01(\tR\bsignedBy\x12.\n" +
+	"\x13generation_in_force\x18\x06 \x01(\x04R\x11generationInForce\"L\n" +
 	"\x17ProposeRetentionRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x12\n" +

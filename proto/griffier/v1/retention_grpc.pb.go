@@ -44,9 +44,9 @@ type RetentionServiceClient interface {
 	// GetRetention returns the policy in force, what is wrong with the policy file
 	// on disk if anything is, and the proposals that are open.
 	GetRetention(ctx context.Context, in *GetRetentionRequest, opts ...grpc.CallOption) (*GetRetentionResponse, error)
-	// PlanRetention tells per class what a signed file would lengthen, and what it
-	// would make unreadable at once. It changes nothing. POLICY_REFUSED names the
-	// line and what is wrong.
+	// PlanRetention tells per class what a file would lengthen, and what it would
+	// make unreadable at once. It changes nothing, so the file need not be signed
+	// yet. POLICY_REFUSED names the line and what is wrong.
 	PlanRetention(ctx context.Context, in *PlanRetentionRequest, opts ...grpc.CallOption) (*PlanRetentionResponse, error)
 	// ProposeRetention enters a signed file that lengthens a period. A machine
 	// cannot propose.
@@ -160,9 +160,9 @@ type RetentionServiceServer interface {
 	// GetRetention returns the policy in force, what is wrong with the policy file
 	// on disk if anything is, and the proposals that are open.
 	GetRetention(context.Context, *GetRetentionRequest) (*GetRetentionResponse, error)
-	// PlanRetention tells per class what a signed file would lengthen, and what it
-	// would make unreadable at once. It changes nothing. POLICY_REFUSED names the
-	// line and what is wrong.
+	// PlanRetention tells per class what a file would lengthen, and what it would
+	// make unreadable at once. It changes nothing, so the file need not be signed
+	// yet. POLICY_REFUSED names the line and what is wrong.
 	PlanRetention(context.Context, *PlanRetentionRequest) (*PlanRetentionResponse, error)
 	// ProposeRetention enters a signed file that lengthens a period. A machine
 	// cannot propose.

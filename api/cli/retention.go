@@ -1,0 +1,165 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"griffier/api/retention"
+	griffierv1 "griffier/proto/griffier/v1"
+)
+
+func (a *app) retention() *cobra.Command {
+	return noun("retention", "How long data is kept: the policy, its changes, its proof",
+		a.retentionShow(), a.retentionPlan(), a.retentionHistory(),
+		a.retentionPropose(), a.retentionAdvise(), a.retentionApprove(), a.retentionWithdraw(),
+		a.retentionCheck(), a.retentionSign(), a.retentionKeygen())
+}
+
+// readPolicy reads a policy file, or stdin for "-". What it says is for the
+// server to judge.
+func (a *app) readPolicy(path string) ([]byte, error) {
+	in := a.stdin
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		defer f.Close()
+		in = f
+	}
+	text, err := io.ReadAll(io.LimitReader(in, retention.MaxFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > retention.MaxFile {
+		return nil, usageError{fmt.Errorf("%s: is longer than %d bytes", path, retention.MaxFile)}
+	}
+	return text, nil
+}
+
+func (a *app) retentionShow() *cobra.Command {
+	return &cobra.Command{Use: "show", Short: "Show the policy in force, and what is proposed", Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			conn, err := a.dial()
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			resp, err := griffierv1.NewRetentionServiceClient(conn).GetRetention(c.Context(), &griffierv1.GetRetentionRequest{})
+			if err != nil {
+				return err
+			}
+			if problem := resp.GetFileProblem(); problem != "" {
+				fmt.Fprintf(a.stderr, "WARNING: the policy file on disk is not what is in force: %s\n", problem)
+			}
+			if f := resp.GetInForce(); f != nil {
+				fmt.Fprintf(a.stderr, "generation %d, jurisdiction %s, in force since %s, ledger entry %d, signed by %s\n",
+					f.GetGeneration(), f.GetJurisdiction(), at(f.GetInForceAt()), f.GetLedgerIndex(), f.GetSignedBy())
+			}
+			for _, p := range resp.GetOpen() {
+				fmt.Fprintf(a.stderr, "proposal %s, %s: lengthens %s; expires %s\n", p.GetProposalId(),
+					word(p.GetState(), "RETENTION_PROPOSAL_STATE_"), strings.Join(p.GetLengthens(), " "), at(p.GetExpiresAt()))
+			}
+			t := table{header: []string{"class", "period", "zone", "at_most", "purpose", "basis", "source", "status"}}
+			for _, r := range resp.GetInForce().GetRules() {
+				t.add(r.GetClass(), r.GetPeriod(), r.GetZone(), dash(r.GetMaximum()), r.GetPurpose(), r.GetBasis(), r.GetSource(), dash(r.GetStatus()))
+			}
+			return a.print(resp, t)
+		}}
+}
+
+func (a *app) retentionPlan() *cobra.Command {
+	return &cobra.Command{Use: "plan FILE", Short: "Tell what a policy file would change, before it does", Args: oneArg("FILE"),
+		Long: `Tell, per class, whether a policy file lengthens or shortens, how many rows would
+become unreadable at once, and when the first day would leave the disk. Nothing is
+changed. Bytes are estimated by the rows' share. The file need not be signed yet.`,
+		RunE: func(c *cobra.Command, args []string) error {
+			file, err := a.readPolicy(args[0])
+			if err != nil {
+				return err
+			}
+			conn, err := a.dial()
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			resp, err := griffierv1.NewRetentionServiceClient(conn).PlanRetention(c.Context(), &griffierv1.PlanRetentionRequest{File: file})
+			if err != nil {
+				return err
+			}
+			if err := a.print(resp, planTable(resp)); err != nil {
+				return err
+			}
+			switch {
+			case resp.GetSignedBy() == "":
+				fmt.Fprintln(a.stderr, "no key that griffierd trusts has signed it: griffier retention sign")
+			case resp.GetPolicyGeneration() <= resp.GetGenerationInForce():
+				fmt.Fprintf(a.stderr, "its generation must be above %d, which is in force\n", resp.GetGenerationInForce())
+			case resp.GetNeedsProposal():
+				fmt.Fprintln(a.stderr, "it lengthens: it takes a proposal, advice and another person's approval (griffier retention propose)")
+			default:
+				fmt.Fprintln(a.stderr, "it lengthens nothing: put it in the place of the policy file and reload griffierd")
+			}
+			return nil
+		}}
+}
+
+func planTable(resp *griffierv1.PlanRetentionResponse) table {
+	t := table{header: []string{"class", "effect", "now", "new", "rows", "unreadable_at_once", "bytes", "oldest_row", "first_drop"}}
+	for _, c := range resp.GetChanges() {
+		now, next := c.GetPeriodNow(), c.GetPeriodNew()
+		if c.GetZoneNow() != c.GetZoneNew() {
+			now, next = strings.TrimSpace(now+" "+c.GetZoneNow()), next+" "+c.GetZoneNew()
+		}
+		rows, gone, bytes := "-", "-", "-"
+		if c.GetStored() {
+			rows, gone, bytes = strconv.FormatUint(c.GetRows(), 10), strconv.FormatUint(c.GetRowsUnreadable(), 10), strconv.FormatUint(c.GetBytesUnreadable(), 10)
+		}
+		t.add(c.GetClass(), strings.ToLower(word(c.GetEffect(), "EFFECT_")), dash(now), next, rows, gone, bytes, at(c.GetOldestRow()), at(c.GetFirstDrop()))
+	}
+	return t
+}
+
+func (a *app) retentionHistory() *cobra.Command {
+	return &cobra.Command{Use: "history", Short: "List every policy that was in force and every proposal, oldest first", Args: noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			conn, err := a.dial()
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			resp, err := griffierv1.NewRetentionServiceClient(conn).ListRetentionHistory(c.Context(), &griffierv1.ListRetentionHistoryRequest{})
+			if err != nil {
+				return err
+			}
+			t := table{header: []string{"at", "what", "generation", "sha256", "state", "lengthens", "advice", "id"}}
+			for _, f := range resp.GetPolicies() {
+				t.add(at(f.GetInForceAt()), "policy", strconv.FormatUint(f.GetGeneration(), 10), short(f.GetSha256()), "-", "-", "-", dash(f.GetProposalId()))
+			}
+			for _, p := range resp.GetProposals() {
+				t.add(at(p.GetProposedAt()), "proposal", strconv.FormatUint(p.GetPolicyGeneration(), 10), short(p.GetSha256()),
+					word(p.GetState(), "RETENTION_PROPOSAL_STATE_"), strings.Join(p.GetLengthens(), " "), adviceWord(p.GetAdvice()), p.GetProposalId())
+			}
+			return a.print(resp, t)
+		}}
+}
+
+func adviceWord(v griffierv1.RetentionAdvice) string {
+	if v == griffierv1.RetentionAdvice_RETENTION_ADVICE_UNSPECIFIED {
+		return "-"
+	}
+	return strings.ToLower(word(v, "RETENTION_ADVICE_"))
+}
+
+// dash stands for what is not there.
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
