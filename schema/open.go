@@ -2,6 +2,7 @@ package schema
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -19,6 +20,10 @@ type Config struct {
 	// DSN names a ClickHouse server, as clickhouse-go reads it, for example
 	// clickhouse://user:password@host:9440/?secure=true.
 	DSN string
+	// ClientCertificate, if there is one, is asked for a certificate at every new
+	// connection to a server that wants one; a DSN without secure=true has no use
+	// for it. An empty certificate shows none.
+	ClientCertificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
 	// Settings are ClickHouse settings for every query. Default: log_queries=0,
 	// because query texts carry addresses and references.
 	Settings map[string]any
@@ -59,6 +64,9 @@ func (c Config) options() (*clickhouse.Options, error) {
 		}
 		options = parsed
 		options.DialTimeout = dialTimeout
+		if c.ClientCertificate != nil && options.TLS != nil {
+			options.TLS.GetClientCertificate = c.ClientCertificate
+		}
 	}
 	if options.Settings == nil {
 		options.Settings = clickhouse.Settings{}

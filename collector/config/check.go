@@ -24,7 +24,7 @@ const (
 )
 
 func (c *Config) check() *problem {
-	for _, check := range []func() *problem{c.checkNames, c.checkIntervals, c.checkInterfaces, c.checkRADIUS, c.checkRanges, c.checkStatic, c.checkCGNAT, c.checkStore} {
+	for _, check := range []func() *problem{c.checkNames, c.checkIntervals, c.checkInterfaces, c.checkRADIUS, c.checkRanges, c.checkStatic, c.checkCGNAT, c.checkEnrolment, c.checkStore} {
 		if p := check(); p != nil {
 			return p
 		}

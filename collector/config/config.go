@@ -44,6 +44,7 @@ type Config struct {
 	CGNAT          CGNAT        `yaml:"cgnat"`
 	Spool          Spool        `yaml:"spool"`
 	Store          Store        `yaml:"store"`
+	Enrolment      Enrolment    `yaml:"enrolment"`
 	// MetricsListen is a loopback address for Prometheus; empty: none.
 	MetricsListen string `yaml:"metrics_listen"`
 	// LogLevel is debug, info, warn or error.
@@ -151,6 +152,7 @@ func Default() Config {
 		CGNAT:          CGNAT{Linger: Duration(cgnat.DefaultLinger), ReadBuffer: cgnat.DefaultReadBuffer, MaxMappings: cgnat.DefaultMaxMappings},
 		RADIUS:         RADIUS{StaleAfter: Duration(26 * time.Hour)},
 		Spool:          Spool{Dir: "/var/lib/griffier-collector/spool", MaxBytes: 1 << 30},
+		Enrolment:      Enrolment{Dir: defaultEnrolmentDir},
 		MetricsListen:  "127.0.0.1:9478",
 	}
 }

@@ -54,7 +54,9 @@ func (c Config) RadSec() (*radius.RadSec, error) {
 	return &radius.RadSec{Listen: s.Listen, Certificate: certificate, ClientCAs: pool}, nil
 }
 
-// Where returns how to open the store.
+// Where returns how to open the store. A server is shown the collector's own
+// certificate, if it asks for one and there is one: for each new connection the
+// one of that moment.
 func (c Config) Where() (schema.Config, error) {
 	if c.Store.DSNFile == "" {
 		return schema.Config{Socket: c.Store.Socket}, nil
@@ -63,7 +65,7 @@ func (c Config) Where() (schema.Config, error) {
 	if err != nil {
 		return schema.Config{}, err
 	}
-	return schema.Config{DSN: string(dsn)}, nil
+	return schema.Config{DSN: string(dsn), ClientCertificate: c.Identity().ClientCertificate}, nil
 }
 
 // Static returns the static lines in the binding's terms.
