@@ -71,6 +71,11 @@ func (e *Effects) Add(f Effects) {
 	e.Delta = append(e.Delta, f.Delta...)
 }
 
+// Empty reports whether nothing follows.
+func (e Effects) Empty() bool {
+	return len(e.Records) == 0 && len(e.Unassign) == 0 && len(e.Assign) == 0 && len(e.Delta) == 0
+}
+
 // Ignored counts observations that changed nothing because they could not be
 // used, by reason.
 type Ignored struct {

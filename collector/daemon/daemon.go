@@ -3,8 +3,12 @@
 // durable and nothing durable is counted twice.
 //
 // One goroutine, the loop, owns the binding. Whatever comes in goes through it:
-// it works out the effects, appends records and state to the spool in one batch,
-// and only after the fsync performs the datapath changes and lets RADIUS answer.
+// it works out the effects and hands them in batches to another, the writer, which
+// appends a batch's records and state to the spool in one piece, and only after the
+// fsync performs the datapath changes and lets RADIUS answer. While the writer
+// waits for the disk, the loop applies what goes into the next batch. Batches are
+// written in the order in which they were applied, so that what a crash leaves is
+// the state after one of them.
 // Counters are read at every multiple of the drain interval, so also at the end
 // of every 5-minute bucket: a bucket's error is what a line moved between the
 // bucket's end and the reading, normally a few milliseconds. After a time in
@@ -165,6 +169,7 @@ func (d *daemon) open() (err error) {
 	})
 	d.loop.blocks = cgnat.NewBlocks(cgnat.BlocksConfig{CollectorID: d.cfg.CollectorID, Pseudonymiser: pseudonymiser})
 	tracker := radius.NewTracker(radius.TrackerConfig{StaleAfter: time.Duration(d.cfg.RADIUS.StaleAfter)})
+	d.loop.radius = tracker.Snapshot
 	if err := d.loop.recover(tracker); err != nil {
 		return err
 	}
@@ -192,8 +197,6 @@ func (d *daemon) open() (err error) {
 			return err
 		}
 		d.loop.radius = d.radius.Snapshot
-	} else {
-		d.loop.radius = tracker.Snapshot
 	}
 	if d.cfg.MetricsListen != "" {
 		if d.metrics, err = net.Listen("tcp", d.cfg.MetricsListen); err != nil {

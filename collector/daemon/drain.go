@@ -17,6 +17,10 @@ func (l *loop) drain(ctx context.Context, flush bool) error {
 	if l.datapath == nil {
 		return nil
 	}
+	// First what was applied, so that the reading finds the binding's owners.
+	if err := l.commit(ctx, binding.Effects{}); err != nil {
+		return err
+	}
 	now := time.Now()
 	report, err := l.datapath.Drain(now)
 	if err != nil {

@@ -3,8 +3,8 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,8 +21,10 @@ import (
 
 const (
 	tickInterval = time.Second
-	// gather is how many events go into one batch at most, and so into one fsync.
+	// gather is how many requests go into one batch at most, and so into one fsync.
 	gather = 1024
+	// stride is how many are applied before it is seen whether the disk waits.
+	stride = 64
 	// batchRecords bounds the records of one batch well below the spool's limit.
 	batchRecords = 20_000
 	// retrySpool is how long to wait before a batch is tried again.
@@ -41,7 +43,7 @@ type request struct {
 }
 
 // loop owns the binding and the lease follower. Only handle may be called by
-// other goroutines.
+// other goroutines; the writer uses log, spool, datapath, metrics and alive.
 type loop struct {
 	log   *slog.Logger
 	spool *spool.Spool
@@ -69,18 +71,24 @@ type loop struct {
 	checkpointAt int64 // bytes after which a checkpoint is due
 	retryAt      int64 // bytes after which one that failed is tried again; 0 if none failed
 
+	writer        *writer
+	open          *batch     // applied, not yet handed to the writer
+	checkpointing chan error // outcome of the checkpoint under way; nil if none is
+
 	drainedAt time.Time
 	drops     uint64 // of the punt ring, as last seen
 	dropsSeen bool
-	refused   time.Time // when an address last got no counter; zero if all have one
+	refused   atomic.Int64 // when an address last got no counter, in Unix nanoseconds; 0 if all have one
 }
 
 func newLoop(log *slog.Logger, s *spool.Spool, checkpointAt int64, drainEvery time.Duration, r prometheus.Registerer) *loop {
-	return &loop{
+	l := &loop{
 		log: log, spool: s, metrics: newMetrics(r), requests: make(chan request, gather),
-		fresh: make(chan []schema.Policy), lines: make(chan lines),
+		fresh: make(chan []schema.Policy), lines: make(chan lines), open: &batch{},
 		drainEvery: drainEvery, checkpointAt: checkpointAt, alive: func() {}, blocks: cgnat.NewBlocks(cgnat.BlocksConfig{}),
 	}
+	l.writer = newWriter(l)
+	return l
 }
 
 // handle makes an observation durable; it is the RADIUS server's handler.
@@ -108,32 +116,14 @@ func (l *loop) run(ctx context.Context) error {
 	defer drain.Stop()
 	expire := time.NewTicker(expireInterval)
 	defer expire.Stop()
-	frames := l.frames
+	end := l.writer.begin(ctx)
+	defer func() {
+		end()
+		l.open.finish(errStopping) // of what was not handed over nothing is durable
+		l.open = &batch{}
+	}()
 	for {
-		var err error
-		select {
-		case <-ctx.Done():
-			return l.stop(ctx)
-		case r := <-l.requests:
-			err = l.take(ctx, r)
-		case f, ok := <-frames:
-			if !ok {
-				frames = nil
-				continue
-			}
-			err = l.follow(ctx, f)
-		case <-ticker.C:
-			err = l.tick(ctx)
-		case <-drain.C:
-			err = l.drain(ctx, false)
-			drain.Reset(l.untilDrain(time.Now()))
-		case r := <-l.lines:
-			err = l.provisioned(ctx, r)
-		case l.policies = <-l.fresh:
-			l.expire(ctx, time.Now())
-		case <-expire.C:
-			l.expire(ctx, time.Now())
-		}
+		err := l.next(ctx, ticker.C, drain, expire.C)
 		if errors.Is(err, errStopping) {
 			return nil
 		}
@@ -143,50 +133,99 @@ func (l *loop) run(ctx context.Context) error {
 	}
 }
 
+// next deals with one event or hands what was applied to the writer, which comes
+// first if that waits for it.
+func (l *loop) next(ctx context.Context, tick <-chan time.Time, drain *time.Timer, expire <-chan time.Time) error {
+	requests, frames := l.requests, l.frames
+	var free chan<- *batch
+	if !l.open.empty() {
+		select {
+		case l.writer.batches <- l.open:
+			return l.handed(ctx)
+		default:
+			free = l.writer.batches
+		}
+	}
+	if l.open.full() {
+		requests, frames = nil, nil
+	}
+	select {
+	case <-ctx.Done():
+		if err := l.stop(ctx); err != nil {
+			return err
+		}
+		return errStopping
+	case <-l.writer.failed:
+		return l.writer.failure
+	case free <- l.open:
+		return l.handed(ctx)
+	case since := <-l.writer.stuck:
+		return l.declare(ctx, since)
+	case err := <-l.checkpointing:
+		l.checkpointed(err)
+	case r := <-requests:
+		l.take(r)
+	case f, ok := <-frames:
+		if !ok {
+			l.frames = nil
+			return nil
+		}
+		l.follow(f)
+	case <-tick:
+		return l.tick(ctx)
+	case <-drain.C:
+		err := l.drain(ctx, false)
+		drain.Reset(l.untilDrain(time.Now()))
+		return err
+	case r := <-l.lines:
+		return l.provisioned(ctx, r)
+	case l.policies = <-l.fresh:
+		l.expire(ctx, time.Now())
+	case <-expire:
+		l.expire(ctx, time.Now())
+	}
+	return nil
+}
+
 // untilDrain is how long it is to the next multiple of the drain interval.
 func (l *loop) untilDrain(now time.Time) time.Duration {
 	return now.Truncate(l.drainEvery).Add(l.drainEvery).Sub(now)
 }
 
-// take applies an observation and those queued behind it, as one batch.
-func (l *loop) take(ctx context.Context, first request) error {
-	taken := []request{first}
-	var e binding.Effects
-	e.Add(l.apply(first.observation))
-more:
-	for len(taken) < gather {
+// take applies an observation and some of those queued behind it.
+func (l *loop) take(first request) {
+	l.takeOne(first)
+	for n := 1; n < stride && !l.open.full(); n++ {
 		select {
 		case r := <-l.requests:
-			taken = append(taken, r)
-			e.Add(l.apply(r.observation))
+			l.takeOne(r)
 		default:
-			break more
+			return
 		}
 	}
-	err := l.commit(ctx, e)
-	for _, r := range taken {
-		r.done <- err
-	}
-	l.metrics.observations.WithLabelValues(string(schema.SourceRADIUS)).Add(float64(len(taken)))
-	return err
 }
 
-// follow applies a control frame and those queued behind it, as one batch.
-func (l *loop) follow(ctx context.Context, first datapath.PuntFrame) error {
-	var e binding.Effects
-	l.lease(first, &e)
-	for range gather {
+func (l *loop) takeOne(r request) {
+	l.open.requests = append(l.open.requests, r)
+	l.open.effects.Add(l.apply(r.observation))
+	l.metrics.observations.WithLabelValues(string(r.observation.Source)).Inc()
+}
+
+// follow applies a control frame and some of those queued behind it.
+func (l *loop) follow(first datapath.PuntFrame) {
+	l.lease(first, &l.open.effects)
+	for n := 1; n < stride && !l.open.full(); n++ {
 		select {
 		case f, ok := <-l.frames:
-			if ok {
-				l.lease(f, &e)
-				continue
+			if !ok {
+				l.frames = nil
+				return
 			}
+			l.lease(f, &l.open.effects)
 		default:
+			return
 		}
-		break
 	}
-	return l.commit(ctx, e)
 }
 
 func (l *loop) lease(f datapath.PuntFrame, e *binding.Effects) {
@@ -226,12 +265,13 @@ func (l *loop) tick(ctx context.Context) error {
 		return err
 	}
 	l.metrics.observe(l.binding, clock)
-	if l.datapath != nil && !l.refused.IsZero() && now.Sub(l.refused) >= resyncInterval {
+	if refused := l.refused.Load(); l.datapath != nil && refused != 0 && now.Sub(time.Unix(0, refused)) >= resyncInterval {
 		l.sync(now)
 	}
 	if l.spool.Stats().SinceCheckpoint >= l.checkpointAt {
-		l.checkpoint(ctx) // if one is overdue
+		l.retryAt = 0 // if one is overdue
 	}
+	l.checkpointIfDue(ctx)
 	return nil
 }
 
@@ -255,103 +295,56 @@ func (l *loop) stop(ctx context.Context) error {
 	return nil
 }
 
-// commit makes effects durable and then performs them. A full spool, or a file
-// system that fails, is waited for: meanwhile nothing is taken in, so nothing is
-// acknowledged, and the time is declared as a gap. Once ctx is done it does not
-// wait any more and returns errStopping.
+// commit makes effects durable and performs them, after all that was applied
+// before. It returns once that is done; the address table is then what the
+// binding says.
 func (l *loop) commit(ctx context.Context, e binding.Effects) error {
-	var stuckSince time.Time
-	for records, first := e.Records, true; first || len(records) > 0; first = false {
-		batch := spool.Batch{Records: records}
-		if len(records) > batchRecords {
-			batch.Records = records[:batchRecords]
-		} else {
-			// Last, so that a crash in between repeats the whole event.
-			batch.State = e.Delta
-		}
-		if len(batch.Records) == 0 && len(batch.State) == 0 {
-			break
-		}
-		records = records[len(batch.Records):]
-		since, err := l.append(ctx, batch)
-		if err != nil {
-			return err
-		}
-		if stuckSince.IsZero() {
-			stuckSince = since
-		}
+	l.flush(ctx)
+	done := make(chan error, 1)
+	l.writer.hand(ctx, &batch{effects: e, done: done})
+	if err := <-done; err != nil {
+		return err
 	}
-	l.perform(e)
-	// At once and not at the next tick: what lies after the last checkpoint cannot
-	// be freed, and must never come to fill the spool.
-	if since := l.spool.Stats().SinceCheckpoint; since >= l.checkpointAt && since >= l.retryAt {
-		if !l.checkpoint(ctx) {
-			l.retryAt = since + l.checkpointAt/8
-		} else {
-			l.retryAt = 0
-		}
-	}
-	if stuckSince.IsZero() {
+	l.checkpointIfDue(ctx)
+	select {
+	case since := <-l.writer.stuck:
+		return l.declare(ctx, since)
+	default:
 		return nil
 	}
+}
+
+// flush hands over what was applied, without waiting for its outcome.
+func (l *loop) flush(ctx context.Context) {
+	if !l.open.empty() {
+		l.writer.hand(ctx, l.open)
+		l.open = &batch{}
+	}
+}
+
+// handed begins a new batch, the last one having been handed over.
+func (l *loop) handed(ctx context.Context) error {
+	l.open = &batch{}
+	l.checkpointIfDue(ctx)
+	return nil
+}
+
+// declare makes a gap of the time in which the spool took nothing.
+func (l *loop) declare(ctx context.Context, since time.Time) error {
 	now := time.Now()
-	l.log.Warn("the spool takes records again", slog.Duration("after", now.Sub(stuckSince)))
-	return l.commit(ctx, l.gap(now, stuckSince, now, binding.GapSpoolFull))
-}
-
-// append stores one batch, however often that takes, and returns since when the
-// spool did not take it, zero if it did at once.
-func (l *loop) append(ctx context.Context, batch spool.Batch) (since time.Time, err error) {
-	for {
-		err := l.spool.Append(context.WithoutCancel(ctx), batch)
-		switch {
-		case err == nil:
-			return since, nil
-		case errors.Is(err, spool.ErrTooLarge), errors.Is(err, spool.ErrInvalid), errors.Is(err, spool.ErrClosed):
-			return since, fmt.Errorf("collector: %w", err)
-		}
-		if since.IsZero() {
-			since = time.Now()
-			l.log.Error("the spool takes no records: nothing is acknowledged until it does", slog.Any("error", err))
-		}
-		l.metrics.stuck.Inc()
-		l.alive()
-		select {
-		case <-ctx.Done():
-			return since, errStopping
-		case <-time.After(retrySpool):
-		}
-	}
-}
-
-// perform carries out datapath changes. An address that gets no counter counts
-// as unattributed, is counted in the metrics, and is tried again later.
-func (l *loop) perform(e binding.Effects) {
-	if l.datapath == nil {
-		return
-	}
-	for _, c := range e.Unassign {
-		if err := l.datapath.Unassign(datapath.Key{Prefix: c.Prefix, Scope: c.Scope}); err != nil {
-			l.refuse(err)
-		}
-	}
-	for _, c := range e.Assign {
-		if _, err := l.datapath.Assign(datapath.Key{Prefix: c.Prefix, Scope: c.Scope}, c.AccessRef); err != nil {
-			l.refuse(err)
-		}
-	}
+	return l.commit(ctx, l.gap(now, since, now, binding.GapSpoolFull))
 }
 
 func (l *loop) refuse(err error) {
 	reason := refusal(err)
 	l.metrics.refused.WithLabelValues(reason).Inc()
-	if l.refused.IsZero() {
+	if l.refused.Swap(time.Now().UnixNano()) == 0 {
 		l.log.Error("an address could not be given a counter", slog.String("reason", reason))
 	}
-	l.refused = time.Now()
 }
 
-// sync makes the datapath's table exactly what the binding says.
+// sync makes the datapath's table exactly what the binding says, all of which is
+// durable: it follows a commit.
 func (l *loop) sync(now time.Time) {
 	installed := l.binding.Installed()
 	want := make([]datapath.Assignment, 0, len(installed))
@@ -361,10 +354,9 @@ func (l *loop) sync(now time.Time) {
 	removed, added, err := l.datapath.Sync(want)
 	if err != nil {
 		l.refuse(err)
-		l.refused = now
 		return
 	}
-	l.refused = time.Time{}
+	l.refused.Store(0)
 	if removed > 0 || added > 0 {
 		l.log.Info("addresses brought in line", slog.Int("removed", removed), slog.Int("added", added))
 	}

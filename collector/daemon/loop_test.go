@@ -198,7 +198,9 @@ func TestStopWhileFullAcknowledgesNothing(t *testing.T) {
 	}
 	again, _ := testLoop(t, dir, 2<<20)
 	sessions := again.binding.Sessions()
-	if len(sessions) != 1 || sessions[0].Prefixes[0] != all[acked-1].Prefixes[0] {
+	// Or the one after, which was sent: on a slow machine its batch was still being
+	// written when the sender gave up, and then it may be there.
+	if len(sessions) != 1 || sessions[0].Prefixes[0] != all[acked-1].Prefixes[0] && sessions[0].Prefixes[0] != all[acked].Prefixes[0] {
 		t.Errorf("after the restart %d sessions; the last acknowledged address is not held", len(sessions))
 	}
 }
@@ -294,7 +296,7 @@ func BenchmarkHandle(b *testing.B) {
 }
 
 // BenchmarkSnapshot is how long the loop stands still for a checkpoint of
-// 100,000 sessions, and what it takes in the spool.
+// 100,000 sessions, how long the writer then packs, and what it takes in the spool.
 func BenchmarkSnapshot(b *testing.B) {
 	l, _ := testLoop(b, b.TempDir(), 4<<30)
 	for i := range 100_000 {
@@ -304,10 +306,18 @@ func BenchmarkSnapshot(b *testing.B) {
 	}
 	b.ResetTimer()
 	for range b.N {
-		state, err := l.snapshot()
+		s, err := l.snapshot()
 		if err != nil {
 			b.Fatal(err)
 		}
+		b.StopTimer()
+		began := time.Now()
+		state, err := s.pack()
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(time.Since(began).Milliseconds()), "ms/pack")
 		b.ReportMetric(float64(len(state))/100_000, "B/session")
+		b.StartTimer()
 	}
 }

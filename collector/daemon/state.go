@@ -15,7 +15,6 @@ import (
 	"griffier/collector/binding"
 	"griffier/collector/cgnat"
 	"griffier/collector/radius"
-	"griffier/collector/spool"
 )
 
 // recover brings binding and trackers to the state of the last durable batch.
@@ -69,41 +68,63 @@ func (l *loop) resume(ctx context.Context, lines []binding.StaticLine, blocks []
 	return l.commit(ctx, e)
 }
 
-// checkpoint begins a new segment with the whole state, so that the ones before
-// it can go. If that fails, which it reports, it is tried again later; nothing
-// is lost.
-func (l *loop) checkpoint(ctx context.Context) bool {
-	state, err := l.snapshot()
-	if err == nil {
-		err = l.spool.Checkpoint(context.WithoutCancel(ctx), state)
+// checkpointIfDue begins a checkpoint if there is enough log since the last one,
+// at once and not at the next tick: what lies after the last checkpoint cannot be
+// freed, and must never come to fill the spool. The state is taken here, after all
+// that was handed over and before all that will be; packing and writing it is the
+// writer's, while events go on to be applied.
+func (l *loop) checkpointIfDue(ctx context.Context) {
+	if since := l.spool.Stats().SinceCheckpoint; l.checkpointing == nil && since >= l.checkpointAt && since >= l.retryAt {
+		l.beginCheckpoint(ctx)
 	}
-	if err != nil && !errors.Is(err, spool.ErrFull) {
-		l.log.Error("checkpoint failed", slog.Any("error", err))
-	}
-	return err == nil
 }
 
-// snapshot is the state of everything that remembers, packed.
-func (l *loop) snapshot() ([]byte, error) {
-	var s snapshot
-	var err error
+// checkpoint begins a new segment with the whole state, so that the ones before
+// it can go, and returns once it has. If that fails it is tried again later;
+// nothing is lost.
+func (l *loop) checkpoint(ctx context.Context) {
+	if l.checkpointing != nil {
+		l.checkpointed(<-l.checkpointing)
+	}
+	l.beginCheckpoint(ctx)
+	if l.checkpointing != nil {
+		l.checkpointed(<-l.checkpointing)
+	}
+}
+
+func (l *loop) beginCheckpoint(ctx context.Context) {
+	l.flush(ctx)
+	s, err := l.snapshot()
+	if err != nil {
+		l.log.Error("checkpoint failed", slog.Any("error", err))
+		l.checkpointed(err)
+		return
+	}
+	l.checkpointing = make(chan error, 1)
+	l.writer.hand(ctx, &batch{snapshot: &s, done: l.checkpointing})
+}
+
+// checkpointed notes the outcome of a checkpoint.
+func (l *loop) checkpointed(err error) {
+	l.checkpointing, l.retryAt = nil, 0
+	if err != nil {
+		l.retryAt = l.spool.Stats().SinceCheckpoint + l.checkpointAt/8
+	}
+}
+
+// snapshot is the state of everything that the loop owns.
+func (l *loop) snapshot() (s snapshot, err error) {
 	if s[bindingPart], err = l.binding.Snapshot(); err != nil {
-		return nil, err
+		return s, err
 	}
 	if s[leasesPart], err = l.leases.Snapshot(); err != nil {
-		return nil, err
-	}
-	// Taken last and possibly ahead of what is durable, which does no harm.
-	if s[radiusPart], err = l.radius(); err != nil {
-		return nil, err
+		return s, err
 	}
 	if s[blocksPart], err = l.blocks.Snapshot(); err != nil {
-		return nil, err
+		return s, err
 	}
-	if s[policiesPart], err = json.Marshal(l.policies); err != nil {
-		return nil, err
-	}
-	return s.pack()
+	s[policiesPart], err = json.Marshal(l.policies)
+	return s, err
 }
 
 // readClock asks the kernel about boot and clock (adjtimex(2)).
