@@ -256,6 +256,8 @@ func (d *daemon) serve(ctx context.Context, o Options) error {
 
 	sources.Go(func() error { return d.loop.run(sourcesCtx) })
 	sources.Go(func() error { return watchPolicy(sourcesCtx, d.where, d.log, d.loop.fresh) })
+	renew := d.watchCertificate()
+	sources.Go(func() error { renew(sourcesCtx); return nil })
 	var a Addresses
 	if d.flows != nil {
 		sources.Go(func() error { return d.flows.Run(sourcesCtx) })
