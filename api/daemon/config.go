@@ -39,6 +39,7 @@ type Config struct {
 	Store         StoreConfig     `yaml:"store"`
 	Ledger        LedgerConfig    `yaml:"ledger"`
 	Legal         LegalConfig     `yaml:"legal"`
+	Clock         ClockConfig     `yaml:"clock"`
 	Enrolment     EnrolmentConfig `yaml:"enrolment"`
 	RetentionFile string          `yaml:"retention_policy_file"`
 	// RetentionKeys are the public keys, one of which must have signed that file.
@@ -101,6 +102,13 @@ type StatisticsConfig struct {
 	Segments []statistics.Segment `yaml:"segments"`
 }
 
+// ClockConfig is about this host's clock, by which warrants and instants are judged.
+type ClockConfig struct {
+	// RequireSync refuses disclosures (CLOCK_UNTRUSTED) while nothing keeps the
+	// clock. Default true; off is for laboratories.
+	RequireSync bool `yaml:"require_sync"`
+}
+
 // LegalConfig is about warrants and packages.
 type LegalConfig struct {
 	Profile     string        `yaml:"profile"`      // nl or be
@@ -143,7 +151,7 @@ func ReadConfig(path string) (Config, error) {
 	}
 	c := Config{
 		Listen: "127.0.0.1:7443", ShutdownGrace: defaultGrace, Ledger: LedgerConfig{Limit: defaultLedgerLimit},
-		Legal:      LegalConfig{Profile: "nl", ClockMargin: defaultClockMargin},
+		Legal: LegalConfig{Profile: "nl", ClockMargin: defaultClockMargin}, Clock: ClockConfig{RequireSync: true},
 		Statistics: StatisticsConfig{MinLines: statistics.MinLines, Delay: statistics.DefaultDelay},
 		Enrolment:  EnrolmentConfig{CertificateLife: pki.MaxCollectorLife},
 	}

@@ -40,6 +40,9 @@ func TestInitThenReadThenPrint(t *testing.T) {
 	if c.ShutdownGrace != 20*time.Second || c.Ledger.Limit != 2*time.Second || c.Legal.ClockMargin != 2*time.Second {
 		t.Errorf("defaults: %+v\n%s", c, text)
 	}
+	if !c.Clock.RequireSync {
+		t.Error("a clock that nothing keeps would do, unasked")
+	}
 	for _, f := range c.files() {
 		if *f != "" && !strings.HasPrefix(*f, dir+"/") {
 			t.Errorf("%s is not in %s: relative paths are relative to the file's folder", *f, dir)

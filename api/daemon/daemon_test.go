@@ -92,7 +92,7 @@ func start(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path, err := Init(w.dir, InitOptions{Profile: "nl", Origin: "test.example/griffier", Issuer: idp.URL,
+	path, err := Init(w.dir, InitOptions{Laboratory: true, Profile: "nl", Origin: "test.example/griffier", Issuer: idp.URL,
 		IssuerCAFile: ca, Listen: "127.0.0.1:0", Hosts: []string{"localhost", "127.0.0.1"}, LedgerLimit: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)

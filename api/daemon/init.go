@@ -29,6 +29,7 @@ type InitOptions struct {
 	Listen       string
 	Hosts        []string      // names and addresses in the server's certificate
 	LedgerLimit  time.Duration // zero: the default
+	Laboratory   bool          // a clock that nothing keeps will do
 }
 
 // Init makes a folder that griffierd can start from: keys, a private CA with a
@@ -121,6 +122,7 @@ func Init(dir string, o InitOptions) (configPath string, err error) {
 		},
 		Store:         StoreConfig{DataDir: "store", Socket: "store.sock"},
 		Ledger:        LedgerConfig{"ledger", "ledger-witness/head", "secret/ledger.key", cmp.Or(o.LedgerLimit, defaultLedgerLimit)},
+		Clock:         ClockConfig{RequireSync: !o.Laboratory},
 		Legal:         LegalConfig{Profile: o.Profile, PackagesDir: "packages", ClockMargin: defaultClockMargin},
 		Statistics:    StatisticsConfig{MinLines: statistics.MinLines, Delay: statistics.DefaultDelay},
 		Enrolment:     EnrolmentConfig{"tls/ca.pem", "tls/ca.key", pki.MaxCollectorLife},

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 
 	"griffier/api/auth"
+	"griffier/api/clock"
 	"griffier/api/disclosure"
 	"griffier/api/disclosure/execute"
 	"griffier/api/enrol"
@@ -139,6 +140,7 @@ func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server
 	s.executor, err = execute.New(execute.Config{
 		Book: book, State: s.warrants, Rules: s.rules, Traffic: execute.NewTraffic(s.conn), Lines: s.register, Signer: s.signer,
 		Dir: s.cfg.Legal.PackagesDir, Software: software(), ClockMargin: s.cfg.Legal.ClockMargin, Now: time.Now, Log: s.log,
+		Clock: &clock.Judge{RequireSync: s.cfg.Clock.RequireSync, LastAt: book.LastAt, Now: time.Now, Read: clock.Read},
 	})
 	if err != nil {
 		return nil, err

@@ -42,6 +42,10 @@ type Lines interface {
 	Identity(ctx context.Context, lineID string, instant time.Time) (register.Person, error)
 }
 
+// trust tells whether this host's clock can be believed (api/clock): nil, or a
+// [reason.Error] with CLOCK_UNTRUSTED.
+type trust interface{ Check() error }
+
 // Config holds what an [Executor] needs.
 type Config struct {
 	Book    Book
@@ -59,6 +63,9 @@ type Config struct {
 	// Limit bounds one execution. Default 60 s.
 	Limit time.Duration
 	Now   func() time.Time
+	// Clock is asked before anything is executed or handed over. Nil leaves it to
+	// the ledger, which refuses a clock that stands behind it.
+	Clock trust
 	Log   *slog.Logger
 }
 
@@ -139,8 +146,20 @@ func (x *Executor) hold(ctx context.Context, taskID, warrantID string) (context.
 	}
 }
 
+// trustClock refuses while the clock cannot be believed: warrants and instants
+// are judged by it.
+func (x *Executor) trustClock() error {
+	if x.cfg.Clock == nil {
+		return nil
+	}
+	return x.cfg.Clock.Check()
+}
+
 // Execute runs a task, or returns what it came to when it was run before.
 func (x *Executor) Execute(ctx context.Context, by warrant.Caller, taskID string, generation uint64) error {
+	if err := x.trustClock(); err != nil {
+		return err
+	}
 	t, w, ok := x.cfg.State.Task(taskID)
 	if !ok {
 		return reason.New(reason.NotFound, "")

@@ -25,6 +25,7 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"griffier/api/auth"
+	"griffier/api/clock"
 	"griffier/api/disclosure"
 	"griffier/api/disclosure/execute"
 	"griffier/api/keystore"
@@ -54,6 +55,7 @@ type lab struct {
 	identity   *age.X25519Identity
 	noon       time.Time // the instant that questions are about, yesterday or the day before
 	skew       atomic.Int64
+	adrift     atomic.Bool // nothing keeps the clock
 	traffic    *probe
 
 	// What a restart replaces.
@@ -236,7 +238,10 @@ func (l *lab) start() {
 	}
 	l.book = &brittle{Log: l.log}
 	l.executor, err = execute.New(execute.Config{Book: l.book, State: l.state, Rules: l.rules, Traffic: l.traffic, Lines: l.register, Signer: l.signer,
-		Dir: filepath.Join(l.dir, "packages"), Software: "griffier test", Now: l.now, Log: quiet})
+		Dir: filepath.Join(l.dir, "packages"), Software: "griffier test", Now: l.now, Log: quiet,
+		Clock: &clock.Judge{RequireSync: true, LastAt: l.log.LastAt, Now: l.now, Read: func() (clock.Reading, error) {
+			return clock.Reading{Synced: !l.adrift.Load()}, nil
+		}}})
 	if err != nil {
 		l.t.Fatal(err)
 	}

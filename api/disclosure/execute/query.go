@@ -26,21 +26,12 @@ func NewTraffic(conn driver.Conn) *Traffic { return &Traffic{conn} }
 // that it means now, by the store's clock: rows that ended at or before it are
 // unreadable. Without a policy nothing is readable, and the limit is now.
 func (t *Traffic) Retention(ctx context.Context) (policy schema.Policy, readableFrom time.Time, err error) {
-	now, err := schema.Now(ctx, t.conn)
+	limits, _, err := schema.Limits(ctx, t.conn)
 	if err != nil {
-		return policy, now, err
+		return policy, readableFrom, err
 	}
-	policies, err := schema.ReadPolicy(ctx, t.conn)
-	if err != nil {
-		return policy, now, err
-	}
-	for _, p := range policies {
-		if p.Class == schema.ClassAssignment {
-			from, err := p.ReadableFrom(now)
-			return p, from, err
-		}
-	}
-	return schema.Policy{Class: schema.ClassAssignment}, now, nil
+	limit := limits[schema.ClassAssignment]
+	return limit.Policy, limit.ReadableFrom, nil
 }
 
 // Coverage returns the coverage rows of the collectors that touch [from, to].

@@ -105,6 +105,9 @@ func (s *Service) FetchPackage(req *griffierv1.FetchPackageRequest, stream grpc.
 
 // Fetch enters that the package is handed over, and returns it with its receipt.
 func (x *Executor) Fetch(ctx context.Context, by warrant.Caller, taskID string) (sealed, receipt []byte, err error) {
+	if err := x.trustClock(); err != nil {
+		return nil, nil, err
+	}
 	_, err = warrantrpc.Decide(ctx, x.cfg.Book, ledger.RequestID(by.Actor, "FetchPackage", warrantrpc.RandomID()), func(now time.Time) (ledger.Draft, *reason.Error) {
 		return x.cfg.Rules.Fetch(x.cfg.State, now, by, taskID)
 	})

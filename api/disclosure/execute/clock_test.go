@@ -1,0 +1,42 @@
+package execute_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"griffier/api/reason"
+)
+
+// A clock that cannot be believed discloses nothing: not by a query, and not what
+// is sealed already. Nothing of the refusal is left behind.
+func TestClockUntrusted(t *testing.T) {
+	l := newLab(t)
+	task := l.task(l.approved(time.Hour), "192.0.2.17", l.noon)
+	l.adrift.Store(true)
+	_, err := l.execute(task)
+	l.want(err, reason.ClockUntrusted)
+	l.adrift.Store(false)
+	l.skew.Store(int64(-time.Minute)) // set back behind the ledger
+	_, err = l.execute(task)
+	l.want(err, reason.ClockUntrusted)
+	if n := l.traffic.reads.Load(); n != 0 {
+		t.Errorf("%d reads of traffic data under a clock that is not believed", n)
+	}
+	l.skew.Store(0)
+	if done, err := l.execute(task); err != nil || done.Answer != string(reason.Match) {
+		t.Fatalf("once it is kept: %v, %v", done, err)
+	}
+	l.adrift.Store(true)
+	_, _, err = l.fetch(task)
+	l.want(err, reason.ClockUntrusted)
+	_, err = l.execute(task)
+	l.want(err, reason.ClockUntrusted)
+	l.adrift.Store(false)
+	if sealed, _, err := l.fetch(task); err != nil || len(sealed) == 0 {
+		t.Errorf("fetched %d bytes, %v; want the package", len(sealed), err)
+	}
+	if got := l.kinds(task.TaskId); !slices.Equal(got, []string{"create", "intent", "result", "release", "fetch"}) {
+		t.Errorf("entries %v: refusals left a trace in the task", got)
+	}
+}
