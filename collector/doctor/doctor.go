@@ -66,6 +66,7 @@ var checks = []check{
 	{"config", nil, checkConfig},
 	{"secret-files", []string{"config"}, checkSecrets},
 	{"certificates", []string{"config"}, checkCertificates},
+	{"enrolment", []string{"config"}, checkEnrolment},
 	{"kernel", []string{"config"}, checkKernel},
 	{"capabilities", []string{"config"}, checkCapabilities},
 	{"btf", []string{"config"}, checkBTF},
