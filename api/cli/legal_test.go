@@ -50,6 +50,7 @@ func TestLegalScripts(t *testing.T) {
 			}
 			now := time.Now().UTC()
 			env.Setenv("HOMES", homes)
+			env.Setenv("SERVER", filepath.Join(dir, "server"))
 			env.Setenv("TRUST", filepath.Join(dir, "server", "trust", "trust.yaml"))
 			env.Setenv("RECIPIENT", identity.Recipient().String())
 			env.Setenv("NOW", now.Format(time.RFC3339))
@@ -58,7 +59,7 @@ func TestLegalScripts(t *testing.T) {
 			env.Setenv("SOON", now.Add(-10*time.Minute).Format(time.RFC3339))
 			return os.WriteFile(filepath.Join(env.WorkDir, "key.txt"), []byte(identity.String()+"\n"), 0o600)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status, "keep": keep, "expand": expand, "flip": flip},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status, "keep": keep, "expand": expand, "flip": flip, "edit": edit},
 	})
 }
 
@@ -77,11 +78,12 @@ func serve(t *testing.T, dir string) (homes string) {
 	must(os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: idp.Certificate().Raw}), 0o600))
 	people := []demoidp.Person{{Subject: "olga", Roles: []string{"legal_officer"}}, {Subject: "arjan", Roles: []string{"legal_approver"}},
 		{Subject: "anna", Roles: []string{"customer"}, Account: "acc-anna"}, {Subject: "bea", Roles: []string{"customer"}, Account: "acc-bea"},
-		{Subject: "sam", Roles: []string{"support"}}, {Subject: "dina", Roles: []string{"overseer"}}, {Subject: "nina", Roles: []string{"network_engineer"}}}
+		{Subject: "sam", Roles: []string{"support"}}, {Subject: "dina", Roles: []string{"overseer"}}, {Subject: "nina", Roles: []string{"network_engineer"}},
+		{Subject: "otto", Roles: []string{"operator"}}, {Subject: "petra", Roles: []string{"privacy_controller"}}}
 	provider, err := demoidp.New(demoidp.Config{Issuer: idp.URL, Audience: "griffier", People: people})
 	must(err)
 	server := filepath.Join(dir, "server")
-	path, err := daemon.Init(server, daemon.InitOptions{Profile: "nl", Origin: "test.example/griffier", Issuer: idp.URL, IssuerCAFile: ca,
+	path, err := daemon.Init(server, daemon.InitOptions{Laboratory: true, Profile: "nl", Origin: "test.example/griffier", Issuer: idp.URL, IssuerCAFile: ca,
 		Listen: "127.0.0.1:0", Hosts: []string{"localhost", "127.0.0.1"}, LedgerLimit: 10 * time.Second})
 	must(err)
 	cfg, err := daemon.ReadConfig(path)
@@ -160,4 +162,13 @@ func flip(ts *testscript.TestScript, _ bool, args []string) {
 	data := []byte(strings.Clone(ts.ReadFile(args[0])))
 	data[len(data)-1] ^= 1
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data, 0o600))
+}
+
+// edit FROM TO OLD NEW copies a file with one text replaced by another.
+func edit(ts *testscript.TestScript, _ bool, args []string) {
+	text := ts.ReadFile(args[0])
+	if !strings.Contains(text, args[2]) {
+		ts.Fatalf("%q is not in %s", args[2], args[0])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(strings.Replace(text, args[2], args[3], 1)), 0o600))
 }
