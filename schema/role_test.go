@@ -1,0 +1,331 @@
+package schema
+
+import (
+	"context"
+	"encoding/xml"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+)
+
+func escaped(s string) string {
+	var out strings.Builder
+	xml.EscapeText(&out, []byte(s))
+	return out.String()
+}
+
+// usersXML writes the roles as a users file, the other form in which a server
+// takes them, from the same tables as [Access.Statements]. Requests are user
+// default's, who is given what the role has, or everything for no role.
+func usersXML(t testing.TB, as Role) string {
+	t.Helper()
+	views, err := expiringViews(allMigrations(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var profiles, users strings.Builder
+	user := func(name string, r Role) {
+		fmt.Fprintf(&users, "<%s><password></password><networks><ip>::/0</ip></networks><profile>%s</profile><quota>default</quota><grants>\n", name, r.User())
+		for _, p := range privilegesOf(r, "") {
+			fmt.Fprintf(&users, "<query>GRANT %s</query>\n", escaped(p))
+		}
+		fmt.Fprint(&users, "</grants>\n")
+		if r == RoleView || r == RoleExecutor {
+			fmt.Fprint(&users, "<databases><traffic>\n")
+			for _, v := range views {
+				_, table, _ := strings.Cut(v.table, ".")
+				fmt.Fprintf(&users, "<%s><filter>%s</filter></%s>\n", table, escaped(v.readable), table)
+			}
+			fmt.Fprint(&users, "</traffic></databases>\n")
+		}
+		fmt.Fprintf(&users, "</%s>\n", name)
+	}
+	for _, r := range Roles {
+		fmt.Fprintf(&profiles, "<%s>\n", r.User())
+		var constraints strings.Builder
+		for _, s := range settingsOf(r) {
+			fmt.Fprintf(&profiles, "<%s>%s</%s>\n", s.name, s.value, s.name)
+			switch words := strings.Fields(s.constraint); {
+			case s.constraint == "CONST":
+				fmt.Fprintf(&constraints, "<%s><const/></%s>\n", s.name, s.name)
+			case len(words) == 4:
+				fmt.Fprintf(&constraints, "<%s><min>%s</min><max>%s</max></%s>\n", s.name, words[1], words[3], s.name)
+			}
+		}
+		fmt.Fprintf(&profiles, "<constraints>%s</constraints></%s>\n", constraints.String(), r.User())
+		user(r.User(), r)
+	}
+	if as == "" {
+		fmt.Fprint(&users, "<default><password></password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>"+
+			"<grants><query>GRANT ALL ON *.* WITH GRANT OPTION</query></grants></default>\n")
+	} else {
+		user("default", as)
+	}
+	return "<clickhouse><profiles><default></default>\n" + profiles.String() + "</profiles><users>\n" + users.String() +
+		"</users><quotas><default></default></quotas></clickhouse>\n"
+}
+
+// rolesDir is a migrated store on disk with two rows of every class, one of them
+// expired, and a person; its views read as RoleView.
+func rolesDir(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "data")
+	t.Run("prepare", func(t *testing.T) {
+		ctx, conn := startNode(t, dir, "", usersXML(t, ""))
+		if err := Migrate(ctx, conn, nil); err != nil {
+			t.Fatal(err)
+		}
+		statements, err := Access{}.Statements()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range statements {
+			if strings.Contains(s, "SQL SECURITY") {
+				if err := conn.Exec(ctx, s); err != nil {
+					t.Fatalf("%v\n%s", err, s)
+				}
+			}
+		}
+		setPolicy(t, ctx, conn, "P10D")
+		if err := Insert(ctx, conn, "young", oneOfEach(1, today(0))); err != nil {
+			t.Fatal(err)
+		}
+		if err := Insert(ctx, conn, "old", oneOfEach(2, today(-20))); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range []string{
+			"INSERT INTO register.line (line_id, account_id) VALUES ('l', 'a')",
+			"INSERT INTO register.person (line_id, ciphertext) VALUES ('l', 'sealed')",
+		} {
+			if err := conn.Exec(ctx, s); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	return dir
+}
+
+// TestRoles runs the store as each role, under its grants, settings and row
+// policies, and tries what it may and what it may not.
+func TestRoles(t *testing.T) {
+	dir := rolesDir(t)
+	bases := []string{"traffic.session_slice", "traffic.assignment_slice", "traffic.usage_bucket", "traffic.usage_day_part", "traffic.coverage_slice", "traffic.access_log_entry"}
+	selects := func(tables ...string) (out []string) {
+		for _, table := range tables {
+			out = append(out, "SELECT * FROM "+table)
+		}
+		return out
+	}
+	readViews := []string{"traffic.session", "traffic.assignment", "traffic.usage", "traffic.usage_day", "traffic.coverage"}
+	escapes := []string{ // nobody may
+		"CREATE VIEW traffic.mine AS SELECT * FROM traffic.session_slice",
+		"CREATE OR REPLACE VIEW traffic.session DEFINER = griffier_view SQL SECURITY DEFINER AS SELECT * FROM traffic.session_slice",
+		"ALTER TABLE traffic.session MODIFY SQL SECURITY NONE",
+		"CREATE TABLE traffic.mine ENGINE = MergeTree ORDER BY tuple() AS SELECT * FROM traffic.session_slice",
+		"ALTER TABLE traffic.usage_bucket UPDATE bytes = 0 WHERE 1",
+		"DROP TABLE traffic.session_slice",
+		"TRUNCATE TABLE traffic.usage_bucket",
+		"CREATE DATABASE mine",
+		"GRANT SELECT ON *.* TO default",
+		"SELECT * FROM url('http://127.0.0.1:1/', 'CSV', 'a String')",
+		"BACKUP TABLE traffic.session_slice TO Disk('default', 'b')",
+		"SET log_queries = 1",
+		"SET async_insert = 1",
+		"SET apply_row_policy_after_final = 0",
+	}
+	for _, x := range []struct {
+		role      Role
+		may, deny []string
+	}{
+		{RoleCollector,
+			selects("traffic.retention_policy", "traffic.schema_migration"),
+			slices.Concat(selects(bases...), selects(readViews...), selects("traffic.access_log", "register.line", "register.line_access", "register.person", "register.range"), []string{
+				"INSERT INTO traffic.retention_policy (class) VALUES ('session')",
+				"INSERT INTO register.line (line_id) VALUES ('x')",
+				"INSERT INTO traffic.access_log_entry (actor) VALUES ('x')",
+				"ALTER TABLE traffic.session_slice DROP PARTITION ID '20260101'",
+			})},
+		{RolePortal,
+			slices.Concat(selects(readViews...), selects("register.line", "register.line_access", "traffic.retention_policy"), []string{"SET max_threads = 2"}),
+			slices.Concat(selects(bases...), selects("register.person", "register.range", "traffic.access_log", "statistics.segment_hour"), []string{
+				"INSERT INTO traffic.usage_bucket (bytes) VALUES (1)",
+				"INSERT INTO register.line (line_id) VALUES ('x')",
+				"INSERT INTO traffic.retention_policy (class) VALUES ('session')",
+				"ALTER TABLE traffic.session_slice DROP PARTITION ID '20260101'",
+				"SELECT number FROM numbers(1000001)",
+				"SET readonly = 0",
+				"SET max_result_rows = 0",
+				"SET max_execution_time = 0",
+			})},
+		{RoleExecutor,
+			slices.Concat(selects(readViews...), selects("traffic.access_log", "register.line", "register.line_access", "register.person", "register.range", "statistics.segment_hour"), []string{
+				"INSERT INTO register.line (line_id) VALUES ('x')",
+				"SELECT count() FROM traffic.usage_bucket FINAL WHERE bucket_started_at > now()",
+			}),
+			slices.Concat(selects("traffic.session_slice", "traffic.assignment_slice", "traffic.usage_bucket", "traffic.coverage_slice"), []string{
+				"INSERT INTO traffic.session_slice (nas) VALUES ('x')",
+				"INSERT INTO traffic.retention_policy (class) VALUES ('session')",
+				"ALTER TABLE traffic.session_slice DROP PARTITION ID '20260101'",
+			})},
+		{RoleOperator,
+			slices.Concat(selects("traffic.retention_policy", "traffic.clock_floor", "traffic.schema_migration", "system.parts"), []string{
+				"SELECT min(ended_at), count() FROM traffic.session_slice",
+				"ALTER TABLE traffic.session_slice DROP PARTITION ID '20260101'",
+				"ALTER TABLE traffic.assignment_slice DELETE WHERE access_ref = unhex('00')", // erasure; what it asks about, it destroys
+			}),
+			slices.Concat(selects(bases...), selects(readViews...), selects("traffic.access_log", "register.line", "register.line_access", "register.person", "register.range"), []string{
+				"SELECT access_ref FROM traffic.session_slice",
+				"SELECT prefix_address FROM traffic.assignment_slice",
+				"SELECT bytes FROM traffic.usage_bucket",
+				"INSERT INTO traffic.session_slice (nas) VALUES ('x')",
+				"ALTER TABLE register.line DELETE WHERE 1",
+			})},
+	} {
+		t.Run(string(x.role), func(t *testing.T) {
+			ctx, conn := startNode(t, dir, "", usersXML(t, x.role))
+			for _, s := range x.may {
+				if err := run(ctx, conn, s); err != nil {
+					t.Errorf("%s may not: %s: %v", x.role, s, err)
+				}
+			}
+			for _, s := range append(escapes, x.deny...) {
+				err := run(ctx, conn, s)
+				if err == nil {
+					t.Errorf("%s may: %s", x.role, s)
+				} else if !refused(err) {
+					t.Errorf("%s: %s: %v, want a refusal", x.role, s, err)
+				}
+			}
+			switch x.role {
+			case RoleCollector:
+				for _, r := range oneOfEach(3, today(0)) {
+					counted := r.Kind() != KindUsageDay && r.Kind() != KindAccessLog // which the api makes
+					if err := Insert(ctx, conn, "collector", []Record{r}); (err == nil) != counted {
+						t.Errorf("a collector inserts %s: %v", r.Kind(), err)
+					}
+				}
+				if _, err := ReadPolicy(ctx, conn); err != nil {
+					t.Errorf("a collector cannot read the policy: %v", err)
+				}
+			case RolePortal:
+				if n := count(t, ctx, conn, "SELECT count() FROM traffic.usage"); n != 2 {
+					t.Errorf("the portal sees %d usage rows, want the young one and the collector's", n)
+				}
+			case RoleExecutor:
+				if n := count(t, ctx, conn, "SELECT count() FROM traffic.access_log_entry FINAL"); n != 1 {
+					t.Errorf("the log of reads shows %d rows past its view, want the one that has not expired", n)
+				}
+			case RoleOperator:
+				if n := count(t, ctx, conn, "SELECT count() FROM traffic.session_slice"); n != 3 {
+					t.Errorf("the operator counts %d rows, want the expired one among 3", n)
+				}
+			}
+		})
+	}
+}
+
+// run runs a statement and reads what it answers.
+func run(ctx context.Context, conn driver.Conn, statement string) error {
+	if !strings.HasPrefix(statement, "SELECT") {
+		return conn.Exec(ctx, statement)
+	}
+	rows, err := conn.Query(ctx, statement)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+	}
+	return rows.Err()
+}
+
+// refused reports whether the server says no: access, a setting's constraint,
+// read-only mode, or a limit.
+func refused(err error) bool {
+	for _, code := range []string{"ACCESS_DENIED", "SETTING_CONSTRAINT_VIOLATION", "READONLY", "TOO_MANY_ROWS_OR_BYTES", "QUERY_IS_PROHIBITED", "NOT_IMPLEMENTED"} {
+		if strings.Contains(err.Error(), code) {
+			return true
+		}
+	}
+	return false
+}
+
+// TestRoleRowPolicies: with the grants of views on the tables themselves, the row
+// policies alone hide exactly what the views hide.
+func TestRoleRowPolicies(t *testing.T) {
+	dir := rolesDir(t)
+	views, err := expiringViews(allMigrations(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, conn := startNode(t, dir, "", usersXML(t, RoleView))
+	if len(views) < len(Classes) {
+		t.Errorf("%d views for %d classes", len(views), len(Classes))
+	}
+	for _, v := range views {
+		from := "SELECT count() FROM " + v.table + " FINAL"
+		if got := count(t, ctx, conn, from); got != 1 {
+			t.Errorf("%s shows %d of two rows, want the one that has not expired", v.table, got)
+		}
+	}
+}
+
+// TestRoleStatements has the engine read every statement for every way to log in.
+func TestRoleStatements(t *testing.T) {
+	ctx, conn, _ := newStore(t)
+	sum := strings.Repeat("0A", 32)
+	everyPassword := map[Role]string{}
+	for _, r := range Roles {
+		everyPassword[r] = sum
+	}
+	networks := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::1/64")}
+	for name, a := range map[string]Access{
+		"one server, certificates": {},
+		"one server, passwords":    {PasswordSHA256: everyPassword, Networks: networks},
+		"cluster":                  {Cluster: "{cluster}", Networks: networks, Nodes: networks[:1], PasswordSHA256: map[Role]string{RoleView: sum}},
+	} {
+		statements, err := a.Statements()
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for _, s := range statements {
+			var text string
+			if err := conn.QueryRow(ctx, "SELECT formatQuery({s:String})", clickhouse.Named("s", s)).Scan(&text); err != nil {
+				t.Errorf("%s: %v\n%s", name, err, s)
+			}
+			if strings.Contains(text, "ON CLUSTER") != (a.Cluster != "") {
+				t.Errorf("%s: for a cluster or not? %s", name, text)
+			}
+		}
+		all := strings.Join(statements, "\n")
+		for text, in := range map[string]string{
+			"HOST NONE":                               "one server, certificates; one server, passwords",
+			"HOST LOCAL":                              "one server, certificates",
+			"ssl_certificate CN 'griffier_portal'":    "one server, certificates; cluster",
+			"HOST IP '192.0.2.0/24', '2001:db8::/64'": "one server, passwords; cluster",
+		} {
+			if strings.Contains(all, text) != strings.Contains(in, name) {
+				t.Errorf("%s has %q: %t", name, text, strings.Contains(all, text))
+			}
+		}
+		if name == "cluster" && !strings.Contains(all, "INSERT ON traffic.session_slice_local TO griffier_collector") {
+			t.Error("a collector cannot insert into a server's own part")
+		}
+	}
+	for name, a := range map[string]Access{
+		"a name that ends the quotes":    {Cluster: "a' b"},
+		"a cluster without nodes":        {Cluster: "c", PasswordSHA256: everyPassword},
+		"a cluster without its password": {Cluster: "c", Nodes: networks},
+		"a password instead of its hash": {PasswordSHA256: map[Role]string{RolePortal: "hunter2"}},
+	} {
+		if _, err := a.Statements(); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v, want an error without the password", name, err)
+		}
+	}
+}
