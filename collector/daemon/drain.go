@@ -40,8 +40,8 @@ func (l *loop) drain(ctx context.Context, flush bool) error {
 	}
 	if !report.Totals.Balanced() {
 		l.metrics.unbalanced.Inc()
-		l.log.Error("the kernel's totals do not add up")
 	}
+	l.plausible.judge(l.log, report.Totals, report.Plausible)
 	if err := l.commit(ctx, e); err != nil {
 		return err
 	}

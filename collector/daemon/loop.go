@@ -75,6 +75,7 @@ type loop struct {
 	open          *batch     // applied, not yet handed to the writer
 	checkpointing chan error // outcome of the checkpoint under way; nil if none is
 
+	plausible plausibility
 	drainedAt time.Time
 	drops     uint64 // of the punt ring, as last seen
 	dropsSeen bool
@@ -84,7 +85,7 @@ type loop struct {
 func newLoop(log *slog.Logger, s *spool.Spool, checkpointAt int64, drainEvery time.Duration, r prometheus.Registerer) *loop {
 	l := &loop{
 		log: log, spool: s, metrics: newMetrics(r), requests: make(chan request, gather),
-		fresh: make(chan []schema.Policy), lines: make(chan lines), open: &batch{},
+		fresh: make(chan []schema.Policy), lines: make(chan lines), open: &batch{}, plausible: plausibility{balanced: true},
 		drainEvery: drainEvery, checkpointAt: checkpointAt, alive: func() {}, blocks: cgnat.NewBlocks(cgnat.BlocksConfig{}),
 	}
 	l.writer = newWriter(l)

@@ -89,5 +89,5 @@ func (m *metrics) observe(b *binding.Binding, clock binding.Clock) {
 func (m *metrics) report(r datapath.Report, took time.Duration) {
 	m.drainSeconds.Observe(took.Seconds())
 	m.slotsFree.Set(float64(r.SlotsFree))
-	m.totals.setTraffic(r.Totals)
+	m.totals.setTraffic(r.Totals, r.Plausible)
 }

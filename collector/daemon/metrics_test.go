@@ -9,9 +9,11 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"griffier/bpf"
 	"griffier/collector/binding"
+	"griffier/collector/datapath"
 )
 
 // Once everything has counted something, /metrics must still be readable: two
@@ -25,12 +27,19 @@ func TestMetricsReadableWhenAllHaveCounted(t *testing.T) {
 	m.expired.WithLabelValues("usage").Inc()
 	traffic := bpf.Totals{}
 	traffic.Up.Punted, traffic.Up.PuntDrops = 5, 2
-	m.totals.setTraffic(traffic)
+	m.totals.setTraffic(traffic, datapath.Plausibility{Down: datapath.Compared{Frames: 10, Packets: 10, Interface: 17}})
 	m.totals.setIgnored(binding.Ignored{TooLate: 1})
 
 	f, err := gatherFigures(registry, time.Now())
 	if err != nil {
 		t.Fatal(err)
+	}
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(`# HELP griffier_collector_interface_unseen_packets Packets since the start that the interfaces counted and the programs did not see: offloaded in hardware, taken by XDP, or sent past the programs. Some in flight are no fault.
+# TYPE griffier_collector_interface_unseen_packets gauge
+griffier_collector_interface_unseen_packets{direction="down"} 7
+griffier_collector_interface_unseen_packets{direction="up"} 0
+`), "griffier_collector_interface_unseen_packets"); err != nil {
+		t.Error(err)
 	}
 	if f.events != 7 || f.dropped != 2 {
 		t.Errorf("%+v, want 7 events and the 2 frames that the ring dropped", f)

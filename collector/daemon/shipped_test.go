@@ -20,6 +20,7 @@ import (
 	"griffier/bpf"
 	"griffier/collector/binding"
 	"griffier/collector/cgnat/natlog"
+	"griffier/collector/datapath"
 	"griffier/collector/radius"
 	"griffier/collector/sink"
 	"griffier/collector/spool"
@@ -82,7 +83,7 @@ func register(t *testing.T) *exported {
 	t.Helper()
 	e := &exported{registry: prometheus.NewRegistry()}
 	m := newMetrics(e)
-	m.totals.setTraffic(bpf.Totals{})
+	m.totals.setTraffic(bpf.Totals{}, datapath.Plausibility{})
 	m.totals.setIgnored(binding.Ignored{})
 	dir := t.TempDir()
 	s, err := spool.Open(spool.Config{Dir: filepath.Join(dir, "spool"), MaxBytes: 64 << 20, SegmentBytes: 8 << 20})

@@ -7,19 +7,21 @@ import (
 
 	"griffier/bpf"
 	"griffier/collector/binding"
+	"griffier/collector/datapath"
 )
 
 // totals exports what others count as counters: the kernel, which goes on
 // counting while no collector runs, and the binding. They are as of the last
 // reading; before the first there are none.
 type totals struct {
-	mu      sync.Mutex
-	traffic *bpf.Totals
-	ignored *binding.Ignored
+	mu        sync.Mutex
+	traffic   *bpf.Totals
+	plausible datapath.Plausibility
+	ignored   *binding.Ignored
 
 	bytes, packets, seenBytes, seenPackets   *prometheus.Desc
 	imbalanceBytes, imbalancePackets, frames *prometheus.Desc
-	ignoredBy                                *prometheus.Desc
+	byInterface, unseen, excess, ignoredBy   *prometheus.Desc
 }
 
 func newTotals(namespace string) *totals {
@@ -33,15 +35,18 @@ func newTotals(namespace string) *totals {
 		seenPackets:      desc("traffic_seen_packets_total", "All packets at the access interfaces, counted apart from the classes.", "direction"),
 		imbalanceBytes:   desc("traffic_imbalance_bytes", "Bytes seen less the bytes of all classes, which must be 0.", "direction"),
 		imbalancePackets: desc("traffic_imbalance_packets", "Packets seen less the packets of all classes, which must be 0.", "direction"),
+		byInterface:      desc("interface_packets_total", "Packets since the start by the access interfaces' own counters, which the programs' are held against.", "direction"),
+		unseen:           desc("interface_unseen_packets", "Packets since the start that the interfaces counted and the programs did not see: offloaded in hardware, taken by XDP, or sent past the programs. Some in flight are no fault.", "direction"),
+		excess:           desc("interface_excess_frames", "Frames since the start that the programs counted and the interfaces did not: dropped in the queue behind the programs, or counted twice. Some in flight are no fault.", "direction"),
 		frames:           desc("control_frames_total", "Control frames met by the kernel programs: delivered to the collector, lost because the ring was full, or rejected as no control message.", "direction", "outcome"),
 		ignoredBy:        desc("observations_ignored_total", "Observations since the start that could not be used in full, by reason.", "reason"),
 	}
 }
 
-func (t *totals) setTraffic(v bpf.Totals) {
+func (t *totals) setTraffic(v bpf.Totals, p datapath.Plausibility) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.traffic = &v
+	t.traffic, t.plausible = &v, p
 }
 
 func (t *totals) setIgnored(v binding.Ignored) {
@@ -70,6 +75,11 @@ func (t *totals) Collect(out chan<- prometheus.Metric) {
 	}
 	if t.traffic == nil {
 		return
+	}
+	for direction, c := range map[string]datapath.Compared{"up": t.plausible.Up, "down": t.plausible.Down} {
+		send(prometheus.CounterValue, t.byInterface, float64(c.Interface), direction)
+		send(prometheus.GaugeValue, t.unseen, float64(c.Unseen()), direction)
+		send(prometheus.GaugeValue, t.excess, float64(c.Excess()), direction)
 	}
 	for direction, d := range map[string]bpf.DirectionTotals{"up": t.traffic.Up, "down": t.traffic.Down} {
 		for class, c := range map[string]bpf.Count{
