@@ -93,18 +93,29 @@ func UsageBlocks(ctx context.Context, conn driver.Conn) (map[time.Time]int64, er
 	return blocks, nil
 }
 
-// UsageRows counts the bucket rows of one UTC day that are on disk, readable or
-// not, a row that came twice once.
-func UsageRows(ctx context.Context, conn driver.Conn, utcDay time.Time) (uint64, error) {
-	var n uint64
-	err := conn.QueryRow(ctx, "SELECT count() FROM "+tables[ClassUsage5m]+` FINAL
-		WHERE bucket_started_at >= {start:DateTime64(3)} AND bucket_started_at < {end:DateTime64(3)}`,
-		clickhouse.DateNamed("start", utcDay.UTC(), clickhouse.MilliSeconds),
-		clickhouse.DateNamed("end", endOfDay(utcDay), clickhouse.MilliSeconds)).Scan(&n)
+// UsageRows counts the bucket rows of each UTC day in [start, end) that are on
+// disk, readable or not, a row that came twice once. A day without rows is absent.
+func UsageRows(ctx context.Context, conn driver.Conn, start, end time.Time) (map[time.Time]uint64, error) {
+	rows, err := conn.Query(ctx, "SELECT toStartOfDay(bucket_started_at, 'UTC') AS utc_day, count() FROM "+tables[ClassUsage5m]+` FINAL
+		WHERE bucket_started_at >= {start:DateTime64(3)} AND bucket_started_at < {end:DateTime64(3)} GROUP BY utc_day`,
+		clickhouse.DateNamed("start", start.UTC(), clickhouse.MilliSeconds), clickhouse.DateNamed("end", end.UTC(), clickhouse.MilliSeconds))
 	if err != nil {
-		return 0, fmt.Errorf("count rows of usage: %w", err)
+		return nil, fmt.Errorf("count rows of usage: %w", err)
 	}
-	return n, nil
+	defer rows.Close()
+	counts := map[time.Time]uint64{}
+	for rows.Next() {
+		var day time.Time
+		var n uint64
+		if err := rows.Scan(&day, &n); err != nil {
+			return nil, fmt.Errorf("count rows of usage: %w", err)
+		}
+		counts[day.UTC()] = n
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("count rows of usage: %w", err)
+	}
+	return counts, nil
 }
 
 // ReadableSince returns the instant at or before which rows of class must have

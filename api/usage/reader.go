@@ -45,30 +45,20 @@ type Bucket struct {
 // anything of the line, since the two are never added, and counts once if several
 // collectors were told of it.
 func (r *Reader) Buckets(ctx context.Context, refs []register.Held, w Window) ([]Bucket, error) {
-	var out []Bucket
-	for _, held := range spans(refs) {
-		part, ok := w.intersect(held.ValidFrom, held.ValidTo)
-		if !ok {
-			continue
-		}
-		buckets, err := r.buckets(ctx, held, part, nil)
-		if err != nil {
-			return nil, err
-		}
-		if slices.ContainsFunc(buckets, Bucket.foreign) {
-			skip, err := r.repeated(ctx, []schema.AccessRef{held.Ref})
-			if err != nil {
-				return nil, err
-			}
-			if len(skip[held.Ref]) > 0 {
-				if buckets, err = r.buckets(ctx, held, part, skip[held.Ref]); err != nil {
-					return nil, err
-				}
-			}
-		}
-		out = append(out, buckets...)
+	return r.bucketsIn(ctx, refs, refs, w)
+}
+
+// counting returns what counts of one ref: of a redundant pair one.
+func (r *Reader) counting(ctx context.Context, held register.Held, w Window) ([]Bucket, error) {
+	buckets, err := r.buckets(ctx, held, w, nil)
+	if err != nil || !slices.ContainsFunc(buckets, Bucket.foreign) {
+		return buckets, err
 	}
-	return r.oneSource(ctx, refs, w, out)
+	skip, err := r.repeated(ctx, []schema.AccessRef{held.Ref})
+	if err != nil || len(skip[held.Ref]) == 0 {
+		return buckets, err
+	}
+	return r.buckets(ctx, held, w, skip[held.Ref])
 }
 
 // buckets returns what one ref moved, but for the counters to skip.

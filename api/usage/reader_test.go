@@ -16,6 +16,11 @@ import (
 // store is a migrated store with a policy of six months for every class.
 func store(t *testing.T) (context.Context, driver.Conn) {
 	t.Helper()
+	return storeFor(t, "P6M")
+}
+
+func storeFor(t *testing.T, period string) (context.Context, driver.Conn) {
+	t.Helper()
 	database := enginetest.Start(t)
 	ctx := t.Context()
 	conn, err := schema.Open(ctx, schema.Config{Socket: database.Socket, Settings: map[string]any{"fsync_metadata": 0}})
@@ -26,7 +31,7 @@ func store(t *testing.T) (context.Context, driver.Conn) {
 	if err := schema.Migrate(ctx, conn, nil); err != nil {
 		t.Fatal(err)
 	}
-	setPolicy(t, conn, "P6M")
+	setPolicy(t, conn, period)
 	return ctx, conn
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -267,17 +268,27 @@ func (r *Roller) note(ctx context.Context, days Window, dirty []Window, blocks m
 		return errors.New("buckets expired while they were summed; the next run goes on")
 	}
 	isDirty := map[time.Time]bool{}
+	var counted []Window // days whose rows are to be counted: they are over
 	for _, d := range dirty {
 		isDirty[d.Start] = true
+		if !through.Before(d.End) {
+			counted = append(counted, d)
+		}
+	}
+	for d, mark := range marks {
+		if newest, there := blocks[d]; d.Before(days.Start) && there && newest != mark.Blocks {
+			counted = append(counted, Window{d, d.Add(utcDay)})
+		}
+	}
+	rows := map[time.Time]uint64{}
+	for _, w := range union(counted) {
+		part, err := schema.UsageRows(ctx, r.reader.conn, w.Start, w.End)
+		if err != nil {
+			return err
+		}
+		maps.Copy(rows, part)
 	}
 	var notes []schema.UsageDayMark
-	late := func(d time.Time, before schema.UsageDayMark, became string) (uint64, error) {
-		rows, err := schema.UsageRows(ctx, r.reader.conn, d)
-		if err == nil && rows > before.BucketRows && !before.Through.Before(d.Add(utcDay)) {
-			done.Late[became] += int(rows - before.BucketRows)
-		}
-		return rows, err
-	}
 	for _, d := range days.Steps(utcDay) {
 		mark, marked := marks[d.Start]
 		if !isDirty[d.Start] {
@@ -287,28 +298,30 @@ func (r *Roller) note(ctx context.Context, days Window, dirty []Window, blocks m
 			}
 			continue
 		}
-		next := schema.UsageDayMark{UTCDay: d.Start, Through: through, Blocks: blocks[d.Start], RegisterVersion: registered}
-		if !through.Before(d.End) {
-			became := lateCounted
-			if d.Start.Equal(days.Start) {
-				became = latePartly // a local day that began the day before
-			}
-			if next.BucketRows, err = late(d.Start, mark, became); err != nil {
-				return err
-			}
+		became := lateCounted
+		if d.Start.Equal(days.Start) {
+			became = latePartly // a local day that began the day before
 		}
-		notes = append(notes, next)
+		done.late(mark, rows[d.Start], became)
+		notes = append(notes, schema.UsageDayMark{UTCDay: d.Start, Through: through, Blocks: blocks[d.Start],
+			RegisterVersion: registered, BucketRows: rows[d.Start]})
 	}
 	for d, mark := range marks {
 		if newest, there := blocks[d]; d.Before(days.Start) && there && newest != mark.Blocks {
-			if mark.BucketRows, err = late(d, mark, lateElapsed); err != nil {
-				return err
-			}
-			mark.Blocks = newest
+			done.late(mark, rows[d], lateElapsed)
+			mark.Blocks, mark.BucketRows = newest, rows[d]
 			notes = append(notes, mark)
 		}
 	}
 	return schema.WriteUsageDayMarks(ctx, r.reader.conn, version, notes)
+}
+
+// late counts what is more than a day's mark says, if that was made when the day
+// was over.
+func (d *Rolled) late(mark schema.UsageDayMark, rows uint64, became string) {
+	if !mark.UTCDay.IsZero() && !mark.Through.Before(mark.UTCDay.Add(utcDay)) && rows > mark.BucketRows {
+		d.Late[became] += int(rows - mark.BucketRows)
+	}
 }
 
 // dayEnded tells whether a local day of some line that touches the UTC day d ended

@@ -63,31 +63,22 @@ func (s *Service) ListLines(ctx context.Context, _ *griffierv1.ListLinesRequest)
 
 // GetTotals implements UsageService.
 func (s *Service) GetTotals(ctx context.Context, req *griffierv1.GetTotalsRequest) (*griffierv1.GetTotalsResponse, error) {
-	refs, w, err := s.question(ctx, req.GetLineId(), req.GetWindow())
+	q, err := s.question(ctx, req.GetLineId(), req.GetWindow(), MaxWindow)
 	if err != nil {
 		return nil, err
 	}
-	buckets, err := s.reader.Buckets(ctx, refs, w)
+	totals, err := s.reader.Totals(ctx, q.refs, q.loc, []Window{q.window})
 	if err != nil {
 		return nil, reason.Wrap(reason.StoreUnavailable, err)
 	}
-	var v4, v6, both Volume // both: of a BNG, which does not tell them apart
-	for _, b := range buckets {
-		switch b.IPVersion {
-		case 4:
-			v4 = v4.Add(b.Volume)
-		case 6:
-			v6 = v6.Add(b.Volume)
-		default:
-			both = both.Add(b.Volume)
-		}
-	}
-	gaps, err := s.reader.GapsOf(ctx, refs, w)
+	gaps, err := s.reader.GapsOf(ctx, q.refs, q.window)
 	if err != nil {
 		return nil, reason.Wrap(reason.StoreUnavailable, err)
 	}
+	t := totals[0]
 	return &griffierv1.GetTotalsResponse{
-		Total: v4.Add(v6).Add(both).Proto(), Ipv4: v4.Proto(), Ipv6: v6.Proto(), Counted: w.Proto(), Gaps: GapsProto(gaps),
+		Total: t.Volume().Proto(), Ipv4: t.V4.Proto(), Ipv6: t.V6.Proto(), Counted: q.window.Proto(), Gaps: GapsProto(gaps),
+		Basis: t.Basis.proto(), Elapsed: windowsProto(t.Elapsed),
 	}, nil
 }
 
@@ -97,22 +88,22 @@ func (s *Service) GetSeries(ctx context.Context, req *griffierv1.GetSeriesReques
 	if step <= 0 || step%schema.BucketLength != 0 {
 		return nil, reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "step", Description: "must be a positive multiple of 5 minutes"})
 	}
-	refs, w, err := s.question(ctx, req.GetLineId(), req.GetWindow())
+	q, err := s.question(ctx, req.GetLineId(), req.GetWindow(), MaxWindow)
 	if err != nil {
 		return nil, err
 	}
-	if (w.End.Sub(w.Start)-1)/step >= maxPoints {
+	if (q.window.End.Sub(q.window.Start)-1)/step >= maxPoints {
 		return nil, reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "step", Description: "gives more than 10,000 points; ask for a longer step"})
 	}
-	buckets, err := s.reader.Buckets(ctx, refs, w)
+	buckets, err := s.reader.Buckets(ctx, q.refs, q.window)
 	if err != nil {
 		return nil, reason.Wrap(reason.StoreUnavailable, err)
 	}
-	gaps, err := s.reader.GapsOf(ctx, refs, w)
+	gaps, err := s.reader.GapsOf(ctx, q.refs, q.window)
 	if err != nil {
 		return nil, reason.Wrap(reason.StoreUnavailable, err)
 	}
-	return &griffierv1.GetSeriesResponse{Points: PointsProto(w.Steps(step), buckets), Gaps: GapsProto(gaps)}, nil
+	return &griffierv1.GetSeriesResponse{Points: PointsProto(q.window.Steps(step), buckets), Gaps: GapsProto(gaps)}, nil
 }
 
 // ListSessions implements UsageService.
@@ -124,11 +115,11 @@ func (s *Service) ListSessions(ctx context.Context, req *griffierv1.ListSessions
 	case limit < 0 || limit > maxSessions:
 		return nil, reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "limit", Description: "must be between 1 and 1,000"})
 	}
-	refs, w, err := s.question(ctx, req.GetLineId(), req.GetWindow())
+	q, err := s.question(ctx, req.GetLineId(), req.GetWindow(), MaxWindow)
 	if err != nil {
 		return nil, err
 	}
-	sessions, truncated, err := s.reader.Sessions(ctx, refs, w, limit)
+	sessions, truncated, err := s.reader.Sessions(ctx, q.refs, q.window, limit)
 	if err != nil {
 		return nil, reason.Wrap(reason.StoreUnavailable, err)
 	}
@@ -152,22 +143,40 @@ func (s *Service) CreateSupportCode(ctx context.Context, req *griffierv1.CreateS
 	return &griffierv1.CreateSupportCodeResponse{Code: code, ExpiresAt: timestamppb.New(expires)}, nil
 }
 
-// question resolves whose line is asked about, and for which buckets.
-func (s *Service) question(ctx context.Context, lineID string, window *griffierv1.Window) ([]register.Held, Window, error) {
-	w, err := ParseWindow(window, MaxWindow)
+// question is what is asked about: whose line, its zone, and which buckets.
+type question struct {
+	line   register.Line
+	loc    *time.Location
+	refs   []register.Held
+	window Window
+}
+
+// question resolves what is asked about; longest is the most a window may span.
+func (s *Service) question(ctx context.Context, lineID string, window *griffierv1.Window, longest time.Duration) (question, error) {
+	w, err := ParseWindow(window, longest)
 	if err != nil {
-		return nil, Window{}, err
+		return question{}, err
 	}
 	caller, _ := auth.FromContext(ctx)
-	if _, err := s.own(ctx, caller, lineID); err != nil {
-		return nil, Window{}, err
+	line, err := s.own(ctx, caller, lineID)
+	if err != nil {
+		return question{}, err
+	}
+	loc, err := time.LoadLocation(line.TimeZone)
+	if err != nil {
+		loc = time.UTC // a zone that this machine does not know
 	}
 	w = w.Buckets()
+	refs, err := s.refs(ctx, lineID, w)
+	return question{line, loc, refs, w}, err
+}
+
+func (s *Service) refs(ctx context.Context, lineID string, w Window) ([]register.Held, error) {
 	refs, err := s.lines.RefsOfLine(ctx, lineID, w.Start, w.End)
 	if err != nil {
-		return nil, Window{}, reason.Wrap(reason.StoreUnavailable, err)
+		return nil, reason.Wrap(reason.StoreUnavailable, err)
 	}
-	return refs, w, nil
+	return refs, nil
 }
 
 func (s *Service) own(ctx context.Context, caller auth.Caller, lineID string) (register.Line, error) {

@@ -107,11 +107,7 @@ func sameDate(a, b time.Time) bool {
 func Sum(windows []Window, buckets []Bucket) []Volume {
 	sums := make([]Volume, len(windows))
 	for _, b := range buckets {
-		i, found := slices.BinarySearchFunc(windows, b.StartedAt, func(w Window, t time.Time) int { return w.Start.Compare(t) })
-		if !found {
-			i--
-		}
-		if i >= 0 && b.StartedAt.Before(windows[i].End) {
+		if i := windowOf(windows, b.StartedAt); i >= 0 {
 			sums[i] = sums[i].Add(b.Volume)
 		}
 	}

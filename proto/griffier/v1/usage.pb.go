@@ -23,6 +23,112 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// UsageBasis says what a sum was made from.
+type UsageBasis int32
+
+const (
+	UsageBasis_USAGE_BASIS_UNSPECIFIED UsageBasis = 0 // nothing
+	UsageBasis_USAGE_BASIS_DAYS        UsageBasis = 1 // local days that were summed when they had ended
+	UsageBasis_USAGE_BASIS_BUCKETS     UsageBasis = 2 // buckets of five minutes
+	UsageBasis_USAGE_BASIS_BOTH        UsageBasis = 3 // days, and buckets where there are no days yet
+)
+
+// Enum value maps for UsageBasis.
+var (
+	UsageBasis_name = map[int32]string{
+		0: "USAGE_BASIS_UNSPECIFIED",
+		1: "USAGE_BASIS_DAYS",
+		2: "USAGE_BASIS_BUCKETS",
+		3: "USAGE_BASIS_BOTH",
+	}
+	UsageBasis_value = map[string]int32{
+		"USAGE_BASIS_UNSPECIFIED": 0,
+		"USAGE_BASIS_DAYS":        1,
+		"USAGE_BASIS_BUCKETS":     2,
+		"USAGE_BASIS_BOTH":        3,
+	}
+)
+
+func (x UsageBasis) Enum() *UsageBasis {
+	p := new(UsageBasis)
+	*p = x
+	return p
+}
+
+func (x UsageBasis) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (UsageBasis) Descriptor() protoreflect.EnumDescriptor {
+	return file_griffier_v1_usage_proto_enumTypes[0].Descriptor()
+}
+
+func (UsageBasis) Type() protoreflect.EnumType {
+	return &file_griffier_v1_usage_proto_enumTypes[0]
+}
+
+func (x UsageBasis) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use UsageBasis.Descriptor instead.
+func (UsageBasis) EnumDescriptor() ([]byte, []int) {
+	return file_griffier_v1_usage_proto_rawDescGZIP(), []int{0}
+}
+
+// UsagePeriod is a piece of a line's calendar, in its own time zone.
+type UsagePeriod int32
+
+const (
+	UsagePeriod_USAGE_PERIOD_UNSPECIFIED UsagePeriod = 0
+	UsagePeriod_USAGE_PERIOD_DAY         UsagePeriod = 1 // 23 or 25 hours long when clocks change
+	UsagePeriod_USAGE_PERIOD_CYCLE       UsagePeriod = 2 // from billing day to billing day, or the last day of a shorter month
+	UsagePeriod_USAGE_PERIOD_MONTH       UsagePeriod = 3
+)
+
+// Enum value maps for UsagePeriod.
+var (
+	UsagePeriod_name = map[int32]string{
+		0: "USAGE_PERIOD_UNSPECIFIED",
+		1: "USAGE_PERIOD_DAY",
+		2: "USAGE_PERIOD_CYCLE",
+		3: "USAGE_PERIOD_MONTH",
+	}
+	UsagePeriod_value = map[string]int32{
+		"USAGE_PERIOD_UNSPECIFIED": 0,
+		"USAGE_PERIOD_DAY":         1,
+		"USAGE_PERIOD_CYCLE":       2,
+		"USAGE_PERIOD_MONTH":       3,
+	}
+)
+
+func (x UsagePeriod) Enum() *UsagePeriod {
+	p := new(UsagePeriod)
+	*p = x
+	return p
+}
+
+func (x UsagePeriod) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (UsagePeriod) Descriptor() protoreflect.EnumDescriptor {
+	return file_griffier_v1_usage_proto_enumTypes[1].Descriptor()
+}
+
+func (UsagePeriod) Type() protoreflect.EnumType {
+	return &file_griffier_v1_usage_proto_enumTypes[1]
+}
+
+func (x UsagePeriod) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use UsagePeriod.Descriptor instead.
+func (UsagePeriod) EnumDescriptor() ([]byte, []int) {
+	return file_griffier_v1_usage_proto_rawDescGZIP(), []int{1}
+}
+
 type ListLinesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -403,11 +509,15 @@ type GetTotalsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// total is more than ipv4 and ipv6 together for a line that only a BNG counts: its
 	// octets are of no IP version.
-	Total         *Volume `protobuf:"bytes,1,opt,name=total,proto3" json:"total,omitempty"`
-	Ipv4          *Volume `protobuf:"bytes,2,opt,name=ipv4,proto3" json:"ipv4,omitempty"`
-	Ipv6          *Volume `protobuf:"bytes,3,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
-	Counted       *Window `protobuf:"bytes,4,opt,name=counted,proto3" json:"counted,omitempty"` // the window as it was cut: retention and bucket boundaries
-	Gaps          []*Gap  `protobuf:"bytes,5,rep,name=gaps,proto3" json:"gaps,omitempty"`
+	Total   *Volume    `protobuf:"bytes,1,opt,name=total,proto3" json:"total,omitempty"`
+	Ipv4    *Volume    `protobuf:"bytes,2,opt,name=ipv4,proto3" json:"ipv4,omitempty"`
+	Ipv6    *Volume    `protobuf:"bytes,3,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
+	Counted *Window    `protobuf:"bytes,4,opt,name=counted,proto3" json:"counted,omitempty"` // the window as it was cut: retention and bucket boundaries
+	Gaps    []*Gap     `protobuf:"bytes,5,rep,name=gaps,proto3" json:"gaps,omitempty"`
+	Basis   UsageBasis `protobuf:"varint,6,opt,name=basis,proto3,enum=griffier.v1.UsageBasis" json:"basis,omitempty"`
+	// elapsed are the parts of the window that the sums do not hold, because their
+	// buckets have expired and they are no whole local days.
+	Elapsed       []*Window `protobuf:"bytes,7,rep,name=elapsed,proto3" json:"elapsed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -477,6 +587,596 @@ func (x *GetTotalsResponse) GetGaps() []*Gap {
 	return nil
 }
 
+func (x *GetTotalsResponse) GetBasis() UsageBasis {
+	if x != nil {
+		return x.Basis
+	}
+	return UsageBasis_USAGE_BASIS_UNSPECIFIED
+}
+
+func (x *GetTotalsResponse) GetElapsed() []*Window {
+	if x != nil {
+		return x.Elapsed
+	}
+	return nil
+}
+
+// PeriodTotal is the sum of one period. Every byte is in exactly one day, one
+// cycle and one month.
+type PeriodTotal struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Day           string                 `protobuf:"bytes,1,opt,name=day,proto3" json:"day,omitempty"` // local date on which it begins, as 2026-03-29
+	Window        *Window                `protobuf:"bytes,2,opt,name=window,proto3" json:"window,omitempty"`
+	Total         *Volume                `protobuf:"bytes,3,opt,name=total,proto3" json:"total,omitempty"` // may be more than the two together, as in GetTotalsResponse
+	Ipv4          *Volume                `protobuf:"bytes,4,opt,name=ipv4,proto3" json:"ipv4,omitempty"`
+	Ipv6          *Volume                `protobuf:"bytes,5,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
+	Basis         UsageBasis             `protobuf:"varint,6,opt,name=basis,proto3,enum=griffier.v1.UsageBasis" json:"basis,omitempty"`
+	Elapsed       []*Window              `protobuf:"bytes,7,rep,name=elapsed,proto3" json:"elapsed,omitempty"`         // as in GetTotalsResponse
+	Uncollected   *durationpb.Duration   `protobuf:"bytes,8,opt,name=uncollected,proto3" json:"uncollected,omitempty"` // how long nobody collected, as far as is known
+	Open          bool                   `protobuf:"varint,9,opt,name=open,proto3" json:"open,omitempty"`              // it has not ended, or only just: there may be more
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeriodTotal) Reset() {
+	*x = PeriodTotal{}
+	mi := &file_griffier_v1_usage_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeriodTotal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeriodTotal) ProtoMessage() {}
+
+func (x *PeriodTotal) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_usage_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeriodTotal.ProtoReflect.Descriptor instead.
+func (*PeriodTotal) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_usage_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *PeriodTotal) GetDay() string {
+	if x != nil {
+		return x.Day
+	}
+	return ""
+}
+
+func (x *PeriodTotal) GetWindow() *Window {
+	if x != nil {
+		return x.Window
+	}
+	return nil
+}
+
+func (x *PeriodTotal) GetTotal() *Volume {
+	if x != nil {
+		return x.Total
+	}
+	return nil
+}
+
+func (x *PeriodTotal) GetIpv4() *Volume {
+	if x != nil {
+		return x.Ipv4
+	}
+	return nil
+}
+
+func (x *PeriodTotal) GetIpv6() *Volume {
+	if x != nil {
+		return x.Ipv6
+	}
+	return nil
+}
+
+func (x *PeriodTotal) GetBasis() UsageBasis {
+	if x != nil {
+		return x.Basis
+	}
+	return UsageBasis_USAGE_BASIS_UNSPECIFIED
+}
+
+func (x *PeriodTotal) GetElapsed() []*Window {
+	if x != nil {
+		return x.Elapsed
+	}
+	return nil
+}
+
+func (x *PeriodTotal) GetUncollected() *durationpb.Duration {
+	if x != nil {
+		return x.Uncollected
+	}
+	return nil
+}
+
+func (x *PeriodTotal) GetOpen() bool {
+	if x != nil {
+		return x.Open
+	}
+	return false
+}
+
+type ListPeriodsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	LineId        string                 `protobuf:"bytes,1,opt,name=line_id,json=lineId,proto3" json:"line_id,omitempty"`
+	Period        UsagePeriod            `protobuf:"varint,2,opt,name=period,proto3,enum=griffier.v1.UsagePeriod" json:"period,omitempty"`
+	Window        *Window                `protobuf:"bytes,3,opt,name=window,proto3" json:"window,omitempty"` // may be up to 800 days; periods at its ends are cut
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPeriodsRequest) Reset() {
+	*x = ListPeriodsRequest{}
+	mi := &file_griffier_v1_usage_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPeriodsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPeriodsRequest) ProtoMessage() {}
+
+func (x *ListPeriodsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_usage_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPeriodsRequest.ProtoReflect.Descriptor instead.
+func (*ListPeriodsRequest) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_usage_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ListPeriodsRequest) GetLineId() string {
+	if x != nil {
+		return x.LineId
+	}
+	return ""
+}
+
+func (x *ListPeriodsRequest) GetPeriod() UsagePeriod {
+	if x != nil {
+		return x.Period
+	}
+	return UsagePeriod_USAGE_PERIOD_UNSPECIFIED
+}
+
+func (x *ListPeriodsRequest) GetWindow() *Window {
+	if x != nil {
+		return x.Window
+	}
+	return nil
+}
+
+type ListPeriodsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Periods       []*PeriodTotal         `protobuf:"bytes,1,rep,name=periods,proto3" json:"periods,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListPeriodsResponse) Reset() {
+	*x = ListPeriodsResponse{}
+	mi := &file_griffier_v1_usage_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListPeriodsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListPeriodsResponse) ProtoMessage() {}
+
+func (x *ListPeriodsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_usage_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListPeriodsResponse.ProtoReflect.Descriptor instead.
+func (*ListPeriodsResponse) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_usage_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ListPeriodsResponse) GetPeriods() []*PeriodTotal {
+	if x != nil {
+		return x.Periods
+	}
+	return nil
+}
+
+type GetCycleRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	LineId        string                 `protobuf:"bytes,1,opt,name=line_id,json=lineId,proto3" json:"line_id,omitempty"`
+	At            *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"` // absent: now
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCycleRequest) Reset() {
+	*x = GetCycleRequest{}
+	mi := &file_griffier_v1_usage_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCycleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCycleRequest) ProtoMessage() {}
+
+func (x *GetCycleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_usage_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCycleRequest.ProtoReflect.Descriptor instead.
+func (*GetCycleRequest) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_usage_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *GetCycleRequest) GetLineId() string {
+	if x != nil {
+		return x.LineId
+	}
+	return ""
+}
+
+func (x *GetCycleRequest) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+type GetCycleResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Used          *PeriodTotal           `protobuf:"bytes,1,opt,name=used,proto3" json:"used,omitempty"`                                     // its window is the whole cycle
+	CountedUntil  *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=counted_until,json=countedUntil,proto3" json:"counted_until,omitempty"` // later buckets may not have been reported yet
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCycleResponse) Reset() {
+	*x = GetCycleResponse{}
+	mi := &file_griffier_v1_usage_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCycleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCycleResponse) ProtoMessage() {}
+
+func (x *GetCycleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_usage_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCycleResponse.ProtoReflect.Descriptor instead.
+func (*GetCycleResponse) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_usage_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *GetCycleResponse) GetUsed() *PeriodTotal {
+	if x != nil {
+		return x.Used
+	}
+	return nil
+}
+
+func (x *GetCycleResponse) GetCountedUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CountedUntil
+	}
+	return nil
+}
+
+type ListTopDaysRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	LineId        string                 `protobuf:"bytes,1,opt,name=line_id,json=lineId,proto3" json:"line_id,omitempty"`
+	Window        *Window                `protobuf:"bytes,2,opt,name=window,proto3" json:"window,omitempty"` // may be up to 800 days; days at its ends are cut
+	Limit         int32                  `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`  // 0 means 10; at most 100
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTopDaysRequest) Reset() {
+	*x = ListTopDaysRequest{}
+	mi := &file_griffier_v1_usage_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTopDaysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTopDaysRequest) ProtoMessage() {}
+
+func (x *ListTopDaysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_usage_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTopDaysRequest.ProtoReflect.Descriptor instead.
+func (*ListTopDaysRequest) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_usage_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ListTopDaysRequest) GetLineId() string {
+	if x != nil {
+		return x.LineId
+	}
+	return ""
+}
+
+func (x *ListTopDaysRequest) GetWindow() *Window {
+	if x != nil {
+		return x.Window
+	}
+	return nil
+}
+
+func (x *ListTopDaysRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type ListTopDaysResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Days          []*PeriodTotal         `protobuf:"bytes,1,rep,name=days,proto3" json:"days,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTopDaysResponse) Reset() {
+	*x = ListTopDaysResponse{}
+	mi := &file_griffier_v1_usage_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTopDaysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTopDaysResponse) ProtoMessage() {}
+
+func (x *ListTopDaysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_usage_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTopDaysResponse.ProtoReflect.Descriptor instead.
+func (*ListTopDaysResponse) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_usage_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ListTopDaysResponse) GetDays() []*PeriodTotal {
+	if x != nil {
+		return x.Days
+	}
+	return nil
+}
+
+type GetPercentileRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	LineId        string                 `protobuf:"bytes,1,opt,name=line_id,json=lineId,proto3" json:"line_id,omitempty"`
+	Window        *Window                `protobuf:"bytes,2,opt,name=window,proto3" json:"window,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPercentileRequest) Reset() {
+	*x = GetPercentileRequest{}
+	mi := &file_griffier_v1_usage_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPercentileRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPercentileRequest) ProtoMessage() {}
+
+func (x *GetPercentileRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_usage_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPercentileRequest.ProtoReflect.Descriptor instead.
+func (*GetPercentileRequest) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_usage_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GetPercentileRequest) GetLineId() string {
+	if x != nil {
+		return x.LineId
+	}
+	return ""
+}
+
+func (x *GetPercentileRequest) GetWindow() *Window {
+	if x != nil {
+		return x.Window
+	}
+	return nil
+}
+
+type GetPercentileResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Bits a second in each direction: of all samples in order the highest twentieth
+	// is left out, and the highest of the rest counts.
+	BitsPerSecondUp    uint64    `protobuf:"varint,1,opt,name=bits_per_second_up,json=bitsPerSecondUp,proto3" json:"bits_per_second_up,omitempty"`
+	BitsPerSecondDown  uint64    `protobuf:"varint,2,opt,name=bits_per_second_down,json=bitsPerSecondDown,proto3" json:"bits_per_second_down,omitempty"`
+	BitsPerSecond      uint64    `protobuf:"varint,3,opt,name=bits_per_second,json=bitsPerSecond,proto3" json:"bits_per_second,omitempty"`              // the higher of the two, which burstable billing charges
+	Samples            int64     `protobuf:"varint,4,opt,name=samples,proto3" json:"samples,omitempty"`                                                 // of five minutes; one without usage is a sample of zero
+	UncollectedSamples int64     `protobuf:"varint,5,opt,name=uncollected_samples,json=uncollectedSamples,proto3" json:"uncollected_samples,omitempty"` // do not count
+	Counted            *Window   `protobuf:"bytes,6,opt,name=counted,proto3" json:"counted,omitempty"`                                                  // what of the window could be read and had been reported
+	Elapsed            []*Window `protobuf:"bytes,7,rep,name=elapsed,proto3" json:"elapsed,omitempty"`                                                  // what of it has expired
+	Coarse             bool      `protobuf:"varint,8,opt,name=coarse,proto3" json:"coarse,omitempty"`                                                   // a BNG counted, which reports at its own, longer interval: peaks are averaged or lumped
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *GetPercentileResponse) Reset() {
+	*x = GetPercentileResponse{}
+	mi := &file_griffier_v1_usage_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPercentileResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPercentileResponse) ProtoMessage() {}
+
+func (x *GetPercentileResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_usage_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPercentileResponse.ProtoReflect.Descriptor instead.
+func (*GetPercentileResponse) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_usage_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *GetPercentileResponse) GetBitsPerSecondUp() uint64 {
+	if x != nil {
+		return x.BitsPerSecondUp
+	}
+	return 0
+}
+
+func (x *GetPercentileResponse) GetBitsPerSecondDown() uint64 {
+	if x != nil {
+		return x.BitsPerSecondDown
+	}
+	return 0
+}
+
+func (x *GetPercentileResponse) GetBitsPerSecond() uint64 {
+	if x != nil {
+		return x.BitsPerSecond
+	}
+	return 0
+}
+
+func (x *GetPercentileResponse) GetSamples() int64 {
+	if x != nil {
+		return x.Samples
+	}
+	return 0
+}
+
+func (x *GetPercentileResponse) GetUncollectedSamples() int64 {
+	if x != nil {
+		return x.UncollectedSamples
+	}
+	return 0
+}
+
+func (x *GetPercentileResponse) GetCounted() *Window {
+	if x != nil {
+		return x.Counted
+	}
+	return nil
+}
+
+func (x *GetPercentileResponse) GetElapsed() []*Window {
+	if x != nil {
+		return x.Elapsed
+	}
+	return nil
+}
+
+func (x *GetPercentileResponse) GetCoarse() bool {
+	if x != nil {
+		return x.Coarse
+	}
+	return false
+}
+
 type GetSeriesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	LineId        string                 `protobuf:"bytes,1,opt,name=line_id,json=lineId,proto3" json:"line_id,omitempty"`
@@ -488,7 +1188,7 @@ type GetSeriesRequest struct {
 
 func (x *GetSeriesRequest) Reset() {
 	*x = GetSeriesRequest{}
-	mi := &file_griffier_v1_usage_proto_msgTypes[8]
+	mi := &file_griffier_v1_usage_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -500,7 +1200,7 @@ func (x *GetSeriesRequest) String() string {
 func (*GetSeriesRequest) ProtoMessage() {}
 
 func (x *GetSeriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_usage_proto_msgTypes[8]
+	mi := &file_griffier_v1_usage_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -513,7 +1213,7 @@ func (x *GetSeriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSeriesRequest.ProtoReflect.Descriptor instead.
 func (*GetSeriesRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_usage_proto_rawDescGZIP(), []int{8}
+	return file_griffier_v1_usage_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetSeriesRequest) GetLineId() string {
@@ -547,7 +1247,7 @@ type GetSeriesResponse struct {
 
 func (x *GetSeriesResponse) Reset() {
 	*x = GetSeriesResponse{}
-	mi := &file_griffier_v1_usage_proto_msgTypes[9]
+	mi := &file_griffier_v1_usage_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -559,7 +1259,7 @@ func (x *GetSeriesResponse) String() string {
 func (*GetSeriesResponse) ProtoMessage() {}
 
 func (x *GetSeriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_usage_proto_msgTypes[9]
+	mi := &file_griffier_v1_usage_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -572,7 +1272,7 @@ func (x *GetSeriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSeriesResponse.ProtoReflect.Descriptor instead.
 func (*GetSeriesResponse) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_usage_proto_rawDescGZIP(), []int{9}
+	return file_griffier_v1_usage_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetSeriesResponse) GetPoints() []*GetSeriesResponse_Point {
@@ -600,7 +1300,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_griffier_v1_usage_proto_msgTypes[10]
+	mi := &file_griffier_v1_usage_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -612,7 +1312,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_usage_proto_msgTypes[10]
+	mi := &file_griffier_v1_usage_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -625,7 +1325,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_usage_proto_rawDescGZIP(), []int{10}
+	return file_griffier_v1_usage_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListSessionsRequest) GetLineId() string {
@@ -659,7 +1359,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_griffier_v1_usage_proto_msgTypes[11]
+	mi := &file_griffier_v1_usage_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -671,7 +1371,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_usage_proto_msgTypes[11]
+	mi := &file_griffier_v1_usage_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -684,7 +1384,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_usage_proto_rawDescGZIP(), []int{11}
+	return file_griffier_v1_usage_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*Session {
@@ -716,7 +1416,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_griffier_v1_usage_proto_msgTypes[12]
+	mi := &file_griffier_v1_usage_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -728,7 +1428,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_usage_proto_msgTypes[12]
+	mi := &file_griffier_v1_usage_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -741,7 +1441,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_usage_proto_rawDescGZIP(), []int{12}
+	return file_griffier_v1_usage_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Session) GetStartedAt() *timestamppb.Timestamp {
@@ -804,7 +1504,7 @@ type HeldAddress struct {
 
 func (x *HeldAddress) Reset() {
 	*x = HeldAddress{}
-	mi := &file_griffier_v1_usage_proto_msgTypes[13]
+	mi := &file_griffier_v1_usage_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -816,7 +1516,7 @@ func (x *HeldAddress) String() string {
 func (*HeldAddress) ProtoMessage() {}
 
 func (x *HeldAddress) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_usage_proto_msgTypes[13]
+	mi := &file_griffier_v1_usage_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -829,7 +1529,7 @@ func (x *HeldAddress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeldAddress.ProtoReflect.Descriptor instead.
 func (*HeldAddress) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_usage_proto_rawDescGZIP(), []int{13}
+	return file_griffier_v1_usage_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *HeldAddress) GetPrefix() string {
@@ -862,7 +1562,7 @@ type CreateSupportCodeRequest struct {
 
 func (x *CreateSupportCodeRequest) Reset() {
 	*x = CreateSupportCodeRequest{}
-	mi := &file_griffier_v1_usage_proto_msgTypes[14]
+	mi := &file_griffier_v1_usage_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -874,7 +1574,7 @@ func (x *CreateSupportCodeRequest) String() string {
 func (*CreateSupportCodeRequest) ProtoMessage() {}
 
 func (x *CreateSupportCodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_usage_proto_msgTypes[14]
+	mi := &file_griffier_v1_usage_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -887,7 +1587,7 @@ func (x *CreateSupportCodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSupportCodeRequest.ProtoReflect.Descriptor instead.
 func (*CreateSupportCodeRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_usage_proto_rawDescGZIP(), []int{14}
+	return file_griffier_v1_usage_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CreateSupportCodeRequest) GetLineId() string {
@@ -907,7 +1607,7 @@ type CreateSupportCodeResponse struct {
 
 func (x *CreateSupportCodeResponse) Reset() {
 	*x = CreateSupportCodeResponse{}
-	mi := &file_griffier_v1_usage_proto_msgTypes[15]
+	mi := &file_griffier_v1_usage_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -919,7 +1619,7 @@ func (x *CreateSupportCodeResponse) String() string {
 func (*CreateSupportCodeResponse) ProtoMessage() {}
 
 func (x *CreateSupportCodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_usage_proto_msgTypes[15]
+	mi := &file_griffier_v1_usage_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -932,7 +1632,7 @@ func (x *CreateSupportCodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSupportCodeResponse.ProtoReflect.Descriptor instead.
 func (*CreateSupportCodeResponse) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_usage_proto_rawDescGZIP(), []int{15}
+	return file_griffier_v1_usage_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CreateSupportCodeResponse) GetCode() string {
@@ -959,7 +1659,7 @@ type GetSeriesResponse_Point struct {
 
 func (x *GetSeriesResponse_Point) Reset() {
 	*x = GetSeriesResponse_Point{}
-	mi := &file_griffier_v1_usage_proto_msgTypes[16]
+	mi := &file_griffier_v1_usage_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -971,7 +1671,7 @@ func (x *GetSeriesResponse_Point) String() string {
 func (*GetSeriesResponse_Point) ProtoMessage() {}
 
 func (x *GetSeriesResponse_Point) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_usage_proto_msgTypes[16]
+	mi := &file_griffier_v1_usage_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -984,7 +1684,7 @@ func (x *GetSeriesResponse_Point) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSeriesResponse_Point.ProtoReflect.Descriptor instead.
 func (*GetSeriesResponse_Point) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_usage_proto_rawDescGZIP(), []int{9, 0}
+	return file_griffier_v1_usage_proto_rawDescGZIP(), []int{18, 0}
 }
 
 func (x *GetSeriesResponse_Point) GetStart() *timestamppb.Timestamp {
@@ -1030,13 +1730,55 @@ const file_griffier_v1_usage_proto_rawDesc = "" +
 	"\x05cause\x18\x03 \x01(\tR\x05cause\"X\n" +
 	"\x10GetTotalsRequest\x12\x17\n" +
 	"\aline_id\x18\x01 \x01(\tR\x06lineId\x12+\n" +
-	"\x06window\x18\x02 \x01(\v2\x13.griffier.v1.WindowR\x06window\"\xe5\x01\n" +
+	"\x06window\x18\x02 \x01(\v2\x13.griffier.v1.WindowR\x06window\"\xc3\x02\n" +
 	"\x11GetTotalsResponse\x12)\n" +
 	"\x05total\x18\x01 \x01(\v2\x13.griffier.v1.VolumeR\x05total\x12'\n" +
 	"\x04ipv4\x18\x02 \x01(\v2\x13.griffier.v1.VolumeR\x04ipv4\x12'\n" +
 	"\x04ipv6\x18\x03 \x01(\v2\x13.griffier.v1.VolumeR\x04ipv6\x12-\n" +
 	"\acounted\x18\x04 \x01(\v2\x13.griffier.v1.WindowR\acounted\x12$\n" +
-	"\x04gaps\x18\x05 \x03(\v2\x10.griffier.v1.GapR\x04gaps\"\x87\x01\n" +
+	"\x04gaps\x18\x05 \x03(\v2\x10.griffier.v1.GapR\x04gaps\x12-\n" +
+	"\x05basis\x18\x06 \x01(\x0e2\x17.griffier.v1.UsageBasisR\x05basis\x12-\n" +
+	"\aelapsed\x18\a \x03(\v2\x13.griffier.v1.WindowR\aelapsed\"\xf8\x02\n" +
+	"\vPeriodTotal\x12\x10\n" +
+	"\x03day\x18\x01 \x01(\tR\x03day\x12+\n" +
+	"\x06window\x18\x02 \x01(\v2\x13.griffier.v1.WindowR\x06window\x12)\n" +
+	"\x05total\x18\x03 \x01(\v2\x13.griffier.v1.VolumeR\x05total\x12'\n" +
+	"\x04ipv4\x18\x04 \x01(\v2\x13.griffier.v1.VolumeR\x04ipv4\x12'\n" +
+	"\x04ipv6\x18\x05 \x01(\v2\x13.griffier.v1.VolumeR\x04ipv6\x12-\n" +
+	"\x05basis\x18\x06 \x01(\x0e2\x17.griffier.v1.UsageBasisR\x05basis\x12-\n" +
+	"\aelapsed\x18\a \x03(\v2\x13.griffier.v1.WindowR\aelapsed\x12;\n" +
+	"\vuncollected\x18\b \x01(\v2\x19.google.protobuf.DurationR\vuncollected\x12\x12\n" +
+	"\x04open\x18\t \x01(\bR\x04open\"\x8c\x01\n" +
+	"\x12ListPeriodsRequest\x12\x17\n" +
+	"\aline_id\x18\x01 \x01(\tR\x06lineId\x120\n" +
+	"\x06period\x18\x02 \x01(\x0e2\x18.griffier.v1.UsagePeriodR\x06period\x12+\n" +
+	"\x06window\x18\x03 \x01(\v2\x13.griffier.v1.WindowR\x06window\"I\n" +
+	"\x13ListPeriodsResponse\x122\n" +
+	"\aperiods\x18\x01 \x03(\v2\x18.griffier.v1.PeriodTotalR\aperiods\"V\n" +
+	"\x0fGetCycleRequest\x12\x17\n" +
+	"\aline_id\x18\x01 \x01(\tR\x06lineId\x12*\n" +
+	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\x81\x01\n" +
+	"\x10GetCycleResponse\x12,\n" +
+	"\x04used\x18\x01 \x01(\v2\x18.griffier.v1.PeriodTotalR\x04used\x12?\n" +
+	"\rcounted_until\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\fcountedUntil\"p\n" +
+	"\x12ListTopDaysRequest\x12\x17\n" +
+	"\aline_id\x18\x01 \x01(\tR\x06lineId\x12+\n" +
+	"\x06window\x18\x02 \x01(\v2\x13.griffier.v1.WindowR\x06window\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\x05R\x05limit\"C\n" +
+	"\x13ListTopDaysResponse\x12,\n" +
+	"\x04days\x18\x01 \x03(\v2\x18.griffier.v1.PeriodTotalR\x04days\"\\\n" +
+	"\x14GetPercentileRequest\x12\x17\n" +
+	"\aline_id\x18\x01 \x01(\tR\x06lineId\x12+\n" +
+	"\x06window\x18\x02 \x01(\v2\x13.griffier.v1.WindowR\x06window\"\xde\x02\n" +
+	"\x15GetPercentileResponse\x12+\n" +
+	"\x12bits_per_second_up\x18\x01 \x01(\x04R\x0fbitsPerSecondUp\x12/\n" +
+	"\x14bits_per_second_down\x18\x02 \x01(\x04R\x11bitsPerSecondDown\x12&\n" +
+	"\x0fbits_per_second\x18\x03 \x01(\x04R\rbitsPerSecond\x12\x18\n" +
+	"\asamples\x18\x04 \x01(\x03R\asamples\x12/\n" +
+	"\x13uncollected_samples\x18\x05 \x01(\x03R\x12uncollectedSamples\x12-\n" +
+	"\acounted\x18\x06 \x01(\v2\x13.griffier.v1.WindowR\acounted\x12-\n" +
+	"\aelapsed\x18\a \x03(\v2\x13.griffier.v1.WindowR\aelapsed\x12\x16\n" +
+	"\x06coarse\x18\b \x01(\bR\x06coarse\"\x87\x01\n" +
 	"\x10GetSeriesRequest\x12\x17\n" +
 	"\aline_id\x18\x01 \x01(\tR\x06lineId\x12+\n" +
 	"\x06window\x18\x02 \x01(\v2\x13.griffier.v1.WindowR\x06window\x12-\n" +
@@ -1074,13 +1816,32 @@ const file_griffier_v1_usage_proto_rawDesc = "" +
 	"\x19CreateSupportCodeResponse\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x129\n" +
 	"\n" +
-	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt2\xe2\x03\n" +
+	"expires_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt*n\n" +
+	"\n" +
+	"UsageBasis\x12\x1b\n" +
+	"\x17USAGE_BASIS_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10USAGE_BASIS_DAYS\x10\x01\x12\x17\n" +
+	"\x13USAGE_BASIS_BUCKETS\x10\x02\x12\x14\n" +
+	"\x10USAGE_BASIS_BOTH\x10\x03*q\n" +
+	"\vUsagePeriod\x12\x1c\n" +
+	"\x18USAGE_PERIOD_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10USAGE_PERIOD_DAY\x10\x01\x12\x16\n" +
+	"\x12USAGE_PERIOD_CYCLE\x10\x02\x12\x16\n" +
+	"\x12USAGE_PERIOD_MONTH\x10\x032\xd3\x06\n" +
 	"\fUsageService\x12U\n" +
 	"\tListLines\x12\x1d.griffier.v1.ListLinesRequest\x1a\x1e.griffier.v1.ListLinesResponse\"\t\xca\xf3\x18\x05\n" +
 	"\x01\x01\x10\x02\x12U\n" +
 	"\tGetTotals\x12\x1d.griffier.v1.GetTotalsRequest\x1a\x1e.griffier.v1.GetTotalsResponse\"\t\xca\xf3\x18\x05\n" +
 	"\x01\x01\x10\x02\x12U\n" +
 	"\tGetSeries\x12\x1d.griffier.v1.GetSeriesRequest\x1a\x1e.griffier.v1.GetSeriesResponse\"\t\xca\xf3\x18\x05\n" +
+	"\x01\x01\x10\x02\x12[\n" +
+	"\vListPeriods\x12\x1f.griffier.v1.ListPeriodsRequest\x1a .griffier.v1.ListPeriodsResponse\"\t\xca\xf3\x18\x05\n" +
+	"\x01\x01\x10\x02\x12R\n" +
+	"\bGetCycle\x12\x1c.griffier.v1.GetCycleRequest\x1a\x1d.griffier.v1.GetCycleResponse\"\t\xca\xf3\x18\x05\n" +
+	"\x01\x01\x10\x02\x12[\n" +
+	"\vListTopDays\x12\x1f.griffier.v1.ListTopDaysRequest\x1a .griffier.v1.ListTopDaysResponse\"\t\xca\xf3\x18\x05\n" +
+	"\x01\x01\x10\x02\x12a\n" +
+	"\rGetPercentile\x12!.griffier.v1.GetPercentileRequest\x1a\".griffier.v1.GetPercentileResponse\"\t\xca\xf3\x18\x05\n" +
 	"\x01\x01\x10\x02\x12^\n" +
 	"\fListSessions\x12 .griffier.v1.ListSessionsRequest\x1a!.griffier.v1.ListSessionsResponse\"\t\xca\xf3\x18\x05\n" +
 	"\x01\x01\x10\x02\x12m\n" +
@@ -1099,70 +1860,110 @@ func file_griffier_v1_usage_proto_rawDescGZIP() []byte {
 	return file_griffier_v1_usage_proto_rawDescData
 }
 
-var file_griffier_v1_usage_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_griffier_v1_usage_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_griffier_v1_usage_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_griffier_v1_usage_proto_goTypes = []any{
-	(*ListLinesRequest)(nil),          // 0: griffier.v1.ListLinesRequest
-	(*ListLinesResponse)(nil),         // 1: griffier.v1.ListLinesResponse
-	(*Line)(nil),                      // 2: griffier.v1.Line
-	(*Window)(nil),                    // 3: griffier.v1.Window
-	(*Volume)(nil),                    // 4: griffier.v1.Volume
-	(*Gap)(nil),                       // 5: griffier.v1.Gap
-	(*GetTotalsRequest)(nil),          // 6: griffier.v1.GetTotalsRequest
-	(*GetTotalsResponse)(nil),         // 7: griffier.v1.GetTotalsResponse
-	(*GetSeriesRequest)(nil),          // 8: griffier.v1.GetSeriesRequest
-	(*GetSeriesResponse)(nil),         // 9: griffier.v1.GetSeriesResponse
-	(*ListSessionsRequest)(nil),       // 10: griffier.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),      // 11: griffier.v1.ListSessionsResponse
-	(*Session)(nil),                   // 12: griffier.v1.Session
-	(*HeldAddress)(nil),               // 13: griffier.v1.HeldAddress
-	(*CreateSupportCodeRequest)(nil),  // 14: griffier.v1.CreateSupportCodeRequest
-	(*CreateSupportCodeResponse)(nil), // 15: griffier.v1.CreateSupportCodeResponse
-	(*GetSeriesResponse_Point)(nil),   // 16: griffier.v1.GetSeriesResponse.Point
-	(*timestamppb.Timestamp)(nil),     // 17: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 18: google.protobuf.Duration
+	(UsageBasis)(0),                   // 0: griffier.v1.UsageBasis
+	(UsagePeriod)(0),                  // 1: griffier.v1.UsagePeriod
+	(*ListLinesRequest)(nil),          // 2: griffier.v1.ListLinesRequest
+	(*ListLinesResponse)(nil),         // 3: griffier.v1.ListLinesResponse
+	(*Line)(nil),                      // 4: griffier.v1.Line
+	(*Window)(nil),                    // 5: griffier.v1.Window
+	(*Volume)(nil),                    // 6: griffier.v1.Volume
+	(*Gap)(nil),                       // 7: griffier.v1.Gap
+	(*GetTotalsRequest)(nil),          // 8: griffier.v1.GetTotalsRequest
+	(*GetTotalsResponse)(nil),         // 9: griffier.v1.GetTotalsResponse
+	(*PeriodTotal)(nil),               // 10: griffier.v1.PeriodTotal
+	(*ListPeriodsRequest)(nil),        // 11: griffier.v1.ListPeriodsRequest
+	(*ListPeriodsResponse)(nil),       // 12: griffier.v1.ListPeriodsResponse
+	(*GetCycleRequest)(nil),           // 13: griffier.v1.GetCycleRequest
+	(*GetCycleResponse)(nil),          // 14: griffier.v1.GetCycleResponse
+	(*ListTopDaysRequest)(nil),        // 15: griffier.v1.ListTopDaysRequest
+	(*ListTopDaysResponse)(nil),       // 16: griffier.v1.ListTopDaysResponse
+	(*GetPercentileRequest)(nil),      // 17: griffier.v1.GetPercentileRequest
+	(*GetPercentileResponse)(nil),     // 18: griffier.v1.GetPercentileResponse
+	(*GetSeriesRequest)(nil),          // 19: griffier.v1.GetSeriesRequest
+	(*GetSeriesResponse)(nil),         // 20: griffier.v1.GetSeriesResponse
+	(*ListSessionsRequest)(nil),       // 21: griffier.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),      // 22: griffier.v1.ListSessionsResponse
+	(*Session)(nil),                   // 23: griffier.v1.Session
+	(*HeldAddress)(nil),               // 24: griffier.v1.HeldAddress
+	(*CreateSupportCodeRequest)(nil),  // 25: griffier.v1.CreateSupportCodeRequest
+	(*CreateSupportCodeResponse)(nil), // 26: griffier.v1.CreateSupportCodeResponse
+	(*GetSeriesResponse_Point)(nil),   // 27: griffier.v1.GetSeriesResponse.Point
+	(*timestamppb.Timestamp)(nil),     // 28: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 29: google.protobuf.Duration
 }
 var file_griffier_v1_usage_proto_depIdxs = []int32{
-	2,  // 0: griffier.v1.ListLinesResponse.lines:type_name -> griffier.v1.Line
-	17, // 1: griffier.v1.Window.start:type_name -> google.protobuf.Timestamp
-	17, // 2: griffier.v1.Window.end:type_name -> google.protobuf.Timestamp
-	17, // 3: griffier.v1.Gap.start:type_name -> google.protobuf.Timestamp
-	17, // 4: griffier.v1.Gap.end:type_name -> google.protobuf.Timestamp
-	3,  // 5: griffier.v1.GetTotalsRequest.window:type_name -> griffier.v1.Window
-	4,  // 6: griffier.v1.GetTotalsResponse.total:type_name -> griffier.v1.Volume
-	4,  // 7: griffier.v1.GetTotalsResponse.ipv4:type_name -> griffier.v1.Volume
-	4,  // 8: griffier.v1.GetTotalsResponse.ipv6:type_name -> griffier.v1.Volume
-	3,  // 9: griffier.v1.GetTotalsResponse.counted:type_name -> griffier.v1.Window
-	5,  // 10: griffier.v1.GetTotalsResponse.gaps:type_name -> griffier.v1.Gap
-	3,  // 11: griffier.v1.GetSeriesRequest.window:type_name -> griffier.v1.Window
-	18, // 12: griffier.v1.GetSeriesRequest.step:type_name -> google.protobuf.Duration
-	16, // 13: griffier.v1.GetSeriesResponse.points:type_name -> griffier.v1.GetSeriesResponse.Point
-	5,  // 14: griffier.v1.GetSeriesResponse.gaps:type_name -> griffier.v1.Gap
-	3,  // 15: griffier.v1.ListSessionsRequest.window:type_name -> griffier.v1.Window
-	12, // 16: griffier.v1.ListSessionsResponse.sessions:type_name -> griffier.v1.Session
-	17, // 17: griffier.v1.Session.started_at:type_name -> google.protobuf.Timestamp
-	17, // 18: griffier.v1.Session.ended_at:type_name -> google.protobuf.Timestamp
-	17, // 19: griffier.v1.Session.last_seen_at:type_name -> google.protobuf.Timestamp
-	13, // 20: griffier.v1.Session.addresses:type_name -> griffier.v1.HeldAddress
-	17, // 21: griffier.v1.HeldAddress.started_at:type_name -> google.protobuf.Timestamp
-	17, // 22: griffier.v1.HeldAddress.ended_at:type_name -> google.protobuf.Timestamp
-	17, // 23: griffier.v1.CreateSupportCodeResponse.expires_at:type_name -> google.protobuf.Timestamp
-	17, // 24: griffier.v1.GetSeriesResponse.Point.start:type_name -> google.protobuf.Timestamp
-	4,  // 25: griffier.v1.GetSeriesResponse.Point.volume:type_name -> griffier.v1.Volume
-	0,  // 26: griffier.v1.UsageService.ListLines:input_type -> griffier.v1.ListLinesRequest
-	6,  // 27: griffier.v1.UsageService.GetTotals:input_type -> griffier.v1.GetTotalsRequest
-	8,  // 28: griffier.v1.UsageService.GetSeries:input_type -> griffier.v1.GetSeriesRequest
-	10, // 29: griffier.v1.UsageService.ListSessions:input_type -> griffier.v1.ListSessionsRequest
-	14, // 30: griffier.v1.UsageService.CreateSupportCode:input_type -> griffier.v1.CreateSupportCodeRequest
-	1,  // 31: griffier.v1.UsageService.ListLines:output_type -> griffier.v1.ListLinesResponse
-	7,  // 32: griffier.v1.UsageService.GetTotals:output_type -> griffier.v1.GetTotalsResponse
-	9,  // 33: griffier.v1.UsageService.GetSeries:output_type -> griffier.v1.GetSeriesResponse
-	11, // 34: griffier.v1.UsageService.ListSessions:output_type -> griffier.v1.ListSessionsResponse
-	15, // 35: griffier.v1.UsageService.CreateSupportCode:output_type -> griffier.v1.CreateSupportCodeResponse
-	31, // [31:36] is the sub-list for method output_type
-	26, // [26:31] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	4,  // 0: griffier.v1.ListLinesResponse.lines:type_name -> griffier.v1.Line
+	28, // 1: griffier.v1.Window.start:type_name -> google.protobuf.Timestamp
+	28, // 2: griffier.v1.Window.end:type_name -> google.protobuf.Timestamp
+	28, // 3: griffier.v1.Gap.start:type_name -> google.protobuf.Timestamp
+	28, // 4: griffier.v1.Gap.end:type_name -> google.protobuf.Timestamp
+	5,  // 5: griffier.v1.GetTotalsRequest.window:type_name -> griffier.v1.Window
+	6,  // 6: griffier.v1.GetTotalsResponse.total:type_name -> griffier.v1.Volume
+	6,  // 7: griffier.v1.GetTotalsResponse.ipv4:type_name -> griffier.v1.Volume
+	6,  // 8: griffier.v1.GetTotalsResponse.ipv6:type_name -> griffier.v1.Volume
+	5,  // 9: griffier.v1.GetTotalsResponse.counted:type_name -> griffier.v1.Window
+	7,  // 10: griffier.v1.GetTotalsResponse.gaps:type_name -> griffier.v1.Gap
+	0,  // 11: griffier.v1.GetTotalsResponse.basis:type_name -> griffier.v1.UsageBasis
+	5,  // 12: griffier.v1.GetTotalsResponse.elapsed:type_name -> griffier.v1.Window
+	5,  // 13: griffier.v1.PeriodTotal.window:type_name -> griffier.v1.Window
+	6,  // 14: griffier.v1.PeriodTotal.total:type_name -> griffier.v1.Volume
+	6,  // 15: griffier.v1.PeriodTotal.ipv4:type_name -> griffier.v1.Volume
+	6,  // 16: griffier.v1.PeriodTotal.ipv6:type_name -> griffier.v1.Volume
+	0,  // 17: griffier.v1.PeriodTotal.basis:type_name -> griffier.v1.UsageBasis
+	5,  // 18: griffier.v1.PeriodTotal.elapsed:type_name -> griffier.v1.Window
+	29, // 19: griffier.v1.PeriodTotal.uncollected:type_name -> google.protobuf.Duration
+	1,  // 20: griffier.v1.ListPeriodsRequest.period:type_name -> griffier.v1.UsagePeriod
+	5,  // 21: griffier.v1.ListPeriodsRequest.window:type_name -> griffier.v1.Window
+	10, // 22: griffier.v1.ListPeriodsResponse.periods:type_name -> griffier.v1.PeriodTotal
+	28, // 23: griffier.v1.GetCycleRequest.at:type_name -> google.protobuf.Timestamp
+	10, // 24: griffier.v1.GetCycleResponse.used:type_name -> griffier.v1.PeriodTotal
+	28, // 25: griffier.v1.GetCycleResponse.counted_until:type_name -> google.protobuf.Timestamp
+	5,  // 26: griffier.v1.ListTopDaysRequest.window:type_name -> griffier.v1.Window
+	10, // 27: griffier.v1.ListTopDaysResponse.days:type_name -> griffier.v1.PeriodTotal
+	5,  // 28: griffier.v1.GetPercentileRequest.window:type_name -> griffier.v1.Window
+	5,  // 29: griffier.v1.GetPercentileResponse.counted:type_name -> griffier.v1.Window
+	5,  // 30: griffier.v1.GetPercentileResponse.elapsed:type_name -> griffier.v1.Window
+	5,  // 31: griffier.v1.GetSeriesRequest.window:type_name -> griffier.v1.Window
+	29, // 32: griffier.v1.GetSeriesRequest.step:type_name -> google.protobuf.Duration
+	27, // 33: griffier.v1.GetSeriesResponse.points:type_name -> griffier.v1.GetSeriesResponse.Point
+	7,  // 34: griffier.v1.GetSeriesResponse.gaps:type_name -> griffier.v1.Gap
+	5,  // 35: griffier.v1.ListSessionsRequest.window:type_name -> griffier.v1.Window
+	23, // 36: griffier.v1.ListSessionsResponse.sessions:type_name -> griffier.v1.Session
+	28, // 37: griffier.v1.Session.started_at:type_name -> google.protobuf.Timestamp
+	28, // 38: griffier.v1.Session.ended_at:type_name -> google.protobuf.Timestamp
+	28, // 39: griffier.v1.Session.last_seen_at:type_name -> google.protobuf.Timestamp
+	24, // 40: griffier.v1.Session.addresses:type_name -> griffier.v1.HeldAddress
+	28, // 41: griffier.v1.HeldAddress.started_at:type_name -> google.protobuf.Timestamp
+	28, // 42: griffier.v1.HeldAddress.ended_at:type_name -> google.protobuf.Timestamp
+	28, // 43: griffier.v1.CreateSupportCodeResponse.expires_at:type_name -> google.protobuf.Timestamp
+	28, // 44: griffier.v1.GetSeriesResponse.Point.start:type_name -> google.protobuf.Timestamp
+	6,  // 45: griffier.v1.GetSeriesResponse.Point.volume:type_name -> griffier.v1.Volume
+	2,  // 46: griffier.v1.UsageService.ListLines:input_type -> griffier.v1.ListLinesRequest
+	8,  // 47: griffier.v1.UsageService.GetTotals:input_type -> griffier.v1.GetTotalsRequest
+	19, // 48: griffier.v1.UsageService.GetSeries:input_type -> griffier.v1.GetSeriesRequest
+	11, // 49: griffier.v1.UsageService.ListPeriods:input_type -> griffier.v1.ListPeriodsRequest
+	13, // 50: griffier.v1.UsageService.GetCycle:input_type -> griffier.v1.GetCycleRequest
+	15, // 51: griffier.v1.UsageService.ListTopDays:input_type -> griffier.v1.ListTopDaysRequest
+	17, // 52: griffier.v1.UsageService.GetPercentile:input_type -> griffier.v1.GetPercentileRequest
+	21, // 53: griffier.v1.UsageService.ListSessions:input_type -> griffier.v1.ListSessionsRequest
+	25, // 54: griffier.v1.UsageService.CreateSupportCode:input_type -> griffier.v1.CreateSupportCodeRequest
+	3,  // 55: griffier.v1.UsageService.ListLines:output_type -> griffier.v1.ListLinesResponse
+	9,  // 56: griffier.v1.UsageService.GetTotals:output_type -> griffier.v1.GetTotalsResponse
+	20, // 57: griffier.v1.UsageService.GetSeries:output_type -> griffier.v1.GetSeriesResponse
+	12, // 58: griffier.v1.UsageService.ListPeriods:output_type -> griffier.v1.ListPeriodsResponse
+	14, // 59: griffier.v1.UsageService.GetCycle:output_type -> griffier.v1.GetCycleResponse
+	16, // 60: griffier.v1.UsageService.ListTopDays:output_type -> griffier.v1.ListTopDaysResponse
+	18, // 61: griffier.v1.UsageService.GetPercentile:output_type -> griffier.v1.GetPercentileResponse
+	22, // 62: griffier.v1.UsageService.ListSessions:output_type -> griffier.v1.ListSessionsResponse
+	26, // 63: griffier.v1.UsageService.CreateSupportCode:output_type -> griffier.v1.CreateSupportCodeResponse
+	55, // [55:64] is the sub-list for method output_type
+	46, // [46:55] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_griffier_v1_usage_proto_init() }
@@ -1176,13 +1977,14 @@ func file_griffier_v1_usage_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_griffier_v1_usage_proto_rawDesc), len(file_griffier_v1_usage_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   17,
+			NumEnums:      2,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_griffier_v1_usage_proto_goTypes,
 		DependencyIndexes: file_griffier_v1_usage_proto_depIdxs,
+		EnumInfos:         file_griffier_v1_usage_proto_enumTypes,
 		MessageInfos:      file_griffier_v1_usage_proto_msgTypes,
 	}.Build()
 	File_griffier_v1_usage_proto = out.File

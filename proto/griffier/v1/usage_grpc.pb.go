@@ -22,6 +22,10 @@ const (
 	UsageService_ListLines_FullMethodName         = "/griffier.v1.UsageService/ListLines"
 	UsageService_GetTotals_FullMethodName         = "/griffier.v1.UsageService/GetTotals"
 	UsageService_GetSeries_FullMethodName         = "/griffier.v1.UsageService/GetSeries"
+	UsageService_ListPeriods_FullMethodName       = "/griffier.v1.UsageService/ListPeriods"
+	UsageService_GetCycle_FullMethodName          = "/griffier.v1.UsageService/GetCycle"
+	UsageService_ListTopDays_FullMethodName       = "/griffier.v1.UsageService/ListTopDays"
+	UsageService_GetPercentile_FullMethodName     = "/griffier.v1.UsageService/GetPercentile"
 	UsageService_ListSessions_FullMethodName      = "/griffier.v1.UsageService/ListSessions"
 	UsageService_CreateSupportCode_FullMethodName = "/griffier.v1.UsageService/CreateSupportCode"
 )
@@ -40,6 +44,17 @@ type UsageServiceClient interface {
 	GetTotals(ctx context.Context, in *GetTotalsRequest, opts ...grpc.CallOption) (*GetTotalsResponse, error)
 	// GetSeries returns usage per step over a window.
 	GetSeries(ctx context.Context, in *GetSeriesRequest, opts ...grpc.CallOption) (*GetSeriesResponse, error)
+	// ListPeriods sums usage per local day, billing cycle or month of the line.
+	ListPeriods(ctx context.Context, in *ListPeriodsRequest, opts ...grpc.CallOption) (*ListPeriodsResponse, error)
+	// GetCycle sums the billing cycle that holds an instant, up to now: what is used
+	// of a data limit.
+	GetCycle(ctx context.Context, in *GetCycleRequest, opts ...grpc.CallOption) (*GetCycleResponse, error)
+	// ListTopDays returns the local days of a window on which most was used.
+	ListTopDays(ctx context.Context, in *ListTopDaysRequest, opts ...grpc.CallOption) (*ListTopDaysResponse, error)
+	// GetPercentile returns the 95th percentile of the rate, from samples of five
+	// minutes. It needs buckets, which are kept for days: RETENTION_ELAPSED if none of
+	// the window can be read any more.
+	GetPercentile(ctx context.Context, in *GetPercentileRequest, opts ...grpc.CallOption) (*GetPercentileResponse, error)
 	// ListSessions returns connection times and the addresses held in them.
 	ListSessions(ctx context.Context, in *ListSessionsRequest, opts ...grpc.CallOption) (*ListSessionsResponse, error)
 	// CreateSupportCode makes a code that the customer reads out to support. It
@@ -85,6 +100,46 @@ func (c *usageServiceClient) GetSeries(ctx context.Context, in *GetSeriesRequest
 	return out, nil
 }
 
+func (c *usageServiceClient) ListPeriods(ctx context.Context, in *ListPeriodsRequest, opts ...grpc.CallOption) (*ListPeriodsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListPeriodsResponse)
+	err := c.cc.Invoke(ctx, UsageService_ListPeriods_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *usageServiceClient) GetCycle(ctx context.Context, in *GetCycleRequest, opts ...grpc.CallOption) (*GetCycleResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetCycleResponse)
+	err := c.cc.Invoke(ctx, UsageService_GetCycle_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *usageServiceClient) ListTopDays(ctx context.Context, in *ListTopDaysRequest, opts ...grpc.CallOption) (*ListTopDaysResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListTopDaysResponse)
+	err := c.cc.Invoke(ctx, UsageService_ListTopDays_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *usageServiceClient) GetPercentile(ctx context.Context, in *GetPercentileRequest, opts ...grpc.CallOption) (*GetPercentileResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetPercentileResponse)
+	err := c.cc.Invoke(ctx, UsageService_GetPercentile_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *usageServiceClient) ListSessions(ctx context.Context, in *ListSessionsRequest, opts ...grpc.CallOption) (*ListSessionsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListSessionsResponse)
@@ -119,6 +174,17 @@ type UsageServiceServer interface {
 	GetTotals(context.Context, *GetTotalsRequest) (*GetTotalsResponse, error)
 	// GetSeries returns usage per step over a window.
 	GetSeries(context.Context, *GetSeriesRequest) (*GetSeriesResponse, error)
+	// ListPeriods sums usage per local day, billing cycle or month of the line.
+	ListPeriods(context.Context, *ListPeriodsRequest) (*ListPeriodsResponse, error)
+	// GetCycle sums the billing cycle that holds an instant, up to now: what is used
+	// of a data limit.
+	GetCycle(context.Context, *GetCycleRequest) (*GetCycleResponse, error)
+	// ListTopDays returns the local days of a window on which most was used.
+	ListTopDays(context.Context, *ListTopDaysRequest) (*ListTopDaysResponse, error)
+	// GetPercentile returns the 95th percentile of the rate, from samples of five
+	// minutes. It needs buckets, which are kept for days: RETENTION_ELAPSED if none of
+	// the window can be read any more.
+	GetPercentile(context.Context, *GetPercentileRequest) (*GetPercentileResponse, error)
 	// ListSessions returns connection times and the addresses held in them.
 	ListSessions(context.Context, *ListSessionsRequest) (*ListSessionsResponse, error)
 	// CreateSupportCode makes a code that the customer reads out to support. It
@@ -142,6 +208,18 @@ func (UnimplementedUsageServiceServer) GetTotals(context.Context, *GetTotalsRequ
 }
 func (UnimplementedUsageServiceServer) GetSeries(context.Context, *GetSeriesRequest) (*GetSeriesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetSeries not implemented")
+}
+func (UnimplementedUsageServiceServer) ListPeriods(context.Context, *ListPeriodsRequest) (*ListPeriodsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListPeriods not implemented")
+}
+func (UnimplementedUsageServiceServer) GetCycle(context.Context, *GetCycleRequest) (*GetCycleResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetCycle not implemented")
+}
+func (UnimplementedUsageServiceServer) ListTopDays(context.Context, *ListTopDaysRequest) (*ListTopDaysResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListTopDays not implemented")
+}
+func (UnimplementedUsageServiceServer) GetPercentile(context.Context, *GetPercentileRequest) (*GetPercentileResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetPercentile not implemented")
 }
 func (UnimplementedUsageServiceServer) ListSessions(context.Context, *ListSessionsRequest) (*ListSessionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListSessions not implemented")
@@ -224,6 +302,78 @@ func _UsageService_GetSeries_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _UsageService_ListPeriods_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListPeriodsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UsageServiceServer).ListPeriods(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UsageService_ListPeriods_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UsageServiceServer).ListPeriods(ctx, req.(*ListPeriodsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _UsageService_GetCycle_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetCycleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UsageServiceServer).GetCycle(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UsageService_GetCycle_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UsageServiceServer).GetCycle(ctx, req.(*GetCycleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _UsageService_ListTopDays_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListTopDaysRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UsageServiceServer).ListTopDays(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UsageService_ListTopDays_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UsageServiceServer).ListTopDays(ctx, req.(*ListTopDaysRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _UsageService_GetPercentile_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetPercentileRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(UsageServiceServer).GetPercentile(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: UsageService_GetPercentile_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(UsageServiceServer).GetPercentile(ctx, req.(*GetPercentileRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _UsageService_ListSessions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListSessionsRequest)
 	if err := dec(in); err != nil {
@@ -278,6 +428,22 @@ var UsageService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetSeries",
 			Handler:    _UsageService_GetSeries_Handler,
+		},
+		{
+			MethodName: "ListPeriods",
+			Handler:    _UsageService_ListPeriods_Handler,
+		},
+		{
+			MethodName: "GetCycle",
+			Handler:    _UsageService_GetCycle_Handler,
+		},
+		{
+			MethodName: "ListTopDays",
+			Handler:    _UsageService_ListTopDays_Handler,
+		},
+		{
+			MethodName: "GetPercentile",
+			Handler:    _UsageService_GetPercentile_Handler,
 		},
 		{
 			MethodName: "ListSessions",
