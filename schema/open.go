@@ -18,8 +18,15 @@ type Config struct {
 	// Socket is the unix socket of the embedded engine.
 	Socket string
 	// DSN names a ClickHouse server, as clickhouse-go reads it, for example
-	// clickhouse://user:password@host:9440/?secure=true.
+	// clickhouse://user:password@host:9440/?secure=true. A server that is not on
+	// loopback needs secure=true and is never trusted unverified.
 	DSN string
+	// CAFile is the PEM of who signed the server's certificate. Default: whom the
+	// host trusts.
+	CAFile string
+	// CertFile and KeyFile are the client's certificate, for a server that knows
+	// its users by these. Read at every new connection.
+	CertFile, KeyFile string
 	// ClientCertificate, if there is one, is asked for a certificate at every new
 	// connection to a server that wants one; a DSN without secure=true has no use
 	// for it. An empty certificate shows none.
@@ -58,14 +65,9 @@ func (c Config) options() (*clickhouse.Options, error) {
 	case c.Socket != "":
 		options = socketOptions(c.Socket)
 	default:
-		parsed, err := clickhouse.ParseDSN(c.DSN)
-		if err != nil {
-			return nil, errors.New("the DSN does not parse")
-		}
-		options = parsed
-		options.DialTimeout = dialTimeout
-		if c.ClientCertificate != nil && options.TLS != nil {
-			options.TLS.GetClientCertificate = c.ClientCertificate
+		var err error
+		if options, err = c.serverOptions(); err != nil {
+			return nil, err
 		}
 	}
 	if options.Settings == nil {
