@@ -51,7 +51,7 @@ sent anywhere. Every problem is told with its line and column.`}
 func (a *app) retentionSign() *cobra.Command {
 	c := &cobra.Command{Use: "sign FILE", Short: "Sign a policy file in place, offline", Args: oneArg("FILE"),
 		Long: `Check a policy file and put a signature below it. Signatures of others stay; griffierd
-takes the file if one of the keys of its configuration signed it. Keep the key away
+takes the file if one of the keys that its configuration names signed it. Keep the key away
 from the machine that griffierd runs on: who has it can shorten, and so destroy.`}
 	keyFile := c.Flags().String("key", "", "file with the signing key (required)")
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -112,7 +112,8 @@ func replaceFile(path string, data []byte) error {
 func (a *app) retentionKeygen() *cobra.Command {
 	c := &cobra.Command{Use: "keygen", Short: "Make a key that signs policy files, offline", Args: noArgs,
 		Long: `Make an Ed25519 key. The secret goes to a new file of mode 0600; the public key, which
-goes into retention_policy_keys of griffierd's configuration, to stdout.`}
+goes into the file that retention_policy_keys_file of griffierd's configuration
+names, to stdout.`}
 	out := c.Flags().String("out", "", "new file for the secret key (required)")
 	name := c.Flags().String("name", "", "name of the key, without spaces, such as isp.example/lawyer (required)")
 	c.RunE = func(c *cobra.Command, _ []string) error {

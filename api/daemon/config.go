@@ -4,7 +4,6 @@
 package daemon
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -16,7 +15,6 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"griffier/api/pki"
-	"griffier/api/retention"
 	"griffier/api/statistics"
 	"griffier/api/strictyaml"
 	"griffier/schema"
@@ -42,8 +40,8 @@ type Config struct {
 	Clock         ClockConfig     `yaml:"clock"`
 	Enrolment     EnrolmentConfig `yaml:"enrolment"`
 	RetentionFile string          `yaml:"retention_policy_file"`
-	// RetentionKeys are the public keys, one of which must have signed that file.
-	RetentionKeys []string `yaml:"retention_policy_keys"`
+	// RetentionKeysFile holds public keys, one a line; one must have signed that file.
+	RetentionKeysFile string `yaml:"retention_policy_keys_file"`
 
 	Statistics StatisticsConfig `yaml:"statistics"`
 }
@@ -172,7 +170,7 @@ func (c *Config) files() []*string {
 		&c.Keys.SupportCodeFile, &c.Keys.ReferenceFile, &c.Keys.PackageSigningFile,
 		&c.Store.DataDir, &c.Store.Socket, &c.Store.DSN,
 		&c.Ledger.Dir, &c.Ledger.WitnessFile, &c.Ledger.KeyFile,
-		&c.Legal.PackagesDir, &c.RetentionFile,
+		&c.Legal.PackagesDir, &c.RetentionFile, &c.RetentionKeysFile,
 		&c.Enrolment.CACertFile, &c.Enrolment.CAKeyFile,
 	}
 }
@@ -207,9 +205,7 @@ func (c *Config) validate() error {
 	need("ledger.key_file", c.Ledger.KeyFile)
 	need("legal.packages_dir", c.Legal.PackagesDir)
 	need("retention_policy_file", c.RetentionFile)
-	if _, err := retention.NewTrusted(c.RetentionKeys); err != nil || len(c.RetentionKeys) == 0 {
-		errs = append(errs, cmp.Or(err, errors.New("retention_policy_keys is required: without a key no policy can be taken")))
-	}
+	need("retention_policy_keys_file", c.RetentionKeysFile)
 	embedded, partly := c.Store.DataDir != "" && c.Store.Socket != "", c.Store.DataDir != "" || c.Store.Socket != ""
 	if server := c.Store.DSN != ""; embedded == server || partly && server {
 		errs = append(errs, errors.New("store needs either data_dir and socket, or dsn_file"))

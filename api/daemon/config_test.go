@@ -216,7 +216,7 @@ func TestReadConfigRefuses(t *testing.T) {
 		t.Fatal("taken")
 	}
 	for _, want := range []string{"tls.cert_file and tls.key_file are required", "keys.dir", "keys.package_signing_file", "oidc.issuer", "ledger.dir",
-		"legal.packages_dir", "retention_policy_file", "store needs"} {
+		"legal.packages_dir", "retention_policy_file", "retention_policy_keys_file", "store needs"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%s is not named in: %v", want, err)
 		}

@@ -93,6 +93,9 @@ func Init(dir string, o InitOptions) (configPath string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("init: %w", err)
 	}
+	if err := writeNew(in("trust/retention.pub"), []byte(policyKey.Public+"\n")); err != nil {
+		return "", err
+	}
 	if policy, err = retention.Sign(policy, policyKey.Signer); err != nil {
 		return "", fmt.Errorf("init: retention policy: %w", err)
 	}
@@ -120,15 +123,15 @@ func Init(dir string, o InitOptions) (configPath string, err error) {
 			SupportCodeFile: "secret/support-code.key", ReferenceFile: "secret/reference.key",
 			PackageSigningFile: "secret/package-signing.key",
 		},
-		Store:         StoreConfig{DataDir: "store", Socket: "store.sock"},
-		Ledger:        LedgerConfig{"ledger", "ledger-witness/head", "secret/ledger.key", cmp.Or(o.LedgerLimit, defaultLedgerLimit)},
-		Clock:         ClockConfig{RequireSync: !o.Laboratory},
-		Legal:         LegalConfig{Profile: o.Profile, PackagesDir: "packages", ClockMargin: defaultClockMargin},
-		Statistics:    StatisticsConfig{MinLines: statistics.MinLines, Delay: statistics.DefaultDelay},
-		Enrolment:     EnrolmentConfig{"tls/ca.pem", "tls/ca.key", pki.MaxCollectorLife},
-		RetentionFile: "retention.yaml",
-		RetentionKeys: []string{policyKey.Public},
-		ShutdownGrace: defaultGrace,
+		Store:             StoreConfig{DataDir: "store", Socket: "store.sock"},
+		Ledger:            LedgerConfig{"ledger", "ledger-witness/head", "secret/ledger.key", cmp.Or(o.LedgerLimit, defaultLedgerLimit)},
+		Clock:             ClockConfig{RequireSync: !o.Laboratory},
+		Legal:             LegalConfig{Profile: o.Profile, PackagesDir: "packages", ClockMargin: defaultClockMargin},
+		Statistics:        StatisticsConfig{MinLines: statistics.MinLines, Delay: statistics.DefaultDelay},
+		Enrolment:         EnrolmentConfig{"tls/ca.pem", "tls/ca.key", pki.MaxCollectorLife},
+		RetentionFile:     "retention.yaml",
+		RetentionKeysFile: "trust/retention.pub",
+		ShutdownGrace:     defaultGrace,
 	}
 	text, err := c.YAML()
 	if err != nil {

@@ -37,7 +37,7 @@ type Start struct {
 
 // Run serves until ctx ends, then stops in order and returns nil.
 func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err error) {
-	trusted, err := retention.NewTrusted(cfg.RetentionKeys)
+	trusted, err := retention.ReadTrusted(cfg.RetentionKeysFile)
 	if err != nil {
 		return err
 	}

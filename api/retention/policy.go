@@ -34,8 +34,8 @@
 //
 // The text, to its last line, is signed with Ed25519 as a signed note (C2SP
 // signed-note): a blank line and one line a signature follow it, which are not
-// part of the YAML. griffierd takes a file that one of the keys of its own
-// configuration signed, and no other. What it cannot take changes nothing: the
+// part of the YAML. griffierd takes a file that one of the keys that its own
+// configuration names signed, and no other. What it cannot take changes nothing: the
 // policy in force stays in force, and griffierd says so.
 //
 // # Changes

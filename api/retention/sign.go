@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -21,6 +23,41 @@ func NewTrusted(keys []string) (Trusted, error) {
 			return Trusted{}, fmt.Errorf("retention policy key %d: %w; want NAME+HASH+BASE64, as `griffier retention keygen` prints it", i+1, err)
 		}
 		t.verifiers = append(t.verifiers, v)
+	}
+	return t, nil
+}
+
+// maxKeys bounds a file of public keys, in bytes.
+const maxKeys = 16 << 10
+
+// ReadTrusted reads public keys from a file, one a line; empty lines and lines
+// that begin with # are none. A file without a key is an error: with it no policy
+// could be taken.
+func ReadTrusted(path string) (Trusted, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Trusted{}, fmt.Errorf("retention policy keys: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxKeys+1))
+	if err != nil {
+		return Trusted{}, fmt.Errorf("retention policy keys: %w", err)
+	}
+	if len(text) > maxKeys {
+		return Trusted{}, fmt.Errorf("retention policy keys: %s is longer than %d bytes", path, maxKeys)
+	}
+	var keys []string
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			keys = append(keys, line)
+		}
+	}
+	if len(keys) == 0 {
+		return Trusted{}, fmt.Errorf("retention policy keys: %s has no key: without one no policy can be taken", path)
+	}
+	t, err := NewTrusted(keys)
+	if err != nil {
+		return Trusted{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return t, nil
 }

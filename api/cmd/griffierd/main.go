@@ -92,7 +92,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	if *check {
-		trusted, err := retention.NewTrusted(cfg.RetentionKeys)
+		trusted, err := retention.ReadTrusted(cfg.RetentionKeysFile)
 		if err == nil {
 			_, err = retention.ReadFile(cfg.RetentionFile, trusted)
 		}
