@@ -31,6 +31,7 @@ func TestWithGriffierd(t *testing.T) {
 	t.Run("another griffierd is not told the token", g.impostor)
 	t.Run("refusals", g.refusals)
 	t.Run("interrupted anywhere", g.interrupted)
+	t.Run("by the command", g.command)
 	t.Run("renewed by itself until it is revoked", g.byItself)
 }
 

@@ -31,7 +31,7 @@ const (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
 type flags struct {
@@ -46,9 +46,10 @@ type flags struct {
 	endsAt    string
 	iface     string
 	collector string
+	enrol     enrolFlags
 }
 
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var f flags
 	set := flag.NewFlagSet("griffier-collector", flag.ContinueOnError)
 	set.SetOutput(stderr)
@@ -63,8 +64,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	set.StringVar(&f.endsAt, "ends-at", "", "with -replay: shift all times so that the last packet is at this RFC 3339 `TIME`")
 	set.StringVar(&f.iface, "interface", "", "with -replay: `NAME` of the access interface, as identifiers have it")
 	set.StringVar(&f.collector, "collector-id", "", "with -replay: `ID` in the records; default from the configuration, or replay")
+	set.StringVar(&f.enrol.server, "enrol", "", "get this collector's certificate from griffierd at `HOST:PORT`, and end; with -token-file, and -ca or -ca-sha256")
+	set.StringVar(&f.enrol.tokenFile, "token-file", "", "with -enrol: `FILE` with the token of griffier collector token; - is standard input")
+	set.StringVar(&f.enrol.caFile, "ca", "", "with -enrol: `FILE` (PEM) with the CA of griffierd")
+	set.StringVar(&f.enrol.caSHA256, "ca-sha256", "", "with -enrol: the `FINGERPRINT` that came with the token")
 	set.Usage = func() {
 		fmt.Fprintln(stderr, "usage: griffier-collector -config FILE [-check | -unpin]\n"+
+			"       griffier-collector -enrol HOST:PORT -token-file FILE {-ca FILE | -ca-sha256 FINGERPRINT} -config FILE\n"+
 			"       griffier-collector -doctor [-json] [-config FILE]\n"+
 			"       griffier-collector -version\n"+
 			"       griffier-collector -replay CAPTURE [-o json] [-config FILE] [-ends-at TIME] [-interface NAME] [-collector-id ID]")
@@ -95,6 +101,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return usage("want -config FILE, or -replay CAPTURE")
 	case f.unpin && (f.config == "" || f.check || f.doctor || f.version || f.replay != ""):
 		return usage("-unpin: want -config FILE and nothing else")
+	case f.enrol.server == "" && f.enrol != (enrolFlags{}):
+		return usage("-token-file, -ca and -ca-sha256 go with -enrol")
+	case f.enrol.server != "" && (f.config == "" || f.check || f.doctor || f.version || f.unpin || f.replay != ""):
+		return usage("-enrol: want -config FILE, and nothing else to do")
+	case f.enrol.server != "" && (f.enrol.tokenFile == "" || (f.enrol.caFile == "") == (f.enrol.caSHA256 == "")):
+		return usage("-enrol: want -token-file, and either -ca or -ca-sha256")
 	case f.check && f.config == "":
 		return usage("-check: want -config FILE")
 	}
@@ -125,6 +137,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		err = examine(ctx, f.config, f.json, stdout)
 	case f.check:
 		err = c.Print(stdout)
+	case f.enrol.server != "":
+		err = enrolment(ctx, f.enrol, *c, stdin, stdout)
 	case f.unpin:
 		err = daemon.Unpin(ctx, *c, daemon.Options{Log: slog.New(slog.NewJSONHandler(stderr, nil))})
 	case f.replay != "":
