@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"griffier/api/ledger"
@@ -64,10 +65,16 @@ func TestOutputIsStable(t *testing.T) {
 		{Serial: "2b", IssuedAt: when(1), ExpiresAt: when(2), State: griffierv1.CertificateState_CERTIFICATE_STATE_CURRENT}},
 		Tokens: []*griffierv1.EnrolmentToken{{TokenId: "0123456789abcdef", ExpiresAt: when(3)}}}}
 	gaps := []*griffierv1.Gap{{Start: when(5), End: when(6), Cause: "not_collected"}}
+	day := &griffierv1.PeriodTotal{Day: "2026-03-29", Window: &griffierv1.Window{Start: when(0), End: when(23)}, Total: volume, Ipv4: volume, Ipv6: &griffierv1.Volume{},
+		Basis: griffierv1.UsageBasis_USAGE_BASIS_BOTH, Elapsed: []*griffierv1.Window{{Start: when(0), End: when(1)}}, Uncollected: durationpb.New(90 * time.Second), Open: true}
+	idle := &griffierv1.PeriodTotal{Day: "2026-03-30", Window: &griffierv1.Window{Start: when(23), End: when(47)}, Total: &griffierv1.Volume{}, Ipv4: &griffierv1.Volume{}, Ipv6: &griffierv1.Volume{}}
 	for name, c := range map[string]struct {
 		m proto.Message
 		t table
 	}{
+		"periods":    {&griffierv1.ListPeriodsResponse{Periods: []*griffierv1.PeriodTotal{day, idle}}, periods(day, idle)},
+		"percentile": {&griffierv1.GetPercentileResponse{BitsPerSecondUp: 1, BitsPerSecondDown: 2, BitsPerSecond: 2, Samples: 3, Counted: &griffierv1.Window{Start: when(0), End: when(1)}}, table{header: []string{"bit/s"}, rows: [][]string{{"2"}}}},
+		"cycle":      {&griffierv1.GetCycleResponse{Used: day, CountedUntil: when(9)}, periods(day)},
 		"totals":     {&griffierv1.GetTotalsResponse{Total: volume, Ipv4: volume, Ipv6: &griffierv1.Volume{}, Counted: &griffierv1.Window{Start: when(0), End: when(9)}, Gaps: gaps}, table{header: volumeHeader("ip"), rows: [][]string{volumeRow("IPv4", volume)}}},
 		"series":     {&griffierv1.GetSeriesResponse{Points: series, Gaps: gaps}, points(series)},
 		"sessions":   {&griffierv1.ListSessionsResponse{Sessions: listed, Truncated: true}, sessions(listed)},
@@ -121,7 +128,7 @@ func TestReasonsAreStable(t *testing.T) {
 // TestHelpIsStable keeps names of commands and flags, which scripts use.
 func TestHelpIsStable(t *testing.T) {
 	var text strings.Builder
-	for _, args := range [][]string{{"usage", "totals"}, {"usage", "series"}, {"usage", "sessions"}, {"support", "code"}, {"support", "lookup"},
+	for _, args := range [][]string{{"usage", "totals"}, {"usage", "cycle"}, {"usage", "top"}, {"usage", "percentile"}, {"usage", "series"}, {"usage", "sessions"}, {"support", "code"}, {"support", "lookup"},
 		{"line", "list"}, {"register", "line"}, {"register", "range"}, {"collector", "token"}, {"collector", "list"}, {"collector", "revoke"}, {"ledger", "list"}, {"ledger", "proof"}, {"ledger", "checkpoint"}, {"login"}} {
 		var stdout bytes.Buffer
 		if code := Run(t.Context(), append(args, "--help"), strings.NewReader(""), &stdout, &stdout); code != 0 {

@@ -51,17 +51,22 @@ func (a *app) line() *cobra.Command {
 }
 
 func (a *app) usage() *cobra.Command {
-	return noun("usage", "What one of your lines used", a.usageTotals(), a.usageSeries(), a.usageSessions())
+	return noun("usage", "What one of your lines used", a.usageTotals(), a.usageCycle(), a.usageTop(), a.usagePercentile(),
+		a.usageSeries(), a.usageSessions())
 }
 
 func (a *app) usageTotals() *cobra.Command {
-	c := &cobra.Command{Use: "totals", Short: "Sum usage over a window", Args: noArgs}
+	c := &cobra.Command{Use: "totals", Short: "Sum usage over a window, or per day, cycle or month of it", Args: noArgs}
 	line := c.Flags().String("line", "", "line id (required)")
+	per := c.Flags().String("per", "", "day, cycle or month: of the line's own calendar (default one sum)")
 	win := window(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		w, err := win()
 		if err != nil {
 			return err
+		}
+		if *per != "" {
+			return a.usagePer(c, *line, w, *per)
 		}
 		conn, err := a.dial()
 		if err != nil {
@@ -80,6 +85,7 @@ func (a *app) usageTotals() *cobra.Command {
 			t.add(volumeRow(row.name, row.v)...)
 		}
 		a.showGaps(resp.GetGaps())
+		a.showElapsed(&griffierv1.PeriodTotal{Elapsed: resp.GetElapsed()})
 		return a.print(resp, t)
 	}
 	return c
