@@ -66,7 +66,7 @@ func (f *Follower) pppoe(frame Frame) Result {
 	var ends []binding.Observation
 	for i, key := range over {
 		cause := result.Observations[i].EndCause // ends come first, in this order
-		for _, o := range f.v6.endWithin(key, frame.At.UTC(), cause) {
+		for _, o := range f.v6.endWithin(key, result.Observations[i].At, cause) {
 			o.Certainty = result.Observations[i].Certainty
 			ends = append(ends, o)
 		}

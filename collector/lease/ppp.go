@@ -20,9 +20,11 @@ const (
 // ends it. What IPCP gives a subscriber is its address. It is not safe for
 // concurrent use.
 //
-// A session whose PADS was not seen is not followed. One that dies without a
-// word stays open until its id or address is used again: LCP echoes are not
-// copied to user space.
+// A session whose PADS was not seen is not followed. One that dies without a word
+// ends when its host's LCP echoes are missed for Config.EchoSilence, if echoes are
+// seen at all, as in a capture: the kernel copies none of them to user space. Else
+// it stays open until its id or address is used again, or the access concentrator,
+// which tests the link itself, says that it is over.
 type TrackerPPP struct {
 	cfg       Config
 	message   MessagePPP
@@ -30,6 +32,11 @@ type TrackerPPP struct {
 	addresses map[addressKey]pppKey
 	pending   map[pppAsk]*pppRequest
 	queue     []pppQueued // pending by time
+
+	watches     []pppWatch             // sessions that echo, by when to look at them
+	lost        map[pppKey]*pppSession // that do so no more
+	lastAt      time.Time              // of the last frame
+	seeingSince time.Time              // frames came without a long break
 }
 
 // NewTrackerPPP returns an empty TrackerPPP.
@@ -37,6 +44,7 @@ func NewTrackerPPP(cfg Config) *TrackerPPP {
 	cfg.setDefaults()
 	return &TrackerPPP{
 		cfg: cfg, sessions: map[pppKey]*pppSession{}, addresses: map[addressKey]pppKey{}, pending: map[pppAsk]*pppRequest{},
+		lost: map[pppKey]*pppSession{},
 	}
 }
 
@@ -80,11 +88,20 @@ type pppSession struct {
 	asked4   bool
 	asked6   bool
 	id6      uint8
+
+	echoedAt time.Time // when its host last showed that it lives; zero if never
 }
 
 // Apply takes in one frame. Frames come in the order of their times. Sessions
 // that ended are returned, so that what was leased within them can end too.
 func (t *TrackerPPP) Apply(f Frame) (Result, []pppKey) {
+	ends, lost := t.silent(f.At.UTC())
+	result, over := t.apply(f)
+	result.Observations = append(ends, result.Observations...)
+	return result, append(lost, over...)
+}
+
+func (t *TrackerPPP) apply(f Frame) (Result, []pppKey) {
 	for len(t.queue) > 0 && f.At.Sub(t.queue[0].at) > t.cfg.AnswerWithin {
 		t.forgetOldest()
 	}
@@ -104,13 +121,24 @@ func (t *TrackerPPP) Apply(f Frame) (Result, []pppKey) {
 		return Result{Reason: ReasonNoBinding}, nil
 	}
 	key, s, fromHost := t.find(e)
+	if s == nil {
+		if r, found := t.found(e); found {
+			return r, nil
+		}
+	}
 	switch {
 	case s == nil:
+		if m.Code == PADT {
+			delete(t.lost, key)
+			delete(t.lost, pppKey{e.place, e.Source, e.Destination, e.Session})
+		}
 		return Result{Reason: ReasonNoSession}, nil
 	case e.direction != "" && fromHost != (e.direction == schema.Up):
 		return Result{Reason: ReasonDirection}, nil
 	case m.Code == PADT, m.Protocol == pppLCP && m.terminates():
 		return Result{Observations: []binding.Observation{t.endOf(key, s, e.at, schema.EndRelease)}}, []pppKey{key}
+	case m.echoes() && fromHost:
+		return t.echo(e, key, s), nil
 	case m.Protocol == pppIPCP && m.terminates():
 		return t.closeIPv4(e, key, s), nil
 	case m.Protocol == pppIPCP:
@@ -186,6 +214,7 @@ func (t *TrackerPPP) confirm(e eventPPP) (Result, []pppKey) {
 	if len(t.sessions) >= t.cfg.MaxLeases {
 		return Result{Observations: out, Reason: ReasonLeasesFull}, over
 	}
+	delete(t.lost, key)
 	s := &pppSession{key: sessionKeyPPP(key, e.at), identifier: x.identifier, confirmed: e.at}
 	if t.cfg.VLANScoped(e.place.Interface) {
 		s.scope = uint32(e.OuterVLAN)<<16 | uint32(e.InnerVLAN)

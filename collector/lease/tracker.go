@@ -54,6 +54,10 @@ type Config struct {
 	MaxPending int
 	// MaxLeases bounds the leases remembered. Default 1,000,000 (about 500 bytes each).
 	MaxLeases int
+	// EchoSilence is after how long without an LCP echo from its host a PPPoE
+	// session that had them is taken for lost. Several intervals of the slowest
+	// echoes. Default 30 min.
+	EchoSilence time.Duration
 }
 
 func (c *Config) setDefaults() {
@@ -68,6 +72,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.MaxLeases == 0 {
 		c.MaxLeases = 1_000_000
+	}
+	if c.EchoSilence == 0 {
+		c.EchoSilence = 30 * time.Minute
 	}
 }
 
