@@ -20,6 +20,7 @@ import (
 	"griffier/api/ledger"
 	"griffier/api/retention"
 	"griffier/api/retention/expiry"
+	"griffier/api/usage"
 	"griffier/schema"
 	"griffier/schema/engine"
 )
@@ -98,10 +99,12 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	}
 	defer listener.Close()
 
+	roller := usage.NewRoller(conn, s.register, registry, time.Now, log)
 	g, running := errgroup.WithContext(ctx)
 	g.Go(func() error { return srv.Serve(running, listener, cfg.ShutdownGrace) })
 	g.Go(func() error { s.executor.Run(running); return nil })
 	g.Go(func() error { s.reads.Seal(running, book, log); return nil })
+	g.Go(func() error { roller.Run(running); return nil })
 	g.Go(func() error { dropper.Run(running); return nil })
 	g.Go(func() error { s.verifier.Run(running, expiry.NewMetrics(registry, s.record), log); return nil })
 	g.Go(func() error { s.publisher(book).Run(running); return nil })
