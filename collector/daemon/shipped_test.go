@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -21,6 +22,7 @@ import (
 	"griffier/collector/binding"
 	"griffier/collector/cgnat/natlog"
 	"griffier/collector/datapath"
+	"griffier/collector/enrol"
 	"griffier/collector/radius"
 	"griffier/collector/sink"
 	"griffier/collector/spool"
@@ -98,6 +100,7 @@ func register(t *testing.T) *exported {
 	if err != nil {
 		t.Fatal(err)
 	}
+	enrol.NewRenewer(enrol.Folder(dir), "", slog.New(slog.DiscardHandler), e)
 	e.collectors = append(e.collectors, flowMetrics{}) // it wants conntrack to be collected from
 	translators, err := natlog.Listen(natlog.Config{Listen: "127.0.0.1:0", Exporters: []natlog.Exporter{{Address: netip.MustParseAddr("127.0.0.1")}},
 		Filter: natlog.Filter{Inside: []netip.Prefix{netip.MustParsePrefix("100.64.0.0/10")}, Outside: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}}})
