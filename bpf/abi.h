@@ -119,6 +119,7 @@ struct prefix_mask {
 #define CONFIG_PUNT_DHCPV4 (1u << 1)   /* UDP 67/68 */
 #define CONFIG_PUNT_DHCPV6 (1u << 2)   /* UDP 546/547 */
 #define CONFIG_PUNT_PPPOE (1u << 3)    /* PPPoE discovery, IPCP, IPV6CP, LCP Terminate */
+#define CONFIG_PUNT_ECHO (1u << 4)     /* with CONFIG_PUNT_PPPOE: hosts' LCP echoes that carry nothing */
 
 struct config {
 	__u32 flags;
@@ -132,6 +133,7 @@ struct config {
 
 #define PUNT_SMALL 512
 #define PUNT_MAX 1536 /* longest copy of a control frame */
+#define ECHO_FRAME 68 /* longest frame of an echo: the shortest of Ethernet, with two tags */
 
 struct punt_header {
 	__u64 boot_ns; /* CLOCK_BOOTTIME */

@@ -296,11 +296,25 @@ static __always_inline int is_dhcpv6(struct __sk_buff *skb, __u32 udp)
 }
 
 /*
- * Discovery (RFC 2516), what gives and takes addresses (IPCP, IPV6CP), and the end
- * of the link. Authentication (PAP carries passwords, CHAP and EAP names) and the
- * rest of LCP are not among them, whatever the configuration says.
+ * A host's LCP Echo-Request or -Reply (RFC 1661 §5.8) of a magic number and nothing
+ * else, in a frame with no more than Ethernet's own padding.
  */
-static __always_inline int is_pppoe_control(struct __sk_buff *skb, struct frame *f)
+static __always_inline int is_echo(struct __sk_buff *skb, struct frame *f)
+{
+	__u8 header[4];
+
+	return skb->len <= ECHO_FRAME && !bpf_skb_load_bytes(skb, f->l3, header, 4) &&
+	       (header[0] == 9 || header[0] == 10) && header[2] == 0 && header[3] == 8;
+}
+
+/*
+ * Discovery (RFC 2516), what gives and takes addresses (IPCP, IPV6CP), the end of
+ * the link, and if wanted that its host lives. Authentication (PAP carries
+ * passwords, CHAP and EAP names) and the rest of LCP are not among them, whatever
+ * the configuration says.
+ */
+static __always_inline int is_pppoe_control(struct __sk_buff *skb, struct config *cfg, struct frame *f,
+					    const __u32 dir)
 {
 	__u8 code;
 
@@ -310,7 +324,9 @@ static __always_inline int is_pppoe_control(struct __sk_buff *skb, struct frame 
 		return 1;
 	if (f->ppp != PPP_LCP || bpf_skb_load_bytes(skb, f->l3, &code, 1))
 		return 0;
-	return code == 5 || code == 6; /* RFC 1661 §5: Terminate-Request, Terminate-Ack */
+	if (code == 5 || code == 6) /* RFC 1661 §5: Terminate-Request, Terminate-Ack */
+		return 1;
+	return dir == DIR_UP && cfg->flags & CONFIG_PUNT_ECHO && is_echo(skb, f);
 }
 
 static __always_inline void punt_control(struct __sk_buff *skb, struct config *cfg,
@@ -320,7 +336,7 @@ static __always_inline void punt_control(struct __sk_buff *skb, struct config *c
 	__u32 ports;
 
 	if (kind == NON_IP) {
-		if (cfg->flags & CONFIG_PUNT_PPPOE && is_pppoe_control(skb, f))
+		if (cfg->flags & CONFIG_PUNT_PPPOE && is_pppoe_control(skb, cfg, f, dir))
 			punt(skb, t, dir);
 		return;
 	}

@@ -58,6 +58,7 @@ const (
 	PuntDHCPv4 PuntFlags = 1 << 1 // UDP to port 67 or 68 that carries a DHCP message
 	PuntDHCPv6 PuntFlags = 1 << 2 // UDP to port 546 or 547 that carries one
 	PuntPPPoE  PuntFlags = 1 << 3 // PPPoE discovery, and within sessions IPCP, IPV6CP and LCP Terminate; never PAP, CHAP or EAP
+	PuntEcho   PuntFlags = 1 << 4 // with PuntPPPoE: hosts' LCP echoes that carry nothing but a magic number
 
 	// PuntNone stands for no control frames at all, since the zero value is the default.
 	PuntNone PuntFlags = 1 << 31
@@ -81,7 +82,7 @@ func (o Options) withDefaults() Options {
 	if o.Punt == 0 {
 		o.Punt = PuntDHCPv4
 	}
-	o.Punt &= PuntDHCPv4 | PuntDHCPv6 | PuntPPPoE
+	o.Punt &= PuntDHCPv4 | PuntDHCPv6 | PuntPPPoE | PuntEcho
 	if o.PuntRingBytes == 0 {
 		o.PuntRingBytes = 1 << 20
 	}

@@ -96,3 +96,44 @@ func TestPPPControlCodes(t *testing.T) {
 		}
 	}
 }
+
+// TestEchoes: a host's echo is copied if that is asked for, from the host only, and
+// only if it carries nothing.
+func TestEchoes(t *testing.T) {
+	echo := func(code byte, data ...byte) []byte {
+		return append([]byte{code, 1, 0, byte(8 + len(data)), 1, 2, 3, 4}, data...)
+	}
+	for _, flags := range []PuntFlags{PuntPPPoE | PuntEcho, PuntPPPoE, PuntEcho, PuntDHCPv4} {
+		a := load(t, Options{Punt: flags})
+		r, err := a.Punts()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		for name, test := range map[string]struct {
+			frame     []byte
+			direction Direction
+			want      bool
+		}{
+			"reply":           {bpftest.Ethernet(0x8864, bpftest.Session(pppLCP, echo(10))), Up, true},
+			"request":         {bpftest.Ethernet(0x8864, bpftest.Session(pppLCP, echo(9))), Up, true},
+			"in QinQ, padded": {append(bpftest.Ethernet(0x8864, bpftest.Session(pppLCP, echo(10)), bpftest.VLAN(0x88a8, 9), bpftest.VLAN(0x8100, 8)), make([]byte, 30)...), Up, true},
+			"of the AC":       {bpftest.Ethernet(0x8864, bpftest.Session(pppLCP, echo(9))), Down, false},
+			"with data":       {bpftest.Ethernet(0x8864, bpftest.Session(pppLCP, echo(10, []byte("secret")...))), Up, false},
+			"data after it":   {append(bpftest.Ethernet(0x8864, bpftest.Session(pppLCP, echo(10))), make([]byte, 60)...), Up, false},
+			"discard":         {bpftest.Ethernet(0x8864, bpftest.Session(pppLCP, echo(11))), Up, false},
+			"cut":             {bpftest.Ethernet(0x8864, bpftest.Session(pppLCP, []byte{10, 1, 0})), Up, false},
+			"CHAP":            {bpftest.Ethernet(0x8864, bpftest.Session(0xc223, echo(10))), Up, false},
+		} {
+			totals, _ := run(t, a, test.direction, test.frame, 0, 0)
+			r.ring.SetDeadline(time.Now().Add(-time.Second))
+			got, err := r.Read()
+			if want := test.want && flags == PuntPPPoE|PuntEcho; want != (err == nil) || want != (totals.Punted == 1) || want && !bytes.Equal(got.Frame, test.frame) {
+				t.Errorf("flags %x: %s: Read = %v, punted %d, want %v", flags, name, err, totals.Punted, want)
+			}
+			if totals.NonIP.Packets != 1 {
+				t.Errorf("%s: not accounted: %+v", name, totals)
+			}
+		}
+	}
+}
