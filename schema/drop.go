@@ -73,14 +73,14 @@ func ExpiredDays(ctx context.Context, conn driver.Conn, now time.Time) ([]DayPar
 // an empty one.
 //
 // The policy in force is asked again: [ErrNotDue] if it has the day stay at now.
-// What was never stored is no error. On any other error the day is there whole or
-// not at all, and the call may be repeated.
+// What was never stored is no error. On any other error ([ErrNoSpace] among them)
+// the day is there whole or not at all, and the call may be repeated.
 func DropDay(ctx context.Context, conn driver.Conn, class Class, day, now time.Time) (DayPartition, error) {
 	if err := checkTime("drop day: now", now); err != nil {
 		return DayPartition{}, err
 	}
 	fail := func(err error) (DayPartition, error) {
-		return DayPartition{}, fmt.Errorf("drop day: class %s, %s: %w", class, day.Format(time.DateOnly), err)
+		return DayPartition{}, fmt.Errorf("drop day: class %s, %s: %w", class, day.Format(time.DateOnly), spaceError(err))
 	}
 	if tables[class] == "" {
 		return fail(errors.New("the class has no table"))

@@ -33,7 +33,7 @@ func RaiseClockFloor(ctx context.Context, conn driver.Conn, t time.Time) error {
 		return fmt.Errorf("raise clock floor: %w", err)
 	}
 	if err := batch.Send(); err != nil {
-		return fmt.Errorf("raise clock floor: %w", err)
+		return fmt.Errorf("raise clock floor: %w", spaceError(err))
 	}
 	return nil
 }

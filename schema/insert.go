@@ -34,7 +34,7 @@ var tables = map[Class]string{
 // table) and, should that memory be too short, by the rows' own keys.
 //
 // Every record is checked before anything is sent; the error then wraps
-// [ErrInvalid] and gives the record's index. Insert is safe for concurrent use.
+// [ErrInvalid] and gives the record's index. On a full disk it wraps [ErrNoSpace]. Insert is safe for concurrent use.
 func Insert(ctx context.Context, conn driver.Conn, token string, records []Record) error {
 	if token == "" {
 		return errors.New("insert: empty token")
@@ -113,7 +113,7 @@ func insertBlock[T Record](ctx context.Context, conn driver.Conn, token string, 
 		}
 	}
 	if err := batch.Send(); err != nil {
-		return fmt.Errorf("insert %s: %w", kind, err)
+		return fmt.Errorf("insert %s: %w", kind, spaceError(err))
 	}
 	return nil
 }

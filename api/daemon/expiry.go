@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"path/filepath"
 	"time"
 
 	"griffier/api/ledger"
@@ -13,6 +14,9 @@ func (s *services) newExpiry(book *ledger.Log) (*expiry.Dropper, *expiry.Verifie
 		f, _ := s.keeper.InForce()
 		return f.Generation, f.SHA256
 	}
-	return &expiry.Dropper{Conn: s.conn, Book: book, Record: s.record, LastAt: book.LastAt, Policy: policy, Now: time.Now, Log: s.log},
-		&expiry.Verifier{Conn: s.conn, Book: book, Record: s.record, Policy: policy, DataDir: s.cfg.Store.DataDir, Now: time.Now}
+	dropper := &expiry.Dropper{Conn: s.conn, Book: book, Record: s.record, LastAt: book.LastAt, Policy: policy, Now: time.Now, Log: s.log}
+	if dir := s.cfg.Store.DataDir; dir != "" {
+		dropper.Ballast = &expiry.Ballast{Path: filepath.Join(dir, "ballast")}
+	}
+	return dropper, &expiry.Verifier{Conn: s.conn, Book: book, Record: s.record, Policy: policy, DataDir: s.cfg.Store.DataDir, Now: time.Now}
 }

@@ -35,8 +35,11 @@ type Dropper struct {
 	// that a clock set back un-expires nothing.
 	LastAt func() time.Time
 	Policy func() (generation uint64, sha256 string) // of the file in force
-	Now    func() time.Time
-	Log    *slog.Logger
+	// Ballast, if not nil, is room on the store's disk that a drop may use when
+	// there is no other.
+	Ballast *Ballast
+	Now     func() time.Time
+	Log     *slog.Logger
 }
 
 // Run looks every [DropInterval] until ctx ends.
@@ -44,7 +47,7 @@ func (d *Dropper) Run(ctx context.Context) {
 	tick := time.NewTicker(DropInterval)
 	defer tick.Stop()
 	for {
-		if err := d.Once(ctx); err != nil && ctx.Err() == nil {
+		if err := d.look(ctx); err != nil && ctx.Err() == nil {
 			d.Log.LogAttrs(ctx, slog.LevelError, "expired data not dropped", slog.String("error", err.Error()),
 				slog.Int("drops_without_certificate", len(d.Record.waiting())))
 		}
@@ -54,6 +57,26 @@ func (d *Dropper) Run(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
+}
+
+// look is Once, and once more with the ballast's room if that failed for lack of it.
+func (d *Dropper) look(ctx context.Context) error {
+	err := d.Once(ctx)
+	if d.Ballast == nil {
+		return err
+	}
+	if errors.Is(err, schema.ErrNoSpace) {
+		if shed, e := d.Ballast.Shed(); e != nil {
+			return errors.Join(err, e)
+		} else if shed {
+			d.Log.LogAttrs(ctx, slog.LevelWarn, "the store's disk is full; expired days are dropped with the room that was kept for that")
+			err = d.Once(ctx)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return d.Ballast.Fill()
 }
 
 // Once raises the clock floor, completes what was begun, and drops what is due at
