@@ -19,12 +19,15 @@ const (
 	maxStaticLines = 100_000
 	maxRanges      = 10_000
 	minSpoolBytes  = 64 << 20
+	maxSlots       = 1 << 24
+	maxKeys        = 1 << 26
+	maxStripes     = 4096
 	// Shorter IPv4 prefixes would take too many entries in the kernel's table.
 	shortestIPv4 = 24
 )
 
 func (c *Config) check() *problem {
-	for _, check := range []func() *problem{c.checkNames, c.checkIntervals, c.checkInterfaces, c.checkRADIUS, c.checkRanges, c.checkStatic, c.checkCGNAT, c.checkEnrolment, c.checkStore} {
+	for _, check := range []func() *problem{c.checkNames, c.checkSizes, c.checkIntervals, c.checkInterfaces, c.checkRADIUS, c.checkRanges, c.checkStatic, c.checkCGNAT, c.checkEnrolment, c.checkStore} {
 		if p := check(); p != nil {
 			return p
 		}
@@ -40,8 +43,21 @@ func (c *Config) checkNames() *problem {
 		return &problem{"collector_id", "want at most 64 bytes without spaces"}
 	case c.PseudonymKeyFile == "":
 		return &problem{"pseudonym_key_file", "is required: make one with `openssl rand -hex 32`"}
-	case c.MaxSlots < 1 || c.MaxSlots > 1<<24:
-		return &problem{"max_slots", "want 1 to 16777216"}
+	}
+	return nil
+}
+
+// checkSizes bounds the kernel's tables.
+func (c *Config) checkSizes() *problem {
+	switch {
+	case c.MaxSlots < 1 || c.MaxSlots > maxSlots:
+		return &problem{"max_slots", fmt.Sprintf("want 1 to %d", maxSlots)}
+	case c.MaxKeys < c.MaxSlots || c.MaxKeys > maxKeys:
+		return &problem{"max_keys", fmt.Sprintf("want max_slots (%d) to %d: every line has at least one", c.MaxSlots, maxKeys)}
+	case c.MaxLongKeys > maxKeys:
+		return &problem{"max_long_keys", fmt.Sprintf("want at most %d", maxKeys)}
+	case c.CounterStripes < 0 || c.CounterStripes > maxStripes:
+		return &problem{"counter_stripes", fmt.Sprintf("want 0, for one a CPU, to %d", maxStripes)}
 	}
 	return nil
 }

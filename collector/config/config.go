@@ -30,6 +30,16 @@ type Config struct {
 	PinDir string `yaml:"pin_dir"`
 	// MaxSlots is how many lines can be counted at once.
 	MaxSlots uint32 `yaml:"max_slots"`
+	// MaxKeys bounds the IPv4 addresses and the IPv6 prefixes up to /64 in use,
+	// together; MaxLongKeys the longer IPv6 prefixes. 0: twice max_slots, and max_slots.
+	MaxKeys     uint32 `yaml:"max_keys"`
+	MaxLongKeys uint32 `yaml:"max_long_keys"`
+	// CounterStripes is how many sets of counters the kernel keeps. 0, as any number
+	// that is no smaller, stands for one for each CPU. Fewer take 64 bytes a slot less
+	// for each, and some nanoseconds a packet more.
+	CounterStripes int `yaml:"counter_stripes"`
+	// Hook is how programs are attached: auto, tcx or clsact.
+	Hook Hook `yaml:"hook"`
 	// DrainInterval is how often counters are read; 5m is a multiple of it.
 	DrainInterval Duration `yaml:"drain_interval"`
 	// FlushInterval is how often usage is stored; 5m is a multiple of it. A host
@@ -187,11 +197,22 @@ func Parse(name string, text []byte) (Config, error) {
 	if err := decode(decoder, new(any)); !errors.Is(err, io.EOF) {
 		return Config{}, fmt.Errorf("%s: more than one YAML document", name)
 	}
+	c.derive()
 	if p := c.check(); p != nil {
 		line, column := place(text, p.path)
 		return Config{}, fmt.Errorf("%s:%d:%d: %s: %s", name, line, column, p.path, p.what)
 	}
 	return c, nil
+}
+
+// derive fills in the defaults that depend on other keys.
+func (c *Config) derive() {
+	if c.MaxKeys == 0 {
+		c.MaxKeys = 2 * c.MaxSlots
+	}
+	if c.MaxLongKeys == 0 {
+		c.MaxLongKeys = c.MaxSlots
+	}
 }
 
 // decode reads one document. The decoder panics at some malformed ones, such as

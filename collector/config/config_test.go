@@ -61,6 +61,29 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// -check prints the sizes that are in force, those included that follow from
+// others.
+func TestSizesInForceArePrinted(t *testing.T) {
+	for extra, want := range map[string][]string{
+		"": {"max_slots: 131072\n", "max_keys: 262144\n", "max_long_keys: 131072\n", "counter_stripes: 0\n", "hook: auto\n"},
+		"max_slots: 1000\nmax_long_keys: 10\nhook: clsact\ncounter_stripes: 4\n": {"max_keys: 2000\n", "max_long_keys: 10\n", "counter_stripes: 4\n", "hook: clsact\n"},
+	} {
+		c, err := Parse("x.yaml", []byte(small+extra))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var printed strings.Builder
+		if err := c.Print(&printed); err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range want {
+			if !strings.Contains(printed.String(), line) {
+				t.Errorf("with %q it prints no %q:\n%s", extra, line, printed.String())
+			}
+		}
+	}
+}
+
 func TestParseErrorsNameTheirPlace(t *testing.T) {
 	replace := func(old, with string) string {
 		if !strings.Contains(small, old) {
@@ -83,6 +106,11 @@ func TestParseErrorsNameTheirPlace(t *testing.T) {
 		{"public metrics", small + "metrics_listen: 0.0.0.0:9478\n", "x.yaml:21:17: metrics_listen: "},
 		{"short static prefix", replace("\"192.0.2.64/28\", ", "\"10.0.0.0/8\", "), "x.yaml:14:"},
 		{"no collector id", replace("collector_id: edge1\n", ""), "x.yaml:1:1: collector_id: "},
+		{"hook", small + "hook: xdp\n", "x.yaml:21:7: "},
+		{"fewer keys than lines", small + "max_keys: 5\n", "x.yaml:21:11: max_keys: "},
+		{"too many long keys", small + "max_long_keys: 99999999\n", "x.yaml:21:16: max_long_keys: "},
+		{"negative stripes", small + "counter_stripes: -1\n", "x.yaml:21:18: counter_stripes: "},
+		{"no slots", small + "max_slots: 0\n", "x.yaml:21:12: max_slots: "},
 		{"two documents", small + "---\na: 1\n", "x.yaml: more than one"},
 	} {
 		t.Run(x.name, func(t *testing.T) {

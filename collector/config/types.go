@@ -10,6 +10,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 
+	"griffier/bpf"
 	"griffier/schema"
 )
 
@@ -151,6 +152,23 @@ func (l *LogLevel) UnmarshalYAML(node ast.Node) error {
 func (l LogLevel) MarshalYAML() ([]byte, error) {
 	return []byte(strings.ToLower(l.Level.String())), nil
 }
+
+// Hook is how the kernel programs are attached.
+type Hook struct{ bpf.Hook }
+
+// UnmarshalYAML reads a hook by its name.
+func (h *Hook) UnmarshalYAML(node ast.Node) error {
+	for _, hook := range []bpf.Hook{bpf.HookAuto, bpf.HookTCX, bpf.HookClsact} {
+		if scalar(node) == hook.String() {
+			h.Hook = hook
+			return nil
+		}
+	}
+	return wrong(node, "want auto, tcx (Linux 6.6) or clsact")
+}
+
+// MarshalYAML writes the hook's name.
+func (h Hook) MarshalYAML() ([]byte, error) { return []byte(h.String()), nil }
 
 // scalar returns the text of a scalar, or "" for anything else.
 func scalar(node ast.Node) string {

@@ -24,7 +24,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"path/filepath"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -149,15 +148,13 @@ func (d *daemon) open() (err error) {
 	if d.where, err = d.cfg.Where(); err != nil {
 		return err
 	}
-	maxBytes := int64(d.cfg.Spool.MaxBytes)
-	segment := min(maxSegmentBytes, maxBytes/8)
-	if d.spool, err = spool.Open(spool.Config{Dir: d.cfg.Spool.Dir, MaxBytes: maxBytes, SegmentBytes: segment}); err != nil {
+	if d.spool, err = openSpool(d.cfg); err != nil {
 		return err
 	}
 	if torn := d.spool.Torn(); torn.Bytes > 0 {
 		d.log.Warn("a write that a crash interrupted was cut off the spool", slog.Int64("bytes", torn.Bytes))
 	}
-	d.loop = newLoop(d.log, d.spool, segment, time.Duration(d.cfg.DrainInterval), d.registry)
+	d.loop = newLoop(d.log, d.spool, segmentBytes(d.cfg), time.Duration(d.cfg.DrainInterval), d.registry)
 	if d.alive != nil {
 		d.loop.alive = d.alive
 	}
@@ -203,7 +200,7 @@ func (d *daemon) open() (err error) {
 			return fmt.Errorf("metrics: %w", err)
 		}
 	}
-	d.loop.quarantine = filepath.Join(filepath.Dir(d.cfg.Spool.Dir), "quarantine")
+	d.loop.quarantine = quarantineDir(d.cfg)
 	d.sink, err = sink.New(sink.Config{
 		Spool: d.spool, Store: d.where, QuarantineDir: d.loop.quarantine,
 		Registerer: d.registry, Logger: d.log,
@@ -231,6 +228,7 @@ func (d *daemon) attach() error {
 	}
 	dp, err := datapath.Open(datapath.Config{
 		Interfaces: interfaces, PinDir: d.cfg.PinDir, MaxSlots: d.cfg.MaxSlots, Punt: punted,
+		MaxKeys: d.cfg.MaxKeys, MaxLongKeys: d.cfg.MaxLongKeys, CounterStripes: d.cfg.CounterStripes, Hook: d.cfg.Hook.Hook,
 	}, time.Now)
 	switch {
 	case errors.Is(err, bpf.ErrKernelTooOld), errors.Is(err, bpf.ErrNotPermitted):

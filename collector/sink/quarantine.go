@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -205,4 +206,48 @@ func expireFile(dir, name string, limits map[schema.Class]time.Time) (gone int, 
 		return gone, os.Remove(path)
 	}
 	return gone, writeQuarantine(dir, h, kept)
+}
+
+// Requeued is what [RequeueAll] put back.
+type Requeued struct {
+	Blocks, Rows int
+}
+
+// RequeueAll puts back all that is in the quarantine folder, the oldest first. It
+// stops at the first file that cannot be, and then says what was put back before.
+// Without a folder there is nothing.
+func RequeueAll(ctx context.Context, dir string, s *spool.Spool) (done Requeued, err error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return done, nil
+	}
+	if err != nil {
+		return done, fmt.Errorf("requeue: %w", err)
+	}
+	type file struct {
+		path string
+		at   time.Time
+	}
+	var files []file
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), quarantineSuffix) {
+			continue
+		}
+		path := filepath.Join(dir, e.Name())
+		h, _, err := readQuarantine(path)
+		if err != nil {
+			return done, fmt.Errorf("requeue: %w", err)
+		}
+		files = append(files, file{path, h.At})
+	}
+	slices.SortStableFunc(files, func(a, b file) int { return a.at.Compare(b.at) })
+	for _, f := range files {
+		rows, err := Requeue(ctx, f.path, s)
+		if err != nil {
+			return done, err
+		}
+		done.Blocks++
+		done.Rows += rows
+	}
+	return done, nil
 }

@@ -41,6 +41,7 @@ type flags struct {
 	json      bool
 	version   bool
 	unpin     bool
+	requeue   bool
 	replay    string
 	output    string
 	endsAt    string
@@ -59,6 +60,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	set.BoolVar(&f.json, "json", false, "with -doctor: print JSON")
 	set.BoolVar(&f.version, "version", false, "print the version and end")
 	set.BoolVar(&f.unpin, "unpin", false, "with the collector stopped: read the kernel's counters a last time, remove what is pinned there, and end; before a change of max_slots")
+	set.BoolVar(&f.requeue, "requeue", false, "with the collector stopped: put the rows that the store refused back into the spool, once the cause is cured, say how many, and end")
 	set.StringVar(&f.replay, "replay", "", "read a capture `FILE` (pcap, pcapng) instead of the network")
 	set.StringVar(&f.output, "o", "", "with -replay: `json` prints records, one object a line, each slice once in its last version; default is to store them")
 	set.StringVar(&f.endsAt, "ends-at", "", "with -replay: shift all times so that the last packet is at this RFC 3339 `TIME`")
@@ -69,7 +71,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	set.StringVar(&f.enrol.caFile, "ca", "", "with -enrol: `FILE` (PEM) with the CA of griffierd")
 	set.StringVar(&f.enrol.caSHA256, "ca-sha256", "", "with -enrol: the `FINGERPRINT` that came with the token")
 	set.Usage = func() {
-		fmt.Fprintln(stderr, "usage: griffier-collector -config FILE [-check | -unpin]\n"+
+		fmt.Fprintln(stderr, "usage: griffier-collector -config FILE [-check | -unpin | -requeue]\n"+
 			"       griffier-collector -enrol HOST:PORT -token-file FILE {-ca FILE | -ca-sha256 FINGERPRINT} -config FILE\n"+
 			"       griffier-collector -doctor [-json] [-config FILE]\n"+
 			"       griffier-collector -version\n"+
@@ -101,6 +103,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return usage("want -config FILE, or -replay CAPTURE")
 	case f.unpin && (f.config == "" || f.check || f.doctor || f.version || f.replay != ""):
 		return usage("-unpin: want -config FILE and nothing else")
+	case f.requeue && (f.config == "" || f.check || f.doctor || f.version || f.unpin || f.replay != "" || f.enrol.server != ""):
+		return usage("-requeue: want -config FILE and nothing else")
 	case f.enrol.server == "" && f.enrol != (enrolFlags{}):
 		return usage("-token-file, -ca and -ca-sha256 go with -enrol")
 	case f.enrol.server != "" && (f.config == "" || f.check || f.doctor || f.version || f.unpin || f.replay != ""):
@@ -139,6 +143,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		err = c.Print(stdout)
 	case f.enrol.server != "":
 		err = enrolment(ctx, f.enrol, *c, stdin, stdout)
+	case f.requeue:
+		err = requeue(ctx, *c, stdout)
 	case f.unpin:
 		err = daemon.Unpin(ctx, *c, daemon.Options{Log: slog.New(slog.NewJSONHandler(stderr, nil))})
 	case f.replay != "":

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"griffier/collector/spool"
 	"griffier/schema"
 	"griffier/schema/engine/enginetest"
 )
@@ -52,6 +54,8 @@ func TestUsageErrors(t *testing.T) {
 		"output alone":        {"-config", "x.yaml", "-o", "json"},
 		"unknown output":      {"-replay", "x.pcap", "-o", "xml"},
 		"unreadable time":     {"-replay", "x.pcap", "-ends-at", "yesterday"},
+		"requeue alone":       {"-requeue"},
+		"requeue and check":   {"-config", "x.yaml", "-requeue", "-check"},
 		"missing config file": {"-config", "/nonexistent/x.yaml"},
 	} {
 		if code, stdout, stderr := execute(t, args...); code != exitUsage || stdout != "" || stderr == "" {
@@ -67,6 +71,39 @@ func TestCheckPrintsTheEffectiveConfiguration(t *testing.T) {
 	code, stdout, stderr := execute(t, "-config", configured(t, "/run/x"), "-check")
 	if code != exitOK || stderr != "" || !strings.Contains(stdout, "drain_interval: 10s") || !strings.Contains(stdout, "max_bytes: 1GiB") {
 		t.Errorf("exit code %d, stderr %q\n%s", code, stderr, stdout)
+	}
+}
+
+func TestRequeueSaysHowMuch(t *testing.T) {
+	path := configured(t, "/run/x")
+	if code, stdout, stderr := execute(t, "-config", path, "-requeue"); code != exitOK || stdout != "nothing is in quarantine\n" || stderr != "" {
+		t.Errorf("with nothing there: exit code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+	folder := filepath.Join(filepath.Dir(path), "quarantine")
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := spool.EncodeRecord(&schema.Usage{CollectorID: "edge1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf("{\"token\":\"x\",\"reason\":\"invalid_record\",\"rows\":1}\n{\"kind\":\"usage\",\"encoded\":%q}\n", base64.StdEncoding.EncodeToString(encoded))
+	if err := os.WriteFile(filepath.Join(folder, "x-invalid_record.jsonl"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// A collector that runs has the spool.
+	s, err := spool.Open(spool.Config{Dir: filepath.Join(filepath.Dir(path), "spool")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, stdout, stderr := execute(t, "-config", path, "-requeue"); code != exitFailed || stdout != "" || !strings.Contains(stderr, "stop it first") {
+		t.Errorf("while one runs: exit code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if code, stdout, stderr := execute(t, "-config", path, "-requeue"); code != exitOK || !strings.HasPrefix(stdout, "1 rows of 1 blocks") || stderr != "" {
+		t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 }
 
