@@ -51,7 +51,7 @@ func newHouse(t *testing.T) *house {
 		t.Fatal(err)
 	}
 	h := &house{conn: conn, cfg: ledger.Config{Dir: filepath.Join(dir, "log"), WitnessFile: filepath.Join(dir, "witness"),
-		Key: key, Keys: keys, Logger: slog.New(slog.DiscardHandler)}}
+		Key: key, Keys: keys, Limit: 30 * time.Second, Logger: slog.New(slog.DiscardHandler)}}
 	h.open(t)
 	t.Cleanup(func() { h.book.Close() })
 	return h

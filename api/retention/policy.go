@@ -174,13 +174,16 @@ func isNoFile(err error) bool {
 // errors, which are a [*FileError] and tell what is wrong with the text as well
 // as with the signature.
 func Open(name string, signed []byte, trusted Trusted) (File, error) {
+	if len(signed) > MaxFile {
+		return File{}, tooLong(name)
+	}
 	f, err := parse(name, Text(signed))
 	var wrong *FileError
 	if !errors.As(err, &wrong) {
 		wrong = &FileError{Name: name}
 	}
 	_, signers, err := trusted.verify(signed)
-	if err != nil && len(signed) <= MaxFile {
+	if err != nil {
 		wrong.Problems = append(wrong.Problems, Problem{What: err.Error()})
 	}
 	if len(wrong.Problems) > 0 {
@@ -197,7 +200,7 @@ func Parse(text []byte) (File, error) { return parse("", text) }
 func parse(name string, text []byte) (File, error) {
 	refuse := func(problems ...Problem) (File, error) { return File{}, &FileError{name, problems} }
 	if len(text) > MaxFile {
-		return refuse(Problem{What: fmt.Sprintf("is longer than %d bytes", MaxFile)})
+		return File{}, tooLong(name)
 	}
 	if p, deep := tooDeep(text); deep {
 		return refuse(p)
@@ -217,6 +220,10 @@ func parse(name string, text []byte) (File, error) {
 		return refuse(problems[:min(len(problems), maxProblems)]...)
 	}
 	return f, nil
+}
+
+func tooLong(name string) *FileError {
+	return &FileError{name, []Problem{{What: fmt.Sprintf("is longer than %d bytes", MaxFile)}}}
 }
 
 // problemOf takes line and column out of an error of package strictyaml.

@@ -67,9 +67,6 @@ func ReadTrusted(path string) (Trusted, error) {
 // A signature by a key that is not trusted is as good as none; one of a trusted
 // key that does not fit the text spoils the file, whoever else signed it.
 func (t Trusted) verify(signed []byte) (text []byte, names []string, err error) {
-	if len(signed) > MaxFile {
-		return nil, nil, fmt.Errorf("is longer than %d bytes", MaxFile)
-	}
 	n, err := note.Open(signed, note.VerifierList(t.verifiers...))
 	var bad *note.InvalidSignatureError
 	var none *note.UnverifiedNoteError

@@ -78,6 +78,7 @@ func TestSignatures(t *testing.T) {
 		"signature cut":       {last[:len(last)-20], "there is no signature"},
 		"cut in the text":     {good[200:], "the signature of test.example/lawyer is not of this text"},
 		"a line below":        {append(bytes.Clone(good), "zone: UTC\n"...), "there is no signature"},
+		"a long tail":         {append(bytes.Clone(good), bytes.Repeat([]byte("#\n"), MaxFile)...), "is longer than"},
 		"a tab":               {bytes.Replace(good, []byte("# "), []byte("#\t"), 1), "control characters or a tab"},
 		"empty":               {nil, "there is no signature"},
 		"a signature alone":   {good[bytes.Index(good, []byte("\n\n— "))+2:], "there is no signature"},
@@ -122,8 +123,9 @@ func FuzzOpen(f *testing.F) {
 	}
 	f.Add(good)
 	f.Add([]byte("a: b\n\n— test.example/lawyer AAAA\n"))
+	f.Add(append(bytes.Clone(good), bytes.Repeat([]byte("#\n"), MaxFile)...))
 	f.Fuzz(func(t *testing.T, file []byte) {
-		if _, err := Open("", file, trusted); err == nil && !bytes.Equal(Text(file), Text(good)) {
+		if _, err := Open("", file, trusted); err == nil && (!bytes.Equal(Text(file), Text(good)) || len(file) > MaxFile) {
 			t.Fatal("taken, and not signed")
 		}
 	})
