@@ -17,7 +17,8 @@ func (a *app) retention() *cobra.Command {
 	return noun("retention", "How long data is kept: the policy, its changes, its proof",
 		a.retentionShow(), a.retentionPlan(), a.retentionHistory(),
 		a.retentionPropose(), a.retentionAdvise(), a.retentionApprove(), a.retentionWithdraw(),
-		a.retentionCheck(), a.retentionSign(), a.retentionKeygen())
+		a.retentionCheck(), a.retentionSign(), a.retentionKeygen(),
+		a.retentionVerify(), a.retentionReport(), a.retentionCertificates())
 }
 
 // readPolicy reads a policy file, or stdin for "-". What it says is for the
