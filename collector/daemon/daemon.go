@@ -220,6 +220,10 @@ func (d *daemon) attach() error {
 	for _, i := range d.cfg.Interfaces {
 		interfaces = append(interfaces, datapath.Interface{Name: i.Name, VLANScoped: i.VLANScoped})
 	}
+	punts := punted
+	if d.cfg.DHCP.PPPoEEchoes {
+		punts |= bpf.PuntEcho
+	}
 	if d.cfg.PinDir != "" {
 		// Which file system it is, and whether that will do, datapath.Open says.
 		if err := bpf.MountBPFFS("/sys/fs/bpf"); err != nil {
@@ -227,7 +231,7 @@ func (d *daemon) attach() error {
 		}
 	}
 	dp, err := datapath.Open(datapath.Config{
-		Interfaces: interfaces, PinDir: d.cfg.PinDir, MaxSlots: d.cfg.MaxSlots, Punt: punted,
+		Interfaces: interfaces, PinDir: d.cfg.PinDir, MaxSlots: d.cfg.MaxSlots, Punt: punts,
 		MaxKeys: d.cfg.MaxKeys, MaxLongKeys: d.cfg.MaxLongKeys, CounterStripes: d.cfg.CounterStripes, Hook: d.cfg.Hook.Hook,
 	}, time.Now)
 	switch {
