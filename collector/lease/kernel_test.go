@@ -2,8 +2,10 @@ package lease
 
 import (
 	"bytes"
+	"net"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 
@@ -13,11 +15,11 @@ import (
 )
 
 // throughKernel passes frames through the kernel's program and returns those that
-// it copied to user space, as a Follower gets them.
-func throughKernel(t *testing.T, frames []Frame) (copied []Frame) {
+// it copied to user space, of the kinds asked for, as a Follower gets them.
+func throughKernel(t *testing.T, punt bpf.PuntFlags, frames []Frame) (copied []Frame) {
 	t.Helper()
 	bpftest.NeedRoot(t)
-	accounting, err := bpf.Load(bpf.Options{MaxSlots: 8, Punt: bpf.PuntDHCPv4 | bpf.PuntDHCPv6 | bpf.PuntPPPoE})
+	accounting, err := bpf.Load(bpf.Options{MaxSlots: 8, Punt: punt})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +102,7 @@ func TestKernelCopiesWhatIsNeeded(t *testing.T) {
 		}
 		return all
 	}
-	copied := throughKernel(t, frames)
+	copied := throughKernel(t, bpf.PuntDHCPv4|bpf.PuntDHCPv6|bpf.PuntPPPoE, frames)
 	want, got := follow(frames), follow(copied)
 	if len(want) != 2+6+12+5 || !reflect.DeepEqual(got, want) {
 		t.Errorf("%d observations of what the kernel copied, %d of everything, want 25", len(got), len(want))
@@ -114,5 +116,43 @@ func TestKernelCopiesWhatIsNeeded(t *testing.T) {
 	// Configure-Request, PAP, and 30 packets. Of ours: all but LCP's and PAP.
 	if n := len(copied); n != 9+8+16+7 {
 		t.Errorf("%d of %d frames copied, want 40", n, len(frames))
+	}
+}
+
+// TestKernelCopiesEchoes: with what the kernel copies if echoes are asked for, a
+// session that dies without a word ends at its host's last echo; of the others'
+// frames nothing more is copied.
+func TestKernelCopiesEchoes(t *testing.T) {
+	var frames []Frame
+	add := func(second int, p pppoe) {
+		frames = append(frames, Frame{At: at(0).Add(time.Duration(second) * time.Second), Interface: "e0", Direction: direction(p.fromAC), Data: p.frame(t)})
+	}
+	for session, host := range map[uint16]net.HardwareAddr{1: mac1, 2: mac2} {
+		add(0, discovery(PADR, 0).by(host))
+		add(0, discovery(PADS, session).by(host))
+	}
+	for s := 0; s < 4000; s += 20 {
+		add(s, echoed(2, mac2))
+		add(s, control(pppLCP, echoRequest, 7, []byte{1, 2, 3, 4}).at(2).by(mac2).byAC())
+		if s < 1000 {
+			add(s, echoed(1, mac1))
+		}
+	}
+	copied := throughKernel(t, bpf.PuntPPPoE|bpf.PuntEcho, frames)
+	if want := 4 + 200 + 50; len(copied) != want {
+		t.Errorf("%d of %d frames copied, want %d", len(copied), len(frames), want)
+	}
+	follower := NewFollower(Config{})
+	var ends []binding.Observation
+	for _, f := range copied {
+		r, _ := follower.Apply(f)
+		for _, o := range r.Observations {
+			if o.Kind == binding.End {
+				ends = append(ends, o)
+			}
+		}
+	}
+	if len(ends) != 1 || !ends[0].At.Equal(at(0).Add(980*time.Second)) || ends[0].EndCause != "lost_carrier" || ends[0].Certainty != "inferred" {
+		t.Errorf("%+v", ends)
 	}
 }

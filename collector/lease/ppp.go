@@ -21,10 +21,11 @@ const (
 // concurrent use.
 //
 // A session whose PADS was not seen is not followed. One that dies without a word
-// ends when its host's LCP echoes are missed for Config.EchoSilence, if echoes are
-// seen at all, as in a capture: the kernel copies none of them to user space. Else
-// it stays open until its id or address is used again, or the access concentrator,
-// which tests the link itself, says that it is over.
+// ends when its host's LCP echoes are missed for Config.EchoSilence, if its host
+// echoed since the start and echoes are seen: in a capture they are, and the kernel
+// copies them if asked to (bpf.PuntEcho). Else it stays open until its id or address
+// is used again, or the access concentrator, which tests the link itself, says that
+// it is over.
 type TrackerPPP struct {
 	cfg       Config
 	message   MessagePPP
