@@ -35,29 +35,45 @@ type migration struct {
 	sha256    string
 }
 
-// Migrate brings the store up to this program's schema. It applies the embedded
-// statements in order and notes each, with its SHA-256, in
-// traffic.schema_migration; progress, if not nil, is called with the name of
-// each before it runs. Every statement can run twice, so a run that died between
-// a statement and its note is simply run again.
+// Migrate brings a store of one server, or the embedded engine's, up to this
+// program's schema: [MigrateCluster] without a cluster.
+func Migrate(ctx context.Context, conn driver.Conn, progress func(name string)) error {
+	return MigrateCluster(ctx, conn, "", progress)
+}
+
+// MigrateCluster brings the store up to this program's schema. It applies the
+// embedded statements in order, in the form for the cluster, and notes each, with
+// the SHA-256 of its file, in traffic.schema_migration; progress, if not nil, is
+// called with the name of each before it runs. Every statement can run twice, so a
+// run that died between a statement and its note is simply run again. Of several
+// processes that migrate a store at once one does it and the others wait; after
+// one that died they wait up to half a minute.
 //
 // It changes nothing and returns [ErrMigrationEdited] or [ErrStoreNewer] if the
-// store's ledger disagrees with the embedded files.
-func Migrate(ctx context.Context, conn driver.Conn, progress func(name string)) error {
+// store's ledger disagrees with the embedded files, and [ErrOtherForm] if the
+// store was made for one server and this is a cluster, or the other way round.
+func MigrateCluster(ctx context.Context, conn driver.Conn, cluster Cluster, progress func(name string)) error {
 	migrations, err := readMigrations(migrationFiles, "migration")
 	if err != nil {
 		return err
 	}
-	return migrate(ctx, conn, migrations, progress)
+	return migrate(ctx, conn, cluster, migrations, progress)
 }
 
-func migrate(ctx context.Context, conn driver.Conn, migrations []migration, progress func(name string)) error {
-	applied, err := readApplied(ctx, conn)
+func migrate(ctx context.Context, conn driver.Conn, cluster Cluster, migrations []migration, progress func(name string)) (err error) {
+	if err := cluster.Validate(); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	pending, err := pendingOf(ctx, conn, cluster, migrations)
+	if err != nil || len(pending) == 0 {
+		return err
+	}
+	lock, err := lockMigration(ctx, conn, cluster)
 	if err != nil {
 		return err
 	}
-	pending, err := pendingMigrations(migrations, applied)
-	if err != nil {
+	defer func() { err = errors.Join(err, lock.release()) }()
+	if pending, err = pendingOf(ctx, conn, cluster, migrations); err != nil { // another may just have done it
 		return err
 	}
 	var unnoted []migration // applied before the ledger table existed
@@ -65,8 +81,17 @@ func migrate(ctx context.Context, conn driver.Conn, migrations []migration, prog
 		if progress != nil {
 			progress(m.name)
 		}
-		if err := conn.Exec(ctx, m.statement); err != nil {
-			return fmt.Errorf("migrate: %s: %w", m.name, err)
+		statements, err := cluster.statements(m)
+		if err != nil {
+			return err
+		}
+		for _, statement := range statements {
+			if err := lock.check(ctx); err != nil {
+				return fmt.Errorf("migrate: %s: %w", m.name, err)
+			}
+			if err := conn.Exec(ctx, statement); err != nil {
+				return fmt.Errorf("migrate: %s: %w", m.name, err)
+			}
 		}
 		unnoted = append(unnoted, m)
 		if m.number < ledgerMigration {
@@ -78,6 +103,26 @@ func migrate(ctx context.Context, conn driver.Conn, migrations []migration, prog
 		unnoted = nil
 	}
 	return nil
+}
+
+// pendingOf asks the store what it lacks.
+func pendingOf(ctx context.Context, conn driver.Conn, cluster Cluster, migrations []migration) ([]migration, error) {
+	engine, err := ledgerEngine(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	if replicated := strings.HasPrefix(engine, "Replicated"); engine != "" && replicated != (cluster != "") {
+		form := "one server; leave store.cluster empty, or move it to a new cluster"
+		if replicated {
+			form = "a cluster; name it in store.cluster"
+		}
+		return nil, fmt.Errorf("migrate: %w: it was made for %s", ErrOtherForm, form)
+	}
+	applied, err := readApplied(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	return pendingMigrations(migrations, applied)
 }
 
 // ledgerMigration is the number of the migration that makes the ledger table.
@@ -131,15 +176,21 @@ func pendingMigrations(migrations []migration, applied map[uint32][]string) ([]m
 	return pending, nil
 }
 
-func readApplied(ctx context.Context, conn driver.Conn) (map[uint32][]string, error) {
-	var tables uint64
-	const exists = "SELECT count() FROM system.tables WHERE database = 'traffic' AND name = 'schema_migration'"
-	if err := conn.QueryRow(ctx, exists).Scan(&tables); err != nil {
-		return nil, fmt.Errorf("migrate: %w", err)
+// ledgerEngine returns the engine of the table that notes migrations, or "" while
+// there is none.
+func ledgerEngine(ctx context.Context, conn driver.Conn) (string, error) {
+	var engine string
+	const query = "SELECT if(count() = 0, '', any(engine)) FROM system.tables WHERE database = 'traffic' AND name = 'schema_migration'"
+	if err := conn.QueryRow(ctx, query).Scan(&engine); err != nil {
+		return "", fmt.Errorf("migrate: %w", err)
 	}
+	return engine, nil
+}
+
+func readApplied(ctx context.Context, conn driver.Conn) (map[uint32][]string, error) {
 	applied := make(map[uint32][]string)
-	if tables == 0 {
-		return applied, nil
+	if engine, err := ledgerEngine(ctx, conn); err != nil || engine == "" {
+		return applied, err
 	}
 	rows, err := conn.Query(ctx, "SELECT number, sha256 FROM traffic.schema_migration")
 	if err != nil {

@@ -142,15 +142,15 @@ func TestMigrateRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := migrate(ctx, conn, migrations[:10], nil); err != nil {
+	if err := migrate(ctx, conn, "", migrations[:10], nil); err != nil {
 		t.Fatal(err)
 	}
 	edited := append([]migration(nil), migrations...)
 	edited[5].sha256 = strings.Repeat("0", 64)
-	if err := migrate(ctx, conn, edited, nil); !errors.Is(err, ErrMigrationEdited) {
+	if err := migrate(ctx, conn, "", edited, nil); !errors.Is(err, ErrMigrationEdited) {
 		t.Errorf("an edited file: %v, want ErrMigrationEdited", err)
 	}
-	if err := migrate(ctx, conn, migrations[:9], nil); !errors.Is(err, ErrStoreNewer) {
+	if err := migrate(ctx, conn, "", migrations[:9], nil); !errors.Is(err, ErrStoreNewer) {
 		t.Errorf("a store one ahead: %v, want ErrStoreNewer", err)
 	}
 	const tables = "SELECT count() FROM system.tables WHERE database IN ('traffic', 'register')"
