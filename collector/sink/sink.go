@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"time"
@@ -26,6 +27,16 @@ const (
 // contentAttempts is how often the store must refuse a block's content in a row
 // before it is believed.
 const contentAttempts = 3
+
+// pinned are the settings that an answer to an insert rests on, whatever the DSN or
+// the server's profile says: it means that the rows are on disk, of all shards, and
+// that they are recognised, also by views fed from the table, if they come again.
+var pinned = map[string]any{
+	"async_insert":                  0,
+	"insert_deduplicate":            1,
+	"distributed_foreground_insert": 1,
+	"deduplicate_blocks_in_dependent_materialized_views": 1,
+}
 
 // Config says what a sink reads and where it writes. Spool, Store,
 // QuarantineDir and Registerer are required.
@@ -80,6 +91,12 @@ func New(cfg Config) (*Sink, error) {
 	if cfg.Jitter == nil {
 		cfg.Jitter = rand.Float64
 	}
+	settings := maps.Clone(cfg.Store.Settings)
+	if settings == nil {
+		settings = map[string]any{}
+	}
+	maps.Copy(settings, pinned)
+	cfg.Store.Settings = settings
 	s := &Sink{cfg: cfg, log: cfg.Logger}
 	s.metrics = s.newMetrics()
 	if err := s.metrics.register(cfg.Registerer); err != nil {
