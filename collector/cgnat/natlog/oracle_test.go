@@ -178,7 +178,7 @@ func BenchmarkDecode(b *testing.B) {
 			use, count := func(*Event) { events++ }, func(Verdict) {}
 			b.ReportAllocs()
 			for b.Loop() {
-				in.inOrder = false // the same message again and again
+				in.inOrder, in.seen = false, 0 // the same message again and again
 				d.Decode(exporter, 0, data, use, count)
 			}
 			if events != perMessage*b.N {
