@@ -42,6 +42,7 @@ type flags struct {
 	version   bool
 	unpin     bool
 	requeue   bool
+	verify    bool
 	replay    string
 	output    string
 	endsAt    string
@@ -57,10 +58,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	set.StringVar(&f.config, "config", "", "configuration `FILE` (YAML)")
 	set.BoolVar(&f.check, "check", false, "check the configuration, print it with its defaults, and end")
 	set.BoolVar(&f.doctor, "doctor", false, "look for what keeps the collector from collecting, and end; without -config it looks at "+standardConfig)
-	set.BoolVar(&f.json, "json", false, "with -doctor: print JSON")
+	set.BoolVar(&f.json, "json", false, "with -doctor or -verify-retention: print JSON")
 	set.BoolVar(&f.version, "version", false, "print the version and end")
 	set.BoolVar(&f.unpin, "unpin", false, "with the collector stopped: read the kernel's counters a last time, remove what is pinned there, and end; before a change of max_slots")
 	set.BoolVar(&f.requeue, "requeue", false, "with the collector stopped: put the rows that the store refused back into the spool, once the cause is cured, say how many, and end")
+	set.BoolVar(&f.verify, "verify-retention", false, "look at every row in the spool and in quarantine, say what is kept longer than it may be, and end with 1 if anything is; may run beside the collector")
 	set.StringVar(&f.replay, "replay", "", "read a capture `FILE` (pcap, pcapng) instead of the network")
 	set.StringVar(&f.output, "o", "", "with -replay: `json` prints records, one object a line, each slice once in its last version; default is to store them")
 	set.StringVar(&f.endsAt, "ends-at", "", "with -replay: shift all times so that the last packet is at this RFC 3339 `TIME`")
@@ -71,7 +73,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	set.StringVar(&f.enrol.caFile, "ca", "", "with -enrol: `FILE` (PEM) with the CA of griffierd")
 	set.StringVar(&f.enrol.caSHA256, "ca-sha256", "", "with -enrol: the `FINGERPRINT` that came with the token")
 	set.Usage = func() {
-		fmt.Fprintln(stderr, "usage: griffier-collector -config FILE [-check | -unpin | -requeue]\n"+
+		fmt.Fprintln(stderr, "usage: griffier-collector -config FILE [-check | -unpin | -requeue | -verify-retention [-json]]\n"+
 			"       griffier-collector -enrol HOST:PORT -token-file FILE {-ca FILE | -ca-sha256 FINGERPRINT} -config FILE\n"+
 			"       griffier-collector -doctor [-json] [-config FILE]\n"+
 			"       griffier-collector -version\n"+
@@ -93,8 +95,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return usage("unexpected argument " + set.Arg(0))
 	case f.replay == "" && (f.output != "" || f.endsAt != "" || f.iface != "" || f.collector != ""):
 		return usage("-o, -ends-at, -interface and -collector-id go with -replay")
-	case f.json && !f.doctor:
-		return usage("-json goes with -doctor")
+	case f.json && !f.doctor && !f.verify:
+		return usage("-json goes with -doctor or -verify-retention")
 	case f.doctor && (f.check || f.replay != ""):
 		return usage("-doctor: not with -check or -replay")
 	case f.output != "" && f.output != "json":
@@ -105,6 +107,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return usage("-unpin: want -config FILE and nothing else")
 	case f.requeue && (f.config == "" || f.check || f.doctor || f.version || f.unpin || f.replay != "" || f.enrol.server != ""):
 		return usage("-requeue: want -config FILE and nothing else")
+	case f.verify && (f.config == "" || f.check || f.doctor || f.version || f.unpin || f.requeue || f.replay != "" || f.enrol.server != ""):
+		return usage("-verify-retention: want -config FILE, and nothing else but -json")
 	case f.enrol.server == "" && f.enrol != (enrolFlags{}):
 		return usage("-token-file, -ca and -ca-sha256 go with -enrol")
 	case f.enrol.server != "" && (f.config == "" || f.check || f.doctor || f.version || f.unpin || f.replay != ""):
@@ -145,6 +149,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		err = enrolment(ctx, f.enrol, *c, stdin, stdout)
 	case f.requeue:
 		err = requeue(ctx, *c, stdout)
+	case f.verify:
+		err = verifyRetention(ctx, *c, f.json, stdout)
 	case f.unpin:
 		err = daemon.Unpin(ctx, *c, daemon.Options{Log: slog.New(slog.NewJSONHandler(stderr, nil))})
 	case f.replay != "":
