@@ -10,10 +10,11 @@ import (
 	"google.golang.org/grpc/peer"
 )
 
-// A host that has no identity yet may try this often.
+// A host that has no identity yet may try this often; it may be many collectors
+// behind one address. Guessing 130 bits takes longer at any pace.
 const (
-	triesEvery = 6 * time.Second
-	triesBurst = 10
+	triesEvery = time.Second
+	triesBurst = 60
 	maxSources = 10_000 // in the table; when it is full of busy ones, others wait
 )
 

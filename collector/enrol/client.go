@@ -42,13 +42,18 @@ type Request struct {
 }
 
 // Enrol exchanges a token for an identity. It may be called again after any error
-// but [ErrRefused], and then does what is left to do.
+// but [ErrRefused], and then does what is left to do; nothing, if the identity that
+// the token was exchanged for is there.
 func (f Folder) Enrol(ctx context.Context, r Request, now func() time.Time) (*Identity, error) {
+	tokenID, _, _ := strings.Cut(r.Token, "-")
+	if i, err := f.Load(); err == nil && i.TokenID == tokenID && i.CollectorID == r.CollectorID && now().Before(i.Leaf().NotAfter) {
+		return i, nil
+	}
 	key, err := f.nextKey()
 	if err != nil {
 		return nil, err
 	}
-	a := answer{collectorID: r.CollectorID, server: r.Server}
+	a := answer{collectorID: r.CollectorID, server: r.Server, tokenID: tokenID}
 	err = call(ctx, r.Server, r.Trust, nil, func(pem []byte) { a.authority = pem }, key,
 		func(ctx context.Context, c griffierv1.EnrolmentServiceClient, request []byte) error {
 			resp, err := c.Enrol(ctx, &griffierv1.EnrolRequest{Token: r.Token, CertificateRequest: request, CollectorId: r.CollectorID})

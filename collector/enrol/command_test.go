@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -41,13 +42,20 @@ metrics_listen: 127.0.0.1:0
 		}
 	}
 	made := g.token("edge1")
-	cmd := exec.Command(binary, "-enrol", "https://"+g.address, "-ca-sha256", made.GetAuthoritySha256(), "-token-file", "-", "-config", path)
-	cmd.Stdin = strings.NewReader(made.GetToken() + "\n")
-	out, err := cmd.CombinedOutput()
+	enrolment := func() *exec.Cmd {
+		cmd := exec.Command(binary, "-enrol", "https://"+g.address, "-ca-sha256", made.GetAuthoritySha256(), "-token-file", "-", "-config", path)
+		cmd.Stdin = strings.NewReader(made.GetToken() + "\n")
+		return cmd
+	}
+	f := Folder(filepath.Join(dir, "identity"))
+	g.killed(t, f, enrolment)
+	out, err := enrolment().CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "edge1 is enrolled at "+g.address) || strings.Contains(string(out), made.GetToken()[17:]) {
 		t.Fatalf("enrol: %v\n%s", err, out)
 	}
-	f := Folder(filepath.Join(dir, "identity"))
+	if n := g.issued("edge1"); n != 1 {
+		t.Errorf("killed again and again, it was given %d certificates, want one", n)
+	}
 	first := wantWhole(t, f, "edge1")
 
 	run := exec.Command(binary, "-config", path)
@@ -113,4 +121,27 @@ metrics_listen: 127.0.0.1:0
 	if err != nil || !bytes.Equal(shown.Certificate[0], second.Leaf().Raw) {
 		t.Errorf("a new connection shows another certificate: %v", err)
 	}
+}
+
+// killed starts the command again and again and kills it somewhere on its way:
+// there is never less than a whole identity, or none.
+func (g *griffierd) killed(t *testing.T, f Folder, enrolment func() *exec.Cmd) {
+	t.Helper()
+	whole := 0
+	for i := range 24 {
+		cmd := enrolment()
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(5*i) * time.Millisecond)
+		cmd.Process.Kill()
+		cmd.Wait()
+		switch _, err := f.Load(); {
+		case err == nil:
+			whole++
+		case !errors.Is(err, ErrNotEnrolled):
+			t.Errorf("killed after %d ms: %v", 5*i, err)
+		}
+	}
+	t.Logf("an identity after %d of 24 kills", whole)
 }

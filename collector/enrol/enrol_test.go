@@ -164,6 +164,9 @@ func (g *griffierd) refusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := wantWhole(t, f, "refused")
+	if again, err := f.Enrol(t.Context(), r, time.Now); err != nil || !again.Leaf().Equal(before.Leaf()) {
+		t.Errorf("the command again, when it is done: %v", err)
+	}
 	thief := folder(t)
 	_, err := thief.Enrol(t.Context(), r, time.Now)
 	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "ENROLMENT_REFUSED") || !strings.Contains(err.Error(), "griffier collector token") {
@@ -204,6 +207,7 @@ func (g *griffierd) interrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	g.kill() // and griffierd with it: what it answered, it remembers
 	// Killed while the answer was being written.
 	half := f.path(folderPrefix + answered.Leaf().SerialNumber.Text(16))
 	if err := os.Mkdir(half, 0o700); err != nil {

@@ -125,6 +125,16 @@ func (g *griffierd) stop() {
 	g.cmd = nil
 }
 
+// kill ends it as a power cut would, and starts it again.
+func (g *griffierd) kill() {
+	g.t.Helper()
+	if err := g.cmd.Process.Kill(); err != nil {
+		g.t.Fatal(err)
+	}
+	g.cmd.Wait()
+	g.start()
+}
+
 func (g *griffierd) tls(name string) string { return filepath.Join(g.dir, "tls", name) }
 
 // engineer is the service as the machine that provisions sees it.

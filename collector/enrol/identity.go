@@ -28,6 +28,7 @@ const (
 	issuersFile   = "issuers.pem" // of the certificate; for a store that is to trust it
 	authorityFile = "griffierd-ca.pem"
 	serverFile    = "griffierd"
+	tokenFile     = "token-id" // of an enrolment; the part of the token that is no secret
 )
 
 // Identity is a collector's certificate, and who issued it.
@@ -36,6 +37,7 @@ type Identity struct {
 	Server      string // HOST:PORT of griffierd
 	Certificate tls.Certificate
 	Authority   []byte // PEM of what griffierd's own certificate is trusted by
+	TokenID     string // that it was enrolled with; empty once it was renewed
 }
 
 // Leaf returns the certificate.
@@ -75,11 +77,15 @@ func load(dir string) (*Identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("identity: %w", err)
 	}
+	token, err := os.ReadFile(filepath.Join(dir, tokenFile))
+	if err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
+	}
 	id, err := collectorID(cert.Leaf)
 	if err != nil {
 		return nil, fmt.Errorf("identity %s: %w", dir, err)
 	}
-	return &Identity{id, strings.TrimSpace(string(server)), cert, authority}, nil
+	return &Identity{id, strings.TrimSpace(string(server)), cert, authority, strings.TrimSpace(string(token))}, nil
 }
 
 // collectorID returns the collector that a certificate is of.

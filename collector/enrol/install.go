@@ -81,6 +81,7 @@ func formatKey(key crypto.Signer) ([]byte, error) {
 type answer struct {
 	collectorID string
 	server      string
+	tokenID     string   // of an enrolment
 	authority   []byte   // PEM
 	certificate []byte   // DER
 	issuers     [][]byte // DER
@@ -139,7 +140,7 @@ func (f Folder) install(a answer, key *ecdsa.PrivateKey, now time.Time) (*Identi
 	in := Folder(f.path(name))
 	for file, text := range map[string][]byte{
 		certFile: certificates(a.certificate), keyFile: keyText, issuersFile: certificates(a.issuers...),
-		authorityFile: a.authority, serverFile: []byte(a.server + "\n"),
+		authorityFile: a.authority, serverFile: []byte(a.server + "\n"), tokenFile: []byte(a.tokenID + "\n"),
 	} {
 		if err := in.replace(file, text); err != nil {
 			return nil, err
