@@ -60,7 +60,7 @@ const (
 	IdentMAC          IdentifierKind = "mac"           // IFNAME/OUTER.INNER/aa:bb:cc:dd:ee:ff
 	IdentClientID     IdentifierKind = "client-id"     // IFNAME/OUTER.INNER/hexadecimal of option 61
 	IdentStaticPrefix IdentifierKind = "static-prefix" // CIDR
-	IdentRemote       IdentifierKind = "remote-id"     // DHCPv6 option 37 of an access node, hexadecimal with its enterprise number
+	IdentRemote       IdentifierKind = "remote-id"     // DHCPv6 option 37 of an access node, or Agent-Remote-Id in RADIUS; hexadecimal with its enterprise number
 	IdentDUID         IdentifierKind = "duid"          // IFNAME/OUTER.INNER/hexadecimal of the DHCPv6 client id
 )
 

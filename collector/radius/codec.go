@@ -39,6 +39,7 @@ const (
 	typeInputPackets        = 47
 	typeOutputPackets       = 48
 	typeTerminateCause      = 49
+	typeMultiSessionID      = 50
 	typeInputGigawords      = 52
 	typeOutputGigawords     = 53
 	typeEventTimestamp      = 55

@@ -54,8 +54,10 @@ func (e *DecodeError) Error() string { return "radius: decode: " + string(e.Reas
 type Accounting struct {
 	Status        Status
 	SessionID     string     // Acct-Session-Id; empty for On and Off
+	MultiSession  string     // Acct-Multi-Session-Id: sessions of one line, such as dual stack or a bundle of links; empty if absent
 	UserName      string     // User-Name as sent, empty if absent
 	CircuitID     string     // Agent-Circuit-Id (RFC 4679), octets as sent, empty if absent
+	RemoteID      string     // Agent-Remote-Id (RFC 4679), likewise
 	NASIdentifier string     // empty if absent
 	NASAddress    netip.Addr // NAS-IP-Address, else NAS-IPv6-Address
 	NASPort       string     // NAS-Port-Id, else NAS-Port in decimal
@@ -100,7 +102,7 @@ func (d *Decoder) Decode(datagram, secret []byte) (Accounting, error) {
 
 // texts are the attributes of variable length, where they are in the packet.
 type texts struct {
-	sessionID, userName, nasIdentifier, nasPort, circuitID []byte
+	sessionID, multiSession, userName, nasIdentifier, nasPort, circuitID, remoteID []byte
 }
 
 // accounting reads the attributes of a framed Accounting-Request. One impossible
@@ -126,6 +128,8 @@ func (d *Decoder) accounting(packet []byte) (Accounting, error) {
 			a.Status, hasStatus = Status(v), true
 		case typeSessionID:
 			text.sessionID = value
+		case typeMultiSessionID:
+			text.multiSession = value
 		case typeUserName:
 			text.userName = value
 		case typeNASIdentifier:
@@ -140,8 +144,11 @@ func (d *Decoder) accounting(packet []byte) (Accounting, error) {
 			nasPort, err = integer(value)
 			hasNASPort = true
 		case typeVendorSpecific:
-			if circuit := agentCircuitID(value); circuit != nil {
+			if circuit := agentText(value, agentCircuitID); circuit != nil {
 				text.circuitID = circuit
+			}
+			if remote := agentText(value, agentRemoteID); remote != nil {
+				text.remoteID = remote
 			}
 		case typeFramedIPAddress, typeFramedIPv6Prefix, typeDelegatedIPv6Prefix, typeFramedIPv6Address:
 			addresses++
@@ -191,7 +198,8 @@ func (d *Decoder) keep(a *Accounting, t texts) {
 	all := [...]struct {
 		from []byte
 		to   *string
-	}{{t.sessionID, &a.SessionID}, {t.userName, &a.UserName}, {t.nasIdentifier, &a.NASIdentifier}, {t.nasPort, &a.NASPort}, {t.circuitID, &a.CircuitID}}
+	}{{t.sessionID, &a.SessionID}, {t.multiSession, &a.MultiSession}, {t.userName, &a.UserName}, {t.nasIdentifier, &a.NASIdentifier},
+		{t.nasPort, &a.NASPort}, {t.circuitID, &a.CircuitID}, {t.remoteID, &a.RemoteID}}
 	for _, x := range all {
 		d.texts = append(d.texts, x.from...)
 	}
@@ -277,11 +285,16 @@ func address(value []byte, length int) (netip.Addr, error) {
 	return a, nil
 }
 
-// agentCircuitID returns Agent-Circuit-Id (vendor 3561, type 1; RFC 4679 §3.3.1)
-// from a Vendor-Specific attribute, or nil. Vendor attributes of others may have
-// any form, so a bad one is no error.
-func agentCircuitID(value []byte) []byte {
-	const vendorADSLForum, typeCircuitID = 3561, 1
+// Attributes of vendor 3561 (RFC 4679 §3.3.1, §3.3.2).
+const (
+	agentCircuitID = 1
+	agentRemoteID  = 2
+)
+
+// agentText returns an attribute of vendor 3561 from a Vendor-Specific attribute,
+// or nil. Vendor attributes of others may have any form, so a bad one is no error.
+func agentText(value []byte, kind byte) []byte {
+	const vendorADSLForum = 3561
 	if len(value) < 5 || binary.BigEndian.Uint32(value) != vendorADSLForum {
 		return nil
 	}
@@ -290,7 +303,7 @@ func agentCircuitID(value []byte) []byte {
 		if length < 2 || length > len(rest) {
 			return nil
 		}
-		if rest[0] == typeCircuitID && length > 2 {
+		if rest[0] == kind && length > 2 {
 			return rest[2:length]
 		}
 		rest = rest[length:]

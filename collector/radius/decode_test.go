@@ -89,12 +89,12 @@ func TestDecodeAttributes(t *testing.T) {
 		{"packets", func(p *layeh.Packet) { rfc2866.AcctInputPackets_Set(p, 7); rfc2866.AcctOutputPackets_Set(p, 9) },
 			func(a *Accounting) { a.PacketsUp, a.PacketsDown = 7, 9 }},
 		{"Agent-Circuit-Id", raw(26, 0, 0, 0x0d, 0xe9, 2, 3, 'r', 1, 5, 'c', '/', '1'),
-			func(a *Accounting) { a.CircuitID = "c/1" }},
+			func(a *Accounting) { a.CircuitID, a.RemoteID = "c/1", "r" }},
 		{"another vendor's attribute 1", raw(26, 0, 0, 0, 9, 1, 5, 'c', '/', '1'), func(*Accounting) {}},
 		{"broken vendor attribute", raw(26, 0, 0, 0x0d, 0xe9, 1, 9, 'c'), func(*Accounting) {}},
 		{"vendor attribute too short", raw(26, 0, 0), func(*Accounting) {}},
-		{"Acct-Multi-Session-Id, Class and Acct-Link-Count are not needed", func(p *layeh.Packet) {
-			p.Add(50, []byte("bundle-7"))
+		{"Acct-Multi-Session-Id", raw(50, 'b', '7'), func(a *Accounting) { a.MultiSession = "b7" }},
+		{"Class and Acct-Link-Count are not needed", func(p *layeh.Packet) {
 			p.Add(25, []byte("class"))
 			p.Add(51, []byte{0, 0, 0, 2})
 		}, func(*Accounting) {}},

@@ -126,6 +126,9 @@ func (t *Tracker) reboot(r request) Result {
 // start if known, zero if not. Observations in before come first.
 func (t *Tracker) open(r request, kind binding.ObservationKind, started time.Time, before []binding.Observation) Result {
 	if r.identifier.Value == "" {
+		r.identifier = r.nas.line(r.MultiSession)
+	}
+	if r.identifier.Value == "" {
 		return Result{Reason: ReasonNoIdentifier, Observations: before}
 	}
 	if t.sessions >= t.cfg.MaxSessions && r.nas.sessions[r.SessionID] == nil {
@@ -140,10 +143,13 @@ func (t *Tracker) open(r request, kind binding.ObservationKind, started time.Tim
 		s.StartedAt = r.at
 	}
 	s.Key = sessionKey(r.nasName, r.nas.bootedAt, r.SessionID, s.StartedAt)
-	if r.nas.sessions[r.SessionID] == nil {
+	if old := r.nas.sessions[r.SessionID]; old == nil {
 		t.sessions++
+	} else {
+		r.nas.leave(old)
 	}
 	r.nas.sessions[r.SessionID] = s
+	r.nas.join(s, r.MultiSession)
 	t.watch(r.nasName, r.SessionID, s.Key, r.arrivedAt.Add(watchEvery))
 	if c := r.before; c != nil {
 		s.Counters = &counters{Octets: c.Octets, PacketsUp: c.PacketsUp, PacketsDown: c.PacketsDown, Gigawords: c.Gigawords}
@@ -183,6 +189,7 @@ func (t *Tracker) endInferred(r request, s *session) []binding.Observation {
 // take updates the session from a request that is not older than it.
 func (s *session) take(r request) {
 	s.Addresses = s.Addresses.updated(r.Addresses)
+	r.nas.join(s, r.MultiSession)
 	if r.NASPort != "" {
 		s.NASPort = r.NASPort
 	}

@@ -64,6 +64,7 @@ func (t *Tracker) drop(nas, sessionID, key string, over func(*session) bool) boo
 	if s == nil || s.Key != key || !over(s) {
 		return false
 	}
+	n.leave(s)
 	delete(n.sessions, sessionID)
 	t.sessions--
 	return true

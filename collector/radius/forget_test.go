@@ -21,6 +21,7 @@ func TestSilentSessionsAreForgotten(t *testing.T) {
 		heard, begun, keys := map[string]time.Time{}, map[string]time.Time{}, map[string]string{}
 		fresh := 0
 		apply := func(a Accounting) Result {
+			a.MultiSession = "m" + a.SessionID[len(a.SessionID)-1:] // a few share one
 			a.UserName, a.NASIdentifier = "alice", "bng1"
 			return tracker.Apply(a, nasSource, now)
 		}
@@ -90,6 +91,13 @@ func TestSilentSessionsAreForgotten(t *testing.T) {
 		}
 		if tracker.Len() != want {
 			t.Fatalf("Len is %d, and %d are there", tracker.Len(), want)
+		}
+		grouped := 0
+		for _, g := range tracker.nas["bng1"].groups {
+			grouped += g.sessions
+		}
+		if grouped != want || len(tracker.nas["bng1"].groups) > want {
+			t.Fatalf("%d sessions in %d groups, want %d", grouped, len(tracker.nas["bng1"].groups), want)
 		}
 		if n := len(tracker.watches); n > want {
 			t.Fatalf("%d watches of %d sessions", n, want)

@@ -55,6 +55,8 @@ func layehAccounting(packet *layeh.Packet) (Accounting, error) {
 			a.Status, hasStatus = Status(v), true
 		case rfc2866.AcctSessionID_Type:
 			a.SessionID = layeh.String(avp.Attribute)
+		case rfc2866.AcctMultiSessionID_Type:
+			a.MultiSession = string(value)
 		case rfc2865.UserName_Type:
 			a.UserName = string(value)
 		case rfc2865.NASIdentifier_Type:
@@ -71,8 +73,11 @@ func layehAccounting(packet *layeh.Packet) (Accounting, error) {
 			nasPort = strconv.FormatUint(uint64(v), 10)
 		case rfc2865.VendorSpecific_Type:
 			if vendor, rest, err := layeh.VendorSpecific(avp.Attribute); err == nil && vendor == 3561 {
-				if circuit := agentCircuitID(append([]byte{0, 0, 0x0d, 0xe9}, rest...)); circuit != nil {
+				if circuit := agentText(append([]byte{0, 0, 0x0d, 0xe9}, rest...), agentCircuitID); circuit != nil {
 					a.CircuitID = string(circuit)
+				}
+				if remote := agentText(append([]byte{0, 0, 0x0d, 0xe9}, rest...), agentRemoteID); remote != nil {
+					a.RemoteID = string(remote)
 				}
 			}
 		case rfc2869.EventTimestamp_Type:

@@ -14,6 +14,7 @@ import (
 type session struct {
 	Key        string            `json:"key"`
 	NASPort    string            `json:"nas_port,omitempty"`
+	Multi      string            `json:"multi_session,omitempty"` // Acct-Multi-Session-Id
 	Identifier schema.Identifier `json:"identifier"`
 	Addresses  Addresses         `json:"addresses"`
 	// StartedAt is observed, or computed from Acct-Session-Time, or, when

@@ -71,7 +71,14 @@ func (t *Tracker) Restore(snapshot []byte) error {
 				fresh.watch(name, id, s.Key, time.Time{})
 			}
 		}
-		fresh.nas[name] = &nas{n.BootedAt, n.Sessions}
+		restored := newNAS()
+		restored.bootedAt, restored.sessions = n.BootedAt, n.Sessions
+		for _, s := range n.Sessions {
+			multi := s.Multi
+			s.Multi = ""
+			restored.join(s, multi)
+		}
+		fresh.nas[name] = restored
 		fresh.sessions += len(n.Sessions)
 	}
 	if in.Names != nil {
@@ -93,7 +100,7 @@ func (t *Tracker) Redo(o binding.Observation) error {
 	}
 	r := request{nasName: o.NAS, at: o.At, arrivedAt: o.At, nas: t.nas[o.NAS]}
 	if r.nas == nil {
-		r.nas = &nas{sessions: map[string]*session{}}
+		r.nas = newNAS()
 		t.nas[o.NAS] = r.nas
 	}
 	if o.Kind == binding.NASReboot {
@@ -112,6 +119,8 @@ func (t *Tracker) Redo(o binding.Observation) error {
 		}
 		if s == nil {
 			t.sessions++
+		} else {
+			r.nas.leave(s)
 		}
 		s = &session{
 			Key: o.SessionKey, Identifier: o.Identifier, StartedAt: start, LastSeenAt: o.At,

@@ -81,6 +81,7 @@ type Tracker struct {
 type nas struct {
 	bootedAt time.Time // last Accounting-On or -Off
 	sessions map[string]*session
+	groups   map[string]*group // by Acct-Multi-Session-Id
 }
 
 type tomb struct {
@@ -128,7 +129,7 @@ func (t *Tracker) Apply(a Accounting, source netip.Addr, arrivedAt time.Time) Re
 		if len(t.nas) >= maxNAS {
 			return Result{Reason: ReasonSessionsFull, Refused: true}
 		}
-		r.nas = &nas{sessions: map[string]*session{}}
+		r.nas = newNAS()
 		t.nas[r.nasName] = r.nas
 	}
 	var result Result
@@ -248,6 +249,9 @@ func identifier(a Accounting) schema.Identifier {
 		return schema.Identifier{Kind: schema.IdentRADIUSUser, Value: a.UserName}
 	case len(a.CircuitID) > 0:
 		return schema.Identifier{Kind: schema.IdentCircuit, Value: hex.EncodeToString([]byte(a.CircuitID))}
+	case len(a.RemoteID) > 0:
+		// As in DHCPv6, where it comes with the number of the vendor that defines it.
+		return schema.Identifier{Kind: schema.IdentRemote, Value: "00000de9" + hex.EncodeToString([]byte(a.RemoteID))}
 	}
 	return schema.Identifier{}
 }

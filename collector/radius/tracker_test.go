@@ -124,6 +124,8 @@ type packet struct {
 	nasIP   string
 	nobody  bool
 	circuit string
+	remote  string
+	multi   string // Acct-Multi-Session-Id
 }
 
 func (p packet) accounting() (Accounting, time.Time) {
@@ -140,6 +142,7 @@ func (p packet) accounting() (Accounting, time.Time) {
 	if p.circuit != "" {
 		a.CircuitID = p.circuit
 	}
+	a.RemoteID, a.MultiSession = p.remote, p.multi
 	if p.nas != "" {
 		a.NASIdentifier = strings.Trim(p.nas, "-")
 	}
@@ -332,6 +335,24 @@ func TestTracker(t *testing.T) {
 		{"delay beyond belief", TrackerConfig{MaxAge: time.Minute}, []step{{packet{status: StatusStart, event: -1, arrives: 100, delay: 90, v4: v4}, "start@100 " + v4}}},
 		{"nobody named", TrackerConfig{}, []step{{packet{status: StatusStart, event: 0, nobody: true, v4: v4}, "no_identifier"}}},
 		{"circuit named", TrackerConfig{}, []step{{packet{status: StatusStart, event: 0, nobody: true, circuit: "c1", v4: v4}, "start@0 of 6331 " + v4}}},
+		{"remote id named", TrackerConfig{}, []step{{packet{status: StatusStart, event: 0, nobody: true, remote: "r1", v4: v4}, "start@0 of 00000de97231 " + v4}}},
+		{"one of a group names the line", TrackerConfig{}, []step{
+			{packet{status: StatusStart, event: 0, multi: "m", v4: v4}, "start@0 " + v4},
+			{packet{status: StatusStart, id: "43", event: 1, nobody: true, multi: "m", pd: pd}, "start@1 " + pd},
+			{packet{status: StatusStop, event: 900, lasted: 900, multi: "m"}, "end@900 start=0 " + v4 + " release"},
+			{packet{status: StatusInterim, id: "43", event: 1000, lasted: 999}, "refresh@1000 start=1 " + pd},
+			{packet{status: StatusStart, id: "44", event: 1001, nobody: true, multi: "m", v4: v4}, "start@1001 " + v4}}},
+		{"of the same group at another NAS", TrackerConfig{}, []step{
+			{packet{status: StatusStart, event: 0, multi: "m", v4: v4}, "start@0 " + v4},
+			{packet{status: StatusStart, id: "43", event: 1, nas: "bng2", nobody: true, multi: "m", pd: pd}, "no_identifier"}}},
+		{"two lines of one group", TrackerConfig{}, []step{
+			{packet{status: StatusStart, event: 0, multi: "m", v4: v4}, "start@0 " + v4},
+			{packet{status: StatusStart, id: "43", event: 1, user: "bob", multi: "m", v4: other}, "start@1 of bob " + other},
+			{packet{status: StatusStart, id: "44", event: 2, nobody: true, multi: "m", pd: pd}, "no_identifier"}}},
+		{"a group is forgotten with its sessions", TrackerConfig{KeepEnded: time.Minute}, []step{
+			{packet{status: StatusStart, event: 0, multi: "m", v4: v4}, "start@0 " + v4},
+			{packet{status: StatusStop, event: 900, lasted: 900}, "end@900 start=0 " + v4 + " release"},
+			{packet{status: StatusStart, id: "43", event: 961, nobody: true, multi: "m", pd: pd}, "no_identifier"}}},
 		{"tunnel accounting", TrackerConfig{}, []step{{packet{status: 9, event: 0}, "other_status"}}},
 		{"no room for a session", TrackerConfig{MaxSessions: 1}, []step{start, {packet{status: StatusStart, id: "43", event: 1}, "sessions_full"},
 			{packet{status: StatusInterim, event: 300}, "refresh@300 start=0 " + v4}}},
