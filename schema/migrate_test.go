@@ -60,6 +60,9 @@ func TestReadMigrationsRefuses(t *testing.T) {
 
 func openUnmigrated(t *testing.T) (context.Context, driver.Conn) {
 	t.Helper()
+	if conn, there := serverStore(t); there {
+		return t.Context(), conn
+	}
 	conn, err := Open(t.Context(), Config{Socket: enginetest.Start(t).Socket})
 	if err != nil {
 		t.Fatal(err)

@@ -2,9 +2,12 @@ package schema
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/xml"
 	"fmt"
 	"net/netip"
+	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -71,8 +74,23 @@ func usersXML(t testing.TB, as Role) string {
 		"</users><quotas><default></default></quotas></clickhouse>\n"
 }
 
-// rolesDir is a migrated store on disk with two rows of every class, one of them
-// expired, and a person; its views read as RoleView.
+// prepareRoles fills a migrated store with two rows of every class, one of them
+// expired, and a person.
+func prepareRoles(t *testing.T, ctx context.Context, conn driver.Conn) {
+	t.Helper()
+	setPolicy(t, ctx, conn, "P10D")
+	if err := Insert(ctx, conn, "young", oneOfEach(1, today(0))); err != nil {
+		t.Fatal(err)
+	}
+	if err := Insert(ctx, conn, "old", oneOfEach(2, today(-20))); err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, ctx, conn, "INSERT INTO register.line (line_id, account_id) VALUES ('l', 'a')")
+	mustRun(t, ctx, conn, "INSERT INTO register.person (line_id, ciphertext) VALUES ('l', 'sealed')")
+}
+
+// rolesDir is such a store in a folder of the embedded engine; its views read as
+// RoleView.
 func rolesDir(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
@@ -87,34 +105,71 @@ func rolesDir(t *testing.T) string {
 		}
 		for _, s := range statements {
 			if strings.Contains(s, "SQL SECURITY") {
-				if err := conn.Exec(ctx, s); err != nil {
-					t.Fatalf("%v\n%s", err, s)
+				mustRun(t, ctx, conn, s)
+			}
+		}
+		prepareRoles(t, ctx, conn)
+	})
+	return dir
+}
+
+// rolesOf returns how to become a role: on the server under test by logging in,
+// and in the embedded engine by starting it with the role's users file.
+func rolesOf(t *testing.T) func(t *testing.T, r Role) (context.Context, driver.Conn) {
+	t.Helper()
+	config, there := serverConfig()
+	if !there {
+		dir := rolesDir(t)
+		return func(t *testing.T, r Role) (context.Context, driver.Conn) {
+			return startNode(t, dir, "", usersXML(t, r))
+		}
+	}
+	const password = "only for tests"
+	cluster := Cluster(os.Getenv(testCluster))
+	everywhere := []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
+	a := Access{Cluster: cluster, Networks: everywhere, Nodes: everywhere, PasswordSHA256: map[Role]string{}}
+	for _, r := range Roles {
+		a.PasswordSHA256[r] = fmt.Sprintf("%x", sha256.Sum256([]byte(password)))
+	}
+	ctx, conn, _ := newStore(t)
+	statements, err := a.Statements()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range statements {
+		mustRun(t, ctx, conn, s)
+	}
+	t.Cleanup(func() {
+		for _, r := range Roles {
+			for _, kind := range []string{"USER", "SETTINGS PROFILE", "QUOTA"} {
+				if err := conn.Exec(context.Background(), "DROP "+kind+" IF EXISTS "+r.User()+cluster.on()); err != nil {
+					t.Error(err)
 				}
 			}
 		}
-		setPolicy(t, ctx, conn, "P10D")
-		if err := Insert(ctx, conn, "young", oneOfEach(1, today(0))); err != nil {
-			t.Fatal(err)
-		}
-		if err := Insert(ctx, conn, "old", oneOfEach(2, today(-20))); err != nil {
-			t.Fatal(err)
-		}
-		for _, s := range []string{
-			"INSERT INTO register.line (line_id, account_id) VALUES ('l', 'a')",
-			"INSERT INTO register.person (line_id, ciphertext) VALUES ('l', 'sealed')",
-		} {
-			if err := conn.Exec(ctx, s); err != nil {
-				t.Fatal(err)
-			}
-		}
 	})
-	return dir
+	prepareRoles(t, ctx, conn)
+	return func(t *testing.T, r Role) (context.Context, driver.Conn) {
+		as := config
+		where, err := url.Parse(config.DSN)
+		if err != nil {
+			t.Fatal(err)
+		}
+		where.User = url.UserPassword(r.User(), password)
+		as.DSN = where.String()
+		conn, err := Open(t.Context(), as)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		return t.Context(), conn
+	}
 }
 
 // TestRoles runs the store as each role, under its grants, settings and row
 // policies, and tries what it may and what it may not.
 func TestRoles(t *testing.T) {
-	dir := rolesDir(t)
+	become := rolesOf(t)
 	bases := []string{"traffic.session_slice", "traffic.assignment_slice", "traffic.usage_bucket", "traffic.usage_day_part", "traffic.coverage_slice", "traffic.access_log_entry"}
 	selects := func(tables ...string) (out []string) {
 		for _, table := range tables {
@@ -128,7 +183,7 @@ func TestRoles(t *testing.T) {
 		"CREATE OR REPLACE VIEW traffic.session DEFINER = griffier_view SQL SECURITY DEFINER AS SELECT * FROM traffic.session_slice",
 		"ALTER TABLE traffic.session MODIFY SQL SECURITY NONE",
 		"CREATE TABLE traffic.mine ENGINE = MergeTree ORDER BY tuple() AS SELECT * FROM traffic.session_slice",
-		"ALTER TABLE traffic.usage_bucket UPDATE bytes = 0 WHERE 1",
+		"ALTER TABLE traffic.usage_bucket UPDATE byte_readings = 0 WHERE 1",
 		"DROP TABLE traffic.session_slice",
 		"TRUNCATE TABLE traffic.usage_bucket",
 		"CREATE DATABASE mine",
@@ -154,7 +209,7 @@ func TestRoles(t *testing.T) {
 		{RolePortal,
 			slices.Concat(selects(readViews...), selects("register.line", "register.line_access", "traffic.retention_policy"), []string{"SET max_threads = 2"}),
 			slices.Concat(selects(bases...), selects("register.person", "register.range", "traffic.access_log", "statistics.segment_hour"), []string{
-				"INSERT INTO traffic.usage_bucket (bytes) VALUES (1)",
+				"INSERT INTO traffic.usage_bucket (moved_bytes) VALUES (1)",
 				"INSERT INTO register.line (line_id) VALUES ('x')",
 				"INSERT INTO traffic.retention_policy (class) VALUES ('session')",
 				"ALTER TABLE traffic.session_slice DROP PARTITION ID '20260101'",
@@ -188,7 +243,7 @@ func TestRoles(t *testing.T) {
 			})},
 	} {
 		t.Run(string(x.role), func(t *testing.T) {
-			ctx, conn := startNode(t, dir, "", usersXML(t, x.role))
+			ctx, conn := become(t, x.role)
 			for _, s := range x.may {
 				if err := run(ctx, conn, s); err != nil {
 					t.Errorf("%s may not: %s: %v", x.role, s, err)

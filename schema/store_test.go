@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"net/netip"
+	"os"
 	"strconv"
 	"testing"
 	"time"
@@ -14,11 +15,18 @@ import (
 	"griffier/schema/engine/enginetest"
 )
 
-// newStore returns a migrated store of its own.
+// newStore returns a migrated store of its own: the embedded engine's, with its
+// database, or that of the server under test.
 func newStore(t testing.TB) (context.Context, driver.Conn, *enginetest.Database) {
 	t.Helper()
-	database := enginetest.Start(t)
 	ctx := t.Context()
+	if conn, there := serverStore(t); there {
+		if err := MigrateCluster(ctx, conn, Cluster(os.Getenv(testCluster)), nil); err != nil {
+			t.Fatal(err)
+		}
+		return ctx, conn, nil
+	}
+	database := enginetest.Start(t)
 	conn, err := Open(ctx, Config{Socket: database.Socket, Settings: map[string]any{"fsync_metadata": 0}})
 	if err != nil {
 		t.Fatal(err)
