@@ -119,8 +119,14 @@ func (d *desk) token(collector string) string {
 	return resp.GetToken()
 }
 
+// fataler is a test, a fuzz target or a property.
+type fataler interface {
+	Helper()
+	Fatal(args ...any)
+}
+
 // request makes a key and a certificate request for it.
-func request(t testing.TB) []byte {
+func request(t fataler) []byte {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -129,7 +135,7 @@ func request(t testing.TB) []byte {
 	return requestOf(t, key)
 }
 
-func requestOf(t testing.TB, key crypto.Signer) []byte {
+func requestOf(t fataler, key crypto.Signer) []byte {
 	t.Helper()
 	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{DNSNames: []string{"griffierd.isp.example"}}, key)
 	if err != nil {
