@@ -15,7 +15,7 @@ type UsageDayMark struct {
 	UTCDay          time.Time // midnight
 	Through         time.Time // local days that had ended by then are rolled up
 	Blocks          int64     // newest block of buckets that is counted in, see UsageBlocks
-	RegisterVersion uint64    // newest change of the register that is counted in
+	RegisterVersion uint64    // changes of the register up to it are counted in
 	BucketRows      uint64    // rows of the whole UTC day
 }
 

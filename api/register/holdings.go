@@ -43,13 +43,3 @@ func (r *Register) Holdings(ctx context.Context, start, end time.Time, each func
 	}
 	return nil
 }
-
-// Version returns that of the newest change of a line. Changes that were under
-// way at the same time may become visible later with a lower one.
-func (r *Register) Version(ctx context.Context) (uint64, error) {
-	var newest uint64
-	if err := r.conn.QueryRow(ctx, "SELECT max(version) FROM register.line").Scan(&newest); err != nil {
-		return 0, fmt.Errorf("read version of the register: %w", err)
-	}
-	return newest, nil
-}

@@ -54,11 +54,11 @@ func (r *Reader) counting(ctx context.Context, held register.Held, w Window) ([]
 	if err != nil || !slices.ContainsFunc(buckets, Bucket.foreign) {
 		return buckets, err
 	}
-	skip, err := r.repeated(ctx, []schema.AccessRef{held.Ref})
-	if err != nil || len(skip[held.Ref]) == 0 {
+	verdicts, err := r.repeated(ctx, []schema.AccessRef{held.Ref})
+	if err != nil || len(verdicts[held.Ref].skip) == 0 {
 		return buckets, err
 	}
-	return r.buckets(ctx, held, w, skip[held.Ref])
+	return r.buckets(ctx, held, w, verdicts[held.Ref].skip)
 }
 
 // buckets returns what one ref moved, but for the counters to skip.

@@ -21,13 +21,21 @@ type told struct {
 	bytes              uint64    // in all
 }
 
-// repeated returns the counters of refs that tell again what others tell. A
+// A verdict says what does not count of one reference.
+type verdict struct {
+	skip []schema.ID // counters
+	// left are the collectors of which a counter is skipped, counted those of which
+	// one is not. Both are empty if there is but one collector.
+	left, counted map[string]bool
+}
+
+// repeated judges which counters of refs tell again what others tell. A
 // NAS may report to several collectors (a redundant pair), and each stores it, so
 // of sessions of one NAS that overlap only those of one collector count: of the
 // one that was told most. That is judged over all that may still be read, so that
 // what one window counts no other does. What a kernel counts is not looked at: a
 // byte passes one router.
-func (r *Reader) repeated(ctx context.Context, refs []schema.AccessRef) (map[schema.AccessRef][]schema.ID, error) {
+func (r *Reader) repeated(ctx context.Context, refs []schema.AccessRef) (map[schema.AccessRef]verdict, error) {
 	rows, err := r.conn.Query(ctx, `SELECT access_ref, hex(counter_id), toString(collector_id), sum(bytes), s.nas, s.started, s.ended
 		FROM traffic.usage AS u
 		LEFT JOIN (SELECT session_id, any(toString(nas)) AS nas, min(session_started_at) AS started, max(ended_at) AS ended
@@ -54,11 +62,32 @@ func (r *Reader) repeated(ctx context.Context, refs []schema.AccessRef) (map[sch
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read usage: %w", err)
 	}
-	skip := map[schema.AccessRef][]schema.ID{}
+	verdicts := map[schema.AccessRef]verdict{}
 	for ref, of := range all {
-		skip[ref] = repetitions(of)
+		v := verdict{skip: repetitions(of)}
+		if len(v.skip) > 0 {
+			v.left, v.counted = map[string]bool{}, map[string]bool{}
+			for _, t := range of {
+				if slices.Contains(v.skip, t.counter) {
+					v.left[t.collector] = true
+				} else {
+					v.counted[t.collector] = true
+				}
+			}
+		}
+		verdicts[ref] = v
 	}
-	return skip, nil
+	return verdicts, nil
+}
+
+// other tells whether a stored tile was summed under another verdict, or may have been.
+func (v verdict) other(d dayTile) bool {
+	for k, row := range d.rows {
+		if k.source != schema.UsageKernel && (v.left[k.collector] && row.bytes > 0 || v.counted[k.collector] && row.bytes == 0) {
+			return true
+		}
+	}
+	return false
 }
 
 // repetitions returns the counters that do not count.

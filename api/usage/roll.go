@@ -24,13 +24,13 @@ const RollInterval = time.Hour
 const chunkRefs = 4000
 
 // registerOverlap is how far back changes of the register are looked at again: of
-// two that were under way at once the older may become visible later.
+// two that were under way at once the older may become visible later. A change's
+// version is the time at which it was made, or later.
 const registerOverlap = 10 * time.Minute
 
 // book is the part of the register that the roll-up reads ([register.Register]).
 type book interface {
 	Holdings(ctx context.Context, start, end time.Time, each func(register.Holding) error) error
-	Version(ctx context.Context) (uint64, error)
 }
 
 // Roller rolls buckets of five minutes up into local days of each line's zone:
@@ -119,10 +119,7 @@ func (r *Roller) roll(ctx context.Context) (Rolled, error) {
 	if err != nil {
 		return done, err
 	}
-	registered, err := r.lines.Version(ctx)
-	if err != nil {
-		return done, err
-	}
+	registered := uint64(r.now().Add(-registerOverlap).UnixNano()) // versions are times
 	marks, err := r.marks(ctx, days)
 	if err != nil {
 		return done, err
@@ -140,7 +137,7 @@ func (r *Roller) roll(ctx context.Context) (Rolled, error) {
 	if err != nil {
 		return done, err
 	}
-	todo := job{through: through, version: version, cover: cover}
+	todo := job{all: days, through: through, version: version, cover: cover}
 
 	var dirty []Window
 	oldest := registered
@@ -167,7 +164,7 @@ func (r *Roller) roll(ctx context.Context) (Rolled, error) {
 	}
 	// Lines of which more than some days is to be looked at again.
 	again := slices.Concat(flipped, slices.DeleteFunc(slices.Clone(lines), func(l rollLine) bool {
-		return l.version+uint64(registerOverlap) <= oldest
+		return l.version <= oldest
 	}))
 	if len(marks) > 0 && len(again) > 0 {
 		todo.region = days

@@ -270,3 +270,71 @@ func TestEveryByteIsInOneDayCycleAndMonth(t *testing.T) {
 		}
 	})
 }
+
+// TestDaysSayWhatBucketsSay mixes what kernels, BNGs and redundant pairs tell, in
+// any order, with runs in between: afterwards the days of a line are what its
+// buckets, all of which can still be read, come to by themselves.
+func TestDaysSayWhatBucketsSay(t *testing.T) {
+	checks(t, 15)
+	ctx, conn := store(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		for _, table := range []string{"traffic.usage_bucket", "traffic.usage_day_part", "traffic.usage_day_mark", "traffic.session_slice", "register.line", "register.line_access"} {
+			if err := conn.Exec(ctx, "TRUNCATE TABLE "+table); err != nil {
+				rt.Fatal(err)
+			}
+		}
+		zone := rapid.SampledFrom(zones).Draw(rt, "zone")
+		loc := load(rt, zone)
+		refs := []register.Held{always(1), always(2)}
+		if rapid.Bool().Draw(rt, "one reference") {
+			refs = refs[:1]
+		}
+		all := Window{local(t, zone, -14, 0), local(t, zone, -1, 0)}
+		// Long ago as far as the register's overlap goes, so that only what is dirty is read again.
+		registeredAt(t, conn, time.Now().Add(-time.Hour), customer{"L-1", zone, refs})
+		n := 0
+		for range rapid.IntRange(1, 4).Draw(rt, "steps") {
+			var records []schema.Record
+			for range rapid.IntRange(1, 12).Draw(rt, "records") {
+				n++
+				at := all.Start.Add(time.Duration(rapid.IntRange(0, int(all.End.Sub(all.Start)/schema.BucketLength)-1).Draw(rt, "bucket")) * schema.BucketLength)
+				ref := rapid.SampledFrom(refs).Draw(rt, "reference").Ref[0]
+				u := used(ref, at, schema.Down, 4, rapid.Uint64Range(1, 1<<40).Draw(rt, "bytes"))
+				u.SampledAt = at.Add(time.Duration(n) * time.Millisecond)
+				if rapid.IntRange(0, 3).Draw(rt, "who") > 0 {
+					// One session of the whole time at one NAS, told by each of a pair under its own id.
+					pair := byte(rapid.IntRange(0, 1).Draw(rt, "of the pair"))
+					u.Source, u.IPVersion, u.CounterID, u.CollectorID = schema.UsageRADIUS, 0, schema.ID{8, ref, pair}, string('a'+rune(pair))
+					records = append(records, &schema.Session{SessionID: u.CounterID, AccessRef: u.AccessRef, SessionStartedAt: day(-15), StartedAt: day(-15), EndedAt: day(-14),
+						Version: 1, EndCause: schema.EndCut, Source: schema.SourceRADIUS, Certainty: schema.CertaintyObserved, NAS: "bras", NASPort: "1", CollectorID: u.CollectorID})
+				}
+				records = append(records, u)
+			}
+			if err := schema.Insert(ctx, conn, fmt.Sprint("mix", time.Now().UnixNano()), records); err != nil {
+				rt.Fatal(err)
+			}
+			if rapid.Bool().Draw(rt, "roll up") {
+				roll(t, conn)
+			}
+		}
+		roll(t, conn)
+		reader := NewReader(conn)
+		days := all.Days(loc)
+		buckets, err := reader.Buckets(ctx, refs, all)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		totals, err := reader.Totals(ctx, refs, loc, days)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		for i, want := range Sum(days, buckets) {
+			if got := totals[i].Volume(); got != want {
+				rt.Fatalf("%s: %+v, want %+v", dateOf(days[i].Start, loc).Format(time.DateOnly), got, want)
+			}
+			if totals[i].Basis&BasisBuckets != 0 {
+				rt.Fatalf("%v is read from buckets although it is rolled up", days[i])
+			}
+		}
+	})
+}

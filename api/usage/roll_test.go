@@ -24,8 +24,13 @@ type customer struct {
 // persons, whom the roll-up does not read.
 func registered(t testing.TB, conn driver.Conn, customers ...customer) {
 	t.Helper()
+	registeredAt(t, conn, time.Now(), customers...)
+}
+
+func registeredAt(t testing.TB, conn driver.Conn, at time.Time, customers ...customer) {
+	t.Helper()
 	ctx := context.Background()
-	version := uint64(time.Now().UnixNano())
+	version := uint64(at.UnixNano())
 	lines, err := conn.PrepareBatch(ctx, "INSERT INTO register.line (line_id, account_id, time_zone, billing_day, contract_start, contract_end, version)")
 	if err != nil {
 		t.Fatal(err)

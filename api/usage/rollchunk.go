@@ -23,6 +23,7 @@ type rollLine struct {
 // job is what is to be rolled up of a chunk of lines.
 type job struct {
 	region  Window    // whole UTC days
+	all     Window    // those that can be read, of which region is a part
 	through time.Time // local days that have ended by then
 	version uint64    // of the rows that it writes
 	token   string    // names its inserts
@@ -90,26 +91,46 @@ func (r *Roller) chunk(ctx context.Context, lines []rollLine, j job) (written in
 			}
 		}
 	}
-	sums, err := r.sums(ctx, lines, todo)
+	sums, verdicts, err := r.sums(ctx, lines, todo)
 	if err != nil {
 		return 0, nil, err
 	}
-	changed := map[int]bool{}
 	for i, t := range todo {
 		for n, tile := range t.compute {
 			rows := sums[i][n]
 			fillGaps(rows, tile.Window, j.cover)
 			was := find(stored[t.ref], tile.Window)
 			out = append(out, changes(t.ref, tile, was, rows, j.version)...)
-			changed[t.line] = changed[t.line] || anotherCollector(stored[t.ref], tile, rows)
 		}
 	}
-	for i := range changed {
-		if changed[i] {
-			flipped = append(flipped, lines[i])
-		}
+	if flipped, err = r.flipped(ctx, lines, verdicts, j.all); err != nil {
+		return 0, nil, err
 	}
 	return len(out), flipped, r.insert(ctx, j.token, out)
+}
+
+// flipped returns the lines of which days were summed under another verdict on who
+// of a redundant pair counts than holds now: a byte would be in two days or none.
+func (r *Roller) flipped(ctx context.Context, lines []rollLine, verdicts map[schema.AccessRef]verdict, all Window) (out []rollLine, err error) {
+	var pairs []schema.AccessRef
+	for ref, v := range verdicts {
+		if len(v.skip) > 0 {
+			pairs = append(pairs, ref)
+		}
+	}
+	if len(pairs) == 0 {
+		return nil, nil
+	}
+	stored, err := r.reader.dayTiles(ctx, pairs, all)
+	if err != nil {
+		return nil, err
+	}
+	for _, line := range lines {
+		if slices.ContainsFunc(line.held, func(h register.Held) bool { return slices.ContainsFunc(stored[h.Ref], verdicts[h.Ref].other) }) {
+			out = append(out, line)
+		}
+	}
+	return out, nil
 }
 
 // insertRows is how many rows one insert has at most.
@@ -134,10 +155,10 @@ func (r *Roller) insert(ctx context.Context, token string, rows []*schema.UsageD
 }
 
 // sums counts every tile of todo.
-func (r *Roller) sums(ctx context.Context, lines []rollLine, todo []lineTiles) ([][]map[dayKey]dayValue, error) {
+func (r *Roller) sums(ctx context.Context, lines []rollLine, todo []lineTiles) ([][]map[dayKey]dayValue, map[schema.AccessRef]verdict, error) {
 	out := make([][]map[dayKey]dayValue, len(todo))
 	if len(todo) == 0 {
-		return out, nil
+		return out, nil, nil
 	}
 	var asked []schema.AccessRef
 	bounds := map[int64]bool{}
@@ -171,7 +192,7 @@ func (r *Roller) sums(ctx context.Context, lines []rollLine, todo []lineTiles) (
 	}
 	counted, err := r.reader.counts(ctx, asked, cuts)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	byRef := map[schema.AccessRef][]count{}
 	foreign := map[schema.AccessRef]bool{}
@@ -185,10 +206,10 @@ func (r *Roller) sums(ctx context.Context, lines []rollLine, todo []lineTiles) (
 			told = append(told, ref)
 		}
 	}
-	skip := map[schema.AccessRef][]schema.ID{}
+	var verdicts map[schema.AccessRef]verdict
 	if len(told) > 0 {
-		if skip, err = r.reader.repeated(ctx, told); err != nil {
-			return nil, err
+		if verdicts, err = r.reader.repeated(ctx, told); err != nil {
+			return nil, nil, err
 		}
 	}
 	for i, t := range todo {
@@ -201,12 +222,12 @@ func (r *Roller) sums(ctx context.Context, lines []rollLine, todo []lineTiles) (
 				if c.at.Before(tile.Start) || !c.at.Before(tile.End) {
 					continue
 				}
-				left := c.foreign() && (kernel[c.at.Truncate(utcDay)] || slices.Contains(skip[t.ref], c.counter))
+				left := c.foreign() && (kernel[c.at.Truncate(utcDay)] || slices.Contains(verdicts[t.ref].skip, c.counter))
 				addCount(out[i][n], c, left)
 			}
 		}
 	}
-	return out, nil
+	return out, verdicts, nil
 }
 
 // kernelCounted returns the UTC days on which a kernel counted anything for the line.
@@ -282,28 +303,6 @@ func withdrawn(ref schema.AccessRef, was dayTile, version uint64) (out []*schema
 			Direction: k.direction, IPVersion: k.ipVersion, Source: k.source, CollectorID: k.collector, Withdrawn: true, Version: max(version, was.version+1)})
 	}
 	return out
-}
-
-// anotherCollector tells whether a BNG's count of t comes from another collector
-// than what is stored of t or of the time around it.
-func anotherCollector(stored []dayTile, t tile, rows map[dayKey]dayValue) bool {
-	now := map[string]bool{}
-	for k, v := range rows {
-		if k.source != schema.UsageKernel && v.bytes > 0 {
-			now[k.collector] = true
-		}
-	}
-	if len(now) == 0 {
-		return false
-	}
-	for _, was := range stored {
-		for k, v := range was.rows {
-			if k.source != schema.UsageKernel && v.bytes > 0 && !now[k.collector] {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // heldWindows returns the whole buckets in which each reference is the line's.
