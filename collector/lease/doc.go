@@ -8,4 +8,10 @@
 // capture gives the same observations as live traffic. [Follower] is all of them
 // together. What a subscriber sends and what a server sends are told apart by the
 // direction of the frame on the access interface, never by what it says.
+//
+// After a restart the trackers go on from the collector's own spool: snapshot and
+// observations since. That is the whole bootstrap; servers are not asked (RFC 4388,
+// RFC 6926), since an answer would tell who holds a lease and not since when. A
+// lease that was given while the collector did not run is known from its renewal
+// on, and the time before is a declared gap.
 package lease

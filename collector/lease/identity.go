@@ -49,13 +49,22 @@ func clientName(m *Message) string {
 	return "hw" + hex.EncodeToString([]byte{m.HType}) + hex.EncodeToString(m.HardwareAddress())
 }
 
+// adslForum is the enterprise number of the forum whose remote-id has none in
+// DHCPv4: as DHCPv6 tells it.
+var adslForum = [4]byte{0, 0, 0x0d, 0xe9}
+
 // identify picks the access identifier of the line that a client message came
 // from. The circuit-id counts if the access node put it there: such a layer-2
 // relay leaves giaddr zero (TR-101 §3.8), whereas a router's circuit-id names an
 // interface with many lines behind it.
 func (t *Tracker) identify(e event) (id schema.Identifier, circuit bool) {
-	if c := e.CircuitID(); len(c) > 0 && e.Relay.IsUnspecified() && !t.cfg.IgnoreCircuitID {
-		return CircuitIdentifier(c), true
+	if e.Relay.IsUnspecified() && !t.cfg.IgnoreCircuitID {
+		if c := e.CircuitID(); len(c) > 0 {
+			return CircuitIdentifier(c), true
+		}
+		if r := e.RemoteID(); len(r) > 0 {
+			return RemoteIdentifier(append(adslForum[:], r...)), true
+		}
 	}
 	p, hardware, clientID := e.place, e.HardwareAddress(), e.ClientID()
 	ownMAC := len(clientID) > 0 && clientID[0] == e.HType && bytes.Equal(clientID[1:], hardware)

@@ -77,6 +77,8 @@ type Message struct {
 	relayLength    int
 	circuitAt      int // circuit-id within relay
 	circuitLength  int
+	remoteAt       int // remote-id within relay
+	remoteLength   int
 	longRelay      bool
 }
 
@@ -88,6 +90,10 @@ func (m *Message) ClientID() []byte { return m.clientID[:m.clientIDLength] }
 func (m *Message) CircuitID() []byte {
 	return m.relay[m.circuitAt : m.circuitAt+m.circuitLength]
 }
+
+// RemoteID is sub-option 2 of option 82 (RFC 3046 §3.2), empty if absent. It is
+// valid until the next Parse.
+func (m *Message) RemoteID() []byte { return m.relay[m.remoteAt : m.remoteAt+m.remoteLength] }
 
 // HardwareAddress is chaddr cut to hlen. It is valid until the next Parse.
 func (m *Message) HardwareAddress() []byte { return m.CHAddr[:m.HLen] }

@@ -19,6 +19,7 @@ const (
 	optionEnd       = 255
 
 	subOptionCircuitID = 1
+	subOptionRemoteID  = 2
 )
 
 // parseOptions reads one options field; main is the one after the cookie. It
@@ -108,7 +109,7 @@ func setAddress(a *netip.Addr, value []byte) Reason {
 	return ""
 }
 
-// parseRelayInfo finds the circuit-id in option 82 and tolerates whatever else
+// parseRelayInfo finds the circuit-id and the remote-id in option 82 and tolerates whatever else
 // is wrong with it: access nodes are known to pad it and to lie about lengths.
 func (m *Message) parseRelayInfo() {
 	m.BadRelayInfo = m.longRelay
@@ -120,6 +121,9 @@ func (m *Message) parseRelayInfo() {
 		length := int(m.relay[at+1])
 		if m.relay[at] == subOptionCircuitID && m.circuitLength == 0 {
 			m.circuitAt, m.circuitLength = at+2, length
+		}
+		if m.relay[at] == subOptionRemoteID && m.remoteLength == 0 {
+			m.remoteAt, m.remoteLength = at+2, length
 		}
 		at += 2 + length
 	}
