@@ -8,10 +8,8 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strings"
 	"time"
 
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
@@ -22,7 +20,6 @@ import (
 	"griffier/api/retention/expiry"
 	"griffier/api/usage"
 	"griffier/schema"
-	"griffier/schema/engine"
 )
 
 // Start says how one run of griffierd differs from every other.
@@ -49,18 +46,19 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 			return err
 		}
 	}
-	conn, stop, err := openStore(ctx, cfg.Store, log)
+	store, err := openStore(ctx, cfg.Store, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, stop()) }()
+	defer func() { err = errors.Join(err, store.stop()) }()
+	conn := store.operator
 
 	keys, err := keystore.Open(cfg.Keys.Dir, cfg.Keys.MasterFile)
 	if err != nil {
 		return err
 	}
 	registry := prometheus.NewRegistry()
-	s, err := newServices(cfg, conn, keys, registry, log)
+	s, err := newServices(cfg, store, keys, registry, log)
 	if err != nil {
 		return err
 	}
@@ -99,7 +97,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	}
 	defer listener.Close()
 
-	roller := usage.NewRoller(conn, s.register, registry, time.Now, log)
+	roller := usage.NewRoller(store.executor, s.register, registry, time.Now, log)
 	g, running := errgroup.WithContext(ctx)
 	g.Go(func() error { return srv.Serve(running, listener, cfg.ShutdownGrace) })
 	g.Go(func() error { s.executor.Run(running); return nil })
@@ -107,6 +105,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	g.Go(func() error { roller.Run(running); return nil })
 	g.Go(func() error { dropper.Run(running); return nil })
 	g.Go(func() error { s.verifier.Run(running, expiry.NewMetrics(registry, s.record), log); return nil })
+	g.Go(func() error { s.shredder(book).Run(running); return nil })
 	g.Go(func() error { s.publisher(book).Run(running); return nil })
 	g.Go(func() error { manage(running, start.Manager, s.identity, s.desk, book, log); return nil })
 	g.Go(func() error { return serveMetrics(running, cfg.MetricsListen, registry) })
@@ -121,46 +120,6 @@ func floorOf(book *ledger.Log) time.Time {
 		return at
 	}
 	return time.Now().Add(-time.Minute)
-}
-
-// openStore starts the embedded engine, or finds the server, and migrates.
-func openStore(ctx context.Context, c StoreConfig, log *slog.Logger) (conn driver.Conn, stop func() error, err error) {
-	var config schema.Config
-	stopEngine := func() error { return nil }
-	if c.DSN != "" {
-		text, err := os.ReadFile(c.DSN)
-		if err != nil {
-			return nil, nil, fmt.Errorf("store: dsn_file: %w", err)
-		}
-		config.DSN = strings.TrimSpace(string(text))
-	} else {
-		lib, err := engine.Fetch(ctx, os.Stderr)
-		if err != nil {
-			return nil, nil, err
-		}
-		e, err := engine.Start(ctx, engine.Config{DataDir: c.DataDir, SocketPath: c.Socket, LibPath: lib})
-		if err != nil {
-			return nil, nil, err
-		}
-		stopEngine = func() error {
-			ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-			defer cancel()
-			return e.Close(ctx)
-		}
-		config.Socket = c.Socket
-	}
-	conn, err = schema.Open(ctx, config)
-	if err != nil {
-		return nil, nil, errors.Join(err, stopEngine())
-	}
-	stop = func() error { return errors.Join(conn.Close(), stopEngine()) }
-	err = schema.Migrate(ctx, conn, func(name string) {
-		log.LogAttrs(ctx, slog.LevelInfo, "schema migrated", slog.String("migration", name))
-	})
-	if err != nil {
-		return nil, nil, errors.Join(err, stop())
-	}
-	return conn, stop, nil
 }
 
 // serveMetrics answers /metrics on a loopback listener until ctx ends.

@@ -21,6 +21,7 @@ import (
 	"griffier/api/ledger/ledgerrpc"
 	"griffier/api/register"
 	"griffier/api/retention"
+	"griffier/api/retention/dossier"
 	"griffier/api/retention/expiry"
 	"griffier/api/retention/retentionrpc"
 	"griffier/api/server"
@@ -37,7 +38,8 @@ import (
 // ledger opens, since it fills them.
 type services struct {
 	cfg      Config
-	conn     driver.Conn
+	conn     driver.Conn // store.operator
+	store    *store
 	keys     *keystore.Store
 	registry *prometheus.Registry
 	log      *slog.Logger
@@ -51,6 +53,7 @@ type services struct {
 	verifier *expiry.Verifier // from Run on
 	desk     *retention.Desk  // from Run on
 	trusted  retention.Trusted
+	dossiers *dossier.Record
 	warrants *warrant.State
 	rules    *warrant.Rules
 	signer   *disclosure.Signer
@@ -60,7 +63,7 @@ type services struct {
 	identity *server.Identity  // from server on; nil without TLS
 }
 
-func newServices(cfg Config, conn driver.Conn, keys *keystore.Store, registry *prometheus.Registry, log *slog.Logger) (*services, error) {
+func newServices(cfg Config, store *store, keys *keystore.Store, registry *prometheus.Registry, log *slog.Logger) (*services, error) {
 	people, err := auth.NewPeople(auth.OIDCConfig{Issuer: cfg.OIDC.Issuer, Audience: cfg.OIDC.Audience, CAFile: cfg.OIDC.CAFile})
 	if err != nil {
 		return nil, err
@@ -93,17 +96,18 @@ func newServices(cfg Config, conn driver.Conn, keys *keystore.Store, registry *p
 	if err != nil {
 		return nil, err
 	}
-	reg, err := register.New(register.Config{Conn: conn, Vault: keys, Pseudonyms: pseudonyms, BlindKey: blind, Now: time.Now})
+	reg, err := register.New(register.Config{Conn: store.executor, Vault: keys, Pseudonyms: pseudonyms, BlindKey: blind, Now: time.Now})
 	if err != nil {
 		return nil, err
 	}
 	return &services{
-		cfg: cfg, conn: conn, keys: keys, registry: registry, log: log,
+		cfg: cfg, conn: store.operator, store: store, keys: keys, registry: registry, log: log,
 		auth:     &auth.Authenticator{People: people, ActorKey: actor},
 		register: reg,
-		reads:    server.NewAccessLog(conn, time.Now),
+		reads:    server.NewAccessLog(store.executor, time.Now),
 		codes:    support.NewCodes(code),
 		keeper:   &retention.Keeper{},
+		dossiers: &dossier.Record{},
 		record:   &expiry.Record{},
 		warrants: warrant.NewState(),
 		rules:    rules,
@@ -115,13 +119,13 @@ func newServices(cfg Config, conn driver.Conn, keys *keystore.Store, registry *p
 
 // folds are the states that the ledger fills, in no particular order.
 func (s *services) folds() []ledger.Fold {
-	return []ledger.Fold{s.reads, s.codes, s.keeper, s.record, s.warrants, s.enrolled, s.released}
+	return []ledger.Fold{s.reads, s.codes, s.keeper, s.record, s.dossiers, s.warrants, s.enrolled, s.released}
 }
 
 // Folds returns fresh states for a ledger to fill, for a check of the whole log
 // apart from any service.
 func Folds() []ledger.Fold {
-	return []ledger.Fold{server.NewAccessLog(nil, time.Now), support.NewCodes(nil), &retention.Keeper{}, &expiry.Record{}, warrant.NewState(), enrol.NewState(), &statistics.Releases{}}
+	return []ledger.Fold{server.NewAccessLog(nil, time.Now), support.NewCodes(nil), &retention.Keeper{}, &expiry.Record{}, &dossier.Record{}, warrant.NewState(), enrol.NewState(), &statistics.Releases{}}
 }
 
 // server wires the services to the open ledger, and ends what a crash left
@@ -138,9 +142,9 @@ func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server
 	}
 	var err error
 	s.executor, err = execute.New(execute.Config{
-		Book: book, State: s.warrants, Rules: s.rules, Traffic: execute.NewTraffic(s.conn), Lines: s.register, Signer: s.signer,
+		Book: book, State: s.warrants, Rules: s.rules, Traffic: execute.NewTraffic(s.store.executor), Lines: s.register, Signer: s.signer,
 		Dir: s.cfg.Legal.PackagesDir, Software: software(), ClockMargin: s.cfg.Legal.ClockMargin, Now: time.Now, Log: s.log,
-		Clock: &clock.Judge{RequireSync: s.cfg.Clock.RequireSync, LastAt: book.LastAt, Now: time.Now, Read: clock.Read},
+		Clock: s.judge(book),
 	})
 	if err != nil {
 		return nil, err
@@ -153,7 +157,7 @@ func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server
 	if err != nil {
 		return nil, err
 	}
-	reader := usage.NewReader(s.conn)
+	reader := usage.NewReader(s.store.portal)
 	return server.New(server.Config{
 		TLS: listener, Auth: s.auth, Ledger: book, Keys: s.keys, Reads: s.reads,
 		Registry: s.registry, Log: s.log, Now: time.Now,
@@ -179,13 +183,41 @@ func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server
 // statistics returns what the anonymised volumes are made from and kept in.
 func (s *services) statistics() *statistics.Store {
 	segments, _ := statistics.NewSegments(s.cfg.Statistics.Segments) // ReadConfig has checked it
-	return statistics.NewStore(s.conn, segments)
+	return statistics.NewStore(s.store.executor, segments)
 }
 
 // publisher returns the job that publishes them.
 func (s *services) publisher(book *ledger.Log) *statistics.Publisher {
 	return &statistics.Publisher{Store: s.statistics(), Book: book, Releases: s.released, MinLines: s.cfg.Statistics.MinLines,
 		Delay: s.cfg.Statistics.Delay, Now: time.Now, Log: s.log}
+}
+
+// judge returns what tells whether this host's clock can be believed.
+func (s *services) judge(book *ledger.Log) *clock.Judge {
+	return &clock.Judge{RequireSync: s.cfg.Clock.RequireSync, LastAt: book.LastAt, Now: time.Now, Read: clock.Read}
+}
+
+// shredder returns the job that destroys the keys of dossiers that have expired.
+func (s *services) shredder(book *ledger.Log) *dossier.Shredder {
+	return &dossier.Shredder{
+		Ended: func(at time.Time) (out []dossier.Case) {
+			for _, w := range s.warrants.Warrants() {
+				switch w.State(at) {
+				case warrant.Rejected, warrant.Revoked:
+					out = append(out, dossier.Case{WarrantID: w.ID, KeyID: w.KeyID, EndedAt: w.EndedAt})
+				case warrant.Expired:
+					out = append(out, dossier.Case{WarrantID: w.ID, KeyID: w.KeyID, EndedAt: w.ValidUntil})
+				}
+			}
+			return out
+		},
+		Rule: func() (schema.Policy, bool) {
+			f, _ := s.keeper.InForce()
+			rule, ok := f.Rule(retention.ClassDossier)
+			return rule.Policy, ok
+		},
+		Keys: s.keys, Book: book, Record: s.dossiers, Clock: s.judge(book), Now: time.Now, Log: s.log,
+	}
 }
 
 // software is the name and version that manifests carry.

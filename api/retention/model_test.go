@@ -50,7 +50,6 @@ func policyDraft(f File, proposal string) ledger.Draft {
 // road is what the model knows of one proposal, by its own account.
 type road struct {
 	file       File
-	days       int
 	base       uint64
 	by         string
 	at         time.Time
