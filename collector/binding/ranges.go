@@ -1,6 +1,7 @@
 package binding
 
 import (
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -120,4 +121,42 @@ func (b *Binding) own(prefixes []netip.Prefix, at time.Time) []netip.Prefix {
 		}
 	}
 	return out
+}
+
+// SetRanges makes the provider's prefixes these, as a restart with another
+// configuration would: what is told from now on is judged by them, and so is how
+// long what was told before stays the provider's own. An address that is in no range
+// any more goes with the next telling of its session. What that changes in the
+// records comes with later ticks; the effects are the datapath's alone, and the
+// caller keeps a snapshot before the next delta, because the ones before are to be
+// repeated under the old ranges.
+func (b *Binding) SetRanges(list []Range) (e Effects) {
+	asOf := b.asOf()
+	b.cfg.Ranges, b.ranges = list, newRanges(list)
+	b.holders, b.deadlines = map[claimKey][]*session{}, nil
+	keys := map[address]bool{}
+	for k := range b.installed {
+		keys[k] = true
+	}
+	order := slices.SortedFunc(maps.Values(b.sessions), compareSessions)
+	for _, s := range order {
+		s.awaited = time.Time{}
+		if s.live() {
+			// At a time at which it did live: what has to end by now a tick ends.
+			b.derive(s, s.LastAt)
+		} else {
+			b.derive(s, asOf)
+		}
+		b.index(s)
+		for _, c := range s.claims {
+			keys[address{c.Prefix, s.Scope}] = true
+		}
+	}
+	for _, s := range order {
+		b.resolve(s)
+		b.count(s)
+		b.await(s)
+	}
+	b.install(keys, &e)
+	return e
 }

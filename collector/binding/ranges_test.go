@@ -132,3 +132,61 @@ func TestOwnershipProperty(t *testing.T) {
 		}
 	})
 }
+
+// Ranges that change while the collector runs: what is told afterwards is judged by
+// the new ones, what is lent gets its end, and what is taken in gets a beginning,
+// as after a restart with the new configuration, which must not differ.
+func TestSetRanges(t *testing.T) {
+	old := []Range{{Prefix: netip.MustParsePrefix("192.0.2.0/24")}}
+	fresh := []Range{
+		{Prefix: netip.MustParsePrefix("192.0.2.0/24")},
+		{Prefix: netip.MustParsePrefix("192.0.2.128/25"), Provider: "reseller", ValidFrom: at(10, 30)},
+		{Prefix: netip.MustParsePrefix("198.51.100.0/24"), ValidFrom: at(11, 0)},
+	}
+	for _, restarted := range []bool{false, true} {
+		b, s := newBinding(t), newStore(t)
+		rangesOf(old...)(b)
+		s.add(b.Apply(at(10, 0), start("s1", "anna", at(10, 0), "192.0.2.1/32")))
+		s.add(b.Apply(at(10, 0), start("s2", "bram", at(10, 0), "192.0.2.130/32")))
+		s.add(b.Apply(at(10, 0), start("s3", "carl", at(10, 0), "192.0.2.2/32", "198.51.100.9/32")))
+		ended := start("s4", "dora", at(10, 0), "192.0.2.4/32")
+		s.add(b.Apply(at(10, 0), ended))
+		s.add(b.Apply(at(10, 5), end("s4", "dora", at(10, 5), at(10, 0), schema.EndRelease)))
+		s.add(b.Tick(at(11, 0), Clock{}))
+		if restarted {
+			state, err := b.Snapshot()
+			if err != nil {
+				t.Fatal(err)
+			}
+			b = newBinding(t)
+			rangesOf(fresh...)(b)
+			if err := b.Restore(state, nil); err != nil {
+				t.Fatal(err)
+			}
+		} else if e := b.SetRanges(fresh); len(e.Records) > 0 || len(e.Delta) > 0 {
+			t.Errorf("effects %+v: nothing that a snapshot does not hold may follow", e)
+		}
+		s.add(b.Tick(at(11, 1), Clock{}))
+		s.add(b.Apply(at(11, 10), refresh("s3", "carl", at(11, 10), at(10, 0), "192.0.2.2/32", "198.51.100.9/32")))
+		s.add(b.Apply(at(11, 10), refresh("s1", "anna", at(11, 10), at(10, 0), "192.0.2.200/32")))
+		for m := 11; m < 30; m++ {
+			s.add(b.Tick(at(11, m), Clock{}))
+		}
+		if n := len(b.Installed()); n != 2 {
+			t.Errorf("restarted=%v: %d addresses count, want carl's two", restarted, n)
+		}
+		if sessions, _ := b.Live(); sessions != 3 {
+			t.Errorf("restarted=%v: %d sessions live, want 3", restarted, sessions)
+		}
+		s.want(t,
+			"session 20T10:00:00-20T11:26:00 from 20T10:00:00 open=true observed",
+			"192.0.2.1/32 20T10:00:00-20T11:10:00 from 20T10:00:00 open=false release observed",
+			"session 20T10:00:00-20T11:26:00 from 20T10:00:00 open=true observed",
+			"192.0.2.130/32 20T10:00:00-20T10:30:00 from 20T10:00:00 open=false release synthesised",
+			"session 20T10:00:00-20T11:26:00 from 20T10:00:00 open=true observed",
+			"192.0.2.2/32 20T10:00:00-20T11:26:00 from 20T10:00:00 open=true observed",
+			"198.51.100.9/32 20T11:10:00-20T11:26:00 from 20T11:10:00 open=true observed",
+			"session 20T10:00:00-20T10:05:00 from 20T10:00:00 open=false release observed",
+			"192.0.2.4/32 20T10:00:00-20T10:05:00 from 20T10:00:00 open=false release observed")
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"griffier/schema"
@@ -57,7 +58,7 @@ func Static(lines []StaticLine, remembered []Observation, now time.Time) (out []
 			ended[o.SessionKey] = true
 			continue
 		}
-		name := staticName(o.Identifier, o.Scope, o.Prefixes)
+		name := nameOf(o.SessionKey) // not by what it holds: parts of that may be another's now
 		if l, ok := wanted[name]; ok && !o.SessionStartedAt.Before(l.ValidFrom) {
 			delete(wanted, name)
 			continue
@@ -107,9 +108,68 @@ func staticKey(name string, start time.Time) string {
 	return name + "|" + strconv.FormatInt(start.UnixMilli(), 10)
 }
 
-// NextStatic is when, after now, a line next begins or ceases to be valid; zero
-// if none does.
-func NextStatic(lines []StaticLine, now time.Time) (next time.Time) {
+// nameOf is the opposite of staticKey.
+func nameOf(key string) string {
+	if i := strings.LastIndexByte(key, '|'); i >= 0 {
+		return key[:i]
+	}
+	return key
+}
+
+// Configured returns the observations that make the binding agree at now with the
+// configured lines: those of [Static], and one for each line that goes on and has
+// a prefix that is the provider's own again, or by newer ranges.
+func (b *Binding) Configured(lines []StaticLine, now time.Time) []Observation {
+	now = milli(now)
+	out := Static(lines, b.Sessions(), now)
+	over := map[string]bool{}
+	for _, o := range out {
+		over[o.SessionKey] = true
+	}
+	wanted := map[string]StaticLine{}
+	for _, l := range lines {
+		if l.Prefixes = sorted(l.Prefixes); l.holds(now) {
+			wanted[staticName(l.Identifier, l.Scope, l.Prefixes)] = l
+		}
+	}
+	var again []Observation
+	for k, s := range b.sessions {
+		if k.Source != schema.SourceStatic || !s.live() || over[k.Key] {
+			continue
+		}
+		if l, ok := wanted[nameOf(k.Key)]; ok && slices.ContainsFunc(l.Prefixes, func(p netip.Prefix) bool { return b.regained(s, p, now) }) {
+			again = append(again, Observation{
+				At: now, Kind: Refresh, Source: schema.SourceStatic, Certainty: schema.CertaintyObserved, SessionKey: k.Key,
+				SessionStartedAt: s.start.At, Identifier: l.Identifier, Scope: l.Scope, Prefixes: l.Prefixes,
+			})
+		}
+	}
+	slices.SortFunc(again, func(a, b Observation) int { return strings.Compare(a.SessionKey, b.SessionKey) })
+	return append(out, again...)
+}
+
+// regained reports whether p is the provider's own at now, but was not at any time
+// at which the session was told to hold it.
+func (b *Binding) regained(s *session, p netip.Prefix, now time.Time) bool {
+	if !b.ranges.own(p, now) {
+		return false
+	}
+	from, _ := b.ranges.window(p, now)
+	return !slices.ContainsFunc(s.claims, func(c claim) bool { return c.Prefix == p && !c.From.Before(from) })
+}
+
+// NextStatic is when, after now, a line next begins or ceases to be valid, or, if
+// there are lines, a range does; zero if none does.
+func NextStatic(lines []StaticLine, ranges []Range, now time.Time) (next time.Time) {
+	if len(lines) > 0 {
+		for _, r := range ranges {
+			for _, at := range []time.Time{r.ValidFrom, r.ValidTo} {
+				if at.After(now) {
+					next = earliest(next, at)
+				}
+			}
+		}
+	}
 	for _, l := range lines {
 		for _, at := range []time.Time{l.ValidFrom, l.ValidTo} {
 			if at.After(now) {

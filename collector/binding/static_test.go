@@ -1,6 +1,7 @@
 package binding
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -66,7 +67,7 @@ func TestStaticValidity(t *testing.T) {
 			b, s := newBinding(t), newStore(t)
 			for i, now := range c.runs {
 				if i > 0 && c.name == "running all the time" {
-					if next := NextStatic(lines, c.runs[i-1]); !next.Equal(now) {
+					if next := NextStatic(lines, nil, c.runs[i-1]); !next.Equal(now) {
 						t.Errorf("after %v the next change is at %v, want %v", c.runs[i-1], next, now)
 					}
 				}
@@ -79,7 +80,7 @@ func TestStaticValidity(t *testing.T) {
 			s.want(t, c.want...)
 		})
 	}
-	if next := NextStatic(lines, at(13, 0)); !next.IsZero() {
+	if next := NextStatic(lines, nil, at(13, 0)); !next.IsZero() {
 		t.Errorf("a change at %v after the last", next)
 	}
 }
@@ -104,4 +105,77 @@ func TestStaticLineComesBack(t *testing.T) {
 		"192.0.2.0/28 20T10:00:00-20T11:00:00 from 20T10:00:00 open=false release observed",
 		"session 20T12:00:00-20T13:00:00 from 20T12:00:00 open=true observed",
 		"192.0.2.0/28 20T12:00:00-20T13:00:00 from 20T12:00:00 open=true observed")
+}
+
+// A line goes on while a part of what it has is lent to another provider, and has
+// that part again from when it comes back; what is looked at twice changes nothing.
+func TestStaticLineWhoseRangeComesBack(t *testing.T) {
+	b, s := newBinding(t), newStore(t)
+	ranges := []Range{
+		{Prefix: netip.MustParsePrefix("192.0.2.0/24")},
+		{Prefix: netip.MustParsePrefix("192.0.2.128/25"), Provider: "reseller", ValidFrom: at(11, 0), ValidTo: at(12, 0)},
+	}
+	b.ranges = newRanges(ranges)
+	lines := []StaticLine{{Identifier: schema.Identifier{Kind: schema.IdentStaticPrefix, Value: "a"},
+		Prefixes: prefixesOf([]string{"192.0.2.0/28", "192.0.2.192/28"})}}
+	changes := 0
+	for now, n := at(10, 0), 0; !now.IsZero(); now = NextStatic(lines, ranges, now) {
+		for range 2 {
+			s.add(b.Tick(now, Clock{}))
+			for _, o := range b.Configured(lines, now) {
+				s.add(b.Apply(now, o))
+				n++
+			}
+		}
+		changes = n
+	}
+	if changes != 2 {
+		t.Errorf("%d observations, want a start and one of what came back", changes)
+	}
+	s.add(b.Tick(at(13, 0), Clock{}))
+	s.want(t,
+		"session 20T10:00:00-20T13:00:00 from 20T10:00:00 open=true observed",
+		"192.0.2.0/28 20T10:00:00-20T13:00:00 from 20T10:00:00 open=true observed",
+		"192.0.2.192/28 20T10:00:00-20T11:00:00 from 20T10:00:00 open=false release synthesised",
+		"192.0.2.192/28 20T12:00:00-20T13:00:00 from 20T12:00:00 open=true synthesised") // it came back when the ranges say
+	if n := len(b.Installed()); n != 2 {
+		t.Errorf("%d prefixes count, want both", n)
+	}
+}
+
+// A line that was configured while a part of it was another's is one line: it does
+// not end and begin whenever the configuration is looked at, also after a restart.
+func TestStaticLinePartlyAnothers(t *testing.T) {
+	b, s := newBinding(t), newStore(t)
+	b.ranges = newRanges([]Range{
+		{Prefix: netip.MustParsePrefix("192.0.2.0/24")},
+		{Prefix: netip.MustParsePrefix("192.0.2.128/25"), Provider: "reseller", ValidTo: at(12, 0)},
+	})
+	lines := []StaticLine{{Identifier: schema.Identifier{Kind: schema.IdentStaticPrefix, Value: "a"},
+		Prefixes: prefixesOf([]string{"192.0.2.0/28", "192.0.2.192/28"})}}
+	n := 0
+	for _, now := range []time.Time{at(10, 0), at(10, 30), at(11, 0), at(12, 0), at(12, 30)} {
+		for _, o := range b.Configured(lines, now) {
+			s.add(b.Apply(now, o))
+			n++
+		}
+		state, err := b.Snapshot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again := newBinding(t)
+		again.ranges = b.ranges
+		if err := again.Restore(state, nil); err != nil {
+			t.Fatal(err)
+		}
+		b = again
+	}
+	if n != 2 {
+		t.Errorf("%d observations, want a start and one of what came back", n)
+	}
+	s.add(b.Tick(at(13, 0), Clock{}))
+	s.want(t,
+		"session 20T10:00:00-20T13:00:00 from 20T10:00:00 open=true observed",
+		"192.0.2.0/28 20T10:00:00-20T13:00:00 from 20T10:00:00 open=true observed",
+		"192.0.2.192/28 20T12:00:00-20T13:00:00 from 20T12:00:00 open=true observed")
 }

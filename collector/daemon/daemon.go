@@ -58,8 +58,8 @@ type Options struct {
 	// Status is called now and then with a line on how it goes.
 	Status func(line string)
 	// Reload asks for the configuration to be read again, by ReadConfig: RADIUS
-	// clients, their secrets and RadSec's certificates, static lines and the log level change at once,
-	// anything else at the next start. Reloading is called before, and Reloaded
+	// clients, their secrets and RadSec's certificates, static lines, ranges and the log
+	// level change at once, anything else at the next start. Reloading is called before, and Reloaded
 	// after, with an error if the old configuration still holds.
 	Reload     <-chan struct{}
 	ReadConfig func() (config.Config, error)
@@ -158,11 +158,12 @@ func (d *daemon) open() (err error) {
 	if d.alive != nil {
 		d.loop.alive = d.alive
 	}
+	d.loop.ranges = d.cfg.Own()
 	d.loop.leases = lease.NewFollower(d.cfg.Leases())
 	d.loop.binding = binding.New(binding.Config{
 		CollectorID: d.cfg.CollectorID, Pseudonymiser: pseudonymiser,
 		ReemitInterval: time.Duration(d.cfg.ReemitInterval), FlushInterval: time.Duration(d.cfg.FlushInterval),
-		DrainSlack: time.Duration(d.cfg.DrainInterval) / 2, Ranges: d.cfg.Own(), StaleAfter: time.Duration(d.cfg.RADIUS.StaleAfter),
+		DrainSlack: time.Duration(d.cfg.DrainInterval) / 2, Ranges: d.loop.ranges, StaleAfter: time.Duration(d.cfg.RADIUS.StaleAfter),
 	})
 	d.loop.blocks = cgnat.NewBlocks(cgnat.BlocksConfig{CollectorID: d.cfg.CollectorID, Pseudonymiser: pseudonymiser})
 	tracker := radius.NewTracker(radius.TrackerConfig{StaleAfter: time.Duration(d.cfg.RADIUS.StaleAfter)})

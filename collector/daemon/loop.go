@@ -62,6 +62,7 @@ type loop struct {
 	policies   []schema.Policy // retention, as last read; none until then
 
 	static     []binding.StaticLine // as configured
+	ranges     []binding.Range      // likewise
 	nextStatic time.Time            // when one of them begins or ends; zero if none does
 
 	fresh        chan []schema.Policy

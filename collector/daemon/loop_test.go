@@ -26,7 +26,7 @@ import (
 )
 
 // testLoop is a loop over a real spool, without a datapath.
-func testLoop(t testing.TB, dir string, maxBytes int64) (*loop, *spool.Spool) {
+func testLoop(t testing.TB, dir string, maxBytes int64, ranges ...binding.Range) (*loop, *spool.Spool) {
 	t.Helper()
 	s, err := spool.Open(spool.Config{Dir: dir, MaxBytes: maxBytes, SegmentBytes: 4096})
 	if err != nil {
@@ -39,7 +39,8 @@ func testLoop(t testing.TB, dir string, maxBytes int64) (*loop, *spool.Spool) {
 	}
 	l := newLoop(slog.New(slog.DiscardHandler), s, 128<<10, 10*time.Second, prometheus.NewRegistry())
 	l.leases = lease.NewFollower(lease.Config{})
-	l.binding = binding.New(binding.Config{CollectorID: "test", Pseudonymiser: p, ReemitInterval: time.Hour})
+	l.binding = binding.New(binding.Config{CollectorID: "test", Pseudonymiser: p, ReemitInterval: time.Hour, Ranges: ranges})
+	l.ranges = ranges
 	tracker := radius.NewTracker(radius.TrackerConfig{})
 	l.radius = tracker.Snapshot
 	if err := l.recover(tracker); err != nil {

@@ -12,8 +12,10 @@ import (
 )
 
 // live are the configuration's keys that a reload applies. Whatever else has
-// changed waits for a restart.
-var live = map[string]bool{"radius.clients": true, "static_lines": true, "log_level": true}
+// changed waits for a restart: radius.stale_after, because what has ended by it is
+// told apart from what has not by this one limit, in the binding and in the RADIUS
+// tracker, which would have to judge all silent sessions anew at the same moment.
+var live = map[string]bool{"radius.clients": true, "static_lines": true, "ranges": true, "log_level": true}
 
 // watchReload applies the configuration anew whenever it is asked to. One that
 // cannot be read, or not be applied, leaves everything as it was.
@@ -64,8 +66,8 @@ func (d *daemon) reload(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	if err := d.loop.provision(ctx, c.Static()); err != nil {
-		return fmt.Errorf("static_lines: %w", err)
+	if err := d.loop.provision(ctx, c.Static(), c.Own()); err != nil {
+		return fmt.Errorf("static_lines, ranges: %w", err)
 	}
 	if d.radius != nil {
 		if err := d.radius.SetClients(clients); err != nil {
@@ -109,16 +111,17 @@ func changed(path string, before, after reflect.Value) (keys []string) {
 	return keys
 }
 
-// lines is a request to have the configured lines be these.
+// lines is a request to have the configured lines and ranges be these.
 type lines struct {
-	lines []binding.StaticLine
-	done  chan error // has room for one
+	lines  []binding.StaticLine
+	ranges []binding.Range
+	done   chan error // has room for one
 }
 
-// provision makes the configured lines these, durably. Only those that differ
-// start or end.
-func (l *loop) provision(ctx context.Context, configured []binding.StaticLine) error {
-	r := lines{configured, make(chan error, 1)}
+// provision makes the configured lines and ranges these, durably. Only lines that
+// differ start or end.
+func (l *loop) provision(ctx context.Context, configured []binding.StaticLine, ranges []binding.Range) error {
+	r := lines{configured, ranges, make(chan error, 1)}
 	select {
 	case l.lines <- r:
 	case <-ctx.Done():
@@ -134,15 +137,37 @@ func (l *loop) provision(ctx context.Context, configured []binding.StaticLine) e
 
 // provisioned carries provision out, on the loop.
 func (l *loop) provisioned(ctx context.Context, r lines) error {
-	err := l.commit(ctx, l.configured(r.lines, time.Now()))
+	err := l.ranged(ctx, r.ranges)
+	if err == nil {
+		err = l.commit(ctx, l.configured(r.lines, time.Now()))
+	}
 	r.done <- err
 	return err
 }
 
+// ranged makes the ranges these. The log does not tell of it: what is in it has to
+// be repeated under the ranges that were in force, so a checkpoint comes between.
+func (l *loop) ranged(ctx context.Context, ranges []binding.Range) error {
+	if reflect.DeepEqual(l.ranges, ranges) {
+		return nil
+	}
+	// What was applied under the old ones comes first.
+	if err := l.commit(ctx, binding.Effects{}); err != nil {
+		return err
+	}
+	l.ranges = ranges
+	e := l.binding.SetRanges(ranges)
+	if err := l.commit(ctx, e); err != nil {
+		return err
+	}
+	l.checkpoint(ctx)
+	return nil
+}
+
 // configured makes the sessions of configured lines what they should be now.
 func (l *loop) configured(lines []binding.StaticLine, now time.Time) (e binding.Effects) {
-	l.static, l.nextStatic = lines, binding.NextStatic(lines, now)
-	for _, o := range binding.Static(lines, l.binding.Sessions(), now) {
+	l.static, l.nextStatic = lines, binding.NextStatic(lines, l.ranges, now)
+	for _, o := range l.binding.Configured(lines, now) {
 		e.Add(l.binding.Apply(now, o))
 	}
 	return e
