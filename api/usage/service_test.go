@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -63,9 +64,9 @@ func TestParseWindow(t *testing.T) {
 	}
 }
 
-// TestServiceLimits asks a real register and store for too much, and for just enough.
-func TestServiceLimits(t *testing.T) {
-	ctx, conn := store(t)
+// service is the service of a store, with a register of its own keys.
+func service(t *testing.T, conn driver.Conn) *Service {
+	t.Helper()
 	dir := t.TempDir()
 	master := filepath.Join(dir, "master.key")
 	if err := keystore.GenerateMasterKey(master); err != nil {
@@ -83,11 +84,17 @@ func TestServiceLimits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = reg.PutLine(ctx, register.Line{LineID: "L-1", AccountID: "acc", TimeZone: "UTC", BillingDay: 1, ContractStart: day(-500), ContractEnd: schema.Forever}, nil, register.Person{Name: "x"})
+	return NewService(reg, NewReader(conn), nil)
+}
+
+// TestServiceLimits asks a real register and store for too much, and for just enough.
+func TestServiceLimits(t *testing.T) {
+	ctx, conn := store(t)
+	s := service(t, conn)
+	err := s.lines.(*register.Register).PutLine(ctx, register.Line{LineID: "L-1", AccountID: "acc", TimeZone: "UTC", BillingDay: 1, ContractStart: day(-500), ContractEnd: schema.Forever}, nil, register.Person{Name: "x"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := NewService(reg, NewReader(conn), nil)
 	ctx = auth.NewContext(ctx, auth.Caller{AccountID: "acc"})
 	series := func(ctx context.Context, w *griffierv1.Window, step time.Duration) (int, error) {
 		resp, err := s.GetSeries(ctx, &griffierv1.GetSeriesRequest{LineId: "L-1", Window: w, Step: durationpb.New(step)})
