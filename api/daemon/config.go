@@ -78,6 +78,19 @@ type StoreConfig struct {
 	DataDir string `yaml:"data_dir"` // of the embedded engine
 	Socket  string `yaml:"socket"`   // that it serves, mode 0600; under 108 bytes
 	DSN     string `yaml:"dsn_file"` // file with a clickhouse-go DSN, instead of the two
+
+	// On a server with roles (griffierd -store-setup) dsn_file is the operator's,
+	// and these the executor's and the portal's. Default: dsn_file for all.
+	ExecutorDSN string `yaml:"executor_dsn_file"`
+	PortalDSN   string `yaml:"portal_dsn_file"`
+	// Cluster of the server, as its remote_servers name it, or a macro such as
+	// "{cluster}". Empty: one server.
+	Cluster string `yaml:"cluster"`
+	// TLS to the server: who signed its certificate (default: whom the host
+	// trusts), and our own, if it knows users by that.
+	CAFile   string `yaml:"ca_file"`
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
 }
 
 // LedgerConfig says where the ledger is.
@@ -168,7 +181,8 @@ func (c *Config) files() []*string {
 		&c.TLS.CertFile, &c.TLS.KeyFile, &c.TLS.ClientCAFile, &c.OIDC.CAFile,
 		&c.Keys.Dir, &c.Keys.MasterFile, &c.Keys.ActorFile, &c.Keys.PseudonymFile, &c.Keys.BlindIndexFile,
 		&c.Keys.SupportCodeFile, &c.Keys.ReferenceFile, &c.Keys.PackageSigningFile,
-		&c.Store.DataDir, &c.Store.Socket, &c.Store.DSN,
+		&c.Store.DataDir, &c.Store.Socket, &c.Store.DSN, &c.Store.ExecutorDSN, &c.Store.PortalDSN,
+		&c.Store.CAFile, &c.Store.CertFile, &c.Store.KeyFile,
 		&c.Ledger.Dir, &c.Ledger.WitnessFile, &c.Ledger.KeyFile,
 		&c.Legal.PackagesDir, &c.RetentionFile, &c.RetentionKeysFile,
 		&c.Enrolment.CACertFile, &c.Enrolment.CAKeyFile,
@@ -209,6 +223,12 @@ func (c *Config) validate() error {
 	embedded, partly := c.Store.DataDir != "" && c.Store.Socket != "", c.Store.DataDir != "" || c.Store.Socket != ""
 	if server := c.Store.DSN != ""; embedded == server || partly && server {
 		errs = append(errs, errors.New("store needs either data_dir and socket, or dsn_file"))
+	}
+	if c.Store.DSN == "" && c.Store.ExecutorDSN+c.Store.PortalDSN+c.Store.Cluster+c.Store.CAFile+c.Store.CertFile+c.Store.KeyFile != "" {
+		errs = append(errs, errors.New("store.executor_dsn_file, portal_dsn_file, cluster, ca_file, cert_file and key_file are about a server, which dsn_file names"))
+	}
+	if err := schema.Cluster(c.Store.Cluster).Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("store.%w", err))
 	}
 	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
 		errs = append(errs, errors.New("tls.cert_file and tls.key_file go together"))
