@@ -62,7 +62,7 @@ func (t *Tracker) identify(e event) (id schema.Identifier, circuit bool) {
 		if c := e.CircuitID(); len(c) > 0 {
 			return CircuitIdentifier(c), true
 		}
-		if r := e.RemoteID(); len(r) > 0 {
+		if r := e.RemoteID(); len(r) > 0 && !e.BadRelayInfo {
 			return RemoteIdentifier(append(adslForum[:], r...)), true
 		}
 	}

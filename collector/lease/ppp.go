@@ -175,6 +175,8 @@ func (t *TrackerPPP) request(e eventPPP) Result {
 	switch {
 	case len(e.CircuitID) > 0 && !t.cfg.IgnoreCircuitID:
 		x.identifier, x.circuit = CircuitIdentifier(e.CircuitID), true
+	case len(e.RemoteID) > 0 && !e.BadTags && !t.cfg.IgnoreCircuitID:
+		x.identifier, x.circuit = RemoteIdentifier(append(adslForum[:], e.RemoteID...)), true
 	default:
 		x.identifier = MACIdentifier(p.Interface, p.Outer, p.Inner, net.HardwareAddr(e.Source[:]))
 	}

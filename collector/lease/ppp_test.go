@@ -144,6 +144,7 @@ func TestTrackerPPP(t *testing.T) {
 		{"PADS too late", Config{}, []stepPPP{{0, discovery(PADR, 0), ""}, {31, discovery(PADS, 1), "unasked"}}},
 		{"PADS twice", Config{}, opened(stepPPP{1, discovery(PADS, 1, uniq), "copy"})},
 		{"circuit of the access node", Config{}, []stepPPP{{0, discovery(PADR, 0, tr101(1, 2, 'c', '1', 2, 1, 'r')), ""}, {0, discovery(PADS, 1), "start 6331"}}},
+		{"remote id of the access node alone", Config{}, []stepPPP{{0, discovery(PADR, 0, tr101(2, 2, 'r', '1')), ""}, {0, discovery(PADS, 1), "start 00000de97231"}}},
 		{"circuit ignored", Config{IgnoreCircuitID: true}, []stepPPP{{0, discovery(PADR, 0, tr101(1, 2, 'c', '1')), ""}, {0, discovery(PADS, 1), "start 01"}}},
 		{"another vendor's tag", Config{}, []stepPPP{{0, discovery(PADR, 0, tag(0x0105, 0, 0, 0, 9, 1, 1, 'c')), ""}, {0, discovery(PADS, 1), "start 01"}}},
 		{"vendor tag that lies", Config{}, []stepPPP{{0, discovery(PADR, 0, tr101(2, 1, 'r', 1, 9, 'c')), ""}, {0, discovery(PADS, 1), "start 01"}}},
