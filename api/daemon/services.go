@@ -84,7 +84,8 @@ func newServices(cfg Config, store *store, keys *keystore.Store, registry *prome
 	if err != nil {
 		return nil, err
 	}
-	rules, err := warrant.NewRules(warrant.Rules{Profile: profile, DuplicateKey: reference})
+	keeper := &retention.Keeper{}
+	rules, err := warrant.NewRules(warrant.Rules{Profile: profile, DuplicateKey: reference, PackageExpires: packageExpires(keeper)})
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +107,7 @@ func newServices(cfg Config, store *store, keys *keystore.Store, registry *prome
 		register: reg,
 		reads:    server.NewAccessLog(store.executor, time.Now),
 		codes:    support.NewCodes(code),
-		keeper:   &retention.Keeper{},
+		keeper:   keeper,
 		dossiers: &dossier.Record{},
 		record:   &expiry.Record{},
 		warrants: warrant.NewState(),
@@ -190,6 +191,20 @@ func (s *services) statistics() *statistics.Store {
 func (s *services) publisher(book *ledger.Log) *statistics.Publisher {
 	return &statistics.Publisher{Store: s.statistics(), Book: book, Releases: s.released, MinLines: s.cfg.Statistics.MinLines,
 		Delay: s.cfg.Statistics.Delay, Now: time.Now, Log: s.log}
+}
+
+// packageExpires returns what tells when a fetched package has been kept long
+// enough under the policy in force.
+func packageExpires(k *retention.Keeper) func(time.Time) (time.Time, bool) {
+	return func(fetchedAt time.Time) (time.Time, bool) {
+		f, _ := k.InForce()
+		rule, ok := f.Rule(retention.ClassPackage)
+		if !ok {
+			return time.Time{}, false
+		}
+		at, err := rule.ExpiresAt(fetchedAt)
+		return at, err == nil
+	}
 }
 
 // judge returns what tells whether this host's clock can be believed.

@@ -9,9 +9,9 @@ import (
 // Classes of what is kept beside the traffic store. A policy has a rule for each
 // of these too; the store's views know nothing of them.
 const (
-	ClassDossier   schema.Class = "dossier"    // case keys: what a warrant, its approvals and answers said, counted from the warrant's end
-	ClassPackage   schema.Class = "package"    // sealed answers, counted from the authority's acknowledgement
-	ClassKeyBackup schema.Class = "key_backup" // copies of the keystore, counted from when they were made
+	ClassDossier   schema.Class = "dossier"    // keys of sealed ledger bodies, counted from the warrant's or the month's end (package dossier)
+	ClassPackage   schema.Class = "package"    // sealed answers, counted from their first fetch
+	ClassKeyBackup schema.Class = "key_backup" // copies of the keystore, counted from when they were made; removing them is the operator's
 )
 
 // Classes lists what a policy file has a rule for, each once, in the order in

@@ -24,6 +24,10 @@ type Rules struct {
 	ApprovalAge time.Duration
 	// MaxTasks is how many tasks one warrant may have. Default 100.
 	MaxTasks int
+	// PackageExpires returns when a package that was first fetched at an instant
+	// has been kept long enough, by the retention policy in force; false: not
+	// before its warrant ends, when every package goes. Nil: never sooner.
+	PackageExpires func(fetchedAt time.Time) (time.Time, bool)
 }
 
 // DefaultApprovalAge and DefaultMaxTasks are what zero values of [Rules] mean.

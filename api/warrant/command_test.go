@@ -222,6 +222,18 @@ func TestTaskLife(t *testing.T) {
 	wantReason(t, "destroy twice", err, reason.WarrantTerminal)
 	_, err = r.Destroy(b.state, start, officer, "miss")
 	wantReason(t, "destroy of a live warrant's", err, reason.WarrantTerminal)
+
+	// An hour after it was first fetched a package has been kept long enough here.
+	r.PackageExpires = func(at time.Time) (time.Time, bool) { return at.Add(time.Hour), true }
+	wantReason(t, "fetch again", fetch(b, r, start.Add(time.Hour-1), "miss"), "")
+	wantReason(t, "fetch an hour after the first", fetch(b, r, start.Add(time.Hour), "miss"), reason.NotFound)
+	_, err = r.Destroy(b.state, start.Add(time.Hour-1), officer, "miss")
+	wantReason(t, "destroy before", err, reason.WarrantTerminal)
+	d, err = r.Destroy(b.state, start.Add(time.Hour), officer, "miss")
+	wantReason(t, "destroy", err, "")
+	if d.Reason != string(reason.RetentionElapsed) {
+		t.Errorf("destroyed for %s, want RETENTION_ELAPSED", d.Reason)
+	}
 }
 
 func fetch(b *book, r *warrant.Rules, at time.Time, task string) *reason.Error {

@@ -209,6 +209,9 @@ func (s *State) applyPackage(e ledger.Entry) bool {
 	if e.Header.Kind == KindDestroy {
 		t.Destroyed = true
 	} else {
+		if t.Fetched == 0 {
+			t.FetchedAt = e.Header.At
+		}
 		t.Fetched++
 	}
 	return true

@@ -132,6 +132,7 @@ type Task struct {
 	PackageBytes  int64
 	ReleasedAt    time.Time
 	Fetched       uint32
+	FetchedAt     time.Time // first
 	Destroyed     bool
 	stored        TaskState
 }

@@ -246,8 +246,18 @@ func (r *Rules) Abort(s *State, by Caller, taskID string, attempt uint32, why re
 	return d, nil
 }
 
+// PackageExpired reports whether a task's package has been kept long enough since
+// it was first fetched.
+func (r *Rules) PackageExpired(t Task, now time.Time) bool {
+	if t.Fetched == 0 || r.PackageExpires == nil {
+		return false
+	}
+	at, ok := r.PackageExpires(t.FetchedAt)
+	return ok && !now.Before(at)
+}
+
 // Fetch drafts the entry that precedes handing the package over. A package is
-// handed over only while its warrant lasts.
+// handed over only while its warrant lasts and its retention period has not ended.
 func (r *Rules) Fetch(s *State, now time.Time, by Caller, taskID string) (ledger.Draft, *reason.Error) {
 	t, w, ok := s.Task(taskID)
 	if !ok {
@@ -266,23 +276,30 @@ func (r *Rules) Fetch(s *State, now time.Time, by Caller, taskID string) (ledger
 	if t.ReleasedAt.IsZero() || t.Destroyed {
 		return ledger.Draft{}, reason.New(reason.NotFound, "No released package of this task is kept.")
 	}
+	if r.PackageExpired(t, now) {
+		return ledger.Draft{}, reason.New(reason.NotFound, "The package was fetched, and has been kept for as long as the retention policy says.")
+	}
 	d := r.taskDraft(KindFetch, by, t, w)
 	d.Role, d.Facts = string(role), packageFacts{t.PackageSHA256}
 	return d, nil
 }
 
 // Destroy drafts the entry that a released package was destroyed, because its
-// warrant ended before it was fetched, or after.
+// warrant ended before it was fetched, or after, or its retention period did.
 func (r *Rules) Destroy(s *State, now time.Time, by Caller, taskID string) (ledger.Draft, *reason.Error) {
 	t, w, ok := s.Task(taskID)
 	if !ok {
 		return ledger.Draft{}, reason.New(reason.NotFound, "")
 	}
-	if w.live(now) == nil || t.ReleasedAt.IsZero() || t.Destroyed {
+	why := w.live(now)
+	if why == nil && r.PackageExpired(t, now) {
+		why = reason.New(reason.RetentionElapsed, "")
+	}
+	if why == nil || t.ReleasedAt.IsZero() || t.Destroyed {
 		return ledger.Draft{}, reason.New(reason.WarrantTerminal, "There is no package to destroy.")
 	}
 	d := r.taskDraft(KindDestroy, by, t, w)
-	d.Reason, d.Facts = string(w.live(now).Reason), packageFacts{t.PackageSHA256}
+	d.Reason, d.Facts = string(why.Reason), packageFacts{t.PackageSHA256}
 	return d, nil
 }
 

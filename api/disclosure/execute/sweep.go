@@ -14,7 +14,8 @@ import (
 )
 
 // SweepInterval is how often [Executor.Run] looks for packages of warrants that
-// ended. Nothing depends on it: a package of an ended warrant cannot be fetched.
+// ended, and for those whose retention period did. Nothing depends on it: neither
+// can be fetched.
 const SweepInterval = 5 * time.Second
 
 // Recover puts right what a stop of the server left behind: an execution
@@ -49,7 +50,8 @@ func (x *Executor) Recover(ctx context.Context) error {
 	return errors.Join(err, x.sweep(ctx))
 }
 
-// Run destroys the packages of warrants that ended, until ctx ends.
+// Run destroys the packages of warrants that ended, and those that were fetched
+// and kept long enough, until ctx ends.
 func (x *Executor) Run(ctx context.Context) {
 	tick := time.NewTicker(SweepInterval)
 	defer tick.Stop()
@@ -82,14 +84,15 @@ func (x *Executor) Ended(warrantID string) {
 	}
 }
 
-// sweep destroys every package whose warrant ended, and enters that.
+// sweep destroys every package whose warrant or retention period ended, and enters
+// that.
 func (x *Executor) sweep(ctx context.Context) error {
 	now := x.cfg.Now()
 	var errs []error
 	for _, t := range x.cfg.State.Tasks(func(t warrant.Task) bool {
 		return !t.Destroyed && (t.Stored() == warrant.TaskSealed || t.Stored() == warrant.TaskExecuting || !t.ReleasedAt.IsZero())
 	}) {
-		if _, w, _ := x.cfg.State.Task(t.ID); !ended(w, now) {
+		if _, w, _ := x.cfg.State.Task(t.ID); !ended(w, now) && !x.cfg.Rules.PackageExpired(t, now) {
 			continue
 		}
 		errs = append(errs, x.clear(ctx, t))
@@ -97,8 +100,8 @@ func (x *Executor) sweep(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// clear destroys the package of one task of an ended warrant, once nobody else
-// holds the task. That the warrant ends stops it not: it is what it is there for.
+// clear destroys the package of one task of an ended warrant, or one that expired,
+// once nobody else holds the task. That the warrant ends stops it not: it is what it is there for.
 func (x *Executor) clear(ctx context.Context, t warrant.Task) error {
 	_, release, err := x.hold(ctx, t.ID, t.WarrantID)
 	if err != nil {
