@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -54,5 +55,22 @@ func TestEnrolUsage(t *testing.T) {
 		if code != c.code || !strings.Contains(stderr, c.want) || stdout != "" || strings.Contains(stderr, secret[17:]) {
 			t.Errorf("%s: exit %d with %q, %q; want %d with %q", name, code, stdout, stderr, c.code, c.want)
 		}
+	}
+}
+
+// The guide's command is one that there is: it gets as far as the fingerprint, for
+// which the guide has a word in its place.
+func TestTheGuidesEnrolCommandExists(t *testing.T) {
+	guide, err := os.ReadFile("../../dist/FIRST_ROUTER.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`(?m)^runuser .* -- griffier-collector (-enrol .*)$`).FindSubmatch(guide)
+	if found == nil {
+		t.Fatal("the guide does not enrol")
+	}
+	args := strings.Fields(strings.Replace(string(found[1]), "/etc/griffier/collector.yaml", configured(t, "/nowhere"), 1))
+	if code, _, stderr := execute(t, args...); code != exitFailed || !strings.Contains(stderr, "64 hexadecimal digits") {
+		t.Errorf("%v: exit %d with %q", args, code, stderr)
 	}
 }
