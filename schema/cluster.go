@@ -134,6 +134,27 @@ func (c Cluster) statements(m migration) ([]string, error) {
 	return rendered, nil
 }
 
+// MigrationStatements returns all that [MigrateCluster] would run on an empty
+// store, for an administrator to read.
+func MigrationStatements(c Cluster) ([]string, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	migrations, err := readMigrations(migrationFiles, "migration")
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, m := range migrations {
+		statements, err := c.statements(m)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, statements...)
+	}
+	return all, nil
+}
+
 // splitComment cuts the comment lines off a statement's head.
 func splitComment(text string) (comment, statement string) {
 	for statement = text; strings.HasPrefix(statement, "--"); {

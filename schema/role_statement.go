@@ -17,7 +17,9 @@ type Access struct {
 	// [RoleView] and with its password.
 	Nodes []netip.Prefix
 	// PasswordSHA256 is the SHA-256 of a role's password, in hexadecimal. A role
-	// without one logs in with a TLS certificate whose common name is its user's.
+	// without one logs in with a TLS client certificate: a collector with the one
+	// that it was enrolled with, griffierd's three with one of common name
+	// "griffierd".
 	PasswordSHA256 map[Role]string
 }
 
@@ -92,7 +94,14 @@ func (a Access) identification(r Role) string {
 	if sum := a.PasswordSHA256[r]; sum != "" {
 		return "IDENTIFIED WITH sha256_hash BY '" + strings.ToUpper(sum) + "'"
 	}
-	return "IDENTIFIED WITH ssl_certificate CN '" + r.User() + "'"
+	switch r {
+	case RoleCollector:
+		return "IDENTIFIED WITH ssl_certificate SAN 'URI:griffier://role/collector'"
+	case RoleView:
+		return "IDENTIFIED WITH ssl_certificate CN 'griffier_view'"
+	default:
+		return "IDENTIFIED WITH ssl_certificate CN 'griffierd'"
+	}
 }
 
 func (a Access) hosts(r Role) string {

@@ -361,8 +361,9 @@ func TestRoleStatements(t *testing.T) {
 		all := strings.Join(statements, "\n")
 		for text, in := range map[string]string{
 			"HOST NONE":                               "one server, certificates; one server, passwords",
+			"SAN 'URI:griffier://role/collector'":     "one server, certificates; cluster",
 			"HOST LOCAL":                              "one server, certificates",
-			"ssl_certificate CN 'griffier_portal'":    "one server, certificates; cluster",
+			"ssl_certificate CN 'griffierd'":          "one server, certificates; cluster",
 			"HOST IP '192.0.2.0/24', '2001:db8::/64'": "one server, passwords; cluster",
 		} {
 			if strings.Contains(all, text) != strings.Contains(in, name) {

@@ -203,6 +203,8 @@ func (c *Config) checkStore() *problem {
 		return &problem{"spool.max_bytes", "want at least 64MiB"}
 	case (c.Store.Socket == "") == (c.Store.DSNFile == ""):
 		return &problem{"store", "want either socket or dsn_file"}
+	case c.Store.CAFile != "" && c.Store.DSNFile == "":
+		return &problem{"store.ca_file", "is about a server, which dsn_file names"}
 	}
 	if c.MetricsListen == "" {
 		return nil

@@ -139,10 +139,12 @@ type Spool struct {
 }
 
 // Store is where records go: the embedded engine's unix socket, or a ClickHouse
-// server whose DSN, with its password, is in a file.
+// server whose DSN, with its password, is in a file, and whose certificate was
+// signed by CAFile (default: whom the host trusts).
 type Store struct {
 	Socket  string `yaml:"socket"`
 	DSNFile string `yaml:"dsn_file"`
+	CAFile  string `yaml:"ca_file"`
 }
 
 // Range is one of the provider's own prefixes or, with Provider, one that another

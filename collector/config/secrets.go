@@ -65,7 +65,7 @@ func (c Config) Where() (schema.Config, error) {
 	if err != nil {
 		return schema.Config{}, err
 	}
-	return schema.Config{DSN: string(dsn), ClientCertificate: c.Identity().ClientCertificate}, nil
+	return schema.Config{DSN: string(dsn), CAFile: c.Store.CAFile, ClientCertificate: c.Identity().ClientCertificate}, nil
 }
 
 // Static returns the static lines in the binding's terms.

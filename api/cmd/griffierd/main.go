@@ -5,6 +5,7 @@
 //	griffierd -config DIR/griffierd.yaml        serve
 //	griffierd -config FILE -check               print the effective configuration
 //	griffierd -fetch-engine                     download the embedded engine
+//	griffierd -config FILE -store-setup         make schema and roles on a ClickHouse server
 package main
 
 import (
@@ -47,6 +48,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	profile := flags.String("profile", "nl", "with -init: legal profile, nl or be")
 	listen := flags.String("listen", "127.0.0.1:7443", "with -init: where gRPC is served")
 	hosts := flags.String("hosts", "localhost,127.0.0.1", "with -init: names and addresses of the server's certificate")
+	var setup storeSetup
+	setup.flags(flags)
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
@@ -105,6 +108,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			return fail(err)
 		}
 		stdout.Write(text)
+		return 0
+	}
+	if setup.wanted {
+		if err := setup.run(ctx, cfg.Store, stdout); err != nil {
+			return fail(err)
+		}
 		return 0
 	}
 	log := slog.New(slog.NewJSONHandler(stderr, nil))
