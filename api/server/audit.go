@@ -107,6 +107,8 @@ func (a *audit) append(ctx context.Context, c call, kind, why string, req any) e
 		return reason.Wrap(reason.UnknownOutcome, err)
 	case errors.Is(err, ledger.ErrClock):
 		return reason.Wrap(reason.ClockUntrusted, err)
+	case errors.Is(err, ledger.ErrTooLarge): // trying again would not help
+		return &reason.Error{Reason: reason.InvalidRequest, Detail: "The request is too large to be entered in the ledger.", Cause: err}
 	}
 	return reason.Wrap(reason.LedgerUnavailable, err)
 }
