@@ -1,10 +1,13 @@
 package schema
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
 
 // A Cluster is a ClickHouse cluster as the servers' own configuration names it
@@ -91,13 +94,24 @@ func (c Cluster) Alter(table, what string) string {
 	return "ALTER TABLE " + c.Local(table) + c.on() + " " + what
 }
 
-// System returns what to select from to see a system table of every server: each
+// Parts returns what to select from to see a table's parts on every server: each
 // of a cluster's shards once, by one of its replicas.
-func (c Cluster) System(table string) string {
-	if c == "" {
-		return "system." + table
+func (c Cluster) Parts(table string) string {
+	if c.Local(table) == table {
+		return "system.parts"
 	}
-	return "cluster('" + string(c) + "', system." + table + ")"
+	return "cluster('" + string(c) + "', system.parts)"
+}
+
+// DropPartition returns the statement that drops a partition of a table on every
+// server. On a cluster it has ended when every replica has dropped it, and fails
+// while one is away.
+func (c Cluster) DropPartition(table, id string) string {
+	statement := c.Alter(table, "DROP PARTITION ID '"+id+"'")
+	if c != "" {
+		statement += " SETTINGS alter_sync = 2"
+	}
+	return statement
 }
 
 // The statements that migrations are made of. A migration is one statement after
@@ -264,4 +278,20 @@ func splitCommands(what string) []string {
 		}
 	}
 	return append(commands, strings.TrimSpace(what[start:]))
+}
+
+var distributedOver = regexp.MustCompile(`^Distributed\('([^']*)'`)
+
+// clusterOf returns the cluster that a migrated store is on, as its own tables say.
+func clusterOf(ctx context.Context, conn driver.Conn) (Cluster, error) {
+	var engine string
+	const query = "SELECT if(count() = 0, '', any(engine_full)) FROM system.tables WHERE database = 'traffic' AND name = 'session_slice'"
+	if err := conn.QueryRow(ctx, query).Scan(&engine); err != nil {
+		return "", fmt.Errorf("read the store's form: %w", err)
+	}
+	over := distributedOver.FindStringSubmatch(engine)
+	if over == nil {
+		return "", nil
+	}
+	return Cluster(over[1]), nil
 }

@@ -122,18 +122,24 @@ func here(c Cluster, statement string) string { return strings.Replace(statement
 func TestClusterParses(t *testing.T) {
 	ctx, conn, _ := newStore(t)
 	const cluster = Cluster("{cluster}")
+	all := map[string][]string{}
 	for _, m := range allMigrations(t) {
 		statements, err := cluster.statements(m)
 		if err != nil {
 			t.Error(err)
-			continue
 		}
+		all[m.name] = statements
+	}
+	for class, table := range tables {
+		all["drop "+string(class)] = []string{cluster.DropPartition(table, "20260101")}
+	}
+	for name, statements := range all {
 		for _, s := range statements {
 			var text string
 			if err := conn.QueryRow(ctx, "SELECT formatQuery({s:String})", clickhouse.Named("s", s)).Scan(&text); err != nil {
-				t.Errorf("%s: %v", m.name, err)
+				t.Errorf("%s: %v", name, err)
 			} else if !strings.Contains(text, "ON CLUSTER `{cluster}`") {
-				t.Errorf("%s is not for the cluster:\n%s", m.name, text)
+				t.Errorf("%s is not for the cluster:\n%s", name, text)
 			}
 		}
 	}
@@ -264,6 +270,13 @@ func TestDistributedStore(t *testing.T) {
 	}
 	if n := count(t, ctx, conn, "SELECT count() FROM traffic.session WHERE version = 2"); n != 1 || count(t, ctx, conn, "SELECT count() FROM traffic.session") != 1 {
 		t.Errorf("the latest version is not the only one")
+	}
+	if c, err := clusterOf(ctx, conn); err != nil || c != "isp" {
+		t.Errorf("the store says that it is on %q (%v)", c, err)
+	}
+	parts, err := Partitions(ctx, conn)
+	if err != nil || len(parts) < len(Classes) {
+		t.Errorf("%d partitions (%v), want one of each class at least", len(parts), err)
 	}
 	setPolicy(t, ctx, conn, "PT1S")
 	if got := countViews(t, ctx, conn); got != [len(got)]uint64{} {

@@ -180,6 +180,12 @@ func TestClusterRender(t *testing.T) {
 	if got := Cluster("").Alter("traffic.usage_bucket", "x"); got != "ALTER TABLE traffic.usage_bucket x" {
 		t.Errorf("one server alters by %q", got)
 	}
+	if got := c.DropPartition("traffic.usage_bucket", "20260101"); got != "ALTER TABLE traffic.usage_bucket_local ON CLUSTER 'isp' DROP PARTITION ID '20260101' SETTINGS alter_sync = 2" {
+		t.Errorf("a cluster drops by %q", got)
+	}
+	if got := Cluster("").DropPartition("traffic.usage_bucket", "20260101"); got != "ALTER TABLE traffic.usage_bucket DROP PARTITION ID '20260101'" {
+		t.Errorf("one server drops by %q", got)
+	}
 	if got := c.Alter("traffic.coverage_slice", "x"); got != "ALTER TABLE traffic.coverage_slice ON CLUSTER 'isp' x" {
 		t.Errorf("a table kept whole is altered by %q", got)
 	}

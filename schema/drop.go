@@ -90,7 +90,11 @@ func DropDay(ctx context.Context, conn driver.Conn, class Class, day, now time.T
 	}
 	// Identifiers cannot be parameters here; table and id are this store's own.
 	id := day.UTC().Format("20060102")
-	if err := conn.Exec(ctx, fmt.Sprintf("ALTER TABLE %s DROP PARTITION ID '%s'", tables[class], id)); err != nil {
+	cluster, err := clusterOf(ctx, conn)
+	if err != nil {
+		return fail(err)
+	}
+	if err := conn.Exec(ctx, cluster.DropPartition(tables[class], id)); err != nil {
 		return fail(err)
 	}
 	left, err := readPartitions(ctx, conn, class, id)

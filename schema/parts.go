@@ -57,13 +57,17 @@ func Partitions(ctx context.Context, conn driver.Conn) ([]DayPartition, error) {
 
 // readPartitions lists the partitions of a class, or only the one with the id.
 func readPartitions(ctx context.Context, conn driver.Conn, class Class, id string) ([]DayPartition, error) {
+	cluster, err := clusterOf(ctx, conn)
+	if err != nil {
+		return nil, fmt.Errorf("list partitions: %w", err)
+	}
 	rows, err := conn.Query(ctx, `
 SELECT partition_id, toDateTime64(min(partition), 3, 'UTC'), sum(rows), sum(bytes_on_disk), count(),
     lower(hex(SHA256(arrayStringConcat(arraySort(groupArray(concat(name, ' ', toString(rows), ' ', hash_of_all_files, '\n')))))))
-FROM system.parts
+FROM `+cluster.Parts(tables[class])+`
 WHERE active AND rows > 0 AND concat(database, '.', table) = ? AND (? = '' OR partition_id = ?)
 GROUP BY partition_id
-ORDER BY partition_id`, tables[class], id, id)
+ORDER BY partition_id`, cluster.Local(tables[class]), id, id)
 	if err != nil {
 		return nil, fmt.Errorf("list partitions: %w", err)
 	}
