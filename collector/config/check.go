@@ -52,7 +52,7 @@ func (c *Config) checkSizes() *problem {
 	switch {
 	case c.MaxSlots < 1 || c.MaxSlots > maxSlots:
 		return &problem{"max_slots", fmt.Sprintf("want 1 to %d", maxSlots)}
-	case c.MaxKeys < c.MaxSlots || c.MaxKeys > maxKeys:
+	case c.MaxKeys != 0 && c.MaxKeys < c.MaxSlots || c.MaxKeys > maxKeys:
 		return &problem{"max_keys", fmt.Sprintf("want max_slots (%d) to %d: every line has at least one", c.MaxSlots, maxKeys)}
 	case c.MaxLongKeys > maxKeys:
 		return &problem{"max_long_keys", fmt.Sprintf("want at most %d", maxKeys)}

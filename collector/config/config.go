@@ -203,22 +203,11 @@ func Parse(name string, text []byte) (Config, error) {
 	if err := decode(decoder, new(any)); !errors.Is(err, io.EOF) {
 		return Config{}, fmt.Errorf("%s: more than one YAML document", name)
 	}
-	c.derive()
 	if p := c.check(); p != nil {
 		line, column := place(text, p.path)
 		return Config{}, fmt.Errorf("%s:%d:%d: %s: %s", name, line, column, p.path, p.what)
 	}
 	return c, nil
-}
-
-// derive fills in the defaults that depend on other keys.
-func (c *Config) derive() {
-	if c.MaxKeys == 0 {
-		c.MaxKeys = 2 * c.MaxSlots
-	}
-	if c.MaxLongKeys == 0 {
-		c.MaxLongKeys = c.MaxSlots
-	}
 }
 
 // decode reads one document. The decoder panics at some malformed ones, such as
@@ -271,8 +260,15 @@ func position(node ast.Node) (line, column int) {
 	return at.Line, at.Column
 }
 
-// Print writes the effective configuration as YAML.
+// Print writes the effective configuration as YAML, with what follows from other
+// keys filled in.
 func (c Config) Print(w io.Writer) error {
+	if c.MaxKeys == 0 {
+		c.MaxKeys = 2 * c.MaxSlots
+	}
+	if c.MaxLongKeys == 0 {
+		c.MaxLongKeys = c.MaxSlots
+	}
 	text, err := yaml.Marshal(c)
 	if err != nil {
 		return fmt.Errorf("config: print: %w", err)
