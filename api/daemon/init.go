@@ -33,7 +33,7 @@ type InitOptions struct {
 }
 
 // Init makes a folder that griffierd can start from: keys, a private CA with a
-// server and a provisioner certificate, the policy file of a profile, and
+// server, a provisioner and an operator certificate, the policy file of a profile, and
 // griffierd.yaml, and in trust/ what is handed out to those who verify: the
 // ledger's public key, and a trust file for packages. It never replaces a file,
 // and when it fails in a folder that was empty, it leaves it empty.

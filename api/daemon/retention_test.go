@@ -3,6 +3,7 @@ package daemon
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -132,6 +133,23 @@ func TestPolicyFileOverALife(t *testing.T) {
 	life(func() { inForce("with a new store", "P7D") })
 	lay(policyFile(t, dir, 3, "P5D"))
 	life(func() { inForce("with a good file again", "P5D") })
+}
+
+// operatorsMachine: monitoring sees retention, and decides nothing.
+func (w *world) operatorsMachine(t *testing.T) {
+	cert, err := tls.LoadX509KeyPair(filepath.Join(w.dir, "tls", "operator.pem"), filepath.Join(w.dir, "tls", "operator.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := griffierv1.NewRetentionServiceClient(w.dial(t, w.cfg.Listen, []tls.Certificate{cert}))
+	now, err := c.GetRetention(context.Background(), &griffierv1.GetRetentionRequest{})
+	if err != nil || now.GetInForce().GetGeneration() != 1 || now.GetFileProblem() != "" || len(now.GetInForce().GetRules()) != len(retention.Classes()) {
+		t.Errorf("the policy in force: %v, %v", now, err)
+	}
+	_, err = c.ProposeRetention(context.Background(), &griffierv1.ProposeRetentionRequest{RequestId: "request-1", File: policyFile(t, w.dir, 2, "P15D")})
+	wantReason(t, "a machine proposes", err, reason.StepUpRequired)
+	_, err = griffierv1.NewLedgerServiceClient(w.dial(t, w.cfg.Listen, []tls.Certificate{cert})).GetCheckpoint(context.Background(), &griffierv1.GetCheckpointRequest{})
+	wantReason(t, "a machine reads the ledger", err, reason.PermissionDenied)
 }
 
 // tooLargeForTheLedger: a request that cannot be entered is refused as such.

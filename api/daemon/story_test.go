@@ -49,6 +49,7 @@ func TestGriffierd(t *testing.T) {
 	t.Run("a collector enrols, renews and is revoked", w.collector)
 	t.Run("no personal data in the clear", w.nothingInTheClear)
 	t.Run("no reflection", w.noReflection)
+	t.Run("the operator's machine", w.operatorsMachine)
 	t.Run("too large for the ledger", w.tooLargeForTheLedger)
 	t.Run("no ledger, no answer", w.noLedgerNoAnswer(bucket))
 }

@@ -1,6 +1,6 @@
 // Package pki makes the private certificate authority that `griffierd -init`
-// sets up: one CA, a certificate for the server and one for the provisioner
-// machine. An ISP with a CA of its own uses that instead. With the CA's key it
+// sets up: one CA, a certificate for the server and one each for the provisioner's
+// and the operator's machines. An ISP with a CA of its own uses that instead. With the CA's key it
 // issues the certificates of collectors.
 package pki
 
@@ -35,8 +35,8 @@ type Authority struct {
 	key  crypto.Signer
 }
 
-// Init writes ca.pem, ca.key, server.pem, server.key, provisioner.pem and
-// provisioner.key into dir. hosts are the names and addresses of the server.
+// Init writes ca.pem, server.pem, provisioner.pem and operator.pem, and a .key beside
+// each, into dir. hosts are the names and addresses of the server.
 func Init(dir string, hosts []string) error {
 	server := &x509.Certificate{Subject: pkix.Name{CommonName: "griffierd"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
 	for _, h := range hosts {
@@ -60,11 +60,17 @@ func Init(dir string, hosts []string) error {
 	if err := ca.issue(dir, "server", server); err != nil {
 		return err
 	}
-	return ca.issue(dir, "provisioner", &x509.Certificate{
-		Subject:     pkix.Name{CommonName: "provisioner"},
-		URIs:        []*url.URL{{Scheme: "griffier", Host: "role", Path: "/provisioner"}},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	})
+	for _, machine := range []string{"provisioner", "operator"} {
+		err := ca.issue(dir, machine, &x509.Certificate{
+			Subject:     pkix.Name{CommonName: machine},
+			URIs:        []*url.URL{{Scheme: "griffier", Host: "role", Path: "/" + machine}},
+			ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func newAuthority() (*Authority, error) {
