@@ -71,7 +71,7 @@ func rowText(b []byte, r schema.Record) []byte {
 		return fmt.Appendf(b, "%x %x %d %d %d %d %d %s %s %s %s %s %s %s", r.SessionID[:], r.AccessRef[:], milli(r.SessionStartedAt), milli(r.StartedAt),
 			milli(r.EndedAt), flag(r.Open), r.Version, r.EndCause, r.Source, r.Certainty, r.NAS, r.NASPort, r.CollectorID, r.Class())
 	case *schema.Assignment:
-		return fmt.Appendf(b, "%x %x %x %s %d %d %d %d %s %d %d %d %d %d %s %s %s %s %s", r.AssignmentID[:], r.SessionID[:], r.AccessRef[:],
+		return fmt.Appendf(b, "%x %x %s %d %d %d %d %s %d %d %d %d %d %s %s %s %s %s", r.SessionID[:], r.AccessRef[:],
 			netip.AddrFrom16(r.Prefix.Addr().As16()), 128, r.PortStart, r.PortEnd, r.Protocol, netip.IPv6Unspecified(), milli(r.AssignmentStartedAt), milli(r.StartedAt), milli(r.EndedAt),
 			flag(r.Open), r.Version, r.EndCause, r.Source, r.Certainty, r.CollectorID, r.Class())
 	case *schema.Usage:
@@ -88,7 +88,7 @@ func rowText(b []byte, r schema.Record) []byte {
 var rowSQL = map[schema.Kind]struct{ table, text string }{
 	schema.KindSession: {"session_slice", `lower(hex(session_id)), lower(hex(access_ref)), toUnixTimestamp64Milli(session_started_at), toUnixTimestamp64Milli(started_at),
 		toUnixTimestamp64Milli(ended_at), toUInt8(open), version, end_cause, source, certainty, nas, nas_port, collector_id, class`},
-	schema.KindAssignment: {"assignment_slice", `lower(hex(assignment_id)), lower(hex(session_id)), lower(hex(access_ref)), prefix_address, prefix_length,
+	schema.KindAssignment: {"assignment_slice", `lower(hex(session_id)), lower(hex(access_ref)), prefix_address, prefix_length,
 		port_start, port_end, protocol, inside_address, toUnixTimestamp64Milli(assignment_started_at), toUnixTimestamp64Milli(started_at), toUnixTimestamp64Milli(ended_at),
 		toUInt8(open), version, end_cause, source, certainty, collector_id, class`},
 	schema.KindUsage: {"usage_bucket", `lower(hex(access_ref)), toUnixTimestamp64Milli(bucket_started_at), toUnixTimestamp64Milli(ended_at), toUnixTimestamp64Milli(sampled_at),

@@ -44,17 +44,23 @@ func TestInsertRoundTrip(t *testing.T) {
 		t.Errorf("session = %+v (%s), want %+v", s, class, *session)
 	}
 
+	named := map[ID]bool{}
 	for _, want := range []*Assignment{assignment, translated} {
 		var a Assignment
-		var address, inside netip.Addr
-		var length uint8
-		err = conn.QueryRow(ctx, "SELECT * FROM traffic.assignment WHERE assignment_id = unhex(?)", want.AssignmentID.String()).Scan(
+		var inside netip.Addr
+		address, length := PrefixColumns(want.Prefix)
+		err = conn.QueryRow(ctx, "SELECT * FROM traffic.assignment WHERE prefix_address = ?", address.String()).Scan(
 			&a.AssignmentID, &a.SessionID, &a.AccessRef, &address, &length, &a.PortStart, &a.PortEnd, &a.Protocol, &inside, &a.AssignmentStartedAt,
 			&a.StartedAt, &a.EndedAt, &a.Open, &a.Version, &endCause, &source, &certainty, &a.CollectorID, &class)
 		if err != nil {
 			t.Fatal(err)
 		}
 		a.EndCause, a.Source, a.Certainty, a.Inside = EndCause(endCause), Source(source), Certainty(certainty), InsideFromColumn(inside)
+		if a.AssignmentID == (ID{}) || named[a.AssignmentID] {
+			t.Errorf("assignment id %s is no name", a.AssignmentID)
+		}
+		named[a.AssignmentID] = true
+		a.AssignmentID = want.AssignmentID // the store derives its own
 		if a.Prefix, err = PrefixFromColumns(address, length); err != nil || a != *want {
 			t.Errorf("assignment = %+v (%v), want %+v", a, err, *want)
 		}
@@ -188,7 +194,9 @@ func TestStoreHoldsItsOwnRules(t *testing.T) {
 	ctx, conn, _ := newStore(t)
 	for _, statement := range []string{
 		"INSERT INTO traffic.session_slice (started_at, ended_at, class) VALUES ('2026-03-01 23:00:00', '2026-03-02 00:00:00.001', 'session')",
-		"INSERT INTO traffic.assignment_slice (started_at, ended_at, class) VALUES ('2026-03-01 23:00:00', '2026-03-01 22:00:00', 'assignment')",
+		"INSERT INTO traffic.assignment_slice (started_at, length_ms) VALUES ('2026-03-01 23:00:00', 3600001)",
+		"INSERT INTO traffic.assignment_slice (started_at, length_ms) VALUES ('2026-03-01 23:00:00', 4294967295)",
+		"INSERT INTO traffic.assignment_slice (started_at, class) VALUES ('2026-03-01 23:00:00', 'session')",
 		"INSERT INTO traffic.coverage_slice (started_at, ended_at, class) VALUES ('2026-03-01 23:00:00', '2026-03-01 23:00:00', 'session')",
 		"INSERT INTO traffic.usage_bucket (bucket_started_at, ended_at, class) VALUES ('2026-03-01 23:01:00', '2026-03-01 23:06:00', 'usage_5m')",
 		"INSERT INTO traffic.access_log_entry (happened_at, ended_at, class) VALUES ('2026-03-01 23:01:00', '2027-03-01 23:01:00', 'access_log')",

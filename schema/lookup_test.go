@@ -21,11 +21,10 @@ toFixedString(MD5(toString(number)), 16) AS id`, lines, lines)
 	for _, statement := range []string{
 		`INSERT INTO traffic.session_slice (session_id, access_ref, session_started_at, started_at, ended_at, version, class)
 SELECT id, ref, day, day, addHours(day, 20), 1, 'session' FROM (SELECT %s FROM numbers(%d))`,
-		`INSERT INTO traffic.assignment_slice (assignment_id, session_id, access_ref, prefix_address, prefix_length, port_end,
-assignment_started_at, started_at, ended_at, version, class)
-SELECT id, id, ref, toIPv6(IPv4NumToString(toUInt32(167772160 + number %% 10000))), 128, 65535, day, day, addHours(day, 20), 1, 'assignment' FROM (SELECT number, %s FROM numbers(%d))`,
-		`INSERT INTO traffic.usage_bucket (access_ref, bucket_started_at, ended_at, sampled_at, direction, ip_version, bytes, counter_id, class)
-SELECT ref, addMinutes(day, 5 * hour), addMinutes(day, 5 * hour + 5), day, 'up', 4, 1, id, 'usage_5m' FROM (SELECT arrayJoin(range(4)) AS hour, %s FROM numbers(%d))`,
+		`INSERT INTO traffic.assignment_slice (session_id, access_ref, prefix_address, prefix_length, port_end, started_at, length_ms, version)
+SELECT id, ref, toIPv6(IPv4NumToString(toUInt32(167772160 + number %% 10000))), 128, 65535, day, 20 * 3600000, 1 FROM (SELECT number, %s FROM numbers(%d))`,
+		`INSERT INTO traffic.usage_bucket (access_ref, bucket_started_at, sampled_at, direction, ip_version, moved_bytes, counter_bytes, counter_id)
+SELECT ref, addMinutes(day, 5 * hour), day, 'up', 4, 1, 1 + hour, id FROM (SELECT arrayJoin(range(4)) AS hour, %s FROM numbers(%d))`,
 		`INSERT INTO traffic.coverage_slice (coverage_id, collector_id, state, started_at, ended_at, version, class)
 SELECT id, concat('c', toString(number %% 100)), 'covered', day, addHours(day, 20), 1, 'coverage' FROM (SELECT number, %s FROM numbers(%d))`,
 	} {
@@ -103,7 +102,7 @@ func TestLookUpsUseThePrimaryKey(t *testing.T) {
 	}{
 		{"who held", whoHeld, []any{"10.0.7.7", from, at, at}, []string{"prefix_address", "prefix_length", "started_at"}, 2},
 		{"sessions", "SELECT * FROM traffic.session WHERE access_ref = unhex(?) AND started_at > ? AND started_at <= ?", []any{ref, from, at}, []string{"access_ref", "started_at"}, 2},
-		{"usage", "SELECT sum(bytes) FROM traffic.usage WHERE access_ref = unhex(?) AND bucket_started_at >= ? AND bucket_started_at < ?", []any{ref, from, at}, []string{"access_ref", "bucket_started_at"}, 2},
+		{"usage", "SELECT sum(bytes) FROM traffic.usage WHERE access_ref = unhex(?) AND bucket_started_at >= ? AND bucket_started_at < ?", []any{ref, from, at}, []string{"access_ref"}, 2},
 		{"coverage", "SELECT * FROM traffic.coverage WHERE collector_id = ? AND started_at > ? AND started_at <= ?", []any{"c7", from, at}, []string{"collector_id", "started_at"}, 2},
 	} {
 		if got := count(t, ctx, conn, "SELECT count() FROM ("+c.query+")", c.args...); got != 1 && c.name != "coverage" && c.name != "who held" {

@@ -94,7 +94,8 @@ func socketOptions(path string) *clickhouse.Options {
 			return d.DialContext(ctx, "unix", path)
 		},
 		TransportFunc: func(t *http.Transport) (http.RoundTripper, error) {
-			t.Proxy = nil // a proxy from the environment cannot reach the socket
+			t.Proxy = nil                 // a proxy from the environment cannot reach the socket
+			t.WriteBufferSize = 256 << 10 // a block is megabytes
 			return t, nil
 		},
 	}

@@ -140,18 +140,32 @@ func unless(ok bool, why string) error {
 	return errors.New(why)
 }
 
-func notZero[T ~[16]byte](what string, id T) error { return unless(id != T{}, what+" is zero") }
+func notZero[T ~[16]byte](what string, id T) error {
+	if id != (T{}) {
+		return nil
+	}
+	return errors.New(what + " is zero")
+}
 
 func oneOf[T comparable](what string, value T, allowed []T) error {
-	return unless(slices.Contains(allowed, value), what+" is not one of the known values")
+	if slices.Contains(allowed, value) {
+		return nil
+	}
+	return errors.New(what + " is not one of the known values")
 }
 
 func checkText(what, s string) error {
-	return unless(len(s) <= maxTextBytes, fmt.Sprintf("%s is longer than %d bytes", what, maxTextBytes))
+	if len(s) <= maxTextBytes {
+		return nil
+	}
+	return fmt.Errorf("%s is longer than %d bytes", what, maxTextBytes)
 }
 
 func checkName(what, s string) error {
-	return first(unless(s != "", what+" is empty"), checkText(what, s))
+	if s == "" {
+		return errors.New(what + " is empty")
+	}
+	return checkText(what, s)
 }
 
 // checkSlice holds a slice to one UTC day, because look-ups read one day back

@@ -1,7 +1,9 @@
 -- traffic.assignment: the latest version of each row of class assignment, while it may be
 -- read. A row expires at ended_at plus the class's calendar period, counted on
 -- the wall clock of the policy's zone; now is never before the clock floor. The
--- filter runs after FINAL, so only the latest version's ended_at counts.
+-- filter runs after FINAL, so only the latest version's ended_at counts. Versions of
+-- one row are in one partition and have one access_ref, so FINAL need not look
+-- for them in others, nor beyond what an index selects.
 CREATE OR REPLACE VIEW traffic.assignment AS
 WITH
     (
@@ -40,3 +42,4 @@ FROM traffic.assignment_slice FINAL
 WHERE tupleElement(policy, 1)
   AND ended_at > tupleElement(policy, 6)
   AND expires_at > greatest(now64(3, 'UTC'), clock_floor)
+SETTINGS do_not_merge_across_partitions_select_final = 1, use_skip_indexes_if_final_exact_mode = 0

@@ -1,7 +1,8 @@
 -- traffic.coverage: the latest version of each row of class coverage, while it may be
 -- read. A row expires at ended_at plus the class's calendar period, counted on
 -- the wall clock of the policy's zone; now is never before the clock floor. The
--- filter runs after FINAL, so only the latest version's ended_at counts.
+-- filter runs after FINAL, so only the latest version's ended_at counts. Versions of
+-- one row are in one partition, so FINAL need not look for them in others.
 CREATE OR REPLACE VIEW traffic.coverage AS
 WITH
     (
@@ -33,3 +34,4 @@ FROM traffic.coverage_slice FINAL
 WHERE tupleElement(policy, 1)
   AND ended_at > tupleElement(policy, 6)
   AND expires_at > greatest(now64(3, 'UTC'), clock_floor)
+SETTINGS do_not_merge_across_partitions_select_final = 1
