@@ -197,7 +197,6 @@ func expiringViews(migrations []migration) ([]expiringView, error) {
 		table := viewTable.FindStringSubmatch(parts[2])
 		with, rest, found := strings.Cut(strings.TrimPrefix(parts[2], "WITH\n"), "\nSELECT\n")
 		_, where, ends := strings.Cut(rest, "\nWHERE ")
-		where, _, _ = strings.Cut(where, "\nSETTINGS ")
 		if table == nil || !found || !ends {
 			return nil, fmt.Errorf("migrate: %s: not a view of one table, WITH … SELECT … FROM … FINAL WHERE", m.name)
 		}
