@@ -90,12 +90,12 @@ func OldestStart(ctx context.Context, conn driver.Conn, class Class) (time.Time,
 }
 
 // OldestEnd returns the earliest ended_at of what the store holds of a class that
-// started on the UTC day; zero without rows.
+// started before the end of the UTC day; zero without rows.
 func OldestEnd(ctx context.Context, conn driver.Conn, class Class, day time.Time) (time.Time, error) {
 	var oldest time.Time
 	var rows uint64
-	query := fmt.Sprintf("SELECT min(ended_at), count() FROM %s WHERE _partition_id = ?", tables[class])
-	if err := conn.QueryRow(ctx, query, day.UTC().Format("20060102")).Scan(&oldest, &rows); err != nil {
+	query := fmt.Sprintf("SELECT min(ended_at), count() FROM %s WHERE %s < fromUnixTimestamp64Milli(?, 'UTC')", tables[class], startColumns[class])
+	if err := conn.QueryRow(ctx, query, endOfDay(day).UnixMilli()).Scan(&oldest, &rows); err != nil {
 		return time.Time{}, fmt.Errorf("inspect: %w", err)
 	}
 	if rows == 0 {
@@ -120,10 +120,20 @@ type PartFolder struct {
 // IdleParts lists the parts of the traffic tables that are not in use and hold
 // rows: for a minute after a drop an empty part stands where the dropped ones were.
 func IdleParts(ctx context.Context, conn driver.Conn) ([]PartFolder, error) {
+	cluster, err := clusterOf(ctx, conn)
+	if err != nil {
+		return nil, fmt.Errorf("inspect: parts: %w", err)
+	}
+	every := func(table string) string { // of every replica: each has its own disk
+		if cluster == "" {
+			return table
+		}
+		return "clusterAllReplicas('" + string(cluster) + "', " + table + ")"
+	}
 	rows, err := conn.Query(ctx, `
-SELECT concat(database, '.', table), name, false FROM system.parts WHERE NOT active AND rows > 0 AND database = 'traffic'
+SELECT concat(database, '.', table), name, false FROM `+every("system.parts")+` WHERE NOT active AND rows > 0 AND database = 'traffic'
 UNION ALL
-SELECT concat(database, '.', table), name, true FROM system.detached_parts WHERE database = 'traffic'`)
+SELECT concat(database, '.', table), name, true FROM `+every("system.detached_parts")+` WHERE database = 'traffic'`)
 	if err != nil {
 		return nil, fmt.Errorf("inspect: parts: %w", err)
 	}
@@ -135,7 +145,7 @@ SELECT concat(database, '.', table), name, true FROM system.detached_parts WHERE
 		if err := rows.Scan(&table, &p.Name, &p.Detached); err != nil {
 			return nil, fmt.Errorf("inspect: parts: %w", err)
 		}
-		if p.Class = classOf(table); p.Class != "" {
+		if p.Class = classOf(cluster, table); p.Class != "" {
 			p.Day, _ = PartDay(p.Name)
 			out = append(out, p)
 		}
@@ -143,9 +153,9 @@ SELECT concat(database, '.', table), name, true FROM system.detached_parts WHERE
 	return out, rows.Err()
 }
 
-func classOf(table string) Class {
+func classOf(cluster Cluster, table string) Class {
 	for class, name := range tables {
-		if name == table {
+		if cluster.Local(name) == table {
 			return class
 		}
 	}
@@ -179,6 +189,10 @@ func digits(fields []string) bool {
 // their folders, to the class of what is in them; an empty class for a table that
 // holds none.
 func TableFolders(ctx context.Context, conn driver.Conn) (map[string]Class, error) {
+	cluster, err := clusterOf(ctx, conn)
+	if err != nil {
+		return nil, fmt.Errorf("inspect: tables: %w", err)
+	}
 	rows, err := conn.Query(ctx, "SELECT toString(uuid), concat(database, '.', name) FROM system.tables WHERE uuid != toUUID('00000000-0000-0000-0000-000000000000')")
 	if err != nil {
 		return nil, fmt.Errorf("inspect: tables: %w", err)
@@ -190,7 +204,7 @@ func TableFolders(ctx context.Context, conn driver.Conn) (map[string]Class, erro
 		if err := rows.Scan(&id, &table); err != nil {
 			return nil, fmt.Errorf("inspect: tables: %w", err)
 		}
-		out[id] = classOf(table)
+		out[id] = classOf(cluster, table)
 	}
 	return out, rows.Err()
 }

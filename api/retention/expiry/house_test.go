@@ -26,7 +26,7 @@ type house struct {
 	now     func() time.Time
 }
 
-func newHouse(t *testing.T) *house {
+func newHouse(t testing.TB) *house {
 	t.Helper()
 	database := enginetest.Start(t)
 	conn, err := schema.Open(t.Context(), schema.Config{Socket: database.Socket, Settings: map[string]any{"fsync_metadata": 0}})
@@ -59,7 +59,7 @@ func newHouse(t *testing.T) *house {
 }
 
 // open opens the ledger anew, as a restart does.
-func (h *house) open(t *testing.T) {
+func (h *house) open(t testing.TB) {
 	t.Helper()
 	h.record = &Record{}
 	h.cfg.Folds = []ledger.Fold{h.record}
@@ -81,7 +81,7 @@ func (h *house) verifier() *Verifier {
 }
 
 // policy gives every class the same period.
-func (h *house) policy(t *testing.T, period string) {
+func (h *house) policy(t testing.TB, period string) {
 	t.Helper()
 	var policies []schema.Policy
 	for _, class := range schema.Classes {
@@ -99,7 +99,7 @@ func (h *house) put(t *testing.T, rows ...schema.Record) {
 	}
 }
 
-func (h *house) exec(t *testing.T, statement string) {
+func (h *house) exec(t testing.TB, statement string) {
 	t.Helper()
 	if err := h.conn.Exec(t.Context(), statement); err != nil {
 		t.Fatalf("%s: %v", statement, err)
