@@ -85,7 +85,7 @@ func (a *app) retentionWithdraw() *cobra.Command {
 	return c
 }
 
-// retentionAct calls, and prints the proposal after it, field by field.
+// retentionAct calls, and prints the proposal after it.
 func (a *app) retentionAct(call func(griffierv1.RetentionServiceClient) (*griffierv1.RetentionProposal, error)) error {
 	conn, err := a.dial()
 	if err != nil {
@@ -96,6 +96,11 @@ func (a *app) retentionAct(call func(griffierv1.RetentionServiceClient) (*griffi
 	if err != nil {
 		return err
 	}
+	return a.showProposal(p)
+}
+
+// showProposal prints one proposal, field by field.
+func (a *app) showProposal(p *griffierv1.RetentionProposal) error {
 	t := table{header: []string{"field", "value"}}
 	t.add("proposal", p.GetProposalId())
 	t.add("state", word(p.GetState(), "RETENTION_PROPOSAL_STATE_"))

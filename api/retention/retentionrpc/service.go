@@ -57,8 +57,9 @@ type Service struct {
 // NewService returns the service.
 func NewService(cfg Config) *Service { return &Service{cfg: cfg} }
 
-// planTimeout bounds a plan: it reads what a change would cut.
-const planTimeout = time.Minute
+// planTimeout bounds a plan: it reads what a change would cut, some millions of
+// rows a second.
+const planTimeout = 10 * time.Minute
 
 // GetRetention implements RetentionService.
 func (s *Service) GetRetention(context.Context, *griffierv1.GetRetentionRequest) (*griffierv1.GetRetentionResponse, error) {
