@@ -86,7 +86,7 @@ func zoneChanges(w Window, loc *time.Location) (out []time.Time) {
 // and replayed, rolls up at any time, dies in the middle, and compares every day,
 // cycle and month with a sum over what was written, bucket by bucket.
 func TestEveryByteIsInOneDayCycleAndMonth(t *testing.T) {
-	checks(t, 12)
+	checks(t, 6)
 	ctx, conn := storeFor(t, "P1Y") // so that clocks change within it
 	// Everything happens in the last half year and well before now.
 	all := Window{day(-190), day(0)}
@@ -275,7 +275,7 @@ func TestEveryByteIsInOneDayCycleAndMonth(t *testing.T) {
 // any order, with runs in between: afterwards the days of a line are what its
 // buckets, all of which can still be read, come to by themselves.
 func TestDaysSayWhatBucketsSay(t *testing.T) {
-	checks(t, 15)
+	checks(t, 8)
 	ctx, conn := store(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		for _, table := range []string{"traffic.usage_bucket", "traffic.usage_day_part", "traffic.usage_day_mark", "traffic.session_slice", "register.line", "register.line_access"} {

@@ -2,7 +2,8 @@
 -- withdrawn, while it may be read. A row expires at ended_at plus the class's
 -- calendar period, counted on the wall clock of the policy's zone; now is never
 -- before the clock floor. The filter runs after FINAL, so only the latest version
--- counts.
+-- counts. Versions of one row are in one partition, so FINAL need not look for them in
+-- others.
 CREATE OR REPLACE VIEW traffic.usage_day AS
 WITH
     (
@@ -37,3 +38,4 @@ WHERE tupleElement(policy, 1)
   AND NOT withdrawn
   AND ended_at > tupleElement(policy, 6)
   AND expires_at > greatest(now64(3, 'UTC'), clock_floor)
+SETTINGS do_not_merge_across_partitions_select_final = 1
