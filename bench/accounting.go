@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -18,11 +19,15 @@ import (
 	"griffier/schema"
 )
 
+// accountingOutstanding are how many requests wait for an answer at any time: many,
+// for the rate, and fewer, for how long one waits. In a closed loop the mean wait
+// is outstanding / rate.
+var accountingOutstanding = []int{512, 256}
+
 const (
-	accountingOutstanding = 512
-	accountingWarmUp      = time.Second
-	accountingDuration    = 5 * time.Second
-	accountingSecret      = "bench-secret"
+	accountingWarmUp   = time.Second
+	accountingDuration = 5 * time.Second
+	accountingSecret   = "bench-secret"
 )
 
 // accountingServer is a server under load, in a process of its own.
@@ -58,7 +63,7 @@ func benchAccounting(emit func(result)) error {
 		return err
 	}
 	for _, peer := range accountingPeers {
-		var theirs accountingOutcome
+		theirs := make([]accountingOutcome, len(accountingOutstanding))
 		name := peer.name
 		if why := peer.missing(); why != "" {
 			name += " (not installed: " + why + ")"
@@ -75,12 +80,14 @@ func benchAccounting(emit func(result)) error {
 				return err
 			}
 		}
-		compareAccounting(emit, mine, theirs, name)
+		for i, outstanding := range accountingOutstanding {
+			compareAccounting(emit, outstanding, mine[i], theirs[i], name)
+		}
 	}
 	return nil
 }
 
-func compareAccounting(emit func(result), mine, theirs accountingOutcome, peer string) {
+func compareAccounting(emit func(result), outstanding int, mine, theirs accountingOutcome, peer string) {
 	for _, x := range []struct {
 		what, unit  string
 		mine, their float64
@@ -92,7 +99,7 @@ func compareAccounting(emit func(result), mine, theirs accountingOutcome, peer s
 		{"accounting requests retransmitted after 2 s", "requests", float64(mine.retransmit), float64(theirs.retransmit)},
 		{"accounting requests never answered", "requests", float64(mine.unanswered), float64(theirs.unanswered)},
 	} {
-		r := result{Name: x.what, Value: x.mine, Unit: x.unit, Baseline: peer, BaselineValue: x.their}
+		r := result{Name: fmt.Sprintf("%s (%d outstanding)", x.what, outstanding), Value: x.mine, Unit: x.unit, Baseline: peer, BaselineValue: x.their}
 		if x.their != 0 {
 			r.Ratio = x.mine / x.their
 		}
@@ -100,8 +107,9 @@ func compareAccounting(emit func(result), mine, theirs accountingOutcome, peer s
 	}
 }
 
-// measure loads the server, kills it and checks what it left on disk.
-func (s *accountingServer) measure() (accountingOutcome, error) {
+// measure loads the server, with each number outstanding in turn, kills it and
+// checks what it left on disk.
+func (s *accountingServer) measure() ([]accountingOutcome, error) {
 	killed := false
 	kill := func() {
 		if !killed {
@@ -111,35 +119,70 @@ func (s *accountingServer) measure() (accountingOutcome, error) {
 		}
 	}
 	defer kill()
-	load := accountingLoad{to: s.address, secret: []byte(accountingSecret), outstanding: accountingOutstanding, duration: accountingWarmUp}
+	load := accountingLoad{to: s.address, secret: []byte(accountingSecret), outstanding: accountingOutstanding[0], duration: accountingWarmUp}
 	warm, err := load.run()
 	if err != nil {
-		return warm, fmt.Errorf("%s: %w\n%s", s.name, err, s.log)
+		return nil, fmt.Errorf("%s: %w\n%s", s.name, err, s.log)
 	}
+	runs := []accountingOutcome{warm}
 	load.duration = accountingDuration
-	out, err := load.run()
-	if err != nil {
-		return out, fmt.Errorf("%s: %w\n%s", s.name, err, s.log)
+	for _, load.outstanding = range accountingOutstanding {
+		cpu, err := s.cpuTime()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.name, err)
+		}
+		out, err := load.run()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w\n%s", s.name, err, s.log)
+		}
+		after, err := s.cpuTime()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.name, err)
+		}
+		out.cpuMicros = float64((after - cpu).Microseconds()) / float64(out.answered)
+		if out.wrongAnswers > 0 {
+			return nil, fmt.Errorf("%s: %d answers that no request asked for", s.name, out.wrongAnswers)
+		}
+		runs = append(runs, out)
 	}
 	kill()
-	used := s.cmd.ProcessState.UserTime() + s.cmd.ProcessState.SystemTime()
-	out.cpuMicros = float64(used.Microseconds()) / float64(warm.answered+out.answered)
-	if out.wrongAnswers > 0 {
-		return out, fmt.Errorf("%s: %d answers that no request asked for", s.name, out.wrongAnswers)
-	}
 	recorded, err := s.recorded()
 	if err != nil {
-		return out, fmt.Errorf("%s: read back: %w", s.name, err)
+		return nil, fmt.Errorf("%s: read back: %w", s.name, err)
 	}
-	for _, sessions := range []map[string]bool{warm.sessions, out.sessions} {
-		for id := range sessions {
+	var answered, sessions int
+	for _, run := range runs {
+		for id := range run.sessions {
 			if !recorded[id] {
-				return out, fmt.Errorf("%s: a session was acknowledged and is not on disk, of %d", s.name, len(out.sessions))
+				return nil, fmt.Errorf("%s: a session was acknowledged and is not on disk, of %d", s.name, len(run.sessions))
 			}
 		}
+		answered, sessions = answered+int(run.answered), sessions+len(run.sessions)
 	}
-	fmt.Fprintf(os.Stderr, "bench: %s: %d answered, %d sessions, all of them on disk after a kill\n", s.name, warm.answered+out.answered, len(warm.sessions)+len(out.sessions))
-	return out, nil
+	fmt.Fprintf(os.Stderr, "bench: %s: %d answered, %d sessions, all of them on disk after a kill\n", s.name, answered, sessions)
+	return runs[1:], nil
+}
+
+// cpuTime is what the server has used of the CPUs.
+func (s *accountingServer) cpuTime() (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(text), ") ") // the name may hold spaces
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("stat of the process has %d fields", len(fields))
+	}
+	var ticks time.Duration
+	for _, f := range fields[11:13] { // utime, stime (proc(5)), in hundredths of a second
+		n, err := strconv.ParseInt(f, 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		ticks += time.Duration(n)
+	}
+	return ticks * 10 * time.Millisecond, nil
 }
 
 // begin starts a server and waits until it answers Status-Server or accounting.
