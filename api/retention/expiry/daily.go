@@ -56,31 +56,27 @@ func (m *Metrics) show(p Proof) {
 
 // Run makes a proof a day until ctx ends; proofs that were asked for count.
 func (v *Verifier) Run(ctx context.Context, m *Metrics, log *slog.Logger) {
-	wait := proofRetry
-	for {
+	for tried := v.Now(); ; {
 		last, ok := v.Record.LastProof()
 		if ok {
 			m.show(last)
-			wait = max(wait, last.At.Add(proofInterval).Sub(v.Now()))
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(min(wait, proofInterval)):
+		case <-time.After(untilProof(v.Now(), last.At, tried)):
 		}
-		if now, ok := v.Record.LastProof(); ok && now.Index != last.Index {
-			wait = 0
+		if now, _ := v.Record.LastProof(); now.Index != last.Index {
 			continue // somebody asked in the meantime
 		}
+		tried = v.Now()
 		limited, cancel := context.WithTimeout(ctx, proofLimit)
 		p, err := v.Verify(limited, Options{})
 		cancel()
-		wait = 0
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			wait = proofRetry
 			log.LogAttrs(ctx, slog.LevelError, "retention was not proved", slog.String("error", err.Error()))
 		case p.Verdict == Fail:
 			log.LogAttrs(ctx, slog.LevelError, "retention proof failed", slog.Int("failed", p.Failed), slog.Uint64("ledger_index", p.Index))
@@ -89,4 +85,12 @@ func (v *Verifier) Run(ctx context.Context, m *Metrics, log *slog.Logger) {
 				slog.Uint64("ledger_index", p.Index))
 		}
 	}
+}
+
+// untilProof returns how long to wait for the next proof: a day after the last,
+// which may be the zero time, but some minutes after the start or the last attempt
+// at least, and never longer than a day, whatever the clock did.
+func untilProof(now, last, tried time.Time) time.Duration {
+	wait := max(last.Add(proofInterval).Sub(now), tried.Add(proofRetry).Sub(now))
+	return min(max(wait, 0), proofInterval)
 }
