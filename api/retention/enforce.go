@@ -3,7 +3,6 @@ package retention
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
@@ -56,7 +55,7 @@ func (k *Keeper) Enforce(ctx context.Context, conn driver.Conn, b book, f File) 
 	}
 	id := ""
 	if len(longer) > 0 {
-		if id = k.approval(f.SHA256, time.Now()); id == "" {
+		if id = k.approval(f.SHA256); id == "" {
 			return &LengthenError{longer}
 		}
 	}
@@ -70,7 +69,7 @@ func (k *Keeper) Restore(ctx context.Context, conn driver.Conn, b book) error {
 	k.writing.Lock()
 	defer k.writing.Unlock()
 	for _, p := range k.Proposals() {
-		if p.State(time.Now(), k.Generation()) == Approved {
+		if p.State(k.now(), k.Generation()) == Approved {
 			return k.bring(ctx, conn, b, p.File, p.ID)
 		}
 	}
@@ -93,9 +92,9 @@ func (k *Keeper) longer(ctx context.Context, conn driver.Conn, f File) ([]schema
 }
 
 // approval finds the approved proposal of a file.
-func (k *Keeper) approval(sha256 string, now time.Time) string {
+func (k *Keeper) approval(sha256 string) string {
 	for _, p := range k.Proposals() {
-		if p.SHA256 == sha256 && p.State(now, k.Generation()) == Approved {
+		if p.SHA256 == sha256 && p.State(k.now(), k.Generation()) == Approved {
 			return p.ID
 		}
 	}

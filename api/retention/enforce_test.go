@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"griffier/api/ledger"
+	"griffier/api/reason"
 	"griffier/schema"
 )
 
@@ -126,6 +127,50 @@ func TestRestore(t *testing.T) {
 	}
 	if n := len(h.facts(t, KindPolicy)); n != 1 {
 		t.Errorf("%d policy entries, want the one", n)
+	}
+}
+
+// TestAnApprovedFileIsTakenFromDisk: the file that was approved comes into force
+// from the disk too, while its approval counts, and not after.
+func TestAnApprovedFileIsTakenFromDisk(t *testing.T) {
+	h := newHouse(t)
+	if err := h.keeper.Enforce(t.Context(), h.conn, h.book, file(t, 1, "P14D")); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.cfg.Keys.Ensure("class:retention:2026-11"); err != nil {
+		t.Fatal(err)
+	}
+	longer := file(t, 2, "P20D")
+	do := func(d ledger.Draft, refusal *reason.Error) {
+		t.Helper()
+		if refusal != nil {
+			t.Fatal(refusal)
+		}
+		if _, err := h.book.Append(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k, key := h.keeper, "class:retention:2026-11"
+	do(k.Propose(Caller{Actor: "0a", Roles: []string{RoleOperator}}, "p", key, longer, []byte("text")))
+	do(k.Advise(time.Now(), Caller{Actor: "0b", Roles: []string{RoleOverseer}}, "p", key, longer.SHA256, InFavour, "text"))
+	do(k.Approve(time.Now(), Caller{Actor: "0c", Roles: []string{RolePrivacyController}}, "p", longer.SHA256, 2))
+	k.Now = func() time.Time { return time.Now().Add(ApprovalAge) }
+	var refused *LengthenError
+	if err := k.Enforce(t.Context(), h.conn, h.book, longer); !errors.As(err, &refused) {
+		t.Errorf("a day after the approval: %v, want a LengthenError", err)
+	}
+	if err := k.Restore(t.Context(), h.conn, h.book); err != nil || k.Generation() != 1 {
+		t.Errorf("restored a day after: %v, generation %d in force, want 1", err, k.Generation())
+	}
+	k.Now = nil
+	if err := k.Enforce(t.Context(), h.conn, h.book, file(t, 2, "P21D")); !errors.As(err, &refused) {
+		t.Errorf("another file: %v, want a LengthenError", err)
+	}
+	if err := k.Enforce(t.Context(), h.conn, h.book, longer); err != nil || k.Generation() != 2 {
+		t.Errorf("the approved file: %v, generation %d in force, want 2", err, k.Generation())
+	}
+	if f, _ := k.InForce(); f.ProposalID != "p" {
+		t.Errorf("in force by proposal %q, want p", f.ProposalID)
 	}
 }
 

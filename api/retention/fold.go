@@ -108,6 +108,8 @@ func (p Proposal) ExpiresAt() time.Time {
 // on a state that another entry changed first is counted and otherwise ignored.
 // It is safe for concurrent use; the zero Keeper is one of an empty ledger.
 type Keeper struct {
+	Now func() time.Time // by which approvals age; nil: time.Now
+
 	mu        sync.RWMutex
 	history   []InForce // the last one is in force
 	proposals []*Proposal
@@ -331,6 +333,13 @@ func (k *Keeper) lengthened(file File) ([]schema.Class, error) {
 		old = append(old, r.Policy)
 	}
 	return file.Lengthened(old)
+}
+
+func (k *Keeper) now() time.Time {
+	if k.Now == nil {
+		return time.Now()
+	}
+	return k.Now()
 }
 
 // InForce returns the policy in force; false when the ledger knows none.
