@@ -94,6 +94,11 @@ func (a *app) retentionReport() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			policy, err := griffierv1.NewRetentionServiceClient(conn).GetRetention(c.Context(), &griffierv1.GetRetentionRequest{})
+			if err != nil {
+				return err
+			}
+			a.warnOfFile(policy)
 			return a.print(resp, reportTable(resp))
 		}}
 }

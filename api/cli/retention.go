@@ -55,9 +55,7 @@ func (a *app) retentionShow() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if problem := resp.GetFileProblem(); problem != "" {
-				fmt.Fprintf(a.stderr, "WARNING: the policy file on disk is not what is in force: %s\n", problem)
-			}
+			a.warnOfFile(resp)
 			if f := resp.GetInForce(); f != nil {
 				fmt.Fprintf(a.stderr, "generation %d, jurisdiction %s, in force since %s, ledger entry %d, signed by %s\n",
 					f.GetGeneration(), f.GetJurisdiction(), at(f.GetInForceAt()), f.GetLedgerIndex(), f.GetSignedBy())
@@ -68,10 +66,17 @@ func (a *app) retentionShow() *cobra.Command {
 			}
 			t := table{header: []string{"class", "period", "zone", "at_most", "purpose", "basis", "source", "status"}}
 			for _, r := range resp.GetInForce().GetRules() {
-				t.add(r.GetClass(), r.GetPeriod(), r.GetZone(), dash(r.GetMaximum()), r.GetPurpose(), r.GetBasis(), r.GetSource(), dash(r.GetStatus()))
+				t.add(r.GetClass(), r.GetPeriod(), r.GetZone(), orDash(r.GetMaximum()), r.GetPurpose(), r.GetBasis(), r.GetSource(), orDash(r.GetStatus()))
 			}
 			return a.print(resp, t)
 		}}
+}
+
+// warnOfFile says on stderr that the policy file is not what is in force.
+func (a *app) warnOfFile(resp *griffierv1.GetRetentionResponse) {
+	if problem := resp.GetFileProblem(); problem != "" {
+		fmt.Fprintf(a.stderr, "WARNING: the policy file on disk is not what is in force: %s\n", problem)
+	}
 }
 
 func (a *app) retentionPlan() *cobra.Command {
@@ -121,7 +126,7 @@ func planTable(resp *griffierv1.PlanRetentionResponse) table {
 		if c.GetStored() {
 			rows, gone, bytes = strconv.FormatUint(c.GetRows(), 10), strconv.FormatUint(c.GetRowsUnreadable(), 10), strconv.FormatUint(c.GetBytesUnreadable(), 10)
 		}
-		t.add(c.GetClass(), strings.ToLower(word(c.GetEffect(), "EFFECT_")), dash(now), next, rows, gone, bytes, at(c.GetOldestRow()), at(c.GetFirstDrop()))
+		t.add(c.GetClass(), strings.ToLower(word(c.GetEffect(), "EFFECT_")), orDash(now), next, rows, gone, bytes, at(c.GetOldestRow()), at(c.GetFirstDrop()))
 	}
 	return t
 }
@@ -140,7 +145,7 @@ func (a *app) retentionHistory() *cobra.Command {
 			}
 			t := table{header: []string{"at", "what", "generation", "sha256", "state", "lengthens", "advice", "id"}}
 			for _, f := range resp.GetPolicies() {
-				t.add(at(f.GetInForceAt()), "policy", strconv.FormatUint(f.GetGeneration(), 10), short(f.GetSha256()), "-", "-", "-", dash(f.GetProposalId()))
+				t.add(at(f.GetInForceAt()), "policy", strconv.FormatUint(f.GetGeneration(), 10), short(f.GetSha256()), "-", "-", "-", orDash(f.GetProposalId()))
 			}
 			for _, p := range resp.GetProposals() {
 				t.add(at(p.GetProposedAt()), "proposal", strconv.FormatUint(p.GetPolicyGeneration(), 10), short(p.GetSha256()),
@@ -155,12 +160,4 @@ func adviceWord(v griffierv1.RetentionAdvice) string {
 		return "-"
 	}
 	return strings.ToLower(word(v, "RETENTION_ADVICE_"))
-}
-
-// dash stands for what is not there.
-func dash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }
