@@ -1,11 +1,17 @@
 package daemon
 
 import (
+	"context"
+	"errors"
+	"log/slog"
 	"path/filepath"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"griffier/api/ledger"
 	"griffier/api/retention/expiry"
+	"griffier/schema"
 )
 
 // newExpiry makes what drops expired days, and what proves that they are gone.
@@ -15,8 +21,42 @@ func (s *services) newExpiry(book *ledger.Log) (*expiry.Dropper, *expiry.Verifie
 		return f.Generation, f.SHA256
 	}
 	dropper := &expiry.Dropper{Conn: s.conn, Book: book, Record: s.record, LastAt: book.LastAt, Policy: policy, Now: time.Now, Log: s.log}
-	if dir := s.cfg.Store.DataDir; dir != "" {
-		dropper.Ballast = &expiry.Ballast{Path: filepath.Join(dir, "ballast")}
+	if s.cfg.Store.DataDir != "" {
+		dropper.Ballast = s.ballast()
 	}
 	return dropper, &expiry.Verifier{Conn: s.conn, Book: book, Record: s.record, Policy: policy, DataDir: s.cfg.Store.DataDir, Now: time.Now}
+}
+
+func (s *services) ballast() *expiry.Ballast {
+	return &expiry.Ballast{Path: filepath.Join(s.cfg.Store.DataDir, "ballast")}
+}
+
+// raiseFloor tells the store what time it is at least. A full disk must not keep
+// griffierd from starting: it is what drops expired days.
+func (s *services) raiseFloor(ctx context.Context, book *ledger.Log) error {
+	err := schema.RaiseClockFloor(ctx, s.conn, floorOf(book))
+	if !errors.Is(err, schema.ErrNoSpace) || s.cfg.Store.DataDir == "" {
+		return err
+	}
+	if shed, e := s.ballast().Shed(); !shed || e != nil {
+		return errors.Join(err, e)
+	}
+	return schema.RaiseClockFloor(ctx, s.conn, floorOf(book))
+}
+
+// watchClock says at once if this host's clock cannot be believed, and keeps
+// saying it in a metric.
+func (s *services) watchClock(ctx context.Context, book *ledger.Log) {
+	j := s.judge(book)
+	if err := j.Check(); err != nil {
+		s.log.LogAttrs(ctx, slog.LevelWarn, "disclosures are refused: the clock cannot be believed", slog.String("error", err.Error()))
+	}
+	s.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "griffier_clock_trusted", Help: "1 if the host's clock can be believed, else 0: disclosures are then refused.",
+	}, func() float64 {
+		if j.Check() != nil {
+			return 0
+		}
+		return 1
+	}))
 }

@@ -19,7 +19,6 @@ import (
 	"griffier/api/retention"
 	"griffier/api/retention/expiry"
 	"griffier/api/usage"
-	"griffier/schema"
 )
 
 // Start says how one run of griffierd differs from every other.
@@ -77,7 +76,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	defer func() { err = errors.Join(err, book.Close()) }()
 	log.LogAttrs(ctx, slog.LevelInfo, "ledger open", slog.Uint64("entries", book.Size()))
 
-	if err := schema.RaiseClockFloor(ctx, conn, floorOf(book)); err != nil {
+	if err := s.raiseFloor(ctx, book); err != nil {
 		return err
 	}
 	s.trusted = trusted
@@ -85,6 +84,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	if err := s.desk.Start(ctx); err != nil {
 		return err
 	}
+	s.watchClock(ctx, book)
 	dropper, verifier := s.newExpiry(book)
 	s.verifier = verifier
 	srv, err := s.server(ctx, book)
