@@ -79,7 +79,28 @@ func (c Config) options() (*clickhouse.Options, error) {
 	for name, value := range c.Settings {
 		options.Settings[name] = value
 	}
-	return options, nil
+	return options, pin(options.Settings)
+}
+
+// pinnedSettings are what an acknowledged block and a recognised repetition rest
+// on: an asynchronous insert is acknowledged from memory, and a repeated block must
+// not be counted again by what is fed from its table. They go with every query of
+// every connection, whatever a server's own defaults are.
+var pinnedSettings = map[string]any{
+	"async_insert":       0,
+	"insert_deduplicate": 1,
+	"deduplicate_blocks_in_dependent_materialized_views": 1,
+}
+
+// pin puts the pinned settings in, or says which of them was set to something else.
+func pin(settings clickhouse.Settings) error {
+	for name, value := range pinnedSettings {
+		if other, set := settings[name]; set && fmt.Sprint(other) != fmt.Sprint(value) {
+			return fmt.Errorf("setting %s must be %v; take it out of the DSN", name, value)
+		}
+		settings[name] = value
+	}
+	return nil
 }
 
 // socketOptions dials the embedded engine, which speaks ClickHouse's HTTP

@@ -107,3 +107,37 @@ func TestOpenByDSN(t *testing.T) {
 		t.Errorf("views show %v", got)
 	}
 }
+
+// TestOpenPinsSettings: what deduplication rests on goes with every connection, and
+// neither a DSN nor a caller can say otherwise.
+func TestOpenPinsSettings(t *testing.T) {
+	database := enginetest.Start(t)
+	const dsn = "clickhouse://127.0.0.1:9000/"
+	for name, c := range map[string]Config{
+		"socket":                 {Socket: database.Socket},
+		"DSN":                    {DSN: dsn},
+		"DSN that agrees":        {DSN: dsn + "?async_insert=0&insert_deduplicate=1"},
+		"settings that agree":    {DSN: dsn, Settings: map[string]any{"async_insert": "0"}},
+		"DSN of the HTTP server": {DSN: "http://127.0.0.1:8123/"},
+	} {
+		options, err := c.options()
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		for setting, want := range pinnedSettings {
+			if got := options.Settings[setting]; got != want {
+				t.Errorf("%s: %s = %v, want %v", name, setting, got, want)
+			}
+		}
+	}
+	for setting, c := range map[string]Config{
+		"async_insert":       {DSN: dsn + "?async_insert=1"},
+		"insert_deduplicate": {DSN: dsn + "?insert_deduplicate=0"},
+		"deduplicate_blocks_in_dependent_materialized_views": {Socket: database.Socket, Settings: map[string]any{"deduplicate_blocks_in_dependent_materialized_views": 0}},
+	} {
+		if _, err := Open(t.Context(), c); err == nil || !strings.Contains(err.Error(), setting) {
+			t.Errorf("%s set otherwise: %v, want it refused by name", setting, err)
+		}
+	}
+}

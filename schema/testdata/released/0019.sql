@@ -482,5 +482,5 @@ ENGINE = ReplacingMergeTree
 PARTITION BY toDate(bucket_started_at)
 PRIMARY KEY access_ref
 ORDER BY (access_ref, direction, ip_version, counter_id, bucket_started_at, sampled_at)
-SETTINGS index_granularity = 1024, non_replicated_deduplication_window = 100000, fsync_after_insert = 1, fsync_part_directory = 1, old_parts_lifetime = 60;
+SETTINGS non_replicated_deduplication_window = 100000, fsync_after_insert = 1, fsync_part_directory = 1, old_parts_lifetime = 60, index_granularity = 8192;
 
