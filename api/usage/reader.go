@@ -1,6 +1,13 @@
-// Package usage answers customers about their own lines: volume, series and
+// Package usage answers customers about their own lines: volume, rates, series and
 // connection times. It reads the expiring views only, so what has expired is
 // not there, and it says which parts of a window nobody collected.
+//
+// Buckets of five minutes are kept for days, bills are disputed for months. In
+// between stands the [Roller], which sums the buckets of each local day of a
+// line's own zone, exactly from midnight to midnight, into rows that outlive them.
+// No zone in use has a midnight within a bucket; a line in one that had is refused.
+// [Reader.Totals] reads closed days from those rows and the rest from buckets, so
+// that every byte is in exactly one day, one billing cycle and one month.
 package usage
 
 import (

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"griffier/api/register"
 	"griffier/schema"
@@ -323,5 +324,68 @@ func TestRollOfSeveralThatCount(t *testing.T) {
 	wantDays(t, conn, 3, map[string]uint64{span(day(-5), day(-4)): 50, span(day(-2), day(-1)): 500})
 	if done := roll(t, conn); done.Rows != 0 {
 		t.Errorf("once more wrote %d rows", done.Rows)
+	}
+}
+
+// TestATileIsInsertedWhole: a reader takes any row of a tile for all of it.
+func TestATileIsInsertedWhole(t *testing.T) {
+	row := func(ref byte, n int) *schema.UsageDay {
+		return &schema.UsageDay{AccessRef: schema.AccessRef{ref}, StartedAt: day(n)}
+	}
+	rows := []*schema.UsageDay{row(1, -2), row(1, -2), row(1, -1), row(1, -1), row(1, -1), row(2, -1)}
+	for most, want := range map[int]int{1: 2, 2: 2, 3: 5, 4: 5, 5: 5, 6: 6, 9: 6} {
+		if got := wholeTiles(rows, most); got != want {
+			t.Errorf("at most %d: %d rows, want %d", most, got, want)
+		}
+	}
+}
+
+// TestRollMetrics: how a run went is told, and of whom is not.
+func TestRollMetrics(t *testing.T) {
+	_, conn := store(t)
+	registered(t, conn, customer{"L-1", "UTC", []register.Held{always(1)}}, customer{"L-2", "Mars/Olympus", []register.Held{always(2)}})
+	put(t, conn, used(1, day(-3), schema.Up, 4, 1))
+	lines, err := register.New(register.Config{Conn: conn, BlindKey: make([]byte, 32), Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	registry := prometheus.NewRegistry()
+	roller := NewRoller(conn, lines, registry, time.Now, slog.New(slog.DiscardHandler))
+	for range 2 {
+		if _, err := roller.Roll(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		put(t, conn, used(1, day(-3).Add(time.Hour), schema.Up, 4, 2))
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := roller.Roll(gone); err == nil {
+		t.Error("rolled up without a store")
+	}
+	if problems, err := testutil.GatherAndLint(registry); err != nil || len(problems) > 0 {
+		t.Errorf("lint: %v, %v", problems, err)
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			name := f.GetName()
+			for _, l := range m.GetLabel() {
+				name += " " + l.GetValue()
+			}
+			got[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	for name, want := range map[string]float64{"griffier_usage_roll_runs_total ok": 2, "griffier_usage_roll_runs_total failed": 1, "griffier_usage_roll_late_rows_total counted": 1,
+		"griffier_usage_roll_late_rows_total elapsed": 0, "griffier_usage_roll_rows_total": 3, "griffier_usage_roll_refused_lines": 1} {
+		if got[name] != want {
+			t.Errorf("%s is %v, want %v", name, got[name], want)
+		}
+	}
+	if last := got["griffier_usage_roll_last_success_timestamp_seconds"]; time.Since(time.Unix(int64(last), 0)) > time.Minute {
+		t.Errorf("last success %v", last)
 	}
 }

@@ -133,25 +133,35 @@ func (r *Roller) flipped(ctx context.Context, lines []rollLine, verdicts map[sch
 	return out, nil
 }
 
-// insertRows is how many rows one insert has at most.
+// insertRows is about how many rows one insert has.
 const insertRows = 200_000
 
 func (r *Roller) insert(ctx context.Context, token string, rows []*schema.UsageDay) error {
 	slices.SortFunc(rows, func(a, b *schema.UsageDay) int {
 		return cmp.Or(bytes.Compare(a.AccessRef[:], b.AccessRef[:]), a.StartedAt.Compare(b.StartedAt))
 	})
-	n := 0
-	for part := range slices.Chunk(rows, insertRows) {
-		records := make([]schema.Record, len(part))
-		for i, row := range part {
+	for n := 0; len(rows) > 0; n++ {
+		size := wholeTiles(rows, insertRows)
+		records := make([]schema.Record, size)
+		for i, row := range rows[:size] {
 			records[i] = row
 		}
 		if err := schema.Insert(ctx, r.reader.conn, fmt.Sprintf("%s-%d", token, n), records); err != nil {
 			return err
 		}
-		n++
+		rows = rows[size:]
 	}
 	return nil
+}
+
+// wholeTiles returns how many of the first rows to insert at once: about most, and
+// never a part of a tile, which readers would take for all of it.
+func wholeTiles(rows []*schema.UsageDay, most int) int {
+	n := min(most, len(rows))
+	for n < len(rows) && rows[n].AccessRef == rows[n-1].AccessRef && rows[n].StartedAt.Equal(rows[n-1].StartedAt) {
+		n++
+	}
+	return n
 }
 
 // sums counts every tile of todo.
