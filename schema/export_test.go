@@ -9,3 +9,6 @@ var (
 	Today               = today
 	Tables              = tables
 )
+
+// RolesOf is rolesOf: how to become a role of a store with rows in it.
+var RolesOf = rolesOf

@@ -20,11 +20,12 @@ const (
 	// RolePortal reads views and the lines' half of the register, for the portal
 	// and support. It changes nothing.
 	RolePortal Role = "portal"
-	// RoleExecutor carries out warrants and rights: views, the whole register, and
-	// what is made from them (daily sums, statistics, the log of reads).
+	// RoleExecutor carries out warrants and rights: views, the whole register, what
+	// is made from them (daily sums, statistics, the log of reads), and tombstones,
+	// for which it may ask the tables whose rows are left, not what they say.
 	RoleExecutor Role = "executor"
-	// RoleOperator maintains: policy, drops, erasure, proofs. It reads times and
-	// numbers of rows, never whose they are or what they say.
+	// RoleOperator maintains: policy, drops, rewriting what was erased, proofs. It
+	// reads times and numbers of rows, never whose they are or what they say.
 	RoleOperator Role = "operator"
 	// RoleView is nobody: views read the tables as it, and so do the servers of a
 	// cluster each other's. It cannot log in from outside the cluster.
@@ -45,28 +46,33 @@ var grants = map[Role][]grant{
 	},
 	RolePortal: {
 		{"SELECT", []string{"traffic.session", "traffic.assignment", "traffic.usage", "traffic.usage_day", "traffic.coverage",
-			"traffic.usage_day_mark", "register.line", "register.line_access"}},
+			"traffic.usage_day_mark", "register.line", "register.line_access", "register.restriction"}},
 		{"SELECT", policyTables},
 	},
 	RoleExecutor: {
 		{"SELECT", []string{"traffic.session", "traffic.assignment", "traffic.usage", "traffic.usage_day", "traffic.coverage", "traffic.access_log"}},
-		{"SELECT, INSERT", []string{"register.line", "register.line_access", "register.person", "register.range",
+		{"SELECT, INSERT", []string{"register.line", "register.line_access", "register.person", "register.range", "register.restriction",
 			"traffic.usage_day_mark", "statistics.segment_hour", "traffic.access_log_entry"}},
-		{"INSERT", []string{"traffic.usage_day_part"}},
-		{"SELECT(bucket_started_at)", []string{"traffic.usage_bucket"}},
-		{"SELECT(version)", []string{"traffic.usage_day_part"}},
+		{"SELECT, INSERT", []string{"traffic.erasure"}},
+		{"ALTER DELETE", []string{"register.line", "register.line_access", "register.person", "register.restriction"}},
+		{"SELECT(access_ref, started_at)", []string{"traffic.session_slice"}},
+		{"SELECT(access_ref, inside_address, started_at)", []string{"traffic.assignment_slice"}},
+		{"SELECT(access_ref, bucket_started_at)", []string{"traffic.usage_bucket"}},
+		{"INSERT, SELECT(access_ref, started_at, version)", []string{"traffic.usage_day_part"}},
 		{"SELECT", policyTables},
 	},
 	RoleOperator: {
 		{"SELECT, INSERT", []string{"traffic.retention_policy", "traffic.clock_floor"}},
 		{"SELECT", []string{"traffic.schema_migration", "statistics.segment_hour"}},
+		{"SELECT, ALTER DELETE", []string{"traffic.erasure"}},
+		{"ALTER UPDATE(access_refs)", []string{"traffic.access_log_entry"}},
 		{"ALTER DELETE, SELECT(started_at, ended_at)", []string{"traffic.session_slice", "traffic.assignment_slice", "traffic.coverage_slice", "traffic.usage_day_part"}},
 		{"ALTER DELETE, SELECT(bucket_started_at, ended_at)", []string{"traffic.usage_bucket"}},
 		{"ALTER DELETE, SELECT(happened_at, ended_at)", []string{"traffic.access_log_entry"}},
 		{"SELECT", []string{"system.parts", "system.detached_parts", "system.tables", "system.columns", "system.disks", "system.replicas"}},
 	},
 	RoleView: {
-		{"SELECT", []string{"traffic.session_slice", "traffic.assignment_slice", "traffic.usage_bucket", "traffic.usage_day_part", "traffic.coverage_slice", "traffic.access_log_entry"}},
+		{"SELECT", []string{"traffic.session_slice", "traffic.assignment_slice", "traffic.usage_bucket", "traffic.usage_day_part", "traffic.coverage_slice", "traffic.access_log_entry", "traffic.erasure"}},
 		{"SELECT", policyTables},
 	},
 }

@@ -226,13 +226,17 @@ func TestRoles(t *testing.T) {
 			slices.Concat(selects("traffic.session_slice", "traffic.assignment_slice", "traffic.usage_bucket", "traffic.coverage_slice"), []string{
 				"INSERT INTO traffic.session_slice (nas) VALUES ('x')",
 				"INSERT INTO traffic.retention_policy (class) VALUES ('session')",
+				"SELECT prefix_address FROM traffic.assignment_slice",
+				"SELECT bytes FROM traffic.usage_bucket",
 				"ALTER TABLE traffic.session_slice DROP PARTITION ID '20260101'",
+				"ALTER TABLE traffic.coverage_slice DELETE WHERE 1",
+				"ALTER TABLE traffic.access_log_entry DELETE WHERE 1",
 			})},
 		{RoleOperator,
 			slices.Concat(selects("traffic.retention_policy", "traffic.clock_floor", "traffic.schema_migration", "system.parts"), []string{
 				"SELECT min(ended_at), count() FROM traffic.session_slice",
 				"ALTER TABLE traffic.session_slice DROP PARTITION ID '20260101'",
-				"ALTER TABLE traffic.assignment_slice DELETE WHERE access_ref = unhex('00')", // erasure; what it asks about, it destroys
+				"ALTER TABLE traffic.assignment_slice DELETE WHERE access_ref = unhex('00')", // what it asks about, it destroys
 			}),
 			slices.Concat(selects(bases...), selects(readViews...), selects("traffic.access_log", "register.line", "register.line_access", "register.person", "register.range"), []string{
 				"SELECT access_ref FROM traffic.session_slice",
