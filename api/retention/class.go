@@ -16,7 +16,9 @@ const (
 
 // Classes lists what a policy file has a rule for, each once, in the order in
 // which reports print them. Adding a class to the store adds it here; until the
-// policy file has a rule for it nobody can read it.
+// policy file has a rule for it nobody can read it. Every class has a rule in
+// profile/*.yaml and, where the law sets a limit, a maximum in law/*.yaml; a file
+// of before it was added is refused, and the policy in force goes on.
 func Classes() []schema.Class {
 	return append(slices.Clone(schema.Classes), ClassDossier, ClassPackage, ClassKeyBackup)
 }
