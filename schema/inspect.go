@@ -75,20 +75,6 @@ func quarters(ctx context.Context, conn driver.Conn, query string, args ...any) 
 	return out, rows.Err()
 }
 
-// OldestStart returns when the oldest row that the store holds of a class
-// started, from the parts' own index, without reading rows; zero without rows.
-func OldestStart(ctx context.Context, conn driver.Conn, class Class) (time.Time, error) {
-	var oldest time.Time
-	var rows uint64
-	if err := conn.QueryRow(ctx, fmt.Sprintf("SELECT min(%s), count() FROM %s", startColumns[class], tables[class])).Scan(&oldest, &rows); err != nil {
-		return time.Time{}, fmt.Errorf("inspect: %w", err)
-	}
-	if rows == 0 {
-		return time.Time{}, nil
-	}
-	return oldest.UTC(), nil
-}
-
 // OldestEnd returns the earliest ended_at of what the store holds of a class that
 // started before the end of the UTC day; zero without rows.
 func OldestEnd(ctx context.Context, conn driver.Conn, class Class, day time.Time) (time.Time, error) {

@@ -140,8 +140,8 @@ func (v *Verifier) steps(o Options) []step {
 var outsides = []Finding{
 	{Place: "spool", Verdict: NotChecked, Detail: "spools and quarantines are on the collectors' hosts",
 		Cure: "on each of them run: griffier-collector -config FILE -verify-retention"},
-	{Place: "backups", Verdict: NotChecked, Detail: "no folder of backups is known to griffierd",
-		Cure: "name the folders of backups in griffierd's configuration"},
+	{Place: "backups", Verdict: NotChecked, Detail: "griffierd has no reader of backups",
+		Cure: "see that none is older than thirty days, and verify what is restored before anyone reads it"},
 	{Place: "holds", Verdict: NotChecked, Detail: "no keeper of holds is set up", Cure: "none, while no hold was ever made"},
 }
 

@@ -222,6 +222,28 @@ func TestVerify(t *testing.T) {
 	})
 }
 
+func TestJudgeLogs(t *testing.T) {
+	quiet, telling := schema.LogTable{Name: "part_log"}, schema.LogTable{Name: "query_log", Texts: true, Rows: 1}
+	for _, c := range []struct {
+		name   string
+		on     bool
+		tables []schema.LogTable
+		want   Verdict
+		detail string
+	}{
+		{"the embedded engine", false, nil, Pass, ""},
+		{"a server that is set up well", false, []schema.LogTable{quiet, {Name: "query_log", Texts: true}}, Pass, ""},
+		{"texts", false, []schema.LogTable{quiet, telling, quiet}, Fail, "system.query_log"},
+		{"logging is on", true, []schema.LogTable{quiet}, Fail, "are logged"},
+		{"both", true, []schema.LogTable{telling}, Fail, "system.query_log"},
+	} {
+		f := judgeLogs(c.on, c.tables)
+		if f.Verdict != c.want || !strings.Contains(f.Detail, c.detail) || f.Checked != uint64(len(c.tables)) || (f.Cure == "") != (c.want == Pass) {
+			t.Errorf("%s: %+v, want %s and %q", c.name, f, c.want, c.detail)
+		}
+	}
+}
+
 // broken is a place that cannot be read.
 type broken struct{}
 
