@@ -8,4 +8,8 @@
 //
 // What it computes of limits is the policy's own arithmetic in Go; what it reads
 // of the store are counts, times and the names of parts, never a line's data.
+//
+// Tables of no retention class are not looked at: they hold policy, marks, and
+// figures in which nobody can be found. What is kept of persons, lines and warrants
+// ends by its keys, not by days.
 package expiry
