@@ -62,10 +62,11 @@ const (
 	IdentStaticPrefix IdentifierKind = "static-prefix" // CIDR
 	IdentRemote       IdentifierKind = "remote-id"     // DHCPv6 option 37 of an access node, or Agent-Remote-Id in RADIUS; hexadecimal with its enterprise number
 	IdentDUID         IdentifierKind = "duid"          // IFNAME/OUTER.INNER/hexadecimal of the DHCPv6 client id
+	IdentSubscriber   IdentifierKind = "subscriber-id" // sub-option 6 of option 82 or DHCPv6 option 38, hexadecimal
 )
 
 // IdentifierKinds lists every kind.
-var IdentifierKinds = []IdentifierKind{IdentRADIUSUser, IdentCircuit, IdentMAC, IdentClientID, IdentStaticPrefix, IdentRemote, IdentDUID}
+var IdentifierKinds = []IdentifierKind{IdentRADIUSUser, IdentCircuit, IdentMAC, IdentClientID, IdentStaticPrefix, IdentRemote, IdentDUID, IdentSubscriber}
 
 // Identifier is what the network sees of a line, before it is pseudonymised.
 type Identifier struct {

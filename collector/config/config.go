@@ -77,6 +77,10 @@ type DHCP struct {
 	// IgnoreCircuitID is for access networks that let clients write option 82, the
 	// TR-101 tag of PPPoE or a layer-2 relay's DHCPv6 options.
 	IgnoreCircuitID bool `yaml:"ignore_circuit_id"`
+	// SubscriberID has the subscriber-id of option 82 or DHCPv6 option 38 name the
+	// line before all else, whichever relay tells it. Without it that counts only
+	// from an access node that tells neither a circuit-id nor a remote-id.
+	SubscriberID bool `yaml:"subscriber_id"`
 	// PPPoEEchoes has hosts' LCP echoes copied to the collector, if they carry
 	// nothing: a PPPoE session that dies without a word then ends when they are
 	// missed for half an hour, inferred. One frame a session at each echo.

@@ -104,16 +104,16 @@ func TestRadSecErrors(t *testing.T) {
 
 // TestDHCPKeys: what they do is tried in package lease.
 func TestDHCPKeys(t *testing.T) {
-	c, err := Parse("x.yaml", []byte(small+"dhcp: {ignore_circuit_id: true, servers: [192.0.2.53, 198.51.100.0/24]}\n"))
+	c, err := Parse("x.yaml", []byte(small+"dhcp: {ignore_circuit_id: true, subscriber_id: true, servers: [192.0.2.53, 198.51.100.0/24]}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	l := c.Leases()
 	want := []netip.Prefix{netip.MustParsePrefix("192.0.2.53/32"), netip.MustParsePrefix("198.51.100.0/24")}
-	if !l.IgnoreCircuitID || !slices.Equal(l.Servers, want) || !l.VLANScoped("eth1") || l.VLANScoped("eth2") {
+	if !l.IgnoreCircuitID || !l.SubscriberID || !slices.Equal(l.Servers, want) || !l.VLANScoped("eth1") || l.VLANScoped("eth2") {
 		t.Errorf("leases %+v", l)
 	}
-	if l := Default().Leases(); l.IgnoreCircuitID || len(l.Servers) != 0 {
+	if l := Default().Leases(); l.IgnoreCircuitID || l.SubscriberID || len(l.Servers) != 0 {
 		t.Errorf("by default %+v", l)
 	}
 }

@@ -98,6 +98,7 @@ func (c Config) Leases() lease.Config {
 	out := lease.Config{
 		VLANScoped:      func(iface string) bool { return scoped[iface] },
 		IgnoreCircuitID: c.DHCP.IgnoreCircuitID,
+		SubscriberID:    c.DHCP.SubscriberID,
 	}
 	for _, p := range c.DHCP.Servers {
 		out.Servers = append(out.Servers, p.Prefix)

@@ -351,6 +351,9 @@ func (l *loop) sync(now time.Time) {
 	installed := l.binding.Installed()
 	want := make([]datapath.Assignment, 0, len(installed))
 	for _, c := range installed {
+		if lease.InVPN(c.Scope) {
+			continue
+		}
 		want = append(want, datapath.Assignment{Key: datapath.Key{Prefix: c.Prefix, Scope: c.Scope}, Owner: c.AccessRef})
 	}
 	removed, added, err := l.datapath.Sync(want)

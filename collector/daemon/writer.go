@@ -9,6 +9,7 @@ import (
 
 	"griffier/collector/binding"
 	"griffier/collector/datapath"
+	"griffier/collector/lease"
 	"griffier/collector/spool"
 )
 
@@ -168,17 +169,25 @@ func (w *writer) append(ctx context.Context, piece spool.Batch) (since time.Time
 }
 
 // perform carries out datapath changes. An address that gets no counter counts
-// as unattributed, is counted in the metrics, and is tried again later.
+// as unattributed, is counted in the metrics, and is tried again later: but for one
+// of a VPN, which the kernel could not tell from another's.
 func (w *writer) perform(e binding.Effects) {
 	if w.l.datapath == nil {
 		return
 	}
 	for _, c := range e.Unassign {
+		if lease.InVPN(c.Scope) {
+			continue
+		}
 		if err := w.l.datapath.Unassign(datapath.Key{Prefix: c.Prefix, Scope: c.Scope}); err != nil {
 			w.l.refuse(err)
 		}
 	}
 	for _, c := range e.Assign {
+		if lease.InVPN(c.Scope) {
+			w.l.metrics.refused.WithLabelValues("vpn").Inc()
+			continue
+		}
 		if _, err := w.l.datapath.Assign(datapath.Key{Prefix: c.Prefix, Scope: c.Scope}, c.AccessRef); err != nil {
 			w.l.refuse(err)
 		}

@@ -10,7 +10,8 @@ import (
 )
 
 // copyWithin is how soon after a REQUEST the same one again is a relay's copy
-// and not a retransmission (RFC 2131 §4.1: 4 s ± 1 s at the least).
+// and not a retransmission (RFC 2131 §4.1: 4 s ± 1 s at the least). What comes by
+// another relay than the first is a copy however late.
 const copyWithin = time.Second
 
 // request remembers a REQUEST, or a DISCOVER with Rapid Commit, until its answer
@@ -23,7 +24,7 @@ func (t *Tracker) request(e event) Result {
 	}
 	id, circuit := t.identify(e)
 	x := t.pending[key]
-	if x != nil && e.at.Sub(x.at) < copyWithin && x.address == address && x.client == e.clientKey() {
+	if x != nil && (e.at.Sub(x.at) < copyWithin || x.via.otherwise(e.via())) && x.address == address && x.client == e.clientKey() {
 		if circuit && !x.circuit {
 			x.identifier, x.circuit = id, true
 		}
@@ -33,7 +34,7 @@ func (t *Tracker) request(e event) Result {
 		t.forgetOldest() // the newest is the likeliest to be answered
 	}
 	t.pending[key] = &exchange{
-		client: e.clientKey(), identifier: id, circuit: circuit, address: address, at: e.at,
+		client: e.clientKey(), identifier: id, circuit: circuit, address: address, via: e.via(), at: e.at,
 		rapid: e.Type == Discover, bootp: e.Type == BOOTP,
 	}
 	t.queue = append(t.queue, queued{key, e.at})
@@ -66,7 +67,7 @@ func (t *Tracker) ack(e event) Result {
 		return Result{Reason: ReasonNoLeaseTime}
 	}
 	x, reason := t.answered(e)
-	at := addressKey{e.scope, address}
+	at := e.addressKey(address)
 	held := t.leases[at]
 	if reason == ReasonUnasked && held != nil && !held.expired(e.at) && held.client == e.clientKey() {
 		// The REQUEST was missed, but it is the holder's own lease that goes on.
@@ -137,7 +138,7 @@ func (t *Tracker) nak(e event) Result {
 		return Result{Reason: reason}
 	}
 	x.answered = true
-	at := addressKey{e.scope, x.address}
+	at := e.addressKey(x.address)
 	l := t.leases[at]
 	if l == nil || l.expired(e.at) || l.client != x.client {
 		return Result{Reason: ReasonNoLease}
@@ -149,7 +150,7 @@ func (t *Tracker) nak(e event) Result {
 // DECLINE of an address that turned out to be in use. Anyone may send either
 // about any address, so only the holder's counts.
 func (t *Tracker) giveUp(e event, address netip.Addr) Result {
-	at := addressKey{e.scope, address}
+	at := e.addressKey(address)
 	l := t.leases[at]
 	if l == nil || l.expired(e.at) {
 		return Result{Reason: ReasonNoLease}

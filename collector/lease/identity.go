@@ -36,6 +36,17 @@ func CircuitIdentifier(circuitID []byte) schema.Identifier {
 	return schema.Identifier{Kind: schema.IdentCircuit, Value: hex.EncodeToString(circuitID)}
 }
 
+// SubscriberIdentifier is the access identifier of a line that its provider names
+// in option 82 (RFC 3993) or DHCPv6 option 38 (RFC 4580), wherever it is connected.
+func SubscriberIdentifier(id []byte) schema.Identifier {
+	return schema.Identifier{Kind: schema.IdentSubscriber, Value: hex.EncodeToString(id)}
+}
+
+// byAccessNode says whether an identifier is what a relay calls the line.
+func byAccessNode(id schema.Identifier) bool {
+	return id.Kind == schema.IdentCircuit || id.Kind == schema.IdentRemote || id.Kind == schema.IdentSubscriber
+}
+
 // minClientID is the least length of option 61 (RFC 2132 §9.14); a shorter one
 // counts as absent.
 const minClientID = 2
@@ -56,8 +67,17 @@ var adslForum = [4]byte{0, 0, 0x0d, 0xe9}
 // identify picks the access identifier of the line that a client message came
 // from. The circuit-id counts if the access node put it there: such a layer-2
 // relay leaves giaddr zero (TR-101 §3.8), whereas a router's circuit-id names an
-// interface with many lines behind it.
+// interface with many lines behind it. An access node that gives neither that nor
+// a remote-id names the line by its subscriber-id; a router's counts if
+// Config.SubscriberID says so, and then before all else.
 func (t *Tracker) identify(e event) (id schema.Identifier, circuit bool) {
+	subscriber := e.SubscriberID()
+	if e.BadRelayInfo || t.cfg.IgnoreCircuitID {
+		subscriber = nil
+	}
+	if t.cfg.SubscriberID && len(subscriber) > 0 {
+		return SubscriberIdentifier(subscriber), true
+	}
 	if e.Relay.IsUnspecified() && !t.cfg.IgnoreCircuitID {
 		if c := e.CircuitID(); len(c) > 0 {
 			return CircuitIdentifier(c), true
@@ -65,13 +85,20 @@ func (t *Tracker) identify(e event) (id schema.Identifier, circuit bool) {
 		if r := e.RemoteID(); len(r) > 0 && !e.BadRelayInfo {
 			return RemoteIdentifier(append(adslForum[:], r...)), true
 		}
+		if len(subscriber) > 0 {
+			return SubscriberIdentifier(subscriber), true
+		}
 	}
 	p, hardware, clientID := e.place, e.HardwareAddress(), e.ClientID()
 	ownMAC := len(clientID) > 0 && clientID[0] == e.HType && bytes.Equal(clientID[1:], hardware)
-	if len(clientID) >= minClientID && !ownMAC || len(hardware) == 0 {
-		return ClientIDIdentifier(p.Interface, p.Outer, p.Inner, clientID), false
+	where := p.Interface
+	if e.vpn != "" {
+		where += vpnMark + e.vpn // a MAC of another VPN is another's
 	}
-	return MACIdentifier(p.Interface, p.Outer, p.Inner, hardware), false
+	if len(clientID) >= minClientID && !ownMAC || len(hardware) == 0 {
+		return ClientIDIdentifier(where, p.Outer, p.Inner, clientID), false
+	}
+	return MACIdentifier(where, p.Outer, p.Inner, hardware), false
 }
 
 // sessionKey names a lease for good: where, who, which address, first ACK.

@@ -66,7 +66,12 @@ type Message struct {
 	ServerID         netip.Addr // option 54, invalid if absent
 	LeaseSeconds     uint32     // option 51
 	HasLease         bool
-	RapidCommit      bool // option 80 (RFC 4039)
+	RenewalSeconds   uint32     // option 58 (T1), 0 if absent
+	RebindingSeconds uint32     // option 59 (T2), 0 if absent
+	RapidCommit      bool       // option 80 (RFC 4039)
+	Subnet           netip.Addr // sub-option 5, else option 118: where the address is to be from, not where the relay is; invalid if absent
+	RelaySourcePort  bool       // sub-option 19: the relay's port need not be 67
+	VSSControl       bool       // sub-option 152: in a reply, that the server did not heed the VPN
 	// BadRelayInfo says that option 82 was malformed; sub-options before the
 	// fault are kept.
 	BadRelayInfo bool
@@ -75,11 +80,9 @@ type Message struct {
 	clientIDLength int
 	relay          [maxRelay]byte
 	relayLength    int
-	circuitAt      int // circuit-id within relay
-	circuitLength  int
-	remoteAt       int // remote-id within relay
-	remoteLength   int
 	longRelay      bool
+
+	circuit, remote, subscriber, relayID, vss span // within relay
 }
 
 // ClientID is option 61, empty if absent. It is valid until the next Parse.
@@ -87,13 +90,29 @@ func (m *Message) ClientID() []byte { return m.clientID[:m.clientIDLength] }
 
 // CircuitID is sub-option 1 of option 82 (RFC 3046 §3.1), empty if absent. It is
 // valid until the next Parse.
-func (m *Message) CircuitID() []byte {
-	return m.relay[m.circuitAt : m.circuitAt+m.circuitLength]
-}
+func (m *Message) CircuitID() []byte { return m.relayValue(m.circuit) }
 
 // RemoteID is sub-option 2 of option 82 (RFC 3046 §3.2), empty if absent. It is
 // valid until the next Parse.
-func (m *Message) RemoteID() []byte { return m.relay[m.remoteAt : m.remoteAt+m.remoteLength] }
+func (m *Message) RemoteID() []byte { return m.relayValue(m.remote) }
+
+// SubscriberID is sub-option 6 of option 82 (RFC 3993), empty if absent. It is
+// valid until the next Parse.
+func (m *Message) SubscriberID() []byte { return m.relayValue(m.subscriber) }
+
+// RelayID is sub-option 12 of option 82 (RFC 6925): one relay, whichever of its
+// interfaces a message came by. It is empty if absent, and valid until the next
+// Parse.
+func (m *Message) RelayID() []byte { return m.relayValue(m.relayID) }
+
+// VPN is sub-option 151 of option 82 (RFC 6607), type and name of the VPN whose
+// addresses these are; empty for the global one. It is valid until the next Parse.
+func (m *Message) VPN() []byte {
+	if v := m.relayValue(m.vss); len(v) > 0 && v[0] != vssGlobal {
+		return v
+	}
+	return nil
+}
 
 // HardwareAddress is chaddr cut to hlen. It is valid until the next Parse.
 func (m *Message) HardwareAddress() []byte { return m.CHAddr[:m.HLen] }
@@ -138,50 +157,54 @@ func (m *Message) Parse(frame []byte) Reason {
 	if ethertype != ethertypeIPv4 {
 		return ReasonNotIPv4
 	}
-	payload, reason := m.parseIPv4(rest)
-	if reason != "" {
-		return reason
+	payload, toRelay, reason := m.parseIPv4(rest)
+	if reason == "" {
+		reason = m.parseDHCP(payload)
 	}
-	return m.parseDHCP(payload)
+	if reason == "" && toRelay && !(m.Reply && m.RelaySourcePort) {
+		reason = ReasonNotDHCP
+	}
+	return reason
 }
 
-// parseIPv4 checks IPv4 and UDP and returns the UDP payload.
-func (m *Message) parseIPv4(packet []byte) ([]byte, Reason) {
+// parseIPv4 checks IPv4 and UDP and returns the UDP payload, and whether it is to
+// a port that only a relay with one of its own has (RFC 8357).
+func (m *Message) parseIPv4(packet []byte) (payload []byte, toRelay bool, reason Reason) {
 	const (
 		minHeader = 20
 		udpHeader = 8
 		udp       = 17
 	)
 	if len(packet) < minHeader {
-		return nil, ReasonTruncated
+		return nil, false, ReasonTruncated
 	}
 	header := int(packet[0]&0x0f) * 4
 	total := int(binary.BigEndian.Uint16(packet[2:]))
 	if packet[0]>>4 != 4 || header < minHeader || total < header {
-		return nil, ReasonNotIPv4
+		return nil, false, ReasonNotIPv4
 	}
 	if packet[9] != udp {
-		return nil, ReasonNotDHCP
+		return nil, false, ReasonNotDHCP
 	}
 	const moreFragments, offsetMask = 0x2000, 0x1fff
 	if binary.BigEndian.Uint16(packet[6:])&(moreFragments|offsetMask) != 0 {
-		return nil, ReasonFragment
+		return nil, false, ReasonFragment
 	}
 	if total > len(packet) || total < header+udpHeader {
-		return nil, ReasonTruncated
+		return nil, false, ReasonTruncated
 	}
 	m.Source = netip.AddrFrom4([4]byte(packet[12:16]))
 	datagram := packet[header:total]
 	from, to := binary.BigEndian.Uint16(datagram), binary.BigEndian.Uint16(datagram[2:])
 	// A relay uses 67 on both sides. Clients need not send from 68.
-	if to != serverPort && (to != clientPort || from != serverPort) {
-		return nil, ReasonNotDHCP
+	if to != serverPort && from != serverPort {
+		return nil, false, ReasonNotDHCP
 	}
 	length := int(binary.BigEndian.Uint16(datagram[4:]))
 	if length < udpHeader || length > len(datagram) {
-		return nil, ReasonTruncated
+		return nil, false, ReasonTruncated
 	}
-	return datagram[udpHeader:length], ""
+	return datagram[udpHeader:length], to != serverPort && to != clientPort, ""
 }
 
 // parseDHCP reads a BOOTP message with DHCP options.

@@ -26,8 +26,41 @@ func TestParse(t *testing.T) {
 			return m.Reply && m.YourAddress == netip.MustParseAddr("100.64.0.10") && m.Source == netip.MustParseAddr("100.64.0.1")
 		}},
 		{"no message type", request(BOOTP, leaseTime(3)), func(m *Message) bool { return m.Type == BOOTP && m.LeaseSeconds == 3 }},
-		{"every sub-option of option 82 before the circuit id", request(Request, option(82, 2, 1, 'r', 5, 4, 1, 2, 3, 4, 6, 1, 's', 9, 6, 0, 0, 0x0d, 0xe9, 1, 0, 11, 4, 1, 2, 3, 4, 12, 1, 'i', 19, 0, 151, 1, 0, 152, 0, 1, 2, 'c', '9')),
-			func(m *Message) bool { return string(m.CircuitID()) == "c9" && !m.BadRelayInfo }},
+		{"every sub-option of option 82 before the circuit id", request(Request, option(82, 2, 1, 'r', 5, 4, 1, 2, 3, 4, 6, 1, 's', 9, 6, 0, 0, 0x0d, 0xe9, 1, 0, 11, 4, 1, 2, 3, 4, 12, 1, 'i', 19, 0, 151, 2, 0, 'v', 152, 0, 1, 2, 'c', '9')),
+			func(m *Message) bool {
+				return string(m.CircuitID()) == "c9" && string(m.RemoteID()) == "r" && m.Subnet == netip.MustParseAddr("1.2.3.4") && string(m.SubscriberID()) == "s" &&
+					string(m.RelayID()) == "i" && m.RelaySourcePort && string(m.VPN()) == "\x00v" && m.VSSControl && !m.BadRelayInfo
+			}},
+		{"no sub-options", request(Request, option(82)), func(m *Message) bool {
+			return len(m.SubscriberID())+len(m.RelayID())+len(m.VPN()) == 0 && !m.Subnet.IsValid() && !m.RelaySourcePort && !m.VSSControl && !m.BadRelayInfo
+		}},
+		{"the first of two subscriber-ids", request(Request, option(82, 6, 1, 's', 6, 1, 't')), func(m *Message) bool { return string(m.SubscriberID()) == "s" }},
+		{"link-selection before subnet selection", request(Request, option(118, 10, 0, 0, 0), option(82, 5, 4, 10, 1, 0, 0)), func(m *Message) bool { return m.Subnet == netip.MustParseAddr("10.1.0.0") }},
+		{"subnet selection", request(Request, option(118, 10, 0, 0, 0)), func(m *Message) bool { return m.Subnet == netip.MustParseAddr("10.0.0.0") }},
+		{"subnet selection of three octets", request(Request, option(118, 10, 0, 0), leaseTime(5)), func(m *Message) bool { return !m.Subnet.IsValid() && m.HasLease }},
+		{"link-selection of five octets", request(Request, option(82, 5, 5, 1, 2, 3, 4, 5, 1, 1, 'c')), func(m *Message) bool {
+			return !m.Subnet.IsValid() && m.BadRelayInfo && string(m.CircuitID()) == "c"
+		}},
+		{"server-id override of three octets", request(Request, option(82, 11, 3, 1, 2, 3, 1, 1, 'c')), func(m *Message) bool { return m.BadRelayInfo && string(m.CircuitID()) == "c" }},
+		{"vendor information of two vendors", request(Request, option(82, 9, 12, 0, 0, 0, 9, 1, 'x', 0, 0, 0, 10, 1, 'y')), func(m *Message) bool { return !m.BadRelayInfo }},
+		{"vendor information past its end", request(Request, option(82, 9, 6, 0, 0, 0, 9, 2, 'x', 1, 1, 'c')), func(m *Message) bool { return m.BadRelayInfo && string(m.CircuitID()) == "c" }},
+		{"source port with a value", request(Request, option(82, 19, 1, 0)), func(m *Message) bool { return m.BadRelayInfo }},
+		{"VPN by name", request(Request, option(82, 151, 4, 0, 'i', 's', 'p')), func(m *Message) bool { return string(m.VPN()) == "\x00isp" && !m.BadRelayInfo }},
+		{"VPN by id", request(Request, option(82, 151, 8, 1, 0, 0, 9, 0, 0, 0, 7)), func(m *Message) bool { return len(m.VPN()) == 8 && !m.BadRelayInfo }},
+		{"VPN of a type unknown", request(Request, option(82, 151, 2, 7, 1)), func(m *Message) bool { return len(m.VPN()) == 2 && !m.BadRelayInfo }},
+		{"the global VPN", request(Request, option(82, 151, 1, 255)), func(m *Message) bool { return m.VPN() == nil && !m.BadRelayInfo }},
+		{"the global VPN with a name", request(Request, option(82, 151, 2, 255, 'x')), func(m *Message) bool { return m.VPN() == nil && m.BadRelayInfo }},
+		{"VPN without a name", request(Request, option(82, 151, 1, 0)), func(m *Message) bool { return m.VPN() == nil && m.BadRelayInfo }},
+		{"VPN id cut short", request(Request, option(82, 151, 7, 1, 0, 0, 9, 0, 0, 0)), func(m *Message) bool { return m.VPN() == nil && m.BadRelayInfo }},
+		{"VPN of no octets", request(Request, option(82, 151, 0)), func(m *Message) bool { return m.VPN() == nil && m.BadRelayInfo }},
+		{"T1 and T2", reply(ACK, "100.64.0.10", option(58, 0, 0, 0, 10), option(59, 0, 0, 0, 17)), func(m *Message) bool { return m.RenewalSeconds == 10 && m.RebindingSeconds == 17 }},
+		{"T1 and T2 without end", reply(ACK, "100.64.0.10", option(58, 255, 255, 255, 255), option(59, 255, 255, 255, 255)), func(m *Message) bool {
+			return m.RenewalSeconds == 0xffffffff && m.RebindingSeconds == 0xffffffff
+		}},
+		{"T1 of three octets, T2 of five", reply(ACK, "100.64.0.10", option(58, 0, 0, 1), option(59, 0, 0, 0, 0, 1), leaseTime(5)), func(m *Message) bool {
+			return m.RenewalSeconds == 0 && m.RebindingSeconds == 0 && m.HasLease
+		}},
+		{"to a relay's own port", dhcp{op: 2, typ: ACK, mac: mac1, source: "192.0.2.1", from: 67, to: 1067, options: option(82, 19, 0)}, func(m *Message) bool { return m.RelaySourcePort }},
 		{"lease time", reply(ACK, "100.64.0.10", leaseTime(20)), func(m *Message) bool { return m.HasLease && m.LeaseSeconds == 20 }},
 		{"requested address", request(Request, addressOption(50, "100.64.0.9")), func(m *Message) bool {
 			return m.RequestedAddress == netip.MustParseAddr("100.64.0.9")
@@ -115,6 +148,8 @@ func TestParseRejects(t *testing.T) {
 		{"later fragment", edit(func(f []byte) { f[ip+7] = 1 }), ReasonFragment},
 		{"other ports", wrap(t, request(Request).payload(), "0.0.0.0", 68, 53), ReasonNotDHCP},
 		{"to 68 from elsewhere", wrap(t, reply(ACK, "1.2.3.4").payload(), "0.0.0.0", 1067, 68), ReasonNotDHCP},
+		{"to a relay's own port, of which it has not told", wrap(t, reply(ACK, "1.2.3.4").payload(), "0.0.0.0", 67, 1067), ReasonNotDHCP},
+		{"a request to a relay's own port", wrap(t, request(Request, option(82, 19, 0)).payload(), "0.0.0.0", 67, 1067), ReasonNotDHCP},
 		{"UDP length past IP", edit(func(f []byte) { binary.BigEndian.PutUint16(f[udp+4:], 1500) }), ReasonTruncated},
 		{"UDP length under its header", edit(func(f []byte) { binary.BigEndian.PutUint16(f[udp+4:], 7) }), ReasonTruncated},
 		{"BOOTP cut", wrap(t, request(Request).payload()[:239], "0.0.0.0", 68, 67), ReasonTruncated},
@@ -147,10 +182,11 @@ func TestParseRejects(t *testing.T) {
 }
 
 func TestParseAllocatesNothing(t *testing.T) {
-	frame := reply(ACK, "100.64.0.10", leaseTime(20), option(61, 1, 2, 3), option(82, 1, 1, 'c')).frame(t)
+	frame := reply(ACK, "100.64.0.10", leaseTime(20), option(61, 1, 2, 3), option(58, 0, 0, 0, 10), option(118, 10, 0, 0, 0),
+		option(82, 1, 1, 'c', 5, 4, 1, 2, 3, 4, 6, 1, 's', 9, 6, 0, 0, 0, 9, 1, 0, 11, 4, 1, 2, 3, 4, 12, 1, 'i', 19, 0, 151, 2, 0, 'v', 152, 0)).frame(t)
 	var m Message
 	if n := testing.AllocsPerRun(100, func() {
-		if m.Parse(frame) != "" || len(m.ClientID()) != 3 || len(m.CircuitID()) != 1 {
+		if m.Parse(frame) != "" || len(m.ClientID()) != 3 || len(m.CircuitID()) != 1 || len(m.SubscriberID()) != 1 || len(m.RelayID()) != 1 || len(m.VPN()) != 2 {
 			t.Fatal("not parsed")
 		}
 	}); n != 0 {
@@ -194,12 +230,31 @@ func compare(t *testing.T, m *Message, payload []byte) {
 	if want := peer.Options.Get(dhcpv4.OptionIPAddressLeaseTime); m.HasLease && len(want) == 4 && m.LeaseSeconds != binary.BigEndian.Uint32(want) {
 		t.Errorf("lease time %d, peer %x", m.LeaseSeconds, want)
 	}
-	if want := peer.RelayAgentInfo(); want != nil && !m.BadRelayInfo {
-		circuit := want.Get(dhcpv4.AgentCircuitIDSubOption)
-		// The peer concatenates repeated sub-options; RFC 3046 has no such rule.
-		if !bytes.HasPrefix(circuit, m.CircuitID()) {
-			t.Errorf("circuit id %x, peer %x", m.CircuitID(), circuit)
+	for _, x := range []struct {
+		code dhcpv4.OptionCode
+		ours uint32
+	}{{dhcpv4.OptionRenewTimeValue, m.RenewalSeconds}, {dhcpv4.OptionRebindingTimeValue, m.RebindingSeconds}} {
+		// The peer concatenates what is repeated; a time in two halves is none to us.
+		if want := peer.Options.Get(x.code); len(want) == 4 && x.ours != 0 && x.ours != binary.BigEndian.Uint32(want) {
+			t.Errorf("option %d is %d, peer %x", x.code.Code(), x.ours, want)
 		}
+	}
+	want := peer.RelayAgentInfo()
+	if want == nil || m.BadRelayInfo {
+		return
+	}
+	for _, x := range []struct {
+		code dhcpv4.OptionCode
+		ours []byte
+	}{{dhcpv4.AgentCircuitIDSubOption, m.CircuitID()}, {dhcpv4.AgentRemoteIDSubOption, m.RemoteID()}, {dhcpv4.SubscriberIDSubOption, m.SubscriberID()},
+		{dhcpv4.GenericOptionCode(subOptionRelayID), m.RelayID()}, {dhcpv4.VirtualSubnetSelectionSubOption, m.VPN()}} {
+		// The peer concatenates repeated sub-options; RFC 3046 has no such rule.
+		if theirs := want.Get(x.code); !bytes.HasPrefix(theirs, x.ours) {
+			t.Errorf("sub-option %d is %x, peer %x", x.code.Code(), x.ours, theirs)
+		}
+	}
+	if theirs := want.Get(dhcpv4.LinkSelectionSubOption); len(theirs) == 4 && (!m.Subnet.IsValid() || m.Subnet != address(theirs)) {
+		t.Errorf("link-selection %v, peer %x", m.Subnet, theirs)
 	}
 }
 
@@ -230,6 +285,8 @@ func FuzzPayload(f *testing.F) {
 	for _, c := range readCapture(f, perfdhcp, 1998)[:8] {
 		f.Add(c.data[42:])
 	}
+	f.Add(request(Request, option(58, 0, 0, 0, 9), option(59, 0, 0, 0, 10), option(118, 10, 0, 0, 0),
+		option(82, 5, 4, 1, 2, 3, 4, 6, 1, 's', 9, 6, 0, 0, 0, 9, 1, 0, 11, 4, 1, 2, 3, 4, 12, 1, 'i', 19, 0, 151, 2, 0, 'v', 152, 0)).payload())
 	f.Add(request(Request, option(52, 3), option(61, 1, 2), option(61, 3), option(82, 1, 9, 'c')).payload())
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		if len(payload) > 1400 {

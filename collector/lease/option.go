@@ -5,7 +5,8 @@ import (
 	"net/netip"
 )
 
-// DHCP options that matter here (RFC 2132, RFC 3046).
+// DHCP options that matter here (RFC 2132, RFC 3046; 118: RFC 3011). Host and
+// domain names, vendor classes and parameter lists (12, 81, 60, 55) are none.
 const (
 	optionPad       = 0
 	optionRequested = 50
@@ -13,13 +14,24 @@ const (
 	optionOverload  = 52
 	optionType      = 53
 	optionServerID  = 54
+	optionRenewal   = 58
+	optionRebinding = 59
 	optionClientID  = 61
 	optionRapid     = 80
 	optionRelayInfo = 82
+	optionSubnet    = 118
 	optionEnd       = 255
 
-	subOptionCircuitID = 1
-	subOptionRemoteID  = 2
+	subOptionCircuitID      = 1
+	subOptionRemoteID       = 2
+	subOptionLinkSelection  = 5   // RFC 3527
+	subOptionSubscriberID   = 6   // RFC 3993
+	subOptionVendor         = 9   // RFC 4243
+	subOptionServerOverride = 11  // RFC 5107
+	subOptionRelayID        = 12  // RFC 6925
+	subOptionSourcePort     = 19  // RFC 8357
+	subOptionVSS            = 151 // RFC 6607
+	subOptionVSSControl     = 152 // RFC 6607
 )
 
 // parseOptions reads one options field; main is the one after the cookie. It
@@ -73,6 +85,12 @@ func (m *Message) option(code uint8, value []byte) Reason {
 			return ReasonOption
 		}
 		m.LeaseSeconds, m.HasLease = seconds, true
+	case optionRenewal:
+		setSeconds(&m.RenewalSeconds, value)
+	case optionRebinding:
+		setSeconds(&m.RebindingSeconds, value)
+	case optionSubnet:
+		m.subnet(value)
 	case optionRequested:
 		return setAddress(&m.RequestedAddress, value)
 	case optionServerID:
@@ -109,8 +127,31 @@ func setAddress(a *netip.Addr, value []byte) Reason {
 	return ""
 }
 
-// parseRelayInfo finds the circuit-id and the remote-id in option 82 and tolerates whatever else
-// is wrong with it: access nodes are known to pad it and to lie about lengths.
+// setSeconds takes in a time that no lease depends on: a malformed one counts as
+// absent.
+func setSeconds(to *uint32, value []byte) {
+	if len(value) == 4 {
+		*to = binary.BigEndian.Uint32(value)
+	}
+}
+
+// subnet takes in option 118 or sub-option 5, unless what it names is no subnet.
+func (m *Message) subnet(value []byte) bool {
+	if len(value) != 4 {
+		return false
+	}
+	m.Subnet = netip.AddrFrom4([4]byte(value))
+	return true
+}
+
+// span is where a value is within Message.relay.
+type span struct{ at, length int }
+
+func (m *Message) relayValue(s span) []byte { return m.relay[s.at : s.at+s.length] }
+
+// parseRelayInfo finds in option 82 what tells lines and relays apart and
+// tolerates whatever else is wrong with it: access nodes are known to pad it and
+// to lie about lengths. Of a repeated sub-option the first counts.
 func (m *Message) parseRelayInfo() {
 	m.BadRelayInfo = m.longRelay
 	for at := 0; at < m.relayLength; {
@@ -118,13 +159,83 @@ func (m *Message) parseRelayInfo() {
 			m.BadRelayInfo = true
 			return
 		}
-		length := int(m.relay[at+1])
-		if m.relay[at] == subOptionCircuitID && m.circuitLength == 0 {
-			m.circuitAt, m.circuitLength = at+2, length
+		here := span{at + 2, int(m.relay[at+1])}
+		if !m.subOption(m.relay[at], here) {
+			m.BadRelayInfo = true
 		}
-		if m.relay[at] == subOptionRemoteID && m.remoteLength == 0 {
-			m.remoteAt, m.remoteLength = at+2, length
-		}
-		at += 2 + length
+		at = here.at + here.length
 	}
+}
+
+// subOption takes in one sub-option and says whether it can be what it says.
+func (m *Message) subOption(code uint8, here span) bool {
+	var to *span
+	switch code {
+	case subOptionCircuitID:
+		to = &m.circuit
+	case subOptionRemoteID:
+		to = &m.remote
+	case subOptionSubscriberID:
+		to = &m.subscriber
+	case subOptionRelayID:
+		to = &m.relayID
+	case subOptionLinkSelection:
+		return m.subnet(m.relayValue(here)) // goes before option 118: RFC 3527 §3
+	case subOptionServerOverride:
+		return here.length == 4 // whom the client renews with: always its relay
+	case subOptionVendor:
+		return vendorInfo(m.relayValue(here))
+	case subOptionSourcePort:
+		m.RelaySourcePort = true
+		return here.length == 0
+	case subOptionVSS:
+		if !vss(m.relayValue(here)) {
+			return false
+		}
+		to = &m.vss
+	case subOptionVSSControl:
+		m.VSSControl = true
+		return here.length == 0
+	default:
+		return true
+	}
+	if to.length == 0 {
+		*to = here
+	}
+	return true
+}
+
+// vendorInfo says whether sub-option 9 is well formed: enterprise numbers, each
+// with what it means to that vendor, which is nothing here (RFC 4243 §4).
+func vendorInfo(d []byte) bool {
+	for len(d) > 0 {
+		if len(d) < 5 || int(d[4]) > len(d)-5 {
+			return false
+		}
+		d = d[5+int(d[4]):]
+	}
+	return true
+}
+
+// Types of VSS information (RFC 6607 §3.5).
+const (
+	vssName   = 0 // ASCII
+	vssVPNID  = 1 // RFC 2685
+	vssGlobal = 255
+)
+
+// vss says whether a value is VSS information.
+func vss(d []byte) bool {
+	if len(d) == 0 {
+		return false
+	}
+	switch d[0] {
+	case vssName:
+		return len(d) > 1
+	case vssVPNID:
+		return len(d) == 8
+	case vssGlobal:
+		return len(d) == 1
+	}
+	return true
 }

@@ -244,7 +244,7 @@ func (t *TrackerPPP) ipcp(e eventPPP, key pppKey, s *pppSession, fromHost bool) 
 	case e.Address.IsUnspecified() || e.Address.IsMulticast() || e.Address.IsLoopback():
 		return Result{Reason: ReasonAddress}, nil
 	}
-	at := addressKey{s.scope, e.Address}
+	at := addressKey{Scope: s.scope, Address: e.Address}
 	var out []binding.Observation
 	var over []pppKey
 	if other, held := t.addresses[at]; held && other != key {
@@ -252,7 +252,7 @@ func (t *TrackerPPP) ipcp(e eventPPP, key pppKey, s *pppSession, fromHost bool) 
 		over = append(over, other)
 	}
 	if s.address.IsValid() && s.address != e.Address {
-		delete(t.addresses, addressKey{s.scope, s.address})
+		delete(t.addresses, addressKey{Scope: s.scope, Address: s.address})
 	}
 	s.address = e.Address
 	t.addresses[at] = key
@@ -319,7 +319,7 @@ func (t *TrackerPPP) inferred(key pppKey, s *pppSession, when time.Time) binding
 
 func (t *TrackerPPP) drop(key pppKey, s *pppSession) {
 	delete(t.sessions, key)
-	if at := (addressKey{s.scope, s.address}); t.addresses[at] == key {
+	if at := (addressKey{Scope: s.scope, Address: s.address}); t.addresses[at] == key {
 		delete(t.addresses, at)
 	}
 }

@@ -93,7 +93,7 @@ func (t *TrackerPPP) found(e eventPPP) (Result, bool) {
 		key: sessionKeyPPP(key, e.at), scope: s.scope, identifier: s.identifier, confirmed: e.at,
 		asked4: s.asked4, wanted: s.wanted, wantedID: s.wantedID, asked6: s.asked6, id6: s.id6,
 	}
-	if at := (addressKey{s.scope, s.address}); s.address.IsValid() {
+	if at := (addressKey{Scope: s.scope, Address: s.address}); s.address.IsValid() {
 		if _, held := t.addresses[at]; !held { // else it is another's by now
 			again.address = s.address
 			t.addresses[at] = key

@@ -108,9 +108,9 @@ func (t *TrackerPPP) Redo(o binding.Observation) error {
 		return nil
 	}
 	if s.address.IsValid() {
-		delete(t.addresses, addressKey{s.scope, s.address})
+		delete(t.addresses, addressKey{Scope: s.scope, Address: s.address})
 	}
 	s.address = o.Prefixes[0].Addr()
-	t.addresses[addressKey{s.scope, s.address}] = key
+	t.addresses[addressKey{Scope: s.scope, Address: s.address}] = key
 	return nil
 }

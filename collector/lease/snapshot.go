@@ -68,10 +68,10 @@ func (t *Tracker) put(s leaseState) error {
 	if address != s.Address {
 		return errSessionKey
 	}
-	at := addressKey{s.Scope, address}
+	at := addressKey{s.Scope, address, vpnIn(client.Client)}
 	t.leases[at] = &lease{
 		client: client, key: s.Key, identifier: s.Identifier,
-		circuit: s.Identifier.Kind == schema.IdentCircuit, expiresAt: s.ExpiresAt,
+		circuit: byAccessNode(s.Identifier), expiresAt: s.ExpiresAt,
 	}
 	t.clients[client] = at
 	return nil
@@ -84,11 +84,11 @@ func (t *Tracker) Redo(o binding.Observation) error {
 	if o.Source != schema.SourceDHCPv4 {
 		return nil
 	}
-	_, address, err := parseSessionKey(o.SessionKey)
+	client, address, err := parseSessionKey(o.SessionKey)
 	if err != nil {
 		return fmt.Errorf("redo: %w", err)
 	}
-	at := addressKey{o.Scope, address}
+	at := addressKey{o.Scope, address, vpnIn(client.Client)}
 	if o.Kind == binding.End {
 		if l := t.leases[at]; l != nil && l.key == o.SessionKey {
 			t.drop(at, l)

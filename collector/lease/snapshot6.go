@@ -137,8 +137,7 @@ func (t *Tracker6) put(s lease6Text) error {
 	if old := t.leases[k]; old != nil {
 		t.drop(k, old)
 	}
-	circuit := s.Identifier.Kind == schema.IdentCircuit || s.Identifier.Kind == schema.IdentRemote
-	t.keep(k, &lease6{client: client, key: s.Key, identifier: s.Identifier, circuit: circuit, expiresAt: s.ExpiresAt})
+	t.keep(k, &lease6{client: client, key: s.Key, identifier: s.Identifier, circuit: byAccessNode(s.Identifier), expiresAt: s.ExpiresAt})
 	return nil
 }
 

@@ -45,6 +45,10 @@ type Config struct {
 	// IgnoreCircuitID keeps a client's option 82 from identifying its line, for
 	// access networks that let clients write it.
 	IgnoreCircuitID bool
+	// SubscriberID has the subscriber-id of option 82 (RFC 3993) or DHCPv6 option 38
+	// (RFC 4580) name the line before all else, whichever relay tells it. Otherwise
+	// it does if an access node tells nothing better.
+	SubscriberID bool
 	// Servers, if not empty, are the only sources whose replies count.
 	Servers []netip.Prefix
 	// AnswerWithin is how long after a REQUEST its answer counts. Default 30 s.
@@ -120,6 +124,7 @@ type place struct {
 type addressKey struct {
 	Scope   uint32
 	Address netip.Addr
+	VPN     string // DHCPv4 only, empty for the global one
 }
 
 // clientKey is a client at its place: the client key of RFC 2131 §4.2.
@@ -131,8 +136,20 @@ type clientKey struct {
 // exchangeKey is what an answer has in common with its REQUEST.
 type exchangeKey struct {
 	place
+	VPN    string
 	XID    uint32
 	CHAddr [16]byte
+}
+
+// via is how a REQUEST came: its ciaddr, and the relay as far as it tells.
+type via struct {
+	Client, Relay, Subnet netip.Addr
+	ID                    string
+}
+
+// otherwise says whether a copy of one REQUEST came by one relay and by another.
+func (v via) otherwise(w via) bool {
+	return v.Client == w.Client && !v.Relay.IsUnspecified() && !w.Relay.IsUnspecified() && v != w
 }
 
 // exchange is a REQUEST and what became of it.
@@ -141,6 +158,7 @@ type exchange struct {
 	identifier schema.Identifier
 	circuit    bool       // identifier is the circuit-id
 	address    netip.Addr // asked for
+	via        via
 	at         time.Time
 	answered   bool
 	rapid      bool // a DISCOVER with Rapid Commit (RFC 4039)
@@ -181,15 +199,19 @@ func (t *Tracker) apply(f Frame, m *Message) Result {
 	if f.Direction != "" && (f.Direction == schema.Down) != m.Reply {
 		return Result{Reason: ReasonDirection}
 	}
-	e := event{Message: m, at: f.At.UTC(), place: place{f.Interface, m.OuterVLAN, m.InnerVLAN}}
+	e := event{Message: m, at: f.At.UTC(), place: place{f.Interface, m.OuterVLAN, m.InnerVLAN}, vpn: t.vpnOf(m)}
 	if t.cfg.VLANScoped(f.Interface) {
 		e.scope = uint32(m.OuterVLAN)<<16 | uint32(m.InnerVLAN)
 	}
+	e.scope = scopeIn(e.vpn, e.scope)
 	if m.HLen == 0 && len(m.ClientID()) == 0 {
 		return Result{Reason: ReasonNoClient}
 	}
 	if m.Reply && t.forged(e) {
 		return Result{Reason: ReasonForgedServer}
+	}
+	if m.Reply && m.VSSControl && e.vpn != "" {
+		return Result{Reason: ReasonVPNIgnored}
 	}
 	switch {
 	case !m.Reply && (m.Type == Request || m.Type == Discover && m.RapidCommit || m.Type == BOOTP):
@@ -212,16 +234,21 @@ type event struct {
 	at    time.Time
 	place place
 	scope uint32
+	vpn   string // hexadecimal
 }
 
-func (e event) exchangeKey() exchangeKey { return exchangeKey{e.place, e.XID, e.CHAddr} }
+func (e event) exchangeKey() exchangeKey { return exchangeKey{e.place, e.vpn, e.XID, e.CHAddr} }
 
-func (e event) clientKey() clientKey { return clientKey{e.place, clientName(e.Message)} }
+func (e event) clientKey() clientKey { return clientKey{e.place, inVPN(e.vpn, clientName(e.Message))} }
+
+func (e event) addressKey(a netip.Addr) addressKey { return addressKey{e.scope, a, e.vpn} }
+
+func (e event) via() via { return via{e.ClientAddress, e.Relay, e.Subnet, string(e.RelayID())} }
 
 // forged says whether a reply cannot be a server's: a subscriber may send one
 // to another, or to itself, through this router.
 func (t *Tracker) forged(e event) bool {
-	if l := t.leases[addressKey{e.scope, e.Source}]; l != nil && !l.expired(e.at) {
+	if l := t.leases[e.addressKey(e.Source)]; l != nil && !l.expired(e.at) {
 		return true
 	}
 	if len(t.cfg.Servers) == 0 {

@@ -29,6 +29,7 @@ func (d dhcp) holding(ciaddr string) dhcp   { d.ciaddr, d.source = ciaddr, ciadd
 func (d dhcp) relayedBy(giaddr string) dhcp { d.giaddr = giaddr; return d }
 func (d dhcp) on(vlans ...uint16) dhcp      { d.vlans = vlans; return d }
 func (d dhcp) sentFrom(source string) dhcp  { d.source = source; return d }
+func (d dhcp) ports(from, to uint16) dhcp   { d.from, d.to = from, to; return d }
 func (d dhcp) wants(address string) dhcp {
 	d.options = join(d.options, addressOption(50, address))
 	return d
@@ -153,6 +154,44 @@ func TestTracker(t *testing.T) {
 		{"server that does not echo the client id (before RFC 6842)", Config{}, []step{
 			{0, request(Request, option(61, 255, 1, 2)), ""}, {0, ackFor(a, 60), "start e0/0.0/ff0102 " + a},
 			{30, request(Request, option(61, 255, 1, 2)).holding(a), ""}, {30, ackFor(a, 60).with(option(61, 255, 1, 2)), "refresh e0/0.0/ff0102 " + a}}},
+		{"a copy by another relay, late", Config{}, []step{
+			{0, request(Request).wants(a).relayedBy("10.0.0.1"), ""}, {0, ackFor(a, 60).relayedBy("10.0.0.1"), "start 01 " + a},
+			{3, request(Request).wants(a).relayedBy("10.0.0.2"), "copy"}, {3, ackFor(b, 60).relayedBy("10.0.0.2").sentFrom("10.9.9.9"), "copy"}}},
+		{"a copy by another relay-id (sub-option 12), late", Config{}, []step{
+			{0, request(Request, option(82, 12, 1, 'x')).wants(a).relayedBy("10.0.0.1"), ""}, {0, ackFor(a, 60).relayedBy("10.0.0.1"), "start 01 " + a},
+			{3, request(Request, option(82, 12, 1, 'y')).wants(a).relayedBy("10.0.0.1"), "copy"}, {3, ackFor(b, 60).relayedBy("10.0.0.1"), "copy"}}},
+		{"a copy by another link-selection (sub-option 5), late", Config{}, []step{
+			{0, request(Request, option(82, 5, 4, 10, 1, 0, 0)).wants(a).relayedBy("10.0.0.1"), ""}, {0, ackFor(a, 60).relayedBy("10.0.0.1"), "start 01 " + a},
+			{3, request(Request, option(82, 5, 4, 10, 2, 0, 0)).wants(a).relayedBy("10.0.0.1"), "copy"}}},
+		{"again by the same relay: a retransmission", Config{}, []step{
+			{0, request(Request).wants(a).relayedBy("10.0.0.1"), ""}, {0, ackFor(a, 60).relayedBy("10.0.0.1"), "start 01 " + a},
+			{4, request(Request).wants(a).relayedBy("10.0.0.1"), ""}, {4, ackFor(a, 60).relayedBy("10.0.0.1"), "refresh 01 " + a}}},
+		{"a renewal with the old xid, soon, by another relay", Config{}, []step{
+			{0, request(Request).wants(a).relayedBy("10.0.0.1"), ""}, {0, ackFor(a, 60).relayedBy("10.0.0.1"), "start 01 " + a},
+			{9, request(Request).holding(a).relayedBy("10.0.0.2"), ""}, {9, ackFor(a, 60).relayedBy("10.0.0.2"), "refresh 01 " + a}}},
+		{"a renewal with the old xid, soon, by no relay", Config{}, []step{
+			{0, request(Request).wants(a).relayedBy("10.0.0.1"), ""}, {0, ackFor(a, 60).relayedBy("10.0.0.1"), "start 01 " + a},
+			{9, request(Request).holding(a), ""}, {9, ackFor(a, 60), "refresh 01 " + a}}},
+		{"subscriber-id (sub-option 6) of an access node that tells nothing else", Config{}, []step{
+			{0, request(Request, option(82, 6, 2, 's', '1')), ""}, {0, ackFor(a, 60), "start 7331 " + a},
+			{30, request(Request).holding(a), ""}, {30, ackFor(a, 60), "refresh 7331 " + a}}},
+		{"circuit id before subscriber-id", Config{}, []step{{0, request(Request, option(82, 6, 2, 's', '1', 1, 2, 'c', '1')), ""}, {0, ackFor(a, 60), "start 6331 " + a}}},
+		{"subscriber-id of a router, not configured", Config{}, []step{
+			{0, request(Request, option(82, 6, 2, 's', '1')).relayedBy("10.0.0.1"), ""}, {0, ackFor(a, 60).relayedBy("10.0.0.1"), "start 01 " + a}}},
+		{"subscriber-id of a router, configured", Config{SubscriberID: true}, []step{
+			{0, request(Request, option(82, 1, 1, 'p', 6, 2, 's', '1')).relayedBy("10.0.0.1"), ""}, {0, ackFor(a, 60).relayedBy("10.0.0.1"), "start 7331 " + a}}},
+		{"subscriber-id in a broken option 82", Config{SubscriberID: true}, []step{
+			{0, request(Request, option(82, 6, 2, 's', '1', 2, 9)), ""}, {0, ackFor(a, 60), "start 01 " + a}}},
+		{"subscriber-id that a client may have written", Config{IgnoreCircuitID: true, SubscriberID: true}, []step{
+			{0, request(Request, option(82, 6, 2, 's', '1')), ""}, {0, ackFor(a, 60), "start 01 " + a}}},
+		{"a relay with a source port of its own (sub-option 19)", Config{}, []step{
+			{0, request(Request, option(82, 19, 0)).wants(a).relayedBy("10.0.0.1").ports(1067, 67), ""},
+			{0, ackFor(a, 60).with(option(82, 19, 0)).relayedBy("10.0.0.1").ports(67, 1067), "start 01 " + a}}},
+		{"server-id override (sub-option 11): the relay renews", Config{Servers: []netip.Prefix{netip.MustParsePrefix("100.64.0.1/32")}}, []step{
+			{0, request(Request, option(82, 11, 4, 100, 64, 0, 1)).wants(a).relayedBy("100.64.0.1"), ""},
+			{0, ackFor(a, 60).with(addressOption(54, "100.64.0.1"), option(82, 11, 4, 100, 64, 0, 1)).relayedBy("100.64.0.1"), "start 01 " + a},
+			{20, request(Request, option(82, 11, 4, 100, 64, 0, 1)).holding(a).relayedBy("100.64.0.1").withXID(9), ""},
+			{20, ackFor(a, 60).relayedBy("100.64.0.1").withXID(9), "refresh 01 " + a}}},
 		{"unknown message type", Config{}, []step{{0, request(13), "no_binding"}, {0, reply(13, a), "no_binding"}}},
 	}
 	for _, test := range tests {
@@ -247,7 +286,7 @@ func TestNamesAreNotKept(t *testing.T) {
 	if err != nil || len(r.Observations) != 1 {
 		t.Fatalf("%+v, %v", r, err)
 	}
-	if text := fmt.Sprintf("%+v %+v %s", r, *tracker.pending[exchangeKey{place{Interface: "e0"}, 7, [16]byte(append(mac1[:6:6], make([]byte, 10)...))}], snapshot); strings.Contains(text, name) {
+	if text := fmt.Sprintf("%+v %+v %s", r, *tracker.pending[exchangeKey{place{Interface: "e0"}, "", 7, [16]byte(append(mac1[:6:6], make([]byte, 10)...))}], snapshot); strings.Contains(text, name) {
 		t.Errorf("a name was kept: %s", text)
 	}
 	// Nor in the parser's own memory, which is reused.
