@@ -87,7 +87,7 @@ func (m *machine) collector(put func(string)) {
 		t.Fatalf("the guide has %d shell blocks, want 5", len(steps))
 	}
 	// Nothing but the store's address is another one.
-	const dsn = `clickhouse://collector:PASSWORD@store.isp.example:9440/?secure=true`
+	const dsn = `clickhouse://griffier_collector:PASSWORD@store.isp.example:9440/?secure=true`
 	if !strings.Contains(steps[1], dsn) {
 		t.Fatal("the guide's second step has another DSN")
 	}
