@@ -36,7 +36,8 @@ func (b Ballast) Fill() error {
 	if disk.Bavail*uint64(disk.Bsize) < 5*ballastBytes {
 		return nil
 	}
-	if err := unix.Fallocate(int(f.Fd()), 0, 0, ballastBytes); err != nil {
+	err = unix.Fallocate(int(f.Fd()), 0, 0, ballastBytes)
+	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) { // a disk that cannot set room aside
 		return fmt.Errorf("ballast: %w", err)
 	}
 	return nil

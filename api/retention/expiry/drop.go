@@ -76,7 +76,10 @@ func (d *Dropper) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return d.Ballast.Fill()
+	if err := d.Ballast.Fill(); err != nil {
+		d.Log.LogAttrs(ctx, slog.LevelWarn, "no room could be kept for dropping on a full disk", slog.String("error", err.Error()))
+	}
+	return nil
 }
 
 // Once raises the clock floor, completes what was begun, and drops what is due at
