@@ -34,6 +34,7 @@ type vault interface {
 	Ensure(id string) error
 	Seal(id string, plaintext, aad []byte) ([]byte, error)
 	Open(id string, ciphertext, aad []byte) ([]byte, error)
+	Shred(id string) error
 }
 
 // Register reads and writes the register. It is safe for concurrent use.

@@ -36,7 +36,8 @@ FROM (
                 sumIf(u.bytes, u.direction = 'up') AS up, sumIf(u.bytes, u.direction = 'down') AS down,
                 sumIf(u.packets, u.direction = 'up') AS packets_up, sumIf(u.packets, u.direction = 'down') AS packets_down
             FROM traffic.usage AS u
-            INNER JOIN (SELECT line_id, access_ref, valid_from, valid_to FROM register.line_access FINAL) AS a ON a.access_ref = u.access_ref
+            INNER JOIN (SELECT line_id, access_ref, valid_from, valid_to FROM register.line_access FINAL
+                WHERE line_id NOT IN (SELECT line_id FROM register.restriction FINAL WHERE restricted)) AS a ON a.access_ref = u.access_ref
             WHERE u.bucket_started_at >= {start:DateTime64(3)} AND u.bucket_started_at < {end:DateTime64(3)}
             AND u.bucket_started_at >= a.valid_from AND u.bucket_started_at < a.valid_to
             GROUP BY line_id, hour, collector, by_kernel

@@ -23,6 +23,7 @@ const maxSessions = 200
 type lines interface {
 	Line(ctx context.Context, lineID string) (register.Line, error)
 	RefsOfLine(ctx context.Context, lineID string, start, end time.Time) ([]register.Held, error)
+	Restricted(ctx context.Context, lineID string) (bool, error)
 }
 
 // Service implements SupportService.
@@ -63,6 +64,13 @@ func (s *Service) LookUpLine(ctx context.Context, req *griffierv1.LookUpLineRequ
 		return nil, reason.Wrap(reason.StoreUnavailable, err)
 	case caller.AccountID != "" && caller.AccountID == line.AccountID:
 		return nil, reason.New(reason.ConflictOfInterest, "")
+	}
+	// A restricted line is one that support does not know.
+	switch restricted, err := s.lines.Restricted(ctx, lineID); {
+	case err != nil:
+		return nil, reason.Wrap(reason.StoreUnavailable, err)
+	case restricted:
+		return nil, reason.New(reason.NotFound, "")
 	}
 	return s.answer(ctx, line, w)
 }
