@@ -21,7 +21,8 @@ func (t *Tracker6) ask(e event6, line func(pppKey) schema.Identifier) Result {
 	key := e.key()
 	id, circuit := t.identify(e, line)
 	x := t.pending[key]
-	if x != nil && e.at.Sub(x.at) < copyWithin && x.kind == e.Type {
+	otherRelay := x != nil && e.Relays > 0 && x.via.Link.IsValid() && x.via != e.via()
+	if x != nil && (e.at.Sub(x.at) < copyWithin || otherRelay) && x.kind == e.Type {
 		// A relay's copy may tell what the message itself did not.
 		if better(id, circuit, x.identifier, x.circuit) {
 			x.identifier, x.circuit = id, circuit
@@ -31,7 +32,7 @@ func (t *Tracker6) ask(e event6, line func(pppKey) schema.Identifier) Result {
 	for len(t.queue) >= t.cfg.MaxPending {
 		t.forgetOldest()
 	}
-	x = &exchange6{kind: e.Type, rapid: e.Type == Solicit6, identifier: id, circuit: circuit, at: e.at}
+	x = &exchange6{kind: e.Type, rapid: e.Type == Solicit6, identifier: id, circuit: circuit, via: e.via(), at: e.at}
 	if e.Type == Release6 || e.Type == Decline6 {
 		for _, l := range e.Leases() {
 			x.named = append(x.named, l.Prefix)
@@ -121,6 +122,7 @@ func (t *Tracker6) told(e event6, x *exchange6, told Lease6) Result {
 		return Result{Reason: ReasonRefused}
 	}
 	var expires time.Time
+	of := times{told.T1Seconds, told.T2Seconds, told.PreferredSeconds}
 	if told.ValidSeconds != infinite6 {
 		expires = e.at.Add(time.Duration(told.ValidSeconds) * time.Second)
 	}
@@ -131,7 +133,7 @@ func (t *Tracker6) told(e event6, x *exchange6, told Lease6) Result {
 		held = nil
 	}
 	if held != nil {
-		held.expiresAt = expires
+		held.expiresAt, held.times = expires, of
 		return Result{Observations: []binding.Observation{held.observe(k, binding.Refresh, e.at)}}
 	}
 	if len(t.leases) >= t.cfg.MaxLeases {
@@ -139,7 +141,7 @@ func (t *Tracker6) told(e event6, x *exchange6, told Lease6) Result {
 	}
 	l := &lease6{
 		client: e.client, key: sessionKey6(e.client, told.Prefix, e.at),
-		identifier: x.identifier, circuit: x.circuit, expiresAt: expires,
+		identifier: x.identifier, circuit: x.circuit, expiresAt: expires, times: of,
 	}
 	t.keep(k, l)
 	start := l.observe(k, binding.Start, e.at)

@@ -31,6 +31,8 @@ type dhcp6 struct {
 	source  string
 	vlans   []uint16
 	ppp     uint16 // PPPoE session, 0: none
+
+	from, to layers.UDPPort // 0: the usual ones
 }
 
 // relay6 is a relay message around a message.
@@ -91,6 +93,9 @@ func (d dhcp6) on(vlans ...uint16) dhcp6                 { d.vlans = vlans; retu
 func (d dhcp6) sentFrom(source string) dhcp6             { d.source = source; return d }
 func (d dhcp6) within(ppp uint16) dhcp6                  { d.ppp = ppp; return d }
 
+// ports sets the UDP ports.
+func (d dhcp6) ports(from, to layers.UDPPort) dhcp6 { d.from, d.to = from, to; return d }
+
 // relayed puts the message within a relay message.
 func (d dhcp6) relayed(link string, options ...[]byte) dhcp6 {
 	d.relays = append(d.relays[:len(d.relays):len(d.relays)], relay6{link, "fe80::1", join(options...)})
@@ -129,6 +134,9 @@ func (d dhcp6) frame(t testing.TB) []byte {
 	}
 	if len(d.relays) > 0 {
 		from, to = 547, 547
+	}
+	if d.to != 0 {
+		from, to = d.from, d.to
 	}
 	return wrap6(t, d.payload(), d.source, from, to, source, destination, d.ppp, d.vlans...)
 }

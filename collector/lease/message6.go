@@ -41,7 +41,8 @@ func (t Type6) fromServer() bool {
 
 // Limits on what one DHCPv6 message may hold; what goes beyond is counted.
 const (
-	maxRelays6 = 8   // RFC 8415 §7.6: HOP_COUNT_LIMIT
+	maxRelays6 = 8 // RFC 8415 §7.6: HOP_COUNT_LIMIT
+	minDUID    = 3
 	maxDUID    = 130 // RFC 8415 §11.1: 128 octets besides the type
 	maxLeases6 = 32
 )
@@ -79,7 +80,10 @@ type Message6 struct {
 	InterfaceID []byte     // option 18
 	RemoteID    []byte     // option 37, enterprise number first
 	Subscriber  []byte     // option 38
+	RelayID     []byte     // option 53: a DUID
 	ClientMAC   []byte     // option 79 without its hardware type, Ethernet only
+	// RelaySourcePort says that some relay's port need not be 547 (option 135).
+	RelaySourcePort bool
 
 	Type        Type6
 	XID         uint32 // 24 bits
@@ -104,13 +108,14 @@ func (m *Message6) reset() {
 	m.link, m.PPPoESession, m.IPSource = link{}, 0, netip.Addr{}
 	m.Relays = 0
 	m.leaveRelay()
+	m.RelaySourcePort = false
 	m.PeerAddress, m.LinkAddress = netip.Addr{}, netip.Addr{}
 	m.Type, m.XID, m.DUID, m.Status, m.RapidCommit = 0, 0, nil, 0, false
 	m.BadOptions, m.Missed, m.count = 0, 0, 0
 }
 
 func (m *Message6) leaveRelay() {
-	m.InterfaceID, m.RemoteID, m.Subscriber, m.ClientMAC = nil, nil, nil, nil
+	m.InterfaceID, m.RemoteID, m.Subscriber, m.RelayID, m.ClientMAC = nil, nil, nil, nil, nil
 }
 
 // Parse reads an Ethernet frame with up to two VLAN tags, or PPPoE within. UDP
@@ -141,47 +146,53 @@ func (m *Message6) Parse(frame []byte) Reason {
 	default:
 		return ReasonNotIPv6
 	}
-	payload, reason := m.parseIPv6(rest)
-	if reason != "" {
-		return reason
+	payload, toRelay, reason := m.parseIPv6(rest)
+	if reason == "" {
+		reason = m.parseDHCP(payload)
 	}
-	return m.parseDHCP(payload)
+	if reason == "" && toRelay && !(m.Type.fromServer() && m.RelaySourcePort) {
+		reason = ReasonNotDHCPv6
+	}
+	return reason
 }
 
-// parseIPv6 checks IPv6 and UDP and returns the UDP payload. DHCPv6 has no use
+// parseIPv6 checks IPv6 and UDP and returns the UDP payload, and whether it is to
+// a port that only a relay with one of its own has (RFC 8357). DHCPv6 has no use
 // for extension headers, so a packet with any is not taken for it.
-func (m *Message6) parseIPv6(packet []byte) ([]byte, Reason) {
+func (m *Message6) parseIPv6(packet []byte) (payload []byte, toRelay bool, reason Reason) {
 	const (
 		header, udpHeader      = 40, 8
 		udp, fragment          = 17, 44
 		clientPort, serverPort = 546, 547
 	)
 	if len(packet) < header {
-		return nil, ReasonTruncated
+		return nil, false, ReasonTruncated
 	}
 	if packet[0]>>4 != 6 {
-		return nil, ReasonNotIPv6
+		return nil, false, ReasonNotIPv6
 	}
 	length := int(binary.BigEndian.Uint16(packet[4:]))
 	switch {
 	case packet[6] == fragment:
-		return nil, ReasonFragment
+		return nil, false, ReasonFragment
 	case packet[6] != udp:
-		return nil, ReasonNotDHCPv6
+		return nil, false, ReasonNotDHCPv6
 	case length < udpHeader || length > len(packet)-header:
-		return nil, ReasonTruncated
+		return nil, false, ReasonTruncated
 	}
 	m.IPSource = netip.AddrFrom16([16]byte(packet[8:24]))
 	datagram := packet[header : header+length]
-	// The source port may be any (RFC 8357).
-	if to := binary.BigEndian.Uint16(datagram[2:]); to != clientPort && to != serverPort {
-		return nil, ReasonNotDHCPv6
+	// The source port of a client or relay may be any (RFC 8357).
+	from, to := binary.BigEndian.Uint16(datagram), binary.BigEndian.Uint16(datagram[2:])
+	toRelay = to != clientPort && to != serverPort
+	if toRelay && from != serverPort {
+		return nil, false, ReasonNotDHCPv6
 	}
 	udpLength := int(binary.BigEndian.Uint16(datagram[4:]))
 	if udpLength < udpHeader || udpLength > len(datagram) {
-		return nil, ReasonTruncated
+		return nil, false, ReasonTruncated
 	}
-	return datagram[udpHeader:udpLength], ""
+	return datagram[udpHeader:udpLength], toRelay, ""
 }
 
 // parseDHCP goes through the relay messages to the innermost one. It does not

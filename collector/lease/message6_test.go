@@ -76,10 +76,10 @@ func TestParse6(t *testing.T) {
 		{"forty addresses", message6(Reply6, iana(1, many...)), nil, 0, func(m *Message6) bool { return len(m.Leases()) == 32 && m.Missed == 8 }},
 		{"two client ids", message6(Reply6, option6(1, duid2...), iana(1, address6(a, 60))), []Lease6{na}, 1, func(m *Message6) bool { return bytes.Equal(m.DUID, duid1) }},
 		{"client id too long", func() dhcp6 { d := message6(Solicit6); d.duid = make([]byte, 131); return d }(), nil, 1, func(m *Message6) bool { return m.DUID == nil }},
-		{"relayed", message6(Request6).relayed("2001:db8::1", option6(18, 'i'), option6(37, 0, 0, 0x0d, 0xe9, 'r'), option6(38, 's'), option6(53, 1), option6(79, 0, 1, 2, 0, 0, 0, 0, 9)), nil, 0,
+		{"relayed", message6(Request6).relayed("2001:db8::1", option6(18, 'i'), option6(37, 0, 0, 0x0d, 0xe9, 'r'), option6(38, 's'), option6(53, 0, 3, 1), option6(79, 0, 1, 2, 0, 0, 0, 0, 9)), nil, 0,
 			func(m *Message6) bool {
 				return m.Relays == 1 && m.PeerAddress == netip.MustParseAddr("fe80::1") && m.LinkAddress == netip.MustParseAddr("2001:db8::1") &&
-					string(m.InterfaceID) == "i" && bytes.Equal(m.RemoteID, []byte{0, 0, 0x0d, 0xe9, 'r'}) && string(m.Subscriber) == "s" && bytes.Equal(m.ClientMAC, []byte{2, 0, 0, 0, 0, 9})
+					string(m.InterfaceID) == "i" && bytes.Equal(m.RemoteID, []byte{0, 0, 0x0d, 0xe9, 'r'}) && string(m.Subscriber) == "s" && bytes.Equal(m.RelayID, []byte{0, 3, 1}) && bytes.Equal(m.ClientMAC, []byte{2, 0, 0, 0, 0, 9})
 			}},
 		{"options of the relay next to the client", message6(Request6).relayed("::", option6(18, 'i')).relayed("2001:db8::1", option6(18, 'j'), option6(37, 0, 0, 0, 9, 'r')), nil, 0,
 			func(m *Message6) bool {
@@ -92,7 +92,27 @@ func TestParse6(t *testing.T) {
 			}
 			return d
 		}(), nil, 0, func(m *Message6) bool { return m.Relays == 8 }},
-		{"relayed reply with a source port", message6(Reply6, both).relayed("2001:db8::1", option6(135, 4, 0)), []Lease6{na, pd}, 0, nil},
+		{"relayed reply with a source port", message6(Reply6, both).relayed("2001:db8::1", option6(135, 4, 0)), []Lease6{na, pd}, 0, func(m *Message6) bool { return m.RelaySourcePort }},
+		{"to a relay's own port", message6(Reply6, both).relayed("2001:db8::1", option6(135, 4, 0)).ports(547, 1024), []Lease6{na, pd}, 0, func(m *Message6) bool { return m.RelaySourcePort }},
+		{"to the own port of the relay farther away", message6(Reply6, both).relayed("2001:db8::1").relayed("2001:db8::2", option6(135, 4, 0)).ports(547, 1024), []Lease6{na, pd}, 0, func(m *Message6) bool { return m.RelaySourcePort }},
+		{"source port of three octets", message6(Reply6, both).relayed("2001:db8::1", option6(135, 4, 0, 0)), []Lease6{na, pd}, 1, func(m *Message6) bool { return !m.RelaySourcePort }},
+		{"relay-id of the relay next to the client", message6(Request6).relayed("::", option6(53, 0, 3, 1)).relayed("2001:db8::1", option6(53, 0, 3, 2)), nil, 0, func(m *Message6) bool { return bytes.Equal(m.RelayID, []byte{0, 3, 1}) }},
+		{"relay-id too short to be one", message6(Request6).relayed("2001:db8::1", option6(53, 0, 3)), nil, 1, func(m *Message6) bool { return m.RelayID == nil }},
+		{"relay-id too long", message6(Request6).relayed("2001:db8::1", option6(53, make([]byte, 131)...)), nil, 1, func(m *Message6) bool { return m.RelayID == nil }},
+		{"subscriber-id without an id", message6(Request6).relayed("2001:db8::1", option6(38)), nil, 1, func(m *Message6) bool { return m.Subscriber == nil }},
+		{"T1, T2 and preferred without end", message6(Reply6, option6(option6IAPD, append(uint32s(1, infinite6, infinite6), func() []byte {
+			b := prefix6(p, infinite6)
+			binary.BigEndian.PutUint32(b[4:], infinite6)
+			return b
+		}()...)...)), []Lease6{{Prefix: pd.Prefix, IAID: 1, T1Seconds: infinite6, T2Seconds: infinite6, PreferredSeconds: infinite6, ValidSeconds: infinite6, Delegated: true}}, 0, nil},
+		{"T2 up to the client", message6(Reply6, wrong(func(b []byte) { binary.BigEndian.PutUint32(b[12:], 0) })), []Lease6{{Prefix: na.Prefix, IAID: 1, T1Seconds: 10, PreferredSeconds: 30, ValidSeconds: 60}}, 0, nil},
+		{"prefix exclude of nine bits", message6(Reply6, iapd(1, prefix6(p, 60, option6(67, 65, 0x10, 0x80)))), []Lease6{pd}, 0, nil},
+		{"prefix exclude of one octet too few", message6(Reply6, iapd(1, prefix6(p, 60, option6(67, 65, 0x10)))), []Lease6{pd}, 1, nil},
+		{"prefix exclude of one octet too many", message6(Reply6, iapd(1, prefix6(p, 60, option6(67, 64, 0x10, 0)))), []Lease6{pd}, 1, nil},
+		{"prefix exclude of the whole prefix", message6(Reply6, iapd(1, prefix6(p, 60, option6(67, 56, 0)))), []Lease6{pd}, 1, nil},
+		{"prefix exclude of 129 bits", message6(Reply6, iapd(1, prefix6(p, 60, option6(67, append([]byte{129}, make([]byte, 10)...)...)))), []Lease6{pd}, 1, nil},
+		{"empty prefix exclude", message6(Reply6, iapd(1, prefix6(p, 60, option6(67)))), []Lease6{pd}, 1, nil},
+		{"prefix exclude in an address means nothing", message6(Reply6, iana(1, address6(a, 60, option6(67)))), []Lease6{na}, 0, nil},
 		{"hardware address of another kind", message6(Request6).relayed("2001:db8::1", option6(79, 0, 32, 1, 2, 3)), nil, 1, func(m *Message6) bool { return m.ClientMAC == nil }},
 		{"remote id without an id", message6(Request6).relayed("2001:db8::1", option6(37, 0, 0, 0, 9)), nil, 1, func(m *Message6) bool { return m.RemoteID == nil }},
 	}
@@ -140,6 +160,9 @@ func TestParse6Rejects(t *testing.T) {
 		{"TCP", edit(func(f []byte) { f[ip+6] = 6 }), ReasonNotDHCPv6},
 		{"fragment", edit(func(f []byte) { f[ip+6] = 44 }), ReasonFragment},
 		{"other ports", wrap6(t, message6(Request6).payload(), "fe80::1", 546, 53, mac1, acMAC, 0), ReasonNotDHCPv6},
+		{"to a relay's own port, of which it has not told", message6(Reply6).relayed("2001:db8::1").ports(547, 1547).frame(t), ReasonNotDHCPv6},
+		{"a request to a relay's own port", message6(Request6).relayed("2001:db8::1", option6(135, 0, 0)).ports(547, 1547).frame(t), ReasonNotDHCPv6},
+		{"from and to other ports", message6(Reply6).relayed("2001:db8::1", option6(135, 4, 0)).ports(1024, 1024).frame(t), ReasonNotDHCPv6},
 		{"UDP length past IP", edit(func(f []byte) { binary.BigEndian.PutUint16(f[udp+4:], 1500) }), ReasonTruncated},
 		{"UDP length under its header", edit(func(f []byte) { binary.BigEndian.PutUint16(f[udp+4:], 7) }), ReasonTruncated},
 		{"no payload", payload(nil), ReasonTruncated},
@@ -170,7 +193,7 @@ func TestParse6Rejects(t *testing.T) {
 // with an address and a prefix.
 func relayedReply(t testing.TB) []byte {
 	return message6(Reply6, option6(2, duid2...), iana(1, address6("2001:db8::10", 60)), iapd(1, prefix6("2001:db8:100::/56", 60))).
-		relayed("2001:db8::1", option6(18, 1, 0, 0, 0)).frame(t)
+		relayed("2001:db8::1", option6(18, 1, 0, 0, 0), option6(38, 's'), option6(53, duid2...), option6(135, 4, 0)).frame(t)
 }
 
 func TestParse6AllocatesNothing(t *testing.T) {
@@ -225,11 +248,13 @@ func compare6(t *testing.T, m *Message6, payload []byte) bool {
 	if id := inner.Options.ClientID(); id != nil && m.DUID != nil && !bytes.Equal(id.ToBytes(), m.DUID) {
 		t.Errorf("client id %x, the peer reads %x", m.DUID, id.ToBytes())
 	}
+	compareRelay(t, m, peer)
 	var theirs []Lease6
 	for _, ia := range inner.Options.IANA() {
 		for _, a := range ia.Options.Addresses() {
 			ip, _ := netip.AddrFromSlice(a.IPv6Addr.To16())
-			theirs = append(theirs, Lease6{Prefix: netip.PrefixFrom(ip, 128), IAID: binary.BigEndian.Uint32(ia.IaId[:]), ValidSeconds: uint32(a.ValidLifetime.Seconds())})
+			theirs = append(theirs, Lease6{Prefix: netip.PrefixFrom(ip, 128), IAID: binary.BigEndian.Uint32(ia.IaId[:]), ValidSeconds: uint32(a.ValidLifetime.Seconds()),
+				T1Seconds: uint32(ia.T1.Seconds()), T2Seconds: uint32(ia.T2.Seconds()), PreferredSeconds: uint32(a.PreferredLifetime.Seconds())})
 		}
 	}
 	for _, ia := range inner.Options.IAPD() {
@@ -239,13 +264,15 @@ func compare6(t *testing.T, m *Message6, payload []byte) bool {
 			}
 			ip, _ := netip.AddrFromSlice(p.Prefix.IP.To16())
 			bits, _ := p.Prefix.Mask.Size()
-			theirs = append(theirs, Lease6{Prefix: netip.PrefixFrom(ip, bits).Masked(), IAID: binary.BigEndian.Uint32(ia.IaId[:]), ValidSeconds: uint32(p.ValidLifetime.Seconds()), Delegated: true})
+			theirs = append(theirs, Lease6{Prefix: netip.PrefixFrom(ip, bits).Masked(), IAID: binary.BigEndian.Uint32(ia.IaId[:]), ValidSeconds: uint32(p.ValidLifetime.Seconds()), Delegated: true,
+				T1Seconds: uint32(ia.T1.Seconds()), T2Seconds: uint32(ia.T2.Seconds()), PreferredSeconds: uint32(p.PreferredLifetime.Seconds())})
 		}
 	}
 	// Whatever we read, the peer reads too; what it reads and we do not, we refuse.
 	for _, l := range m.Leases() {
 		found := slices.ContainsFunc(theirs, func(x Lease6) bool {
-			return x.Prefix == l.Prefix && x.IAID == l.IAID && x.ValidSeconds == l.ValidSeconds && x.Delegated == l.Delegated
+			x.Refused = l.Refused
+			return x == l
 		})
 		if !found && len(inner.Options.Get(dhcpv6.OptionIATA)) == 0 {
 			t.Errorf("lease %+v is not among the peer's %+v", l, theirs)
@@ -261,6 +288,37 @@ func compare6(t *testing.T, m *Message6, payload []byte) bool {
 		}
 	}
 	return true
+}
+
+// compareRelay checks the options of the relay next to the client.
+func compareRelay(t *testing.T, m *Message6, peer dhcpv6.DHCPv6) {
+	t.Helper()
+	var nearest *dhcpv6.RelayMessage
+	for relay, ok := peer.(*dhcpv6.RelayMessage); ok; relay, ok = peer.(*dhcpv6.RelayMessage) {
+		nearest, peer = relay, relay.Options.RelayMessage()
+	}
+	if nearest == nil || m.BadOptions > 0 {
+		return
+	}
+	for code, ours := range map[dhcpv6.OptionCode][]byte{
+		dhcpv6.OptionInterfaceID: m.InterfaceID, dhcpv6.OptionRemoteID: m.RemoteID,
+		dhcpv6.OptionRelayAgentSubscriberID: m.Subscriber, dhcpv6.OptionRelayID: m.RelayID,
+	} {
+		if theirs := nearest.Options.Get(code); len(theirs) > 0 && !bytes.Equal(theirs[len(theirs)-1].ToBytes(), ours) || len(theirs) == 0 && len(ours) > 0 {
+			t.Errorf("%s is %x, the peer reads %v", code, ours, theirs)
+		}
+	}
+	if theirs := nearest.Options.Get(dhcpv6.OptionRelayPort); len(theirs) > 0 && !m.RelaySourcePort {
+		t.Error("the peer reads a relay's source port too")
+	}
+}
+
+func TestRelayOptionsAsThePeerReadsThem(t *testing.T) {
+	var m Message6
+	d := message6(Request6).relayed("::", option6(18, 'i'), option6(37, 0, 0, 0x0d, 0xe9, 'r'), option6(38, 's'), option6(53, 0, 3, 0, 1, 2, 0, 0, 0, 0, 1), option6(135, 4, 0)).relayed("2001:db8::1", option6(38, 't'))
+	if m.Parse(d.frame(t)) != "" || m.BadOptions > 0 || !compare6(t, &m, d.payload()) {
+		t.Errorf("%+v", m)
+	}
 }
 
 func TestCaptures6AsThePeerReadsThem(t *testing.T) {
@@ -285,6 +343,7 @@ func FuzzPayload6(f *testing.F) {
 		}
 	}
 	f.Add(message6(Reply6, iana(1, address6("2001:db8::1", 60, status6(2))), iapd(2, prefix6("2001:db8:1::/56", 60, option6(67, 64, 1)))).payload())
+	f.Add(message6(Request6).relayed("::", option6(38, 's'), option6(53, 0, 3, 0, 1, 2, 0, 0, 0, 0, 1), option6(135, 4, 0)).payload())
 	f.Add(message6(Reply6, iana(1, address6("2001:db8::1", 60)), []byte{1, 2, 3}).relayed("::", option6(18, 'i')).relayed("2001:db8::1").payload())
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		if len(payload) > 1400 {

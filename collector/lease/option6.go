@@ -6,8 +6,8 @@ import (
 	"net/netip"
 )
 
-// DHCPv6 options that matter here (RFC 8415 §21; 37: RFC 4649; 38: RFC 4580; 79:
-// RFC 6939).
+// DHCPv6 options that matter here (RFC 8415 §21; 37: RFC 4649; 38: RFC 4580; 53:
+// RFC 5460; 67: RFC 6603; 79: RFC 6939; 135: RFC 8357).
 const (
 	option6ClientID    = 1
 	option6IANA        = 3
@@ -21,7 +21,10 @@ const (
 	option6IAPrefix    = 26
 	option6RemoteID    = 37
 	option6Subscriber  = 38
+	option6RelayID     = 53
+	option6PDExclude   = 67
 	option6ClientMAC   = 79
+	option6SourcePort  = 135
 )
 
 // nextOption6 splits off one option. With ok false the rest is no option: it is
@@ -64,7 +67,23 @@ func (m *Message6) relayOptions(d []byte) (inner []byte) {
 			}
 			m.RemoteID = value
 		case option6Subscriber:
+			if len(value) == 0 {
+				m.BadOptions++
+				continue
+			}
 			m.Subscriber = value
+		case option6RelayID:
+			if len(value) < minDUID || len(value) > maxDUID {
+				m.BadOptions++
+				continue
+			}
+			m.RelayID = value
+		case option6SourcePort:
+			if len(value) != 2 {
+				m.BadOptions++
+				continue
+			}
+			m.RelaySourcePort = true
 		case option6ClientMAC:
 			const ethernet = 1
 			if len(value) != 8 || binary.BigEndian.Uint16(value) != ethernet {
@@ -88,7 +107,7 @@ func (m *Message6) options(d []byte) {
 		d = rest
 		switch code {
 		case option6ClientID:
-			if len(value) < 3 || len(value) > maxDUID || m.DUID != nil {
+			if len(value) < minDUID || len(value) > maxDUID || m.DUID != nil {
 				m.BadOptions++
 				continue
 			}
@@ -191,10 +210,11 @@ func (m *Message6) lease(ia Lease6, d []byte) {
 			break
 		}
 		d = rest
-		// Prefix Exclude (67, RFC 6603) and whatever else there is take nothing
-		// away from who holds the prefix.
-		if code == option6Status && len(value) >= 2 && binary.BigEndian.Uint16(value) != statusSuccess {
+		switch {
+		case code == option6Status && len(value) >= 2 && binary.BigEndian.Uint16(value) != statusSuccess:
 			ia.Refused = true
+		case code == option6PDExclude && ia.Delegated && !excludes(bits, value):
+			m.BadOptions++
 		}
 	}
 	if m.count == maxLeases6 {
@@ -203,6 +223,17 @@ func (m *Message6) lease(ia Lease6, d []byte) {
 	}
 	m.leases[m.count] = ia
 	m.count++
+}
+
+// excludes says whether a Prefix Exclude can be one of a delegated prefix of that
+// length (RFC 6603 §4.2). What it excludes is the link between the line's router
+// and its provider's: the line's as much as the rest, so nothing is done about it.
+func excludes(delegated int, value []byte) bool {
+	if len(value) < 2 {
+		return false
+	}
+	bits := int(value[0])
+	return bits > delegated && bits <= 128 && len(value)-1 == (bits-delegated+7)/8
 }
 
 // infinite6 is a lifetime without end (RFC 8415 §7.7).

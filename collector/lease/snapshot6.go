@@ -92,6 +92,7 @@ type lease6Text struct {
 	Scope      uint32            `json:"scope,omitempty"`
 	Identifier schema.Identifier `json:"identifier"`
 	ExpiresAt  time.Time         `json:"expires_at,omitzero"`
+	times
 }
 
 // Snapshot returns the leases for [Tracker6.Restore]. Messages that await an
@@ -99,7 +100,7 @@ type lease6Text struct {
 func (t *Tracker6) Snapshot() ([]byte, error) {
 	out := state6{Version: stateVersion, Leases: make([]lease6Text, 0, len(t.leases))}
 	for k, l := range t.leases {
-		out.Leases = append(out.Leases, lease6Text{l.key, k.Scope, l.identifier, l.expiresAt})
+		out.Leases = append(out.Leases, lease6Text{l.key, k.Scope, l.identifier, l.expiresAt, l.times})
 	}
 	text, err := json.Marshal(out)
 	if err != nil {
@@ -137,7 +138,7 @@ func (t *Tracker6) put(s lease6Text) error {
 	if old := t.leases[k]; old != nil {
 		t.drop(k, old)
 	}
-	t.keep(k, &lease6{client: client, key: s.Key, identifier: s.Identifier, circuit: byAccessNode(s.Identifier), expiresAt: s.ExpiresAt})
+	t.keep(k, &lease6{client: client, key: s.Key, identifier: s.Identifier, circuit: byAccessNode(s.Identifier), expiresAt: s.ExpiresAt, times: s.times})
 	return nil
 }
 
@@ -158,5 +159,9 @@ func (t *Tracker6) Redo(o binding.Observation) error {
 		}
 		return nil
 	}
-	return t.put(lease6Text{o.SessionKey, o.Scope, o.Identifier, o.ExpiresAt})
+	text := lease6Text{Key: o.SessionKey, Scope: o.Scope, Identifier: o.Identifier, ExpiresAt: o.ExpiresAt}
+	if l := t.leases[k]; l != nil && l.key == o.SessionKey {
+		text.times = l.times // observations do not tell of them; the next renewal does
+	}
+	return t.put(text)
 }

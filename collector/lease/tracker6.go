@@ -62,6 +62,7 @@ type exchange6 struct {
 	identifier schema.Identifier
 	circuit    bool           // identifier is what the access node calls the line
 	named      []netip.Prefix // what a RELEASE or DECLINE gives up
+	via        via6
 	at         time.Time
 	answered   bool
 }
@@ -71,6 +72,22 @@ type queued6 struct {
 	at  time.Time
 }
 
+// via6 is the relay next to the client that a message came through, as far as it
+// tells.
+type via6 struct {
+	Link netip.Addr
+	ID   string
+}
+
+// times are what a server tells of a lease besides its valid lifetime, in seconds,
+// 0xffffffff for ever. None ends it: T1 and T2 are when its client means to renew
+// (0: when it likes), and an address past its preferred lifetime is still held.
+type times struct {
+	T1        uint32 `json:"t1,omitzero"`
+	T2        uint32 `json:"t2,omitzero"`
+	Preferred uint32 `json:"preferred,omitzero"`
+}
+
 // lease6 is an address or prefix held by a client.
 type lease6 struct {
 	client     client6
@@ -78,6 +95,7 @@ type lease6 struct {
 	identifier schema.Identifier
 	circuit    bool
 	expiresAt  time.Time // zero: never
+	times      times     // as last told
 }
 
 func (l *lease6) expired(at time.Time) bool {
@@ -93,6 +111,8 @@ type event6 struct {
 }
 
 func (e event6) key() exchangeKey6 { return exchangeKey6{e.client, e.XID} }
+
+func (e event6) via() via6 { return via6{e.LinkAddress, string(e.RelayID)} }
 
 // Apply takes in one frame. Frames come in the order of their times. line names
 // the line of a PPPoE session; nil or "" means that it is not known.
@@ -141,16 +161,23 @@ func (t *Tracker6) apply(f Frame, m *Message6, line func(pppKey) schema.Identifi
 // identify picks the access identifier of the line that a client message came
 // from: what a layer-2 relay on the access node calls it (its link-address is
 // unspecified, RFC 6221 §5.3.1; a router's interface-id names an interface with
-// many lines behind it), else the line of the PPPoE session, else the client's
+// many lines behind it, but its subscriber-id counts if Config.SubscriberID says
+// so), else the line of the PPPoE session, else the client's
 // hardware address as seen or as told by its first relay, which is that of its
 // DHCPv4 too, else its DUID.
 func (t *Tracker6) identify(e event6, line func(pppKey) schema.Identifier) (id schema.Identifier, circuit bool) {
+	if t.cfg.SubscriberID && !t.cfg.IgnoreCircuitID && len(e.Subscriber) > 0 {
+		return SubscriberIdentifier(e.Subscriber), true
+	}
 	if e.Relays > 0 && e.LinkAddress.IsUnspecified() && !t.cfg.IgnoreCircuitID {
 		if len(e.InterfaceID) > 0 {
 			return CircuitIdentifier(e.InterfaceID), true
 		}
 		if len(e.RemoteID) > 0 {
 			return RemoteIdentifier(e.RemoteID), true
+		}
+		if len(e.Subscriber) > 0 {
+			return SubscriberIdentifier(e.Subscriber), true
 		}
 	}
 	if e.PPPoESession != 0 && line != nil {

@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"reflect"
@@ -107,6 +108,25 @@ func TestTracker6(t *testing.T) {
 		{"relayed by a router that tells the hardware address", Config{}, []step6{{0, ask.relayed("2001:db8::1", option6(79, 0, 1, 2, 0, 0, 0, 0, 1)), ""}, {0, router(reply(na(a, 60))), "start 01 " + a}}},
 		{"interface-id of the access node", Config{}, []step6{{0, router(circuit(ask)), ""}, {0, router(circuit(reply(na(a, 60)))), "start 6331 " + a},
 			{30, message6(Renew6).withXID(9), ""}, {30, reply(na(a, 60)).withXID(9), "refresh 6331 " + a}}},
+		{"subscriber-id of an access node that tells nothing else", Config{}, []step6{
+			{0, ask.relayed("::", option6(38, 's', '1')), ""}, {0, reply(na(a, 60)).relayed("::"), "start 7331 " + a},
+			{30, message6(Renew6).withXID(9), ""}, {30, reply(na(a, 60)).withXID(9), "refresh 7331 " + a}}},
+		{"interface-id before subscriber-id", Config{}, []step6{{0, ask.relayed("::", option6(38, 's', '1'), option6(18, 'c', '1')), ""}, {0, reply(na(a, 60)).relayed("::"), "start 6331 " + a}}},
+		{"subscriber-id of a router, not configured", Config{}, []step6{{0, ask.relayed("2001:db8::1", option6(38, 's', '1')), ""}, {0, router(reply(na(a, 60))), "start e0/0.0/00030001020000000001 " + a}}},
+		{"subscriber-id of a router, configured", Config{SubscriberID: true}, []step6{{0, ask.relayed("2001:db8::1", option6(18, 'p'), option6(38, 's', '1')), ""}, {0, router(reply(na(a, 60))), "start 7331 " + a}}},
+		{"subscriber-id that a client may have written", Config{SubscriberID: true, IgnoreCircuitID: true}, []step6{{0, ask.relayed("::", option6(38, 's', '1')), ""}, {0, reply(na(a, 60)).relayed("::"), "start e0/0.0/00030001020000000001 " + a}}},
+		{"a copy by another relay-id (53), late", Config{}, []step6{
+			{0, ask.relayed("2001:db8::1", option6(53, 0, 3, 1)), ""}, {0, router(reply(na(a, 60))), "start e0/0.0/00030001020000000001 " + a},
+			{3, ask.relayed("2001:db8::1", option6(53, 0, 3, 2)), "copy"}, {3, router(reply(na(b, 60))), "copy"}}},
+		{"again by the same relay-id: a retransmission", Config{}, []step6{
+			{0, ask.relayed("2001:db8::1", option6(53, 0, 3, 1)), ""}, {0, router(reply(na(a, 60))), "start e0/0.0/00030001020000000001 " + a},
+			{3, ask.relayed("2001:db8::1", option6(53, 0, 3, 1)), ""}, {3, router(reply(na(a, 60))), "refresh e0/0.0/00030001020000000001 " + a}}},
+		{"a relay with a source port of its own (135)", Config{}, []step6{
+			{0, ask.relayed("2001:db8::1", option6(135, 0, 0)).ports(1547, 547), ""},
+			{0, reply(na(a, 60)).relayed("2001:db8::1", option6(135, 6, 11)).ports(547, 1547), "start e0/0.0/00030001020000000001 " + a}}},
+		{"prefix exclude (67): the whole prefix is the line's", Config{}, []step6{
+			{0, ask, ""}, {0, reply(iapd(1, prefix6(p, 60, option6(67, 64, 0)))), "start 01 " + p},
+			{30, message6(Renew6).withXID(9), ""}, {30, reply(iapd(1, prefix6(p, 60, option6(67, 64, 1)))).withXID(9), "refresh 01 " + p}}},
 		{"remote-id of the access node, which the reply lacks", Config{}, []step6{{0, ask.relayed("::", option6(37, 0, 0, 0x0d, 0xe9, 'r')), ""}, {0, reply(na(a, 60)).relayed("::"), "start 00000de972 " + a}}},
 		{"interface-id ignored", Config{IgnoreCircuitID: true}, []step6{{0, circuit(ask), ""}, {0, circuit(reply(na(a, 60))), "start e0/0.0/00030001020000000001 " + a}}},
 		{"moved to another circuit", Config{}, bound(step6{5, circuit(ask).withXID(9), ""}, step6{5, circuit(reply(na(a, 60))).withXID(9), "end 01 " + a + " superseded, start 6331 " + a})},
@@ -180,6 +200,64 @@ func TestInfiniteLease6(t *testing.T) {
 	tracker.Apply(Frame{At: later, Interface: "e0", Data: message6(Release6, iapd(1, prefix6("2001:db8:100::/56", 0))).frame(t)}, nil)
 	if r := tracker.Apply(Frame{At: later, Interface: "e0", Data: message6(Reply6).frame(t)}, nil); len(r.Observations) != 1 || tracker.Len() != 0 {
 		t.Errorf("released ten years later: %+v", r)
+	}
+}
+
+// TestTimes6: T1, T2 and the preferred lifetime are those last told, by a server
+// that may say "for ever" of each, and outlive a restart; only the valid lifetime
+// ends a lease.
+func TestTimes6(t *testing.T) {
+	const p = "2001:db8:100::/56"
+	told := func(t1, t2, preferred, valid uint32) []byte {
+		prefix := netip.MustParsePrefix(p)
+		ip := prefix.Addr().As16()
+		inner := option6(option6IAPrefix, append(append(uint32s(preferred, valid), byte(prefix.Bits())), ip[:]...)...)
+		return option6(option6IAPD, append(uint32s(1, t1, t2), inner...)...)
+	}
+	for _, test := range []struct {
+		name                     string
+		t1, t2, preferred, valid uint32
+		expires                  time.Time
+	}{
+		{"all finite", 10, 20, 30, 60, at(60)},
+		{"up to the client", 0, 0, 30, 60, at(60)},
+		{"deprecated at once", 10, 20, 0, 60, at(60)},
+		{"T1 and T2 without end", infinite6, infinite6, 30, 60, at(60)},
+		{"preferred as long as valid, without end", 10, 20, infinite6, infinite6, time.Time{}},
+		{"nothing ends", infinite6, infinite6, infinite6, infinite6, time.Time{}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			tracker := NewTracker6(Config{})
+			tracker.Apply(Frame{At: at(-30), Interface: "e0", Data: message6(Request6).frame(t)}, nil)
+			tracker.Apply(Frame{At: at(-30), Interface: "e0", Data: message6(Reply6, told(1, 2, 3, 60)).frame(t)}, nil)
+			tracker.Apply(Frame{At: at(0), Interface: "e0", Data: message6(Renew6).withXID(9).frame(t)}, nil)
+			r := tracker.Apply(Frame{At: at(0), Interface: "e0", Data: message6(Reply6, told(test.t1, test.t2, test.preferred, test.valid)).withXID(9).frame(t)}, nil)
+			if len(r.Observations) != 1 || r.Observations[0].Kind != binding.Refresh || !r.Observations[0].ExpiresAt.Equal(test.expires) {
+				t.Fatalf("%+v", r)
+			}
+			snapshot, err := tracker.Snapshot()
+			if err != nil {
+				t.Fatal(err)
+			}
+			restored := NewTracker6(Config{})
+			if err := errors.Join(restored.Restore(snapshot), restored.Redo(r.Observations[0])); err != nil {
+				t.Fatal(err)
+			}
+			for _, x := range []*Tracker6{tracker, restored} {
+				l := x.leases[leaseKey{Prefix: netip.MustParsePrefix(p)}]
+				if l == nil || l.times != (times{test.t1, test.t2, test.preferred}) || !l.expiresAt.Equal(test.expires) {
+					t.Errorf("%+v", l)
+				}
+			}
+			later := at(59)
+			if test.expires.IsZero() {
+				later = at(0).AddDate(10, 0, 0)
+			}
+			tracker.Apply(Frame{At: later, Interface: "e0", Data: message6(Release6, told(0, 0, 0, 0)).withXID(10).frame(t)}, nil)
+			if r := tracker.Apply(Frame{At: later, Interface: "e0", Data: message6(Reply6).withXID(10).frame(t)}, nil); len(r.Observations) != 1 || r.Observations[0].Kind != binding.End {
+				t.Errorf("still held, and released: %+v", r)
+			}
+		})
 	}
 }
 
@@ -262,7 +340,13 @@ func TestRestart6(t *testing.T) {
 				}
 			}
 		}
-		for name, tracker := range map[string]*Tracker6{"restored": restored, "redone": redone} {
+		for _, name := range []string{"restored", "redone"} {
+			tracker := map[string]*Tracker6{"restored": restored, "redone": redone}[name]
+			if name == "redone" { // observations tell when a lease ends, not when its client means to renew it
+				for _, l := range before.leases {
+					l.times = times{}
+				}
+			}
 			if !reflect.DeepEqual(tracker.leases, before.leases) || !reflect.DeepEqual(tracker.lengths, before.lengths) {
 				t.Errorf("%s at frame %d: other leases", name, cut)
 			}
