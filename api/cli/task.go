@@ -21,8 +21,10 @@ func (a *app) task() *cobra.Command {
 }
 
 func (a *app) taskCreate() *cobra.Command {
-	c := &cobra.Command{Use: "create", Short: "Ask which line held an address at an instant", Args: noArgs,
-		Example: "  griffier task create --warrant ID --target 192.0.2.17 --instant 2026-11-19T13:00:00+01:00 --uncertainty 1"}
+	c := &cobra.Command{Use: "create", Short: "Ask which line held an address at an instant, or have it preserved", Args: noArgs,
+		Example: `  griffier task create --warrant ID --target 192.0.2.17 --instant 2026-11-19T13:00:00+01:00 --uncertainty 1
+  griffier task create --warrant ID --category preservation --target 192.0.2.17 --instant 2026-11-19T13:00:00+01:00 --window-end 2026-11-19T15:00:00+01:00
+  griffier task create --warrant ID --from-hold HOLD --target 192.0.2.17 --instant 2026-11-19T13:00:00+01:00`}
 	warrant := c.Flags().String("warrant", "", "warrant id (required)")
 	target := c.Flags().String("target", "", "one address that the warrant names (required)")
 	instant := c.Flags().String("instant", "", "RFC 3339 with seconds and an offset (required)")
@@ -30,6 +32,9 @@ func (a *app) taskCreate() *cobra.Command {
 	port := c.Flags().Uint32("port", 0, "source port, where the address may be shared")
 	protocol := c.Flags().String("protocol", "", "tcp, udp, icmp, icmpv6, sctp or dccp; with --port")
 	category := c.Flags().String("category", "attribution", "category of data")
+	windowEnd := c.Flags().String("window-end", "", "of preservation: end of the window that --instant begins, exclusive")
+	holdDays := c.Flags().Uint32("hold-days", 0, "of preservation: days to keep it (default: all that the legal basis allows)")
+	fromHold := c.Flags().String("from-hold", "", "ask this hold, and not the store")
 	generation := c.Flags().Uint64("generation", 1, "generation of the warrant as you saw it")
 	request := requestFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -48,7 +53,7 @@ func (a *app) taskCreate() *cobra.Command {
 		defer conn.Close()
 		task, err := griffierv1.NewDisclosureServiceClient(conn).CreateTask(c.Context(), &griffierv1.CreateTaskRequest{
 			RequestId: requestID(*request), WarrantId: *warrant, ExpectedGeneration: *generation, Category: cat, Target: *target, Instant: *instant,
-			UncertaintySeconds: *uncertainty, Port: *port, Protocol: transport})
+			UncertaintySeconds: *uncertainty, Port: *port, Protocol: transport, WindowEnd: *windowEnd, HoldDays: *holdDays, FromHold: *fromHold})
 		if err != nil {
 			return err
 		}
@@ -71,7 +76,7 @@ func parseProtocol(name string) (griffierv1.TransportProtocol, error) {
 func (a *app) taskExecute() *cobra.Command {
 	c := &cobra.Command{Use: "execute TASK", Short: "Query once and seal the answer; again returns the same package", Args: oneArg("TASK"),
 		Long: `Query once and seal the answer. The exit status is that of the answer: 0 for a fact
-(MATCH, NO_MATCH, NOT_OUR_RANGE, OTHER_PROVIDER), 5 where what is kept cannot decide.
+(MATCH, NO_MATCH, NOT_OUR_RANGE, OTHER_PROVIDER, PRESERVED), 5 where what is kept cannot decide.
 Negative answers are sealed too: they are signed certificates.`}
 	generation := c.Flags().Uint64("generation", 1, "generation of the warrant as you saw it")
 	request := requestFlag(c)
@@ -174,6 +179,18 @@ func (a *app) showTask(task *griffierv1.Task) error {
 	}
 	t.add("instant", task.GetInstant())
 	t.add("uncertainty_seconds", strconv.FormatUint(uint64(task.GetUncertaintySeconds()), 10))
+	if task.GetWindowEnd() != "" {
+		t.add("window_end", task.GetWindowEnd())
+	}
+	if task.GetHoldDays() != 0 {
+		t.add("hold_days", strconv.FormatUint(uint64(task.GetHoldDays()), 10))
+	}
+	if task.GetFromHold() != "" {
+		t.add("from_hold", task.GetFromHold())
+	}
+	if task.GetHoldId() != "" {
+		t.add("hold", task.GetHoldId())
+	}
 	t.add("state", word(task.GetState(), "TASK_STATE_"))
 	if task.GetAnswer() != "" {
 		t.add("answer", task.GetAnswer())

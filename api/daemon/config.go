@@ -124,6 +124,7 @@ type ClockConfig struct {
 type LegalConfig struct {
 	Profile     string        `yaml:"profile"`      // nl or be
 	PackagesDir string        `yaml:"packages_dir"` // sealed packages
+	HoldsDir    string        `yaml:"holds_dir"`    // what is preserved, sealed. Default: holds, beside packages_dir
 	ClockMargin time.Duration `yaml:"clock_margin"` // of our own records, added to the authority's uncertainty. Default 2s
 }
 
@@ -184,7 +185,7 @@ func (c *Config) files() []*string {
 		&c.Store.DataDir, &c.Store.Socket, &c.Store.DSN, &c.Store.ExecutorDSN, &c.Store.PortalDSN,
 		&c.Store.CAFile, &c.Store.CertFile, &c.Store.KeyFile,
 		&c.Ledger.Dir, &c.Ledger.WitnessFile, &c.Ledger.KeyFile,
-		&c.Legal.PackagesDir, &c.RetentionFile, &c.RetentionKeysFile,
+		&c.Legal.PackagesDir, &c.Legal.HoldsDir, &c.RetentionFile, &c.RetentionKeysFile,
 		&c.Enrolment.CACertFile, &c.Enrolment.CAKeyFile,
 	}
 }
@@ -194,6 +195,9 @@ func (c *Config) resolve(dir string) {
 		if *f != "" && !filepath.IsAbs(*f) {
 			*f = filepath.Join(dir, *f)
 		}
+	}
+	if c.Legal.HoldsDir == "" && c.Legal.PackagesDir != "" {
+		c.Legal.HoldsDir = filepath.Join(filepath.Dir(c.Legal.PackagesDir), "holds")
 	}
 }
 

@@ -126,7 +126,7 @@ func Init(dir string, o InitOptions) (configPath string, err error) {
 		Store:             StoreConfig{DataDir: "store", Socket: "store.sock"},
 		Ledger:            LedgerConfig{"ledger", "ledger-witness/head", "secret/ledger.key", cmp.Or(o.LedgerLimit, defaultLedgerLimit)},
 		Clock:             ClockConfig{RequireSync: !o.Laboratory},
-		Legal:             LegalConfig{Profile: o.Profile, PackagesDir: "packages", ClockMargin: defaultClockMargin},
+		Legal:             LegalConfig{Profile: o.Profile, PackagesDir: "packages", HoldsDir: "holds", ClockMargin: defaultClockMargin},
 		Statistics:        StatisticsConfig{MinLines: statistics.MinLines, Delay: statistics.DefaultDelay},
 		Enrolment:         EnrolmentConfig{"tls/ca.pem", "tls/ca.key", pki.MaxCollectorLife},
 		RetentionFile:     "retention.yaml",

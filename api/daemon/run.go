@@ -101,6 +101,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	g, running := errgroup.WithContext(ctx)
 	g.Go(func() error { return srv.Serve(running, listener, cfg.ShutdownGrace) })
 	g.Go(func() error { s.executor.Run(running); return nil })
+	g.Go(func() error { s.held.Run(running); return nil })
 	g.Go(func() error { s.reads.Seal(running, book, log); return nil })
 	g.Go(func() error { roller.Run(running); return nil })
 	g.Go(func() error { dropper.Run(running); return nil })

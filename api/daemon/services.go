@@ -16,6 +16,9 @@ import (
 	"griffier/api/disclosure"
 	"griffier/api/disclosure/execute"
 	"griffier/api/enrol"
+	"griffier/api/hold"
+	"griffier/api/hold/holdrpc"
+	"griffier/api/hold/keep"
 	"griffier/api/keystore"
 	"griffier/api/ledger"
 	"griffier/api/ledger/ledgerrpc"
@@ -55,6 +58,8 @@ type services struct {
 	trusted  retention.Trusted
 	dossiers *dossier.Record
 	warrants *warrant.State
+	holds    *hold.State
+	held     *keep.Keeper // from server on
 	rules    *warrant.Rules
 	signer   *disclosure.Signer
 	released *statistics.Releases
@@ -111,6 +116,7 @@ func newServices(cfg Config, store *store, keys *keystore.Store, registry *prome
 		dossiers: &dossier.Record{},
 		record:   &expiry.Record{},
 		warrants: warrant.NewState(),
+		holds:    hold.NewState(),
 		rules:    rules,
 		signer:   signer,
 		enrolled: enrol.NewState(),
@@ -120,13 +126,13 @@ func newServices(cfg Config, store *store, keys *keystore.Store, registry *prome
 
 // folds are the states that the ledger fills, in no particular order.
 func (s *services) folds() []ledger.Fold {
-	return []ledger.Fold{s.reads, s.codes, s.keeper, s.record, s.dossiers, s.warrants, s.enrolled, s.released}
+	return []ledger.Fold{s.reads, s.codes, s.keeper, s.record, s.dossiers, s.warrants, s.holds, s.enrolled, s.released}
 }
 
 // Folds returns fresh states for a ledger to fill, for a check of the whole log
 // apart from any service.
 func Folds() []ledger.Fold {
-	return []ledger.Fold{server.NewAccessLog(nil, time.Now), support.NewCodes(nil), &retention.Keeper{}, &expiry.Record{}, &dossier.Record{}, warrant.NewState(), enrol.NewState(), &statistics.Releases{}}
+	return []ledger.Fold{server.NewAccessLog(nil, time.Now), support.NewCodes(nil), &retention.Keeper{}, &expiry.Record{}, &dossier.Record{}, warrant.NewState(), hold.NewState(), enrol.NewState(), &statistics.Releases{}}
 }
 
 // server wires the services to the open ledger, and ends what a crash left
@@ -142,10 +148,13 @@ func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server
 		listener = s.identity.TLS()
 	}
 	var err error
+	if s.held, err = s.keeperOfHolds(ctx, book); err != nil {
+		return nil, err
+	}
 	s.executor, err = execute.New(execute.Config{
 		Book: book, State: s.warrants, Rules: s.rules, Traffic: execute.NewTraffic(s.store.executor), Lines: s.register, Signer: s.signer,
 		Dir: s.cfg.Legal.PackagesDir, Software: software(), ClockMargin: s.cfg.Legal.ClockMargin, Now: time.Now, Log: s.log,
-		Clock: s.judge(book),
+		Clock: s.judge(book), Holds: s.held,
 	})
 	if err != nil {
 		return nil, err
@@ -169,6 +178,7 @@ func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server
 				Book: book, Keys: s.keys, State: s.warrants, Rules: s.rules, Now: time.Now, Ended: s.executor.Ended,
 			}))
 			griffierv1.RegisterDisclosureServiceServer(r, execute.NewService(s.executor))
+			griffierv1.RegisterHoldServiceServer(r, holdrpc.NewService(book, s.held))
 			griffierv1.RegisterStatisticsServiceServer(r, statistics.NewService(s.statistics()))
 			griffierv1.RegisterRetentionServiceServer(r, retentionrpc.NewService(retentionrpc.Config{
 				Book: book, Keys: s.keys, Keeper: s.keeper, Desk: s.desk, Trusted: s.trusted, Conn: s.conn, Now: time.Now,

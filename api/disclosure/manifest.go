@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"griffier/api/reason"
+	"griffier/api/warrant"
 	"griffier/schema"
 )
 
@@ -40,10 +41,14 @@ type Manifest struct {
 	Retention              ManifestRetention `json:"retention"`
 	Coverage               []ManifestCover   `json:"coverage"`
 	Answer                 ManifestAnswer    `json:"answer"`
-	IntentIndex            uint64            `json:"intent_index"` // in the ledger
-	Files                  []ManifestFile    `json:"files"`
-	SignerKeyID            string            `json:"signer_key_id"`
-	Disclaimer             string            `json:"disclaimer"`
+	// FromHold is the hold that was asked, and not the store; empty: the store was.
+	FromHold string `json:"from_hold,omitempty"`
+	// Preserved is set if the answer is PRESERVED.
+	Preserved   *ManifestPreserved `json:"preserved,omitempty"`
+	IntentIndex uint64             `json:"intent_index"` // in the ledger
+	Files       []ManifestFile     `json:"files"`
+	SignerKeyID string             `json:"signer_key_id"`
+	Disclaimer  string             `json:"disclaimer"`
 }
 
 // ManifestQuestion is the question as it was entered and as it was understood.
@@ -52,6 +57,7 @@ type ManifestQuestion struct {
 	Port                     uint16    `json:"port,omitempty"` // 0: not stated
 	Protocol                 uint8     `json:"protocol,omitempty"`
 	InstantEntered           string    `json:"instant_entered"`
+	WindowEndEntered         string    `json:"window_end_entered,omitempty"` // of a preservation
 	InstantUTC               time.Time `json:"instant_utc"`
 	InstantLocal             string    `json:"instant_local"`
 	LocalZone                string    `json:"local_zone"`
@@ -59,6 +65,13 @@ type ManifestQuestion struct {
 	ClockMarginSeconds       float64   `json:"clock_margin_seconds"`
 	IntervalFromUTC          time.Time `json:"interval_from_utc"` // inclusive
 	IntervalToUTC            time.Time `json:"interval_to_utc"`   // inclusive
+}
+
+// ManifestPreserved says that a hold was made, and until when it is kept: at that
+// instant it is destroyed.
+type ManifestPreserved struct {
+	HoldID   string    `json:"hold_id"`
+	UntilUTC time.Time `json:"until_utc"`
 }
 
 // ManifestRetention is the retention in force when the question was asked.
@@ -105,6 +118,27 @@ var Searched = []string{
 	"where a translator shared the address: the same four of each inside address that had the port",
 }
 
+// SearchedHold and SearchedPreservation say the same of an attribution from a hold,
+// and of a preservation.
+var (
+	SearchedHold         = []string{"the hold that is named, as it was sealed: ranges, coverage, assignments and lines of the address in the interval"}
+	SearchedPreservation = []string{
+		"ranges of the provider and of others that use them, in the interval",
+		"assignments of the address and of every prefix around it, that touch the interval",
+		"where a translator shared the address: of each inside address that had the port too",
+	}
+)
+
+func searched(c Case) []string {
+	switch {
+	case c.Category == string(warrant.Preservation):
+		return SearchedPreservation
+	case c.FromHold != "":
+		return SearchedHold
+	}
+	return Searched
+}
+
 // Case is what a package is about, besides question and answer.
 type Case struct {
 	Software             string
@@ -121,6 +155,9 @@ type Case struct {
 	IntentIndex          uint64
 	QueriedAt            time.Time
 	Retention            ManifestRetention
+	FromHold             string             // empty: the store was asked
+	Preserved            *ManifestPreserved // of the answer PRESERVED only
+	WindowEnd            string             // of a preservation, as entered
 }
 
 // newManifest returns the manifest without its files and signer.
@@ -128,19 +165,22 @@ func newManifest(c Case, p Plan, e Evidence, a Answer, columns []Column) Manifes
 	m := Manifest{
 		Format: ManifestFormat, Software: c.Software, WarrantID: c.WarrantID, WarrantReferenceSHA256: hexSHA256([]byte(c.Reference)),
 		WarrantContentSHA256: c.WarrantContentSHA256, LegalBasis: c.LegalBasis, TaskID: c.TaskID, Generation: c.Generation,
-		Attempt: c.Attempt, Category: c.Category, Columns: []string{}, Searched: Searched, QueriedAt: c.QueriedAt.UTC(),
+		Attempt: c.Attempt, Category: c.Category, Columns: []string{}, Searched: searched(c), FromHold: c.FromHold, Preserved: c.Preserved, QueriedAt: c.QueriedAt.UTC(),
 		Retention: c.Retention, Coverage: []ManifestCover{}, IntentIndex: c.IntentIndex, Disclaimer: Disclaimer,
 		Question: ManifestQuestion{
 			Address: p.Address.String(), Port: p.Port, Protocol: p.Protocol, InstantEntered: c.InstantEntered, InstantUTC: p.Instant,
 			InstantLocal: p.Instant.In(c.Zone).Format(time.RFC3339Nano), LocalZone: c.Zone.String(),
 			StatedUncertaintySeconds: p.Uncertainty.Seconds(), ClockMarginSeconds: p.ClockMargin.Seconds(),
-			IntervalFromUTC: p.From, IntervalToUTC: p.To,
+			IntervalFromUTC: p.From, IntervalToUTC: p.To, WindowEndEntered: c.WindowEnd,
 		},
 		Answer: ManifestAnswer{Reason: a.Reason, Meaning: a.Reason.Entry().Meaning, Provider: a.Provider,
 			CandidateBand: a.Candidates, CoveringListed: append([]string{}, a.Covering...)},
 	}
 	for _, col := range columns {
 		m.Columns = append(m.Columns, col.Name)
+	}
+	if a.Reason == reason.Preserved {
+		return m // which collectors saw something is data, and not told
 	}
 	covers := e.Coverage
 	for _, inside := range slices.SortedFunc(maps.Keys(e.Inside), netip.Addr.Compare) {

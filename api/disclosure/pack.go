@@ -153,6 +153,9 @@ func recordsCSV(records []Record, columns []Column) ([]byte, error) {
 	for i, c := range columns {
 		row[i] = c.Name
 	}
+	if len(columns) == 0 {
+		return nil, nil // and no empty line, which a reader would take for a row
+	}
 	if err := w.Write(row); err != nil {
 		return nil, err
 	}
@@ -188,7 +191,11 @@ func recordsJSONLines(records []Record, columns []Column) ([]byte, error) {
 func certificate(m Manifest) []byte {
 	var b bytes.Buffer
 	line := func(label, value string) { fmt.Fprintf(&b, "%-22s%s\n", label, value) }
-	b.WriteString("Certificate: no line is disclosed\n\n")
+	title := "Certificate: no line is disclosed"
+	if m.Answer.Reason == reason.Preserved {
+		title = "Certificate: preserved, nothing is disclosed"
+	}
+	b.WriteString(title + "\n\n")
 	line("Task", m.TaskID)
 	line("Warrant", m.WarrantID)
 	line("Address", m.Question.Address)
@@ -209,11 +216,26 @@ func certificate(m Manifest) []byte {
 	if m.Answer.CandidateBand != "" {
 		line("Lines sharing it", m.Answer.CandidateBand)
 	}
+	if m.Preserved != nil {
+		line("Hold", m.Preserved.HoldID)
+		line("Preserved until (UTC)", m.Preserved.UntilUTC.Format(time.RFC3339Nano)+", exclusive")
+	}
+	if m.FromHold != "" {
+		line("Hold that was asked", m.FromHold)
+	}
 	b.WriteString("\nSearched:\n")
 	for _, s := range m.Searched {
 		b.WriteString("- " + s + "\n")
 	}
-	b.WriteString("\nRetention in force: ")
+	if m.Answer.Reason == reason.Preserved || m.Answer.Reason == reason.DataNotHeld {
+		b.WriteString("\n" + m.Disclaimer + "\n")
+		return b.Bytes()
+	}
+	if m.FromHold != "" {
+		b.WriteString("\nRetention when the hold was made: ")
+	} else {
+		b.WriteString("\nRetention in force: ")
+	}
 	if m.Retention.Period == "" {
 		b.WriteString("none, nothing of the class may be read\n")
 	} else {

@@ -33,6 +33,15 @@ func NewPlan(q Question, margin time.Duration) Plan {
 	return Plan{Question: q, ClockMargin: margin, From: q.Instant.Add(-around), To: q.Instant.Add(around)}
 }
 
+// NewWindowPlan returns the plan of a preservation: what there is of the question's
+// address from its instant up to last, its last moment, with uncertainty and margin
+// around both.
+func NewWindowPlan(q Question, last time.Time, margin time.Duration) Plan {
+	p := NewPlan(q, margin)
+	p.To = last.UTC().Add(q.Uncertainty + margin)
+	return p
+}
+
 // touches reports whether the half-open interval [start, end) holds a moment of
 // the plan's interval.
 func (p Plan) touches(start, end time.Time) bool { return !start.After(p.To) && end.After(p.From) }

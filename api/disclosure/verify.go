@@ -267,6 +267,9 @@ func verifyRecords(files []file, m Manifest) error {
 	csvText, _ := find(files, fileCSV)
 	lines, _ := find(files, fileJSONLines)
 	rows, err := csv.NewReader(bytes.NewReader(csvText)).ReadAll()
+	if len(m.Columns) == 0 && len(csvText) == 0 {
+		rows = [][]string{{}} // a preservation has neither columns nor rows
+	}
 	if err != nil || len(rows) == 0 || !slices.Equal(rows[0], m.Columns) {
 		return errors.New("records.csv does not have the columns that the manifest names")
 	}

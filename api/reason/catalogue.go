@@ -24,6 +24,10 @@ var Catalogue = []Entry{
 		"Report it to the network operations of the provider: an incident, not an answer.", codes.FailedPrecondition, ExitNotCovered},
 	{OtherProvider, Answers, "The range was used by another provider at that instant, which the answer names.",
 		"Address the order to that provider.", codes.FailedPrecondition, ExitOK},
+	{Preserved, Answers, "What there was is preserved, sealed, until the instant that the answer names.",
+		"Reading it needs a production order of its own.", codes.OK, ExitOK},
+	{DataNotHeld, Answers, "The hold that the task names does not exist, has ended, or is not of that address at that instant.",
+		"Check the hold, the address and the instant against the preservation order; what ended was destroyed.", codes.OutOfRange, ExitNotCovered},
 
 	{WarrantIncomplete, Refusals, "The warrant lacks something that it must have, or a valid approval; every missing or invalid item is listed.",
 		"Complete all listed items and try again.", codes.InvalidArgument, ExitUsage},
@@ -73,6 +77,8 @@ var Catalogue = []Entry{
 		"Ask an overseer for advice (griffier retention advise); it need not be favourable.", codes.FailedPrecondition, ExitFailed},
 	{ProposalEnded, Refusals, "The proposal is in force, withdrawn, approved or too old; the act does not fit its state.",
 		"Look at it (griffier retention history), and propose anew if it is still wanted.", codes.FailedPrecondition, ExitFailed},
+	{ContractRunning, Refusals, "The line's contract runs, and its data is needed for it (GDPR 17(1)(a), 6(1)(b)).",
+		"Erase when the contract has ended; until then restrict the line (griffier subject restrict) if the person asks for it.", codes.FailedPrecondition, ExitFailed},
 
 	{Unauthenticated, Transport, "The caller did not prove who they are.",
 		"Log in, or present a client certificate.", codes.Unauthenticated, ExitDenied},

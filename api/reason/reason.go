@@ -17,6 +17,8 @@ const (
 	AmbiguousPortReuse Reason = "AMBIGUOUS_PORT_REUSE"
 	DataConflict       Reason = "DATA_CONFLICT"
 	OtherProvider      Reason = "OTHER_PROVIDER"
+	Preserved          Reason = "PRESERVED"
+	DataNotHeld        Reason = "DATA_NOT_HELD"
 )
 
 // Refusals: the request was understood and is not granted.
@@ -45,6 +47,7 @@ const (
 	PolicyRefused          Reason = "POLICY_REFUSED"
 	AdviceMissing          Reason = "ADVICE_MISSING"
 	ProposalEnded          Reason = "PROPOSAL_ENDED"
+	ContractRunning        Reason = "CONTRACT_RUNNING"
 )
 
 // Transport reasons: the request never reached a decision about data.

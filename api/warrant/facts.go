@@ -88,6 +88,13 @@ type TaskBody struct {
 	UncertaintySeconds uint32 `json:"uncertainty_seconds"`
 	Port               uint32 `json:"port,omitempty"` // 1 to 65535; 0: not stated
 	Protocol           uint32 `json:"protocol,omitempty"`
+	// WindowEnd and HoldDays are of preservation tasks: the end of the window that
+	// Instant begins, exclusive, RFC 3339 as entered, empty for the instant alone;
+	// and the days that the order asks for, 0 for all that the basis allows.
+	WindowEnd string `json:"window_end,omitempty"`
+	HoldDays  uint32 `json:"hold_days,omitempty"`
+	// FromHold is the hold that the question is asked of; empty: the store itself.
+	FromHold string `json:"from_hold,omitempty"`
 }
 
 // explanationBody is the sealed body of a rejection or revocation.

@@ -175,8 +175,11 @@ func (s *State) applyRelease(e ledger.Entry) (bool, error) {
 		return false, nil
 	}
 	t.stored = TaskNotAvailable
-	if t.Answer == reason.Match {
+	switch t.Answer {
+	case reason.Match:
 		t.stored = TaskDisclosed
+	case reason.Preserved:
+		t.stored = TaskPreserved
 	}
 	t.ReleaseIndex, t.ReleasedAt = e.Index, e.Header.At
 	w.Revision++

@@ -46,6 +46,11 @@ type Basis struct {
 	Review          []Category `yaml:"review"`
 	NeedsMagistrate bool       `yaml:"needs_magistrate"`
 	MaxValidityDays int        `yaml:"max_validity_days"`
+	// HoldDays is how long a hold under the basis lasts at most, in days of 24
+	// hours since it was made, and ExtensionDays by how much it may be extended,
+	// once; 0: not at all. Only a basis for preservation has them.
+	HoldDays      int `yaml:"hold_days"`
+	ExtensionDays int `yaml:"extension_days"`
 	// Compels is false for what can only be forwarded; absent means true.
 	Compels  *bool  `yaml:"compels"`
 	Disabled bool   `yaml:"disabled"`
@@ -96,6 +101,13 @@ func ParseProfile(text []byte) (*Profile, error) {
 			complain("basis %s: max_validity_days must be 1 to 3660", b.ID)
 		case !slices.Contains([]string{"read", "secondary", "check"}, b.Status):
 			complain("basis %s: status must be read, secondary or check", b.ID)
+		}
+		preserves := slices.Contains(b.Categories, Preservation) || slices.Contains(b.Review, Preservation)
+		switch {
+		case preserves && (b.HoldDays < 1 || b.HoldDays > 366 || b.ExtensionDays < 0 || b.ExtensionDays > 366):
+			complain("basis %s: hold_days must be 1 to 366 and extension_days 0 to 366", b.ID)
+		case !preserves && (b.HoldDays != 0 || b.ExtensionDays != 0):
+			complain("basis %s: hold_days and extension_days belong to a basis for PRESERVATION", b.ID)
 		}
 		seen[b.ID] = true
 		for _, c := range slices.Concat(b.Categories, b.Review) {

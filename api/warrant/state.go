@@ -31,6 +31,7 @@ const (
 	TaskSealed       TaskState = "SEALED"
 	TaskDisclosed    TaskState = "DISCLOSED"
 	TaskNotAvailable TaskState = "NOT_AVAILABLE"
+	TaskPreserved    TaskState = "PRESERVED"
 	TaskCancelled    TaskState = "CANCELLED"
 	TaskError        TaskState = "ERROR"
 )
@@ -140,7 +141,7 @@ type Task struct {
 // State returns the task's state under its warrant at now.
 func (t *Task) State(w *Warrant, now time.Time) TaskState {
 	switch t.stored {
-	case TaskDisclosed, TaskNotAvailable:
+	case TaskDisclosed, TaskNotAvailable, TaskPreserved:
 		return t.stored
 	}
 	if s := w.State(now); s == Rejected || s == Revoked || s == Expired {

@@ -3,6 +3,7 @@ package warrant
 import (
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"time"
 
@@ -24,7 +25,13 @@ type TaskRequest struct {
 	UncertaintySeconds uint32
 	Port               uint32 // source port, 0 if not stated
 	Protocol           uint32 // IANA number, 0 if not stated
+	WindowEnd          string // these three as in [TaskBody]
+	HoldDays           uint32
+	FromHold           string
 }
+
+// holdIDForm is that of ids that the shell makes.
+var holdIDForm = regexp.MustCompile(`^[0-9a-f]{32}$`)
 
 // Protocols are the transport protocols that a task may name: those with ports,
 // or, for ICMP, identifiers that a translator takes for ports.
@@ -64,7 +71,19 @@ func (r *Rules) CreateTask(s *State, now time.Time, by Caller, req TaskRequest, 
 	if err := req.ports(); err != nil {
 		return ledger.Draft{}, err
 	}
-	if err := inWindow(content, instant, uncertainty); err != nil {
+	if err := r.preservation(w, req); err != nil {
+		return ledger.Draft{}, err
+	}
+	last := instant
+	if req.WindowEnd != "" {
+		if last, err = ParseInstant(req.WindowEnd); err != nil {
+			return ledger.Draft{}, err
+		}
+		if last = last.Add(-time.Nanosecond); last.Before(instant) { // its last moment
+			return ledger.Draft{}, reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "window_end", Description: "must be later than instant"})
+		}
+	}
+	if err := inWindow(content, instant, last, uncertainty); err != nil {
 		return ledger.Draft{}, err
 	}
 	if len(w.Tasks) >= r.MaxTasks {
@@ -77,8 +96,31 @@ func (r *Rules) CreateTask(s *State, now time.Time, by Caller, req TaskRequest, 
 		Kind: KindTaskCreate, Actor: by.Actor, Role: string(LegalOfficer), WarrantID: w.ID, TaskID: req.ID, Generation: w.Generation,
 		KeyID: w.KeyID, Facts: taskCreateFacts{Revision: w.Revision, Category: req.Category},
 		Body: TaskBody{Target: target.String(), Instant: req.Instant, UncertaintySeconds: req.UncertaintySeconds,
-			Port: req.Port, Protocol: req.Protocol},
+			Port: req.Port, Protocol: req.Protocol, WindowEnd: req.WindowEnd, HoldDays: req.HoldDays, FromHold: req.FromHold},
 	}, nil
+}
+
+// preservation refuses what only a preservation task has in another, and the
+// other way round. Whether there is such a hold, and what of, is not asked here:
+// before anybody approved, that would be a way to find out.
+func (r *Rules) preservation(w Warrant, req TaskRequest) *reason.Error {
+	invalid := func(field, description string) *reason.Error {
+		return reason.Invalid(reason.InvalidRequest, reason.Violation{Field: field, Description: description})
+	}
+	switch preserves := req.Category == Preservation; {
+	case !preserves && req.WindowEnd != "":
+		return invalid("window_end", "belongs to PRESERVATION: other questions are about an instant")
+	case !preserves && req.HoldDays != 0:
+		return invalid("hold_days", "belongs to PRESERVATION")
+	case preserves && req.FromHold != "":
+		return invalid("from_hold", "is for reading a hold; a hold of a hold is not made, extend it")
+	case req.FromHold != "" && !holdIDForm.MatchString(req.FromHold):
+		return invalid("from_hold", "is not the id of a hold: 32 hexadecimal digits")
+	}
+	if basis, _ := r.Profile.Basis(w.Basis); int64(req.HoldDays) > int64(basis.HoldDays) {
+		return invalid("hold_days", fmt.Sprintf("are more than %d, the most that the basis allows", basis.HoldDays))
+	}
+	return nil
 }
 
 // ports refuses a port that there is not, and a protocol without a port.
@@ -108,14 +150,14 @@ func (r *Rules) permitted(w Warrant, category Category) *reason.Error {
 		return r.Profile.exceeds(basis, category)
 	case !slices.Contains(w.Categories, category):
 		return reason.New(reason.CategoryExceedsBasis, "The warrant does not name "+string(category)+".")
-	case category != Attribution:
+	case category != Attribution && category != Preservation:
 		return reason.Invalid(reason.InvalidRequest,
-			reason.Violation{Field: "category", Description: "has no task in this version, which answers ATTRIBUTION"})
+			reason.Violation{Field: "category", Description: "has no task in this version, which answers ATTRIBUTION and PRESERVATION"})
 	}
 	return nil
 }
 
-func inWindow(content Content, instant time.Time, uncertainty time.Duration) *reason.Error {
+func inWindow(content Content, first, last time.Time, uncertainty time.Duration) *reason.Error {
 	start, err := ParseInstant(content.WindowStart)
 	if err != nil {
 		return err
@@ -124,7 +166,7 @@ func inWindow(content Content, instant time.Time, uncertainty time.Duration) *re
 	if err != nil {
 		return err
 	}
-	if instant.Add(-uncertainty).Before(start) || !instant.Add(uncertainty).Before(end) {
+	if first.Add(-uncertainty).Before(start) || !last.Add(uncertainty).Before(end) {
 		return reason.New(reason.WindowExceedsWarrant, "")
 	}
 	return nil

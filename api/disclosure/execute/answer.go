@@ -8,17 +8,24 @@ import (
 	"time"
 
 	"griffier/api/disclosure"
+	"griffier/api/hold/keep"
 	"griffier/api/reason"
 	"griffier/api/register"
 	"griffier/api/warrant"
 	"griffier/schema"
 )
 
+// source is what a question is asked of: the store and the register, or a hold.
+type source struct {
+	traffic traffic
+	lines   Lines
+}
+
 // answer reads the evidence, judges it, and seals the package onto the shelf.
 // Its context ends when the warrant does, so a query that outlives the warrant
 // is cut off; whether the warrant still lasts is asked again right before it.
 func (x *Executor) answer(ctx context.Context, t warrant.Task, w warrant.Warrant, question warrant.TaskBody, content warrant.Content) (warrant.Outcome, error) {
-	address, instant, uncertainty, refusal := question.Question()
+	q, last, refusal := questionOf(question)
 	if refusal != nil {
 		return warrant.Outcome{}, refusal
 	}
@@ -29,9 +36,18 @@ func (x *Executor) answer(ctx context.Context, t warrant.Task, w warrant.Warrant
 	if refusal := x.cfg.Rules.StillExecutable(x.cfg.State, now, t.ID, t.Generation); refusal != nil {
 		return warrant.Outcome{}, refusal
 	}
-	plan := disclosure.NewPlan(disclosure.Question{Address: address, Instant: instant, Uncertainty: uncertainty,
-		Port: uint16(question.Port), Protocol: uint8(question.Protocol)}, x.cfg.ClockMargin)
-	evidence, retention, err := x.evidence(ctx, plan)
+	if t.Category == warrant.Preservation {
+		return x.preserve(ctx, t, w, question, content, now, disclosure.NewWindowPlan(q, last, x.cfg.ClockMargin))
+	}
+	plan := disclosure.NewPlan(q, x.cfg.ClockMargin)
+	from, err := x.sourceOf(question, plan)
+	if errors.Is(err, keep.ErrNotHeld) {
+		return x.seal(ctx, t, w, question, content, now, plan, disclosure.Evidence{}, disclosure.ManifestRetention{},
+			disclosure.Answer{Reason: reason.DataNotHeld}, disclosure.Person{}, nil)
+	} else if err != nil {
+		return warrant.Outcome{}, x.readError(ctx, t, err)
+	}
+	evidence, retention, err := x.evidence(ctx, from, plan)
 	if err != nil {
 		return warrant.Outcome{}, x.readError(ctx, t, err)
 	}
@@ -39,7 +55,7 @@ func (x *Executor) answer(ctx context.Context, t warrant.Task, w warrant.Warrant
 	columns := disclosure.ColumnsFor(t.Category, w.Categories)
 	var subscriber disclosure.Person
 	if answer.Reason == reason.Match && disclosure.NeedsIdentity(columns) {
-		person, err := x.cfg.Lines.Identity(ctx, answer.LineID, plan.Instant)
+		person, err := from.lines.Identity(ctx, answer.LineID, plan.Instant)
 		switch {
 		case errors.Is(err, register.ErrUnknownLine), errors.Is(err, register.ErrErased):
 			// A line whose subscriber is in no register is no answer to "who".
@@ -50,11 +66,19 @@ func (x *Executor) answer(ctx context.Context, t warrant.Task, w warrant.Warrant
 			subscriber = personOf(person)
 		}
 	}
+	return x.seal(ctx, t, w, question, content, now, plan, evidence, retention, answer, subscriber, nil)
+}
+
+// seal packs an answer, seals it to the authority and puts it on the shelf.
+func (x *Executor) seal(ctx context.Context, t warrant.Task, w warrant.Warrant, question warrant.TaskBody, content warrant.Content, now time.Time,
+	plan disclosure.Plan, evidence disclosure.Evidence, retention disclosure.ManifestRetention, answer disclosure.Answer,
+	subscriber disclosure.Person, preserved *disclosure.ManifestPreserved) (warrant.Outcome, error) {
 	plain, err := disclosure.Tar(x.cfg.Signer, disclosure.Case{
 		Software: x.cfg.Software, WarrantID: w.ID, Reference: content.Reference, WarrantContentSHA256: w.ContentSHA256,
 		LegalBasis: w.Basis, TaskID: t.ID, Generation: t.Generation, Attempt: t.Attempt, Category: string(t.Category),
 		InstantEntered: question.Instant, Zone: x.zone, IntentIndex: t.IntentIndex, QueriedAt: now, Retention: retention,
-	}, plan, evidence, answer, columns, subscriber)
+		FromHold: question.FromHold, Preserved: preserved, WindowEnd: question.WindowEnd,
+	}, plan, evidence, answer, disclosure.ColumnsFor(t.Category, w.Categories), subscriber)
 	if err != nil {
 		return warrant.Outcome{}, reason.Wrap(reason.SchemaInvalid, err)
 	}
@@ -75,8 +99,11 @@ func (x *Executor) answer(ctx context.Context, t warrant.Task, w warrant.Warrant
 }
 
 // readError says why reading failed: because the warrant ended, or because the
-// store did not answer.
+// store did not answer. What has a reason keeps it.
 func (x *Executor) readError(ctx context.Context, t warrant.Task, err error) error {
+	if reason.From(err) != nil {
+		return err
+	}
 	if errors.Is(context.Cause(ctx), errEnded) {
 		if refusal := x.cfg.Rules.StillExecutable(x.cfg.State, x.cfg.Now(), t.ID, t.Generation); refusal != nil {
 			refusal.Cause = err
@@ -92,33 +119,42 @@ const maxInside = 64
 
 // evidence reads what the plan needs, and nothing else: of a shared address also
 // what there is of each inside address that had the stated port.
-func (x *Executor) evidence(ctx context.Context, p disclosure.Plan) (disclosure.Evidence, disclosure.ManifestRetention, error) {
-	policy, readableFrom, err := x.cfg.Traffic.Retention(ctx)
+func (x *Executor) evidence(ctx context.Context, from source, p disclosure.Plan) (disclosure.Evidence, disclosure.ManifestRetention, error) {
+	policy, readableFrom, err := from.traffic.Retention(ctx)
 	if err != nil {
 		return disclosure.Evidence{}, disclosure.ManifestRetention{}, err
 	}
-	retention := disclosure.ManifestRetention{Class: string(schema.ClassAssignment), Period: policy.Period, Zone: policy.Zone, ReadableFromUTC: readableFrom.UTC()}
-	e, err := x.evidenceOf(ctx, p, readableFrom)
+	e, err := x.evidenceFrom(ctx, from, p, readableFrom)
+	return e, manifestRetention(policy, readableFrom), err
+}
+
+func manifestRetention(policy schema.Policy, readableFrom time.Time) disclosure.ManifestRetention {
+	return disclosure.ManifestRetention{Class: string(schema.ClassAssignment), Period: policy.Period, Zone: policy.Zone, ReadableFromUTC: readableFrom.UTC()}
+}
+
+// evidenceFrom is evidence under a limit that is known.
+func (x *Executor) evidenceFrom(ctx context.Context, from source, p disclosure.Plan, readableFrom time.Time) (disclosure.Evidence, error) {
+	e, err := x.evidenceOf(ctx, from, p, readableFrom)
 	if err != nil {
-		return e, retention, err
+		return e, err
 	}
 	inside := disclosure.InsideAddresses(p, e)
 	for _, a := range inside[:min(len(inside), maxInside)] {
 		if e.Inside == nil {
 			e.Inside = map[netip.Addr]disclosure.Evidence{}
 		}
-		if e.Inside[a], err = x.evidenceOf(ctx, disclosure.InsidePlan(p, a), readableFrom); err != nil {
-			return e, retention, err
+		if e.Inside[a], err = x.evidenceOf(ctx, from, disclosure.InsidePlan(p, a), readableFrom); err != nil {
+			return e, err
 		}
 	}
-	return e, retention, nil
+	return e, nil
 }
 
 // evidenceOf reads what is known of the plan's address itself. Coverage comes
 // before the assignments, see [Traffic.Coverage].
-func (x *Executor) evidenceOf(ctx context.Context, p disclosure.Plan, readableFrom time.Time) (disclosure.Evidence, error) {
+func (x *Executor) evidenceOf(ctx context.Context, from source, p disclosure.Plan, readableFrom time.Time) (disclosure.Evidence, error) {
 	e := disclosure.Evidence{ReadableFrom: readableFrom}
-	ranges, err := x.cfg.Lines.RangesOf(ctx, p.Address, p.From, p.To)
+	ranges, err := from.lines.RangesOf(ctx, p.Address, p.From, p.To)
 	if err != nil {
 		return e, err
 	}
@@ -132,10 +168,10 @@ func (x *Executor) evidenceOf(ctx context.Context, p disclosure.Plan, readableFr
 	if collectors = slices.Compact(collectors); len(collectors) == 0 || p.From.Before(readableFrom) {
 		return e, nil // the answer is known; nothing of the traffic is read
 	}
-	if e.Coverage, err = x.cfg.Traffic.Coverage(ctx, collectors, p.From, p.To); err != nil {
+	if e.Coverage, err = from.traffic.Coverage(ctx, collectors, p.From, p.To); err != nil {
 		return e, err
 	}
-	if e.Assignments, err = x.cfg.Traffic.Assignments(ctx, p); err != nil {
+	if e.Assignments, err = from.traffic.Assignments(ctx, p); err != nil {
 		return e, err
 	}
 	var refs []schema.AccessRef
@@ -147,7 +183,7 @@ func (x *Executor) evidenceOf(ctx context.Context, p disclosure.Plan, readableFr
 	if len(refs) == 0 {
 		return e, nil
 	}
-	held, err := x.cfg.Lines.LinesOfRefs(ctx, refs, p.From, p.To)
+	held, err := from.lines.LinesOfRefs(ctx, refs, p.From, p.To)
 	if err != nil {
 		return e, err
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"griffier/api/disclosure"
+	"griffier/api/hold/keep"
 	"griffier/api/ledger"
 	"griffier/api/reason"
 	"griffier/api/register"
@@ -33,6 +34,11 @@ type traffic interface {
 	Assignments(ctx context.Context, p disclosure.Plan) ([]schema.Assignment, error)
 }
 
+// history is what else a preservation copies of the traffic store ([Traffic]).
+type history interface {
+	History(ctx context.Context, refs []schema.AccessRef, from, to time.Time, limit int) (History, error)
+}
+
 // Lines is what is read of the register ([register.Register]).
 type Lines interface {
 	RangesOf(ctx context.Context, address netip.Addr, start, end time.Time) ([]register.Range, error)
@@ -51,9 +57,18 @@ type Config struct {
 	Book    Book
 	State   *warrant.State // a fold of Book
 	Rules   *warrant.Rules
-	Traffic traffic
-	Lines   Lines
-	Signer  *disclosure.Signer
+	Traffic interface {
+		traffic
+		history
+	}
+	Lines interface {
+		Lines
+		// Line returns a line's contract, which a preservation copies.
+		Line(ctx context.Context, lineID string) (register.Line, error)
+	}
+	Signer *disclosure.Signer
+	// Holds keeps what is preserved. Nil: nothing can be, and no hold is known.
+	Holds *keep.Keeper
 	// Dir is the folder of sealed packages; one process owns it.
 	Dir      string
 	Software string // name and version, for manifests
@@ -225,6 +240,9 @@ func (x *Executor) execute(ctx context.Context, by warrant.Caller, t warrant.Tas
 	outcome, err := x.answer(ctx, t, w, question, content)
 	if err == nil {
 		_, err = warrantrpc.Decide(steps, x.cfg.Book, stepID(t.ID, "result", t.Attempt), func(now time.Time) (ledger.Draft, *reason.Error) {
+			if refusal := x.stillHeld(now, question, outcome.Answer); refusal != nil {
+				return ledger.Draft{}, refusal
+			}
 			return x.cfg.Rules.Result(x.cfg.State, now, by, t.ID, generation, t.Attempt, outcome)
 		})
 	}
@@ -239,9 +257,15 @@ func (x *Executor) execute(ctx context.Context, by warrant.Caller, t warrant.Tas
 // at the entry's own time.
 func (x *Executor) release(ctx context.Context, by warrant.Caller, t warrant.Task, w warrant.Warrant) error {
 	steps := context.WithoutCancel(ctx) // as in execute
-	err := x.writeReceipt(steps, t)
+	question, err := warrantrpc.Question(steps, x.cfg.Book, t)
+	if err == nil {
+		err = x.writeReceipt(steps, t)
+	}
 	if err == nil {
 		_, err = warrantrpc.Decide(steps, x.cfg.Book, stepID(t.ID, "release", t.Attempt), func(now time.Time) (ledger.Draft, *reason.Error) {
+			if refusal := x.stillHeld(now, question, t.Answer); refusal != nil {
+				return ledger.Draft{}, refusal
+			}
 			return x.cfg.Rules.Release(x.cfg.State, now, by, t.ID, w.Generation, t.Attempt)
 		})
 	}

@@ -28,6 +28,9 @@ import (
 	"griffier/api/clock"
 	"griffier/api/disclosure"
 	"griffier/api/disclosure/execute"
+	"griffier/api/hold"
+	"griffier/api/hold/holdrpc"
+	"griffier/api/hold/keep"
 	"griffier/api/keystore"
 	"griffier/api/ledger"
 	"griffier/api/reason"
@@ -60,6 +63,9 @@ type lab struct {
 
 	// What a restart replaces.
 	state    *warrant.State
+	holds    *hold.State
+	keeper   *keep.Keeper
+	held     griffierv1.HoldServiceClient
 	rules    *warrant.Rules
 	log      *ledger.Log
 	book     *brittle
@@ -229,15 +235,23 @@ func (l *lab) start() {
 	if l.rules, err = warrant.NewRules(warrant.Rules{Profile: profile, DuplicateKey: make([]byte, 32)}); err != nil {
 		l.t.Fatal(err)
 	}
-	l.state = warrant.NewState()
+	l.state, l.holds = warrant.NewState(), hold.NewState()
 	quiet := slog.New(slog.DiscardHandler)
 	l.log, err = ledger.Open(l.t.Context(), ledger.Config{Dir: filepath.Join(l.dir, "ledger"), WitnessFile: filepath.Join(l.dir, "witness"), Key: l.key,
-		Keys: l.keys, Folds: []ledger.Fold{l.state}, Now: l.now, Logger: quiet, Limit: patience})
+		Keys: l.keys, Folds: []ledger.Fold{l.state, l.holds}, Now: l.now, Logger: quiet, Limit: patience})
 	if err != nil {
 		l.t.Fatal(err)
 	}
 	l.book = &brittle{Log: l.log}
-	l.executor, err = execute.New(execute.Config{Book: l.book, State: l.state, Rules: l.rules, Traffic: l.traffic, Lines: l.register, Signer: l.signer,
+	l.keeper, err = keep.New(keep.Config{Dir: filepath.Join(l.dir, "holds"), Keys: l.keys, Book: l.book, State: l.holds,
+		Rules: &hold.Rules{Profile: profile, ApprovalAge: l.rules.ApprovalAge}, Now: l.now, Log: quiet})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if err := l.keeper.Recover(l.t.Context()); err != nil {
+		l.t.Fatal(err)
+	}
+	l.executor, err = execute.New(execute.Config{Holds: l.keeper, Book: l.book, State: l.state, Rules: l.rules, Traffic: l.traffic, Lines: l.register, Signer: l.signer,
 		Dir: filepath.Join(l.dir, "packages"), Software: "griffier test", Now: l.now, Log: quiet,
 		Clock: &clock.Judge{RequireSync: true, LastAt: l.log.LastAt, Now: l.now, Read: func() (clock.Reading, error) {
 			return clock.Reading{Synced: !l.adrift.Load()}, nil
@@ -276,6 +290,7 @@ func (l *lab) start() {
 	griffierv1.RegisterWarrantServiceServer(server, warrantrpc.NewService(warrantrpc.Config{Book: l.book, Keys: l.keys, State: l.state, Rules: l.rules,
 		Now: l.now, Ended: l.executor.Ended}))
 	griffierv1.RegisterDisclosureServiceServer(server, execute.NewService(l.executor))
+	griffierv1.RegisterHoldServiceServer(server, holdrpc.NewService(l.book, l.keeper))
 	listener := bufconn.Listen(1 << 20)
 	go server.Serve(listener)
 	client, err := grpc.NewClient("passthrough:///lab", grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -283,6 +298,7 @@ func (l *lab) start() {
 	if err != nil {
 		l.t.Fatal(err)
 	}
+	l.held = griffierv1.NewHoldServiceClient(client)
 	l.warrants, l.tasks = griffierv1.NewWarrantServiceClient(client), griffierv1.NewDisclosureServiceClient(client)
 	l.stop = func() {
 		client.Close()

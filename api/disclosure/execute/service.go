@@ -48,6 +48,7 @@ func (s *Service) CreateTask(ctx context.Context, req *griffierv1.CreateTaskRequ
 		ID: warrantrpc.RandomID(), WarrantID: w.ID, Generation: req.GetExpectedGeneration(), Category: warrantrpc.Category(req.GetCategory()),
 		Target: req.GetTarget(), Instant: req.GetInstant(), UncertaintySeconds: req.GetUncertaintySeconds(),
 		Port: req.GetPort(), Protocol: uint32(req.GetProtocol()),
+		WindowEnd: req.GetWindowEnd(), HoldDays: req.GetHoldDays(), FromHold: req.GetFromHold(),
 	}
 	e, err := warrantrpc.Decide(ctx, c.Book, requestID, func(now time.Time) (ledger.Draft, *reason.Error) {
 		return c.Rules.CreateTask(c.State, now, by, task, content)
@@ -60,7 +61,7 @@ func (s *Service) CreateTask(ctx context.Context, req *griffierv1.CreateTaskRequ
 		return nil, err
 	}
 	if m.WarrantId != task.WarrantID || m.Instant != task.Instant || m.UncertaintySeconds != task.UncertaintySeconds || m.Category != req.GetCategory() ||
-		m.Port != task.Port || m.Protocol != req.GetProtocol() {
+		m.Port != task.Port || m.Protocol != req.GetProtocol() || m.WindowEnd != task.WindowEnd || m.HoldDays != task.HoldDays || m.FromHold != task.FromHold {
 		return nil, warrantrpc.ErrReused()
 	}
 	if target, refusal := warrant.ParseTarget(task.Target); refusal != nil || target.String() != m.Target {
@@ -133,5 +134,11 @@ func (s *Service) task(ctx context.Context, taskID string) (*griffierv1.Task, er
 	if err != nil {
 		return nil, err
 	}
-	return warrantrpc.TaskMessage(t, w, question, s.x.cfg.Now()), nil
+	m := warrantrpc.TaskMessage(t, w, question, s.x.cfg.Now())
+	if t.Answer == reason.Preserved && !t.ReleasedAt.IsZero() && s.x.cfg.Holds != nil {
+		if made, ok := s.x.cfg.Holds.State().OfTask(t.ID); ok {
+			m.HoldId = made.ID
+		}
+	}
+	return m, nil
 }

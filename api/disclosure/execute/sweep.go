@@ -68,7 +68,7 @@ func (x *Executor) Run(ctx context.Context) {
 }
 
 // Ended stops what runs under a warrant that was rejected or revoked, and
-// destroys its packages.
+// destroys its packages and holds.
 func (x *Executor) Ended(warrantID string) {
 	x.mu.Lock()
 	for _, r := range x.running {
@@ -81,6 +81,12 @@ func (x *Executor) Ended(warrantID string) {
 	defer cancel()
 	if err := x.sweep(ctx); err != nil {
 		x.cfg.Log.LogAttrs(ctx, slog.LevelError, "packages of ended warrants remain", slog.String("reason", string(reason.Of(err))))
+	}
+	if x.cfg.Holds == nil {
+		return
+	}
+	if err := x.cfg.Holds.Sweep(ctx); err != nil {
+		x.cfg.Log.LogAttrs(ctx, slog.LevelError, "holds that have ended are not destroyed", slog.String("reason", string(reason.Of(err))))
 	}
 }
 

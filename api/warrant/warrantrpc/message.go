@@ -49,6 +49,7 @@ var taskStates = map[warrant.TaskState]griffierv1.TaskState{
 	warrant.TaskNotAvailable: griffierv1.TaskState_TASK_STATE_NOT_AVAILABLE,
 	warrant.TaskCancelled:    griffierv1.TaskState_TASK_STATE_CANCELLED,
 	warrant.TaskError:        griffierv1.TaskState_TASK_STATE_ERROR,
+	warrant.TaskPreserved:    griffierv1.TaskState_TASK_STATE_PRESERVED,
 }
 
 func contentOf(m *griffierv1.WarrantContent) warrant.Content {
@@ -122,7 +123,7 @@ func TaskMessage(t warrant.Task, w warrant.Warrant, q warrant.TaskBody, now time
 	m := &griffierv1.Task{
 		TaskId: t.ID, WarrantId: t.WarrantID, Generation: t.Generation, Category: categoryMessage(t.Category),
 		Target: q.Target, Instant: q.Instant, UncertaintySeconds: q.UncertaintySeconds, State: taskStates[t.State(&w, now)],
-		Port: q.Port, Protocol: griffierv1.TransportProtocol(q.Protocol),
+		Port: q.Port, Protocol: griffierv1.TransportProtocol(q.Protocol), WindowEnd: q.WindowEnd, HoldDays: q.HoldDays, FromHold: q.FromHold,
 	}
 	if !t.ReleasedAt.IsZero() {
 		m.Answer, m.PackageSha256, m.ReleasedAt = string(t.Answer), t.PackageSHA256, timestamppb.New(t.ReleasedAt)

@@ -32,8 +32,15 @@ type CreateTaskRequest struct {
 	UncertaintySeconds uint32                 `protobuf:"varint,7,opt,name=uncertainty_seconds,json=uncertaintySeconds,proto3" json:"uncertainty_seconds,omitempty"`
 	// Source port at that instant, as the authority's source logged it; 0 if not
 	// stated, which an address that is shared answers with PORT_REQUIRED.
-	Port          uint32            `protobuf:"varint,8,opt,name=port,proto3" json:"port,omitempty"`
-	Protocol      TransportProtocol `protobuf:"varint,9,opt,name=protocol,proto3,enum=griffier.v1.TransportProtocol" json:"protocol,omitempty"` // only with a port
+	Port     uint32            `protobuf:"varint,8,opt,name=port,proto3" json:"port,omitempty"`
+	Protocol TransportProtocol `protobuf:"varint,9,opt,name=protocol,proto3,enum=griffier.v1.TransportProtocol" json:"protocol,omitempty"` // only with a port
+	// Only of PRESERVATION: instant begins a window that ends here, exclusive, RFC
+	// 3339 with seconds and an offset; empty: the instant alone.
+	WindowEnd string `protobuf:"bytes,10,opt,name=window_end,json=windowEnd,proto3" json:"window_end,omitempty"`
+	HoldDays  uint32 `protobuf:"varint,11,opt,name=hold_days,json=holdDays,proto3" json:"hold_days,omitempty"` // only of PRESERVATION; 0: all that the legal basis allows
+	// Only of ATTRIBUTION: ask this hold, and not the store. One that does not
+	// exist, has ended or is of something else is answered with DATA_NOT_HELD.
+	FromHold      string `protobuf:"bytes,12,opt,name=from_hold,json=fromHold,proto3" json:"from_hold,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -129,6 +136,27 @@ func (x *CreateTaskRequest) GetProtocol() TransportProtocol {
 		return x.Protocol
 	}
 	return TransportProtocol_TRANSPORT_PROTOCOL_UNSPECIFIED
+}
+
+func (x *CreateTaskRequest) GetWindowEnd() string {
+	if x != nil {
+		return x.WindowEnd
+	}
+	return ""
+}
+
+func (x *CreateTaskRequest) GetHoldDays() uint32 {
+	if x != nil {
+		return x.HoldDays
+	}
+	return 0
+}
+
+func (x *CreateTaskRequest) GetFromHold() string {
+	if x != nil {
+		return x.FromHold
+	}
+	return ""
 }
 
 type ExecuteTaskRequest struct {
@@ -292,7 +320,7 @@ var File_griffier_v1_disclosure_proto protoreflect.FileDescriptor
 
 const file_griffier_v1_disclosure_proto_rawDesc = "" +
 	"\n" +
-	"\x1cgriffier/v1/disclosure.proto\x12\vgriffier.v1\x1a\x18griffier/v1/access.proto\x1a\x19griffier/v1/warrant.proto\"\xe8\x02\n" +
+	"\x1cgriffier/v1/disclosure.proto\x12\vgriffier.v1\x1a\x18griffier/v1/access.proto\x1a\x19griffier/v1/warrant.proto\"\xc1\x03\n" +
 	"\x11CreateTaskRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1d\n" +
@@ -304,7 +332,12 @@ const file_griffier_v1_disclosure_proto_rawDesc = "" +
 	"\ainstant\x18\x06 \x01(\tR\ainstant\x12/\n" +
 	"\x13uncertainty_seconds\x18\a \x01(\rR\x12uncertaintySeconds\x12\x12\n" +
 	"\x04port\x18\b \x01(\rR\x04port\x12:\n" +
-	"\bprotocol\x18\t \x01(\x0e2\x1e.griffier.v1.TransportProtocolR\bprotocol\"}\n" +
+	"\bprotocol\x18\t \x01(\x0e2\x1e.griffier.v1.TransportProtocolR\bprotocol\x12\x1d\n" +
+	"\n" +
+	"window_end\x18\n" +
+	" \x01(\tR\twindowEnd\x12\x1b\n" +
+	"\thold_days\x18\v \x01(\rR\bholdDays\x12\x1b\n" +
+	"\tfrom_hold\x18\f \x01(\tR\bfromHold\"}\n" +
 	"\x12ExecuteTaskRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x17\n" +

@@ -33,7 +33,8 @@ const (
 type DisclosureServiceClient interface {
 	// CreateTask asks one question: which line held TARGET at INSTANT. A target
 	// that is not one address, or not the warrant's, is TARGET_NOT_SPECIFIC; an
-	// instant outside the warrant's window is WINDOW_EXCEEDS_WARRANT.
+	// instant outside the warrant's window is WINDOW_EXCEEDS_WARRANT. A task of
+	// category PRESERVATION asks for a hold instead: see HoldService.
 	CreateTask(ctx context.Context, in *CreateTaskRequest, opts ...grpc.CallOption) (*Task, error)
 	// ExecuteTask runs the question once and seals its answer. Called again it
 	// returns the same package, never a second query.
@@ -98,7 +99,8 @@ type DisclosureService_FetchPackageClient = grpc.ServerStreamingClient[FetchPack
 type DisclosureServiceServer interface {
 	// CreateTask asks one question: which line held TARGET at INSTANT. A target
 	// that is not one address, or not the warrant's, is TARGET_NOT_SPECIFIC; an
-	// instant outside the warrant's window is WINDOW_EXCEEDS_WARRANT.
+	// instant outside the warrant's window is WINDOW_EXCEEDS_WARRANT. A task of
+	// category PRESERVATION asks for a hold instead: see HoldService.
 	CreateTask(context.Context, *CreateTaskRequest) (*Task, error)
 	// ExecuteTask runs the question once and seals its answer. Called again it
 	// returns the same package, never a second query.

@@ -22,7 +22,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Category of data (disclosure matrix). The spine answers ATTRIBUTION.
+// Category of data (disclosure matrix). There are tasks of ATTRIBUTION and PRESERVATION.
 type Category int32
 
 const (
@@ -152,6 +152,7 @@ const (
 	TaskState_TASK_STATE_NOT_AVAILABLE       TaskState = 4 // released answer without a line
 	TaskState_TASK_STATE_CANCELLED           TaskState = 5 // terminal: the warrant ended first
 	TaskState_TASK_STATE_ERROR               TaskState = 6 // may be executed again
+	TaskState_TASK_STATE_PRESERVED           TaskState = 7 // released answer: a hold was made
 )
 
 // Enum value maps for TaskState.
@@ -164,6 +165,7 @@ var (
 		4: "TASK_STATE_NOT_AVAILABLE",
 		5: "TASK_STATE_CANCELLED",
 		6: "TASK_STATE_ERROR",
+		7: "TASK_STATE_PRESERVED",
 	}
 	TaskState_value = map[string]int32{
 		"TASK_STATE_UNSPECIFIED":         0,
@@ -173,6 +175,7 @@ var (
 		"TASK_STATE_NOT_AVAILABLE":       4,
 		"TASK_STATE_CANCELLED":           5,
 		"TASK_STATE_ERROR":               6,
+		"TASK_STATE_PRESERVED":           7,
 	}
 )
 
@@ -623,6 +626,10 @@ type Task struct {
 	ReleasedAt         *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=released_at,json=releasedAt,proto3" json:"released_at,omitempty"`
 	Port               uint32                 `protobuf:"varint,12,opt,name=port,proto3" json:"port,omitempty"` // source port, 0 if not stated
 	Protocol           TransportProtocol      `protobuf:"varint,13,opt,name=protocol,proto3,enum=griffier.v1.TransportProtocol" json:"protocol,omitempty"`
+	WindowEnd          string                 `protobuf:"bytes,14,opt,name=window_end,json=windowEnd,proto3" json:"window_end,omitempty"` // of PRESERVATION: exclusive, RFC 3339, as entered; empty: the instant alone
+	HoldDays           uint32                 `protobuf:"varint,15,opt,name=hold_days,json=holdDays,proto3" json:"hold_days,omitempty"`   // of PRESERVATION: as ordered; 0: all that the legal basis allows
+	FromHold           string                 `protobuf:"bytes,16,opt,name=from_hold,json=fromHold,proto3" json:"from_hold,omitempty"`    // of ATTRIBUTION: the hold that is asked; empty: the store
+	HoldId             string                 `protobuf:"bytes,17,opt,name=hold_id,json=holdId,proto3" json:"hold_id,omitempty"`          // of a PRESERVATION task that was answered PRESERVED
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -746,6 +753,34 @@ func (x *Task) GetProtocol() TransportProtocol {
 		return x.Protocol
 	}
 	return TransportProtocol_TRANSPORT_PROTOCOL_UNSPECIFIED
+}
+
+func (x *Task) GetWindowEnd() string {
+	if x != nil {
+		return x.WindowEnd
+	}
+	return ""
+}
+
+func (x *Task) GetHoldDays() uint32 {
+	if x != nil {
+		return x.HoldDays
+	}
+	return 0
+}
+
+func (x *Task) GetFromHold() string {
+	if x != nil {
+		return x.FromHold
+	}
+	return ""
+}
+
+func (x *Task) GetHoldId() string {
+	if x != nil {
+		return x.HoldId
+	}
+	return ""
 }
 
 type CreateWarrantRequest struct {
@@ -1178,7 +1213,7 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12C\n" +
 	"\x0feffective_until\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x0eeffectiveUntil\x12'\n" +
-	"\x05tasks\x18\t \x03(\v2\x11.griffier.v1.TaskR\x05tasks\"\xee\x03\n" +
+	"\x05tasks\x18\t \x03(\v2\x11.griffier.v1.TaskR\x05tasks\"\xe0\x04\n" +
 	"\x04Task\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x1d\n" +
 	"\n" +
@@ -1197,7 +1232,12 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\vreleased_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"releasedAt\x12\x12\n" +
 	"\x04port\x18\f \x01(\rR\x04port\x12:\n" +
-	"\bprotocol\x18\r \x01(\x0e2\x1e.griffier.v1.TransportProtocolR\bprotocol\"l\n" +
+	"\bprotocol\x18\r \x01(\x0e2\x1e.griffier.v1.TransportProtocolR\bprotocol\x12\x1d\n" +
+	"\n" +
+	"window_end\x18\x0e \x01(\tR\twindowEnd\x12\x1b\n" +
+	"\thold_days\x18\x0f \x01(\rR\bholdDays\x12\x1b\n" +
+	"\tfrom_hold\x18\x10 \x01(\tR\bfromHold\x12\x17\n" +
+	"\ahold_id\x18\x11 \x01(\tR\x06holdId\"l\n" +
 	"\x14CreateWarrantRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x125\n" +
@@ -1243,7 +1283,7 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\x16WARRANT_STATE_APPROVED\x10\x02\x12\x1a\n" +
 	"\x16WARRANT_STATE_REJECTED\x10\x03\x12\x19\n" +
 	"\x15WARRANT_STATE_REVOKED\x10\x04\x12\x19\n" +
-	"\x15WARRANT_STATE_EXPIRED\x10\x05*\xcd\x01\n" +
+	"\x15WARRANT_STATE_EXPIRED\x10\x05*\xe7\x01\n" +
 	"\tTaskState\x12\x1a\n" +
 	"\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\"\n" +
 	"\x1eTASK_STATE_AWAITING_DISCLOSURE\x10\x01\x12\x18\n" +
@@ -1251,7 +1291,8 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\x14TASK_STATE_DISCLOSED\x10\x03\x12\x1c\n" +
 	"\x18TASK_STATE_NOT_AVAILABLE\x10\x04\x12\x18\n" +
 	"\x14TASK_STATE_CANCELLED\x10\x05\x12\x14\n" +
-	"\x10TASK_STATE_ERROR\x10\x06*\xe6\x01\n" +
+	"\x10TASK_STATE_ERROR\x10\x06\x12\x18\n" +
+	"\x14TASK_STATE_PRESERVED\x10\a*\xe6\x01\n" +
 	"\x11TransportProtocol\x12\"\n" +
 	"\x1eTRANSPORT_PROTOCOL_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17TRANSPORT_PROTOCOL_ICMP\x10\x01\x12\x1a\n" +

@@ -1,0 +1,245 @@
+package execute
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"griffier/api/disclosure"
+	"griffier/api/hold"
+	"griffier/api/hold/keep"
+	"griffier/api/ledger"
+	"griffier/api/reason"
+	"griffier/api/register"
+	"griffier/api/warrant"
+	"griffier/api/warrant/warrantrpc"
+	"griffier/schema"
+)
+
+// questionOf returns what a task asks, and the last moment that it is about: of a
+// preservation that has a window the last before its end, else the instant.
+func questionOf(b warrant.TaskBody) (disclosure.Question, time.Time, *reason.Error) {
+	address, instant, uncertainty, err := b.Question()
+	if err != nil {
+		return disclosure.Question{}, time.Time{}, err
+	}
+	last := instant
+	if b.WindowEnd != "" {
+		end, err := warrant.ParseInstant(b.WindowEnd)
+		if err != nil {
+			return disclosure.Question{}, time.Time{}, err
+		}
+		last = end.Add(-time.Nanosecond)
+	}
+	return disclosure.Question{Address: address, Instant: instant, Uncertainty: uncertainty, Port: uint16(b.Port), Protocol: uint8(b.Protocol)}, last, nil
+}
+
+// sourceOf returns what a question is asked of. A hold that does not exist, has
+// ended, or is of something else is [keep.ErrNotHeld], and these cannot be told
+// apart.
+func (x *Executor) sourceOf(question warrant.TaskBody, p disclosure.Plan) (source, error) {
+	if question.FromHold == "" {
+		return source{x.cfg.Traffic, x.cfg.Lines}, nil
+	}
+	if x.cfg.Holds == nil {
+		return source{}, keep.ErrNotHeld
+	}
+	opened, err := x.cfg.Holds.Open(question.FromHold, func(h keep.Head) bool { return h.Covers(p) })
+	if err != nil && !errors.Is(err, keep.ErrNotHeld) {
+		return source{}, reason.Wrap(reason.Internal, err) // a file that is not whole: operations must look
+	}
+	if err != nil {
+		return source{}, err
+	}
+	return source{opened, opened}, nil
+}
+
+// stillHeld refuses an answer from a hold that has ended since it was read, so that
+// none is given at or after its end.
+func (x *Executor) stillHeld(now time.Time, question warrant.TaskBody, answer reason.Reason) *reason.Error {
+	if question.FromHold == "" || answer == reason.DataNotHeld {
+		return nil
+	}
+	if x.cfg.Holds == nil {
+		return reason.New(reason.DataNotHeld, "")
+	}
+	if h, ok := x.cfg.Holds.State().Hold(question.FromHold); !ok || !h.Readable(now) {
+		return reason.New(reason.DataNotHeld, "It ended while it was read.")
+	}
+	return nil
+}
+
+// preserve copies what there is of the plan's address into a hold, and seals the
+// officer's answer: that it was done, and until when, or why there was nothing.
+// The copy is on disk before the entry that makes it a hold; a task that has made
+// one already, and was interrupted, answers with that.
+func (x *Executor) preserve(ctx context.Context, t warrant.Task, w warrant.Warrant, question warrant.TaskBody, content warrant.Content, now time.Time,
+	plan disclosure.Plan) (warrant.Outcome, error) {
+	if x.cfg.Holds == nil {
+		return warrant.Outcome{}, reason.New(reason.NotConfigured, "The server has no folder for holds.")
+	}
+	if made, ok := x.cfg.Holds.State().OfTask(t.ID); ok && made.Readable(x.cfg.Holds.Now()) {
+		return x.sealPreserved(ctx, t, w, question, content, now, plan, made)
+	}
+	policy, readableFrom, err := x.cfg.Traffic.Retention(ctx)
+	if err != nil {
+		return warrant.Outcome{}, x.readError(ctx, t, err)
+	}
+	readable := plan // what is past its limit is left out, the rest preserved
+	if readable.From.Before(readableFrom) && readableFrom.Before(readable.To) {
+		readable.From = readableFrom
+	}
+	evidence, err := x.evidenceFrom(ctx, source{x.cfg.Traffic, x.cfg.Lines}, readable, readableFrom)
+	if err != nil {
+		return warrant.Outcome{}, x.readError(ctx, t, err)
+	}
+	answer := disclosure.Preservable(plan, evidence)
+	if answer.Reason != reason.Preserved {
+		return x.seal(ctx, t, w, question, content, now, plan, evidence, manifestRetention(policy, readableFrom), answer, disclosure.Person{}, nil)
+	}
+	contents, err := x.copyOf(ctx, readable, evidence)
+	if err != nil {
+		return warrant.Outcome{}, x.readError(ctx, t, err)
+	}
+	// What expired while it was copied may be missing, so the later limit counts.
+	if policy, readableFrom, err = x.cfg.Traffic.Retention(ctx); err != nil {
+		return warrant.Outcome{}, x.readError(ctx, t, err)
+	}
+	contents.Head.HoldID, contents.Head.WarrantID, contents.Head.TaskID = warrantrpc.RandomID(), w.ID, t.ID
+	contents.Head.From, contents.Head.To = plan.From, plan.To
+	contents.Head.Policy, contents.Head.ReadableFrom, contents.Head.CopiedAt = policy, readableFrom.UTC(), now.UTC()
+	made, err := x.makeHold(ctx, t, w, question, contents)
+	if err != nil {
+		return warrant.Outcome{}, err
+	}
+	return x.sealPreserved(ctx, t, w, question, content, now, plan, made)
+}
+
+// makeHold seals the copy and enters it. A copy that the ledger refuses is
+// destroyed; one whose outcome is unknown is left for the next start to judge.
+func (x *Executor) makeHold(ctx context.Context, t warrant.Task, w warrant.Warrant, question warrant.TaskBody, c *keep.Contents) (hold.Hold, error) {
+	keeper := x.cfg.Holds
+	sum, done, err := keeper.Put(c)
+	if err != nil {
+		return hold.Hold{}, err
+	}
+	rows := map[string]uint64{}
+	for class, n := range c.Head.Rows {
+		rows[string(class)] = n
+	}
+	_, err = warrantrpc.Decide(context.WithoutCancel(ctx), x.cfg.Book, stepID(t.ID, "hold", t.Attempt), func(now time.Time) (ledger.Draft, *reason.Error) {
+		if refusal := x.cfg.Rules.StillExecutable(x.cfg.State, now, t.ID, t.Generation); refusal != nil {
+			return ledger.Draft{}, refusal
+		}
+		running, _, _ := x.cfg.State.Task(t.ID)
+		return keeper.Rules().Make(keeper.State(), now, service, running, w,
+			hold.MakeRequest{ID: c.Head.HoldID, Days: question.HoldDays, FileSHA256: sum, Rows: rows})
+	})
+	if why := reason.Of(err); why == reason.UnknownOutcome || why == reason.LedgerUnavailable {
+		return hold.Hold{}, err // it stays in the making until the process ends
+	}
+	made, ok := keeper.State().Hold(c.Head.HoldID)
+	if err := errors.Join(err, done(ok)); err != nil {
+		return hold.Hold{}, err
+	}
+	if !ok {
+		return hold.Hold{}, reason.New(reason.UnknownOutcome, "")
+	}
+	return made, nil
+}
+
+// sealPreserved seals the answer that a hold was made. Of the evidence it has nothing.
+func (x *Executor) sealPreserved(ctx context.Context, t warrant.Task, w warrant.Warrant, question warrant.TaskBody, content warrant.Content, now time.Time,
+	plan disclosure.Plan, made hold.Hold) (warrant.Outcome, error) {
+	return x.seal(ctx, t, w, question, content, now, plan, disclosure.Evidence{}, disclosure.ManifestRetention{}, disclosure.Answer{Reason: reason.Preserved},
+		disclosure.Person{}, &disclosure.ManifestPreserved{HoldID: made.ID, UntilUTC: made.EndsAt.UTC()})
+}
+
+// copyOf reads what a hold of the plan's address has: the evidence itself, and of
+// the pseudonyms in it what they had and did in the interval, and whose they were.
+func (x *Executor) copyOf(ctx context.Context, p disclosure.Plan, e disclosure.Evidence) (*keep.Contents, error) {
+	c := &keep.Contents{Head: keep.Head{Address: p.Address, Port: p.Port, Protocol: p.Protocol}}
+	type part struct {
+		address netip.Addr
+		disclosure.Evidence
+	}
+	parts := []part{{p.Address, e}}
+	for _, inside := range slices.SortedFunc(maps.Keys(e.Inside), netip.Addr.Compare) {
+		parts = append(parts, part{inside, e.Inside[inside]})
+	}
+	for _, one := range parts {
+		ranges, err := x.cfg.Lines.RangesOf(ctx, one.address, p.From, p.To)
+		if err != nil {
+			return nil, err
+		}
+		c.Ranges = append(c.Ranges, ranges...)
+		c.Target = append(c.Target, one.Assignments...)
+		for _, row := range one.Coverage {
+			if !slices.Contains(c.Coverage, row) {
+				c.Coverage = append(c.Coverage, row)
+			}
+		}
+	}
+	c.Head.Refs = disclosure.Refs(e)
+	if len(c.Head.Refs) == 0 {
+		return c, nil
+	}
+	if len(c.Head.Refs) > keep.MaxRefs {
+		return nil, reason.New(reason.MaxHits, "More access identifiers had the address than one hold may have: narrow the window.")
+	}
+	had, err := x.cfg.Traffic.History(ctx, c.Head.Refs, p.From, p.To, keep.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	c.Sessions, c.Assignments, c.Usage, c.UsageDays = had.Sessions, had.Assignments, had.Usage, had.UsageDays
+	if c.Lines, err = x.cfg.Lines.LinesOfRefs(ctx, c.Head.Refs, p.From, p.To); err != nil {
+		return nil, err
+	}
+	for _, h := range c.Lines {
+		if slices.Contains(c.Head.Lines, h.LineID) {
+			continue
+		}
+		person, err := x.personFor(ctx, h.LineID, p)
+		if errors.Is(err, register.ErrUnknownLine) {
+			continue // it had no contract, so nobody is named for it
+		}
+		if err != nil {
+			return nil, err
+		}
+		c.Head.Lines, c.Persons = append(c.Head.Lines, h.LineID), append(c.Persons, person)
+	}
+	return c, nil
+}
+
+// personFor returns who a line belonged to, without the billing address.
+func (x *Executor) personFor(ctx context.Context, lineID string, p disclosure.Plan) (keep.Person, error) {
+	line, err := x.cfg.Lines.Line(ctx, lineID)
+	if err != nil {
+		return keep.Person{}, err
+	}
+	if line.ContractStart.After(p.To) || !line.ContractEnd.After(p.From) {
+		return keep.Person{}, register.ErrUnknownLine
+	}
+	at := p.From
+	if at.Before(line.ContractStart) {
+		at = line.ContractStart
+	}
+	out := keep.Person{LineID: lineID, ContractStart: line.ContractStart, ContractEnd: line.ContractEnd}
+	out.Person, err = x.cfg.Lines.Identity(ctx, lineID, at)
+	if errors.Is(err, register.ErrErased) {
+		out.Erased, err = true, nil
+	}
+	out.Person.BillingAddress = register.PostalAddress{}
+	return out, err
+}
+
+// History is what pseudonyms had and did in an interval.
+type History struct {
+	Sessions    []schema.Session
+	Assignments []schema.Assignment
+	Usage       []schema.Usage
+	UsageDays   []schema.UsageDay
+}

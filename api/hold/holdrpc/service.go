@@ -1,0 +1,132 @@
+package holdrpc
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"griffier/api/hold"
+	"griffier/api/ledger"
+	"griffier/api/reason"
+	"griffier/api/warrant"
+	"griffier/api/warrant/warrantrpc"
+	griffierv1 "griffier/proto/griffier/v1"
+)
+
+// keeper is what acts on holds need ([keep.Keeper]).
+type keeper interface {
+	State() *hold.State
+	Rules() *hold.Rules
+	Now() time.Time
+	Sweep(ctx context.Context) error
+}
+
+// Service implements HoldService. It is safe for concurrent use.
+type Service struct {
+	griffierv1.UnimplementedHoldServiceServer
+	book   warrantrpc.Book
+	keeper keeper
+}
+
+// NewService returns the service of a keeper.
+func NewService(book warrantrpc.Book, k keeper) *Service { return &Service{book: book, keeper: k} }
+
+// ListHolds implements HoldService.
+func (s *Service) ListHolds(context.Context, *griffierv1.ListHoldsRequest) (*griffierv1.ListHoldsResponse, error) {
+	res := &griffierv1.ListHoldsResponse{}
+	now := s.keeper.Now()
+	for _, h := range s.keeper.State().Holds() {
+		res.Holds = append(res.Holds, message(h, now))
+	}
+	return res, nil
+}
+
+// GetHold implements HoldService.
+func (s *Service) GetHold(_ context.Context, req *griffierv1.GetHoldRequest) (*griffierv1.Hold, error) {
+	h, ok := s.keeper.State().Hold(req.GetHoldId())
+	if !ok {
+		return nil, reason.New(reason.NotFound, "")
+	}
+	return message(h, s.keeper.Now()), nil
+}
+
+// ExtendHold implements HoldService.
+func (s *Service) ExtendHold(ctx context.Context, req *griffierv1.ExtendHoldRequest) (*griffierv1.Hold, error) {
+	return s.act(ctx, "ExtendHold", hold.KindExtend, req.GetRequestId(), req.GetHoldId(), func(now time.Time, by warrant.Caller) (ledger.Draft, *reason.Error) {
+		return s.keeper.Rules().Extend(s.keeper.State(), now, by, hold.ExtendRequest{HoldID: req.GetHoldId(), Generation: req.GetExpectedGeneration(),
+			DocumentSHA256: req.GetDocumentSha256()})
+	})
+}
+
+// EndHold implements HoldService. The hold cannot be read from the entry on; that
+// its destruction takes another try is no error of the act.
+func (s *Service) EndHold(ctx context.Context, req *griffierv1.EndHoldRequest) (*griffierv1.Hold, error) {
+	m, err := s.act(ctx, "EndHold", hold.KindEnd, req.GetRequestId(), req.GetHoldId(), func(now time.Time, by warrant.Caller) (ledger.Draft, *reason.Error) {
+		return s.keeper.Rules().End(s.keeper.State(), now, by, hold.EndRequest{HoldID: req.GetHoldId(), Generation: req.GetExpectedGeneration(),
+			DocumentSHA256: req.GetDocumentSha256(), Explanation: req.GetExplanation()})
+	})
+	if err != nil {
+		return nil, err
+	}
+	if s.keeper.Sweep(ctx) == nil {
+		if h, ok := s.keeper.State().Hold(m.HoldId); ok {
+			m = message(h, s.keeper.Now())
+		}
+	}
+	return m, nil
+}
+
+// act decides one act on a hold and returns the hold after it.
+func (s *Service) act(ctx context.Context, method, kind, clientID, holdID string,
+	rule func(time.Time, warrant.Caller) (ledger.Draft, *reason.Error)) (*griffierv1.Hold, error) {
+	by, err := warrantrpc.Caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	requestID, err := warrantrpc.RequestID(by, method, clientID)
+	if err != nil {
+		return nil, err
+	}
+	before, ok := s.keeper.State().Hold(holdID)
+	if !ok {
+		return nil, reason.New(reason.NotFound, "")
+	}
+	e, err := warrantrpc.Decide(ctx, s.book, requestID, func(now time.Time) (ledger.Draft, *reason.Error) { return rule(now, by) })
+	if err != nil {
+		return nil, err
+	}
+	if e.Header.TaskID != before.TaskID || e.Header.Kind != kind {
+		return nil, warrantrpc.ErrReused()
+	}
+	h, ok := s.keeper.State().Hold(holdID)
+	if !ok {
+		return nil, reason.New(reason.NotFound, "")
+	}
+	return message(h, s.keeper.Now()), nil
+}
+
+var states = map[hold.Status]griffierv1.HoldState{
+	hold.Live:      griffierv1.HoldState_HOLD_STATE_LIVE,
+	hold.Ended:     griffierv1.HoldState_HOLD_STATE_ENDED,
+	hold.Destroyed: griffierv1.HoldState_HOLD_STATE_DESTROYED,
+}
+
+func message(h hold.Hold, now time.Time) *griffierv1.Hold {
+	m := &griffierv1.Hold{HoldId: h.ID, WarrantId: h.WarrantID, TaskId: h.TaskID, LegalBasis: h.Basis, Generation: h.Generation,
+		State: states[h.Status(now)], MadeAt: timestamppb.New(h.MadeAt), EndsAt: timestamppb.New(h.End()), RowBand: h.RowBand,
+		ExtendedAt: stamp(h.ExtendedAt), EndedBy: h.EndedBy, DestroyedAt: stamp(h.DestroyedAt), CertificateIndex: h.DestroyIndex, LedgerIndex: h.Index}
+	for _, a := range h.Approvals {
+		m.ExtensionApprovals = append(m.ExtensionApprovals, &griffierv1.HoldApproval{Role: string(a.Role), Approver: a.Actor,
+			DocumentSha256: a.DocumentSHA256, ApprovedAt: timestamppb.New(a.At), LedgerIndex: a.Index})
+	}
+	return m
+}
+
+// stamp is nil for the zero time, which is that nothing happened.
+func stamp(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}
