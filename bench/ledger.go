@@ -116,7 +116,7 @@ func benchLedger(emit func(result)) error {
 }
 
 // openBenchLedger makes a ledger with its keys in dir.
-func openBenchLedger(dir string) (*ledger.Log, func() (*ledger.Log, error), error) {
+func openBenchLedger(dir string, folds ...ledger.Fold) (*ledger.Log, func() (*ledger.Log, error), error) {
 	key, err := ledger.GenerateKey(filepath.Join(dir, "signing.key"), "bench.example/ledger")
 	if err != nil {
 		return nil, nil, err
@@ -135,6 +135,7 @@ func openBenchLedger(dir string) (*ledger.Log, func() (*ledger.Log, error), erro
 	open := func() (*ledger.Log, error) {
 		return ledger.Open(context.Background(), ledger.Config{
 			Dir: filepath.Join(dir, "log"), WitnessFile: filepath.Join(dir, "witness"), Key: key, Keys: keys,
+			Folds: folds,
 			Limit: 30 * time.Second, // a stall of the disk belongs in the p99, not in an error
 		})
 	}

@@ -1,6 +1,6 @@
 // Command bench measures Griffier against a floor or a peer in the same run.
 //
-//	go run ./bench -run datapath,insert,lookup,ledger -o json
+//	go run ./bench -run datapath,insert,store,ledger -o json
 //
 // prints one JSON object a line. Machines are shared and noisy: read the ratio
 // first. Figures of record, with command and machine, are in bench/result.
@@ -34,7 +34,9 @@ var benches = map[string]func(emit func(result)) error{
 	"outage":     benchOutage,
 	"replay":     benchReplay,
 	"insert":     benchInsert,
-	"lookup":     benchLookup,
+	"size":       benchSize,
+	"store":      benchStore,
+	"soak":       benchSoak,
 	"accounting": benchAccounting,
 	"conntrack":  benchConntrack,
 	"ledger":     benchLedger,
@@ -53,6 +55,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	which := flags.String("run", strings.Join(names, ","), "benches to run, of "+strings.Join(names, ", "))
 	format := flags.String("o", "table", "output: table or json (one object a line)")
+	flags.Float64Var(&storeScale, "scale", storeScale, "how many assignment rows, and then usage rows, the bench store grows to")
+	flags.DurationVar(&soakLength, "for", soakLength, "how long the bench soak goes on")
 	flags.DurationVar(&outageLength, "outage", outageLength, "how long the store is away in the bench outage")
 	if err := flags.Parse(args); err != nil {
 		return 2
