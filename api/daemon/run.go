@@ -80,6 +80,11 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 		return err
 	}
 	s.trusted = trusted
+	s.subjects = s.newSubjects(book)
+	// Erasures that a stop interrupted, before anybody can read.
+	if err := s.subjects.Recover(ctx); err != nil {
+		return err
+	}
 	s.desk = retention.NewDesk(cfg.RetentionFile, trusted, s.keeper, conn, book, registry, log)
 	if err := s.desk.Start(ctx); err != nil {
 		return err
@@ -107,6 +112,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	g.Go(func() error { dropper.Run(running); return nil })
 	g.Go(func() error { s.verifier.Run(running, expiry.NewMetrics(registry, s.record), log); return nil })
 	g.Go(func() error { s.shredder(book).Run(running); return nil })
+	g.Go(func() error { s.subjects.Run(running); return nil })
 	g.Go(func() error { s.publisher(book).Run(running); return nil })
 	g.Go(func() error { manage(running, start.Manager, s.identity, s.desk, book, log); return nil })
 	g.Go(func() error { return serveMetrics(running, cfg.MetricsListen, registry) })

@@ -29,6 +29,7 @@ import (
 	"griffier/api/retention/retentionrpc"
 	"griffier/api/server"
 	"griffier/api/statistics"
+	"griffier/api/subject"
 	"griffier/api/support"
 	"griffier/api/usage"
 	"griffier/api/warrant"
@@ -64,6 +65,8 @@ type services struct {
 	signer   *disclosure.Signer
 	released *statistics.Releases
 	enrolled *enrol.State
+	rights   *subject.State
+	subjects *subject.Desk     // from Run on
 	executor *execute.Executor // from server on
 	identity *server.Identity  // from server on; nil without TLS
 }
@@ -120,19 +123,20 @@ func newServices(cfg Config, store *store, keys *keystore.Store, registry *prome
 		rules:    rules,
 		signer:   signer,
 		enrolled: enrol.NewState(),
+		rights:   subject.NewState(),
 		released: &statistics.Releases{},
 	}, nil
 }
 
 // folds are the states that the ledger fills, in no particular order.
 func (s *services) folds() []ledger.Fold {
-	return []ledger.Fold{s.reads, s.codes, s.keeper, s.record, s.dossiers, s.warrants, s.holds, s.enrolled, s.released}
+	return []ledger.Fold{s.reads, s.codes, s.keeper, s.record, s.dossiers, s.warrants, s.holds, s.enrolled, s.released, s.rights}
 }
 
 // Folds returns fresh states for a ledger to fill, for a check of the whole log
 // apart from any service.
 func Folds() []ledger.Fold {
-	return []ledger.Fold{server.NewAccessLog(nil, time.Now), support.NewCodes(nil), &retention.Keeper{}, &expiry.Record{}, &dossier.Record{}, warrant.NewState(), hold.NewState(), enrol.NewState(), &statistics.Releases{}}
+	return []ledger.Fold{server.NewAccessLog(nil, time.Now), support.NewCodes(nil), &retention.Keeper{}, &expiry.Record{}, &dossier.Record{}, warrant.NewState(), hold.NewState(), enrol.NewState(), &statistics.Releases{}, subject.NewState()}
 }
 
 // server wires the services to the open ledger, and ends what a crash left
@@ -187,6 +191,7 @@ func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server
 			griffierv1.RegisterLedgerServiceServer(r, ledgerrpc.NewService(book))
 			griffierv1.RegisterRegisterServiceServer(r, register.NewService(s.register, book))
 			griffierv1.RegisterEnrolmentServiceServer(r, enrol.NewService(enrolment))
+			griffierv1.RegisterSubjectServiceServer(r, subject.NewService(s.subjects, s.keys))
 		},
 	})
 }

@@ -1,0 +1,16 @@
+package daemon
+
+import (
+	"time"
+
+	"griffier/api/ledger"
+	"griffier/api/subject"
+)
+
+// newSubjects makes what carries out the rights of persons.
+func (s *services) newSubjects(book *ledger.Log) *subject.Desk {
+	return &subject.Desk{
+		Register: s.register, Executor: s.store.executor, Operator: s.conn, Book: book, State: s.rights,
+		Embedded: s.cfg.Store.DSN == "", Now: time.Now, Log: s.log,
+	}
+}

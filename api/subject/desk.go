@@ -1,0 +1,263 @@
+package subject
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"griffier/api/ledger"
+	"griffier/api/register"
+	"griffier/schema"
+)
+
+const (
+	// rewriteAfter gathers erasures, since a rewrite reads the references of every
+	// part: it leaves three days of [RewriteWithin] for one that fails.
+	rewriteAfter = 5 * 24 * time.Hour
+	// lookInterval is how often something to rewrite is looked for.
+	lookInterval = time.Hour
+	// rewriteLimit bounds one.
+	rewriteLimit = 12 * time.Hour
+)
+
+// unlinkWait is how long a rewrite waits for the engine to unlink what it replaced,
+// which it does a minute after.
+const unlinkWait = 5 * time.Minute
+
+// Causes of an erasure's being carried out.
+const (
+	causeApproved = "approved"
+	causeRestored = "restored"
+)
+
+// book is the part of the ledger that is needed here ([ledger.Log]).
+type book interface {
+	Append(ctx context.Context, d ledger.Draft) (ledger.Entry, error)
+	Decide(ctx context.Context, requestID string, fn func(now time.Time) (ledger.Draft, error)) (ledger.Entry, error)
+}
+
+// Desk carries out what was decided. It is safe for concurrent use.
+type Desk struct {
+	Register *register.Register
+	Executor driver.Conn // reads references, adds tombstones, changes the register
+	Operator driver.Conn // rewrites
+	Book     book
+	State    *State // a fold of Book
+	// Backups, if not nil, lists those that there are, with when each becomes
+	// unreadable.
+	Backups func() []Copy
+	// Embedded is a store without roles: rows that are left can be counted.
+	Embedded bool
+	Now      func() time.Time
+	Log      *slog.Logger
+
+	one       sync.Mutex // one erasure or rewrite at a time
+	rewritten time.Time  // the last rewrite of this run
+}
+
+// Recover carries out what was approved and not finished when griffierd stopped.
+func (d *Desk) Recover(ctx context.Context) error {
+	for _, e := range d.State.Erasures() {
+		if !e.ApprovedAt.IsZero() && e.ErasedAt.IsZero() {
+			if err := d.erase(ctx, e, causeApproved); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Reapply carries out every erasure and restriction of the ledger again, on a store
+// or keys that a restore brought back from before some of them, and takes the rows
+// off the disk. Nobody may read the store before it has returned.
+func (d *Desk) Reapply(ctx context.Context) error {
+	for _, e := range d.State.Erasures() {
+		if e.ApprovedAt.IsZero() {
+			continue
+		}
+		if err := d.erase(ctx, e, causeRestored); err != nil {
+			return err
+		}
+	}
+	for _, r := range d.State.Restrictions() {
+		line, err := d.Register.FindToken(ctx, r.ID, r.Token)
+		if errors.Is(err, register.ErrUnknownLine) {
+			continue // the backup is older than the line
+		}
+		if err == nil {
+			err = d.Register.Restrict(ctx, line, r.Ground, true, r.Since)
+		}
+		if err != nil {
+			return fmt.Errorf("restrict again: %w", err)
+		}
+	}
+	return d.rewrite(ctx)
+}
+
+// erase makes an erasure true: in sight, in the keys, in the register. Each step
+// can be repeated; the register's line goes last, for it leads back to here.
+func (d *Desk) erase(ctx context.Context, e Erasure, cause string) error {
+	d.one.Lock()
+	defer d.one.Unlock()
+	facts := erasedFacts{ID: e.ID, Cause: cause, Backups: []Copy{}}
+	line, err := d.Register.FindToken(ctx, e.ID, e.Token)
+	switch {
+	case errors.Is(err, register.ErrUnknownLine):
+		if !e.ErasedAt.IsZero() {
+			return nil // as it should be
+		}
+	case err != nil:
+		return fmt.Errorf("erase: %w", err)
+	default:
+		facts.Found = true
+		if facts.Stones, err = d.eraseLine(ctx, line, e.ApprovedAt); err != nil {
+			return fmt.Errorf("erase: %w", err)
+		}
+	}
+	if d.Backups != nil {
+		facts.Backups = append(facts.Backups, d.Backups()...)
+	}
+	if _, err := d.Book.Append(ctx, ledger.Draft{Kind: KindErased, Role: "system", Facts: facts}); err != nil {
+		return fmt.Errorf("erase: enter it: %w", err)
+	}
+	return nil
+}
+
+func (d *Desk) eraseLine(ctx context.Context, line string, at time.Time) (stones int, err error) {
+	refs, err := d.Register.ErasureOf(ctx, line, at)
+	if err != nil {
+		return 0, err
+	}
+	// Inside addresses first: they are found by rows that the references hide.
+	inside, err := schema.InsideHeld(ctx, d.Executor, refs)
+	if err != nil {
+		return 0, err
+	}
+	all := append(inside, refs...)
+	if err := schema.PutTombstones(ctx, d.Executor, all); err != nil {
+		return 0, err
+	}
+	return len(all), d.Register.Erase(ctx, line)
+}
+
+// Run rewrites what is due, and what came late of earlier erasures, until ctx ends.
+func (d *Desk) Run(ctx context.Context) {
+	tick := time.NewTicker(lookInterval)
+	defer tick.Stop()
+	for {
+		if d.due() {
+			limited, cancel := context.WithTimeout(ctx, rewriteLimit)
+			if err := d.rewrite(limited); err != nil && ctx.Err() == nil {
+				d.Log.LogAttrs(ctx, slog.LevelError, "erased data was not taken off the disk", slog.String("error", err.Error()))
+			}
+			cancel()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// due tells whether the oldest erasure that waits has waited long enough, or what
+// came late might have.
+func (d *Desk) due() bool {
+	late := false
+	for _, e := range d.State.Erasures() {
+		if e.ErasedAt.IsZero() {
+			continue
+		}
+		if e.RewrittenAt.IsZero() && d.Now().Sub(e.ErasedAt) >= rewriteAfter {
+			return true
+		}
+		late = late || !e.RewrittenAt.IsZero() && d.Now().Sub(e.RewrittenAt) >= rewriteAfter
+	}
+	d.one.Lock()
+	defer d.one.Unlock()
+	return late && d.Now().Sub(d.rewritten) >= rewriteAfter
+}
+
+// rewrite takes everything erased so far off the disk, and enters the proof of it.
+func (d *Desk) rewrite(ctx context.Context) error {
+	d.one.Lock()
+	defer d.one.Unlock()
+	var ids []string
+	for _, e := range d.State.Erasures() {
+		if !e.ErasedAt.IsZero() && e.RewrittenAt.IsZero() {
+			ids = append(ids, e.ID)
+		}
+	}
+	left, err := schema.PruneTombstones(ctx, d.Operator)
+	if err != nil {
+		return err
+	}
+	if left > 0 {
+		if err := schema.RewriteErased(ctx, d.Operator); err != nil {
+			return err
+		}
+	}
+	facts := rewrittenFacts{IDs: ids, Counted: d.Embedded}
+	if facts.Idle, err = d.unlinked(ctx); err != nil {
+		return err
+	}
+	if facts.Idle > 0 {
+		return fmt.Errorf("erase: %d parts that were replaced are still linked; the next look tries again", facts.Idle)
+	}
+	if d.Embedded {
+		rows, err := schema.ErasedRows(ctx, d.Operator)
+		if err != nil {
+			return err
+		}
+		for _, n := range rows {
+			facts.Remaining += n
+		}
+	}
+	d.rewritten = d.Now()
+	if facts.Remaining > 0 {
+		return errors.New("erase: rows came late while the disk was rewritten; the next look tries again")
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	if _, err := d.Book.Append(ctx, ledger.Draft{Kind: KindRewritten, Role: "system", Facts: facts}); err != nil {
+		return fmt.Errorf("erase: enter the proof: %w", err)
+	}
+	return nil
+}
+
+// unlinked waits until what is replaced by now is off the disk, and returns how
+// many parts of it are not.
+func (d *Desk) unlinked(ctx context.Context) (idle uint64, err error) {
+	replaced, err := schema.ReplacedParts(ctx, d.Operator)
+	if err != nil {
+		return 0, err
+	}
+	waited, cancel := context.WithTimeout(ctx, unlinkWait)
+	defer cancel()
+	for {
+		now, err := schema.ReplacedParts(ctx, d.Operator)
+		if err != nil {
+			return 0, err
+		}
+		idle = 0
+		for part := range replaced {
+			if now[part] {
+				idle++
+			}
+		}
+		if idle == 0 {
+			return 0, nil
+		}
+		select {
+		case <-waited.Done():
+			return idle, ctx.Err()
+		case <-time.After(2 * time.Second):
+		}
+	}
+}
