@@ -31,6 +31,11 @@ func TestTranslated(t *testing.T) {
 	flow := func(user string, s float64, back bool) binding.Observation {
 		return logged(schema.SourceConntrack, user, s, back, port)
 	}
+	// A translator that keeps RADIUS accounts of inside addresses.
+	account := func(user string, s float64, back bool, p binding.PortBlock) binding.Observation {
+		return logged(schema.SourceRADIUS, user, s, back, p)
+	}
+	reboot := binding.Observation{Kind: binding.NASReboot, At: noon.Add(20 * time.Second), Source: schema.SourceRADIUS, NAS: "cgn1"}
 	type steps = []any // observations, and times from when on there is doubt
 	for name, test := range map[string]struct {
 		steps steps
@@ -51,6 +56,9 @@ func TestTranslated(t *testing.T) {
 		"block in doubt, taken back": {steps{block("alice", 0, false, one), 10.0, block("alice", 20, true, one)}, a + " 1024-2047/0 from 0 to 10 cut observed; " + a + " 1024-2047/0 from 10 to 20 release inferred"},
 		"doubted twice":              {steps{block("alice", 0, false, one), 10.0, 15.0, block("alice", 20, true, one)}, a + " 1024-2047/0 from 0 to 10 cut observed; " + a + " 1024-2047/0 from 10 to 20 release inferred"},
 		"flow in doubt":              {steps{flow("alice", 0, false), 10.0, flow("alice", 20, true)}, a + " 5000-5000/6 from 0 to 10 inferred inferred"},
+		"RADIUS account":             {steps{account("alice", 0, false, one), account("alice", 5, false, two), account("alice", 9, true, one)}, a + " 1024-2047/0 from 0 to 9 release observed; " + a + " 2048-3071/0 from 5 to open"},
+		"its Stop is lost":           {steps{account("alice", 0, false, one), account("bob", 9, false, one)}, a + " 1024-2047/0 from 0 to 9 superseded inferred; " + b + " 1024-2047/0 from 9 to open"},
+		"its translator reboots":     {steps{account("alice", 0, false, one), block("bob", 0, false, two), reboot}, a + " 1024-2047/0 from 0 to 20 nas_reboot inferred; " + b + " 2048-3071/0 from 0 to open"},
 		"given in the time in doubt": {steps{block("alice", 12, false, one), 10.0}, a + " 1024-2047/0 from 12 to open"},
 	} {
 		x := newTestBlocks(t)

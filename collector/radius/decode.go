@@ -13,14 +13,24 @@ import (
 // Status is an Acct-Status-Type (RFC 2866 §5.1).
 type Status uint32
 
-// The status types that bear on sessions. Others (tunnels and links, RFC 2867)
-// are acknowledged and otherwise ignored.
+// The status types that bear on sessions, and those that do not. The latter are
+// acknowledged and counted by type, and nothing of them is stored: a tunnel between
+// two routers, and a link of it, is no line's and holds no address (RFC 2867 §3),
+// and a session that failed (RFC 2866 §5.1) never was one. Who used a tunnel is in
+// the accounts of its sessions.
 const (
-	StatusStart   Status = 1
-	StatusStop    Status = 2
-	StatusInterim Status = 3
-	StatusOn      Status = 7
-	StatusOff     Status = 8
+	StatusStart            Status = 1
+	StatusStop             Status = 2
+	StatusInterim          Status = 3
+	StatusOn               Status = 7
+	StatusOff              Status = 8
+	StatusTunnelStart      Status = 9
+	StatusTunnelStop       Status = 10
+	StatusTunnelReject     Status = 11
+	StatusTunnelLinkStart  Status = 12
+	StatusTunnelLinkStop   Status = 13
+	StatusTunnelLinkReject Status = 14
+	StatusFailed           Status = 15
 )
 
 // Reason says why a datagram was dropped, or why a request changed nothing. Its
@@ -62,7 +72,8 @@ type Accounting struct {
 	NASAddress    netip.Addr // NAS-IP-Address, else NAS-IPv6-Address
 	NASPort       string     // NAS-Port-Id, else NAS-Port in decimal
 	Addresses     Addresses
-	Blocks        []binding.PortBlock // of shared addresses, given or taken back (RFC 8045)
+	Blocks        []binding.PortBlock // of shared addresses, given or taken back (RFC 8045, or a vendor's way)
+	BadPorts      bool                // a vendor's word on ports makes no sense; it is left out
 
 	EventAt        time.Time     // Event-Timestamp, zero if absent
 	Delay          time.Duration // Acct-Delay-Time
@@ -78,6 +89,8 @@ type Accounting struct {
 	PacketsUp, PacketsDown uint32
 	HasOctets              bool // either of the octets is there
 	HasGigawords           bool // either of the gigawords is there
+
+	nokia bool // Blocks are told in Nokia's way
 }
 
 // Decode reads the Accounting-Request in datagram and checks its Request
@@ -117,6 +130,7 @@ func (d *Decoder) accounting(packet []byte) (Accounting, error) {
 		hasStatus    bool
 		number       numbers
 		addresses    int
+		vendors      uint // of portVendors
 		err          error
 	)
 	for rest := packet[headerLength:]; len(rest) > 0; rest = rest[rest[1]:] {
@@ -150,6 +164,7 @@ func (d *Decoder) accounting(packet []byte) (Accounting, error) {
 			if remote := agentText(value, agentRemoteID); remote != nil {
 				text.remoteID = remote
 			}
+			vendors |= portVendor(value)
 		case typeFramedIPAddress, typeFramedIPv6Prefix, typeDelegatedIPv6Prefix, typeFramedIPv6Address:
 			addresses++
 		case extendedType1:
@@ -164,6 +179,10 @@ func (d *Decoder) accounting(packet []byte) (Accounting, error) {
 		if err != nil {
 			return Accounting{}, &DecodeError{ReasonAttributeValue}
 		}
+	}
+	if vendors != 0 {
+		told, nokia, ok := vendorPorts(packet[headerLength:], vendors)
+		a.Blocks, a.nokia, a.BadPorts = append(a.Blocks, told...), nokia, !ok
 	}
 	if addresses > MaxAddresses || len(a.Blocks) > MaxBlocks {
 		return Accounting{}, &DecodeError{ReasonAddressCount}

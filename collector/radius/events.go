@@ -1,6 +1,7 @@
 package radius
 
 import (
+	"net/netip"
 	"time"
 
 	"griffier/collector/binding"
@@ -102,6 +103,38 @@ func (t *Tracker) stop(r request, s *session) Result {
 	s.take(r)
 	t.end(r, s, r.at, endCause(r.TerminateCause))
 	return Result{Observations: []binding.Observation{s.endObservation(r)}, Reason: odd}
+}
+
+// partStop says whether a Stop is of some ports and not of the session: Nokia's
+// translators take back a block that is not the subscriber's last by a Stop of the
+// session that all its blocks share, unless each has a session of its own in a
+// common Acct-Multi-Session-Id.
+func (r request) partStop() bool {
+	const portUnneeded = 12 // RFC 2866 §5.10
+	return r.Status == StatusStop && r.nokia && r.TerminateCause == portUnneeded && r.MultiSession == ""
+}
+
+// translated handles accounts that a translator keeps of an inside address: it does
+// not know whose that is, so they say nothing about who holds it.
+func translated(r request, inside netip.Addr) Result {
+	if len(r.Blocks) == 0 {
+		return Result{Reason: ReasonNoPorts}
+	}
+	blocks := r.Blocks
+	if r.Status == StatusStop {
+		blocks = released(blocks)
+	}
+	for i := range blocks {
+		blocks[i].Inside = inside
+	}
+	o := binding.Observation{
+		At: r.at, Kind: binding.Translation, Source: schema.SourceRADIUS, Certainty: schema.CertaintyObserved,
+		SessionKey: escapeKey(r.nasName) + "|" + inside.String(), NAS: r.nasName, Blocks: blocks,
+	}
+	if r.doubtful {
+		o.Certainty = schema.CertaintySynthesised
+	}
+	return Result{Observations: []binding.Observation{o}}
 }
 
 // reboot handles Accounting-On and -Off: every session of the NAS that started

@@ -45,6 +45,8 @@ func layehAccounting(packet *layeh.Packet) (Accounting, error) {
 		err         error
 		eventSecond uint32
 		hasEvent    bool
+		raw         []byte // Vendor-Specific attributes of those who tell of ports
+		vendors     uint
 	)
 	for _, avp := range packet.Attributes {
 		value := []byte(avp.Attribute)
@@ -72,6 +74,10 @@ func layehAccounting(packet *layeh.Packet) (Accounting, error) {
 			v, err = layeh.Integer(value)
 			nasPort = strconv.FormatUint(uint64(v), 10)
 		case rfc2865.VendorSpecific_Type:
+			if vendor, _, err := layeh.VendorSpecific(avp.Attribute); err == nil && (vendor == 2011 || vendor == 6527) {
+				raw = append(append(raw, byte(avp.Type), byte(2+len(value))), value...)
+				vendors |= portVendor(value)
+			}
 			if vendor, rest, err := layeh.VendorSpecific(avp.Attribute); err == nil && vendor == 3561 {
 				if circuit := agentText(append([]byte{0, 0, 0x0d, 0xe9}, rest...), agentCircuitID); circuit != nil {
 					a.CircuitID = string(circuit)
@@ -122,6 +128,8 @@ func layehAccounting(packet *layeh.Packet) (Accounting, error) {
 			return Accounting{}, &DecodeError{ReasonAttributeValue}
 		}
 	}
+	told, nokia, ok := vendorPorts(raw, vendors)
+	a.Blocks, a.nokia, a.BadPorts = append(a.Blocks, told...), nokia, !ok
 	if addresses > MaxAddresses || len(a.Blocks) > MaxBlocks {
 		return Accounting{}, &DecodeError{ReasonAddressCount}
 	}
@@ -201,6 +209,11 @@ func FuzzAsLayeh(f *testing.F) {
 		f.Add(c.payload[20:])
 	}
 	f.Add(encode(f, secret, StatusInterim, everything)[20:])
+	f.Add(encode(f, secret, StatusInterim, func(p *layeh.Packet) {
+		session42(p)
+		p.Add(rfc2865.VendorSpecific_Type, huawei(tlv(161, 203, 0, 113, 7), tlv(162, 0, 0, 4, 0), tlv(163, 0, 0, 7, 255)))
+		p.Add(rfc2865.VendorSpecific_Type, nokia("203.0.113.7 1024-2047,4096-5119 router base"))
+	})[20:])
 	f.Fuzz(func(t *testing.T, attributes []byte) {
 		if len(attributes) > 4000 {
 			return

@@ -95,7 +95,7 @@ func (t *Tracker) Restore(snapshot []byte) error {
 // that was durable by then: observations since the snapshot, in their order.
 // Those the snapshot already holds do no harm; other sources are ignored.
 func (t *Tracker) Redo(o binding.Observation) error {
-	if o.Source != schema.SourceRADIUS {
+	if o.Source != schema.SourceRADIUS || o.Kind == binding.Translation {
 		return nil
 	}
 	r := request{nasName: o.NAS, at: o.At, arrivedAt: o.At, nas: t.nas[o.NAS]}

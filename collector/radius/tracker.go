@@ -1,6 +1,7 @@
 package radius
 
 import (
+	"cmp"
 	"encoding/hex"
 	"net/netip"
 	"time"
@@ -11,7 +12,9 @@ import (
 
 // Reasons that [Tracker.Apply] gives for a request that led to no observation.
 const (
-	ReasonOtherStatus  Reason = "other_status"    // Acct-Status-Type not about sessions
+	ReasonOtherStatus  Reason = "other_status"    // Acct-Status-Type not about sessions; those that are known have a reason of their own
+	ReasonPorts        Reason = "ports"           // a vendor's word on ports makes no sense; the rest of the request was used
+	ReasonNoPorts      Reason = "no_ports"        // a translator's accounts of an inside address, without its ports
 	ReasonNoIdentifier Reason = "no_identifier"   // nothing names the line
 	ReasonLate         Reason = "late"            // older than what is known, or past the session's end
 	ReasonBeforeBoot   Reason = "before_boot"     // interim of an unknown session from before its NAS's boot
@@ -19,6 +22,17 @@ const (
 	ReasonFuture       Reason = "implausible_at"  // Event-Timestamp not believed; the request was used all the same
 	ReasonQueued       Reason = "queued_too_long" // of an unknown session and older than MaxAge: it says nothing of the present
 )
+
+// otherStatus are the reasons for known status types that are not about sessions.
+var otherStatus = map[Status]Reason{
+	StatusTunnelStart:      "tunnel_start",
+	StatusTunnelStop:       "tunnel_stop",
+	StatusTunnelReject:     "tunnel_reject",
+	StatusTunnelLinkStart:  "tunnel_link_start",
+	StatusTunnelLinkStop:   "tunnel_link_stop",
+	StatusTunnelLinkReject: "tunnel_link_reject",
+	StatusFailed:           "failed",
+}
 
 // TrackerConfig bounds a [Tracker].
 type TrackerConfig struct {
@@ -133,17 +147,21 @@ func (t *Tracker) Apply(a Accounting, source netip.Addr, arrivedAt time.Time) Re
 		t.nas[r.nasName] = r.nas
 	}
 	var result Result
+	if a.BadPorts && odd == "" {
+		odd = ReasonPorts
+	}
+	inside := nokiaInside(a.UserName)
 	switch a.Status {
 	case StatusOn, StatusOff:
 		result = t.reboot(r)
-	case StatusStart:
-		result = t.start(r, r.nas.sessions[a.SessionID])
-	case StatusInterim:
-		result = t.interim(r, r.nas.sessions[a.SessionID])
-	case StatusStop:
-		result = t.stop(r, r.nas.sessions[a.SessionID])
+	case StatusStart, StatusInterim, StatusStop:
+		if inside.IsValid() {
+			result = translated(r, inside)
+			break
+		}
+		result = t.session(r)
 	default:
-		return Result{Reason: ReasonOtherStatus}
+		return Result{Reason: cmp.Or(otherStatus[a.Status], ReasonOtherStatus)}
 	}
 	if result.Reason == "" {
 		result.Reason = odd
@@ -152,6 +170,21 @@ func (t *Tracker) Apply(a Accounting, source netip.Addr, arrivedAt time.Time) Re
 		result.Skew = arrivedAt.Add(-a.Delay).Sub(a.EventAt)
 	}
 	return result
+}
+
+// session takes in a request about a session.
+func (t *Tracker) session(r request) Result {
+	s := r.nas.sessions[r.SessionID]
+	switch {
+	case r.Status == StatusStart:
+		return t.start(r, s)
+	case r.partStop():
+		r.Blocks = released(r.Blocks)
+		return t.interim(r, s)
+	case r.Status == StatusInterim:
+		return t.interim(r, s)
+	}
+	return t.stop(r, s)
 }
 
 // request is a request with what the tracker worked out about it.

@@ -353,7 +353,7 @@ func TestTracker(t *testing.T) {
 			{packet{status: StatusStart, event: 0, multi: "m", v4: v4}, "start@0 " + v4},
 			{packet{status: StatusStop, event: 900, lasted: 900}, "end@900 start=0 " + v4 + " release"},
 			{packet{status: StatusStart, id: "43", event: 961, nobody: true, multi: "m", pd: pd}, "no_identifier"}}},
-		{"tunnel accounting", TrackerConfig{}, []step{{packet{status: 9, event: 0}, "other_status"}}},
+		{"tunnel accounting", TrackerConfig{}, []step{{packet{status: 9, event: 0}, "tunnel_start"}}},
 		{"no room for a session", TrackerConfig{MaxSessions: 1}, []step{start, {packet{status: StatusStart, id: "43", event: 1}, "sessions_full"},
 			{packet{status: StatusInterim, event: 300}, "refresh@300 start=0 " + v4}}},
 		{"room again once an ended session is forgotten", TrackerConfig{MaxSessions: 1, KeepEnded: time.Minute}, []step{start, stop,
