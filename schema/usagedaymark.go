@@ -2,6 +2,8 @@ package schema
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -122,17 +124,18 @@ func UsageRows(ctx context.Context, conn driver.Conn, start, end time.Time) (map
 // ended to be unreadable at [Now]: a row that ended later can be read. Without a
 // policy nothing can, and ok is false.
 func ReadableSince(ctx context.Context, conn driver.Conn, class Class) (since time.Time, ok bool, err error) {
-	policies, err := readStoredPolicies(ctx, conn)
-	if err != nil {
-		return time.Time{}, false, err
-	}
-	p, known := policies[class]
-	if !known || !p.present {
+	var p storedPolicy
+	var now time.Time
+	row := conn.QueryRow(ctx, `SELECT present, period, zone, expired_through, greatest(now64(3, 'UTC'), (SELECT max(floor) FROM traffic.clock_floor))
+		FROM traffic.retention_policy WHERE class = ? ORDER BY generation DESC LIMIT 1`, string(class))
+	err = row.Scan(&p.present, &p.Period, &p.Zone, &p.expiredThrough, &now)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
 		return time.Time{}, false, nil
-	}
-	now, err := Now(ctx, conn)
-	if err != nil {
-		return time.Time{}, false, err
+	case err != nil:
+		return time.Time{}, false, fmt.Errorf("read retention policy: %w", err)
+	case !p.present:
+		return time.Time{}, false, nil
 	}
 	if since, err = p.ReadableFrom(now); err != nil {
 		return time.Time{}, false, fmt.Errorf("class %s: %w", class, err)

@@ -91,6 +91,13 @@ func BenchmarkRoll(b *testing.B) {
 			}
 		}
 		b.ReportMetric(float64(time.Since(started).Microseconds())/1000/asks, "ms/month")
+		started = time.Now()
+		for range asks {
+			if err := conn.Exec(ctx, "SELECT 1"); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(time.Since(started).Microseconds())/1000/asks, "ms/empty-query")
 		if err := conn.Exec(ctx, "OPTIMIZE TABLE traffic.usage_day_part FINAL"); err != nil {
 			b.Fatal(err)
 		}

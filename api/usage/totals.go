@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"griffier/api/register"
 	"griffier/schema"
 )
@@ -64,16 +66,24 @@ func (r *Reader) Totals(ctx context.Context, refs []register.Held, loc *time.Loc
 	held := heldWindows(refs)
 	// Days before buckets: what is rolled up in between is then read from buckets
 	// still, and not from neither.
-	stored, err := r.dayTiles(ctx, refsOf([]rollLine{{held: refs}}), all)
-	if err != nil {
-		return nil, err
-	}
-	marks, err := schema.ReadUsageDayMarks(ctx, r.conn, all.Start.Add(-2*utcDay), all.End.Add(2*utcDay))
-	if err != nil {
-		return nil, err
-	}
-	since, readable, err := r.bucketsSince(ctx)
-	if err != nil {
+	var stored map[schema.AccessRef][]dayTile
+	var marks []schema.UsageDayMark
+	var since time.Time
+	var readable bool
+	g, reading := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		stored, err = r.dayTiles(reading, refsOf([]rollLine{{held: refs}}), all)
+		return err
+	})
+	g.Go(func() (err error) {
+		marks, err = schema.ReadUsageDayMarks(reading, r.conn, all.Start.Add(-2*utcDay), all.End.Add(2*utcDay))
+		return err
+	})
+	g.Go(func() (err error) {
+		since, readable, err = r.bucketsSince(reading)
+		return err
+	})
+	if err := g.Wait(); err != nil {
 		return nil, err
 	}
 	rolled := rolledUp(marks)
