@@ -68,7 +68,7 @@ type Line struct {
 	LineID        string
 	AccountID     string
 	TimeZone      string // IANA name
-	BillingDay    int    // 1 to 28
+	BillingDay    int    // 1 to 31; in a shorter month its last day
 	ContractStart time.Time
 	ContractEnd   time.Time // schema.Forever while it runs
 }

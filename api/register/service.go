@@ -109,7 +109,7 @@ func parseLine(req *griffierv1.PutLineRequest) (Line, []Identifier, Person, erro
 	bad.check(idForm.MatchString(line.AccountID), "account_id", "is required: 1 to 64 of A-Z a-z 0-9 . _ -")
 	_, err := time.LoadLocation(line.TimeZone)
 	bad.check(err == nil && line.TimeZone != "" && line.TimeZone != "Local", "time_zone", "is required: an IANA name such as Europe/Amsterdam")
-	bad.check(line.BillingDay >= 1 && line.BillingDay <= 28, "billing_day", "must be between 1 and 28")
+	bad.check(line.BillingDay >= 1 && line.BillingDay <= 31, "billing_day", "must be between 1 and 31")
 	line.ContractStart = bad.start("contract_start", req.GetContractStart())
 	line.ContractEnd = bad.end("contract_end", req.GetContractEnd(), line.ContractStart)
 	bad.check(len(req.GetIdentifiers()) <= maxIdentifiers, "identifiers", "are more than 100")

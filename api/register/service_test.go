@@ -50,7 +50,7 @@ func TestPutLineViolations(t *testing.T) {
 		"ids":          {func(r *griffierv1.PutLineRequest) { r.LineId, r.AccountId = "a b", strings.Repeat("x", 65) }, []string{"line_id", "account_id"}},
 		"local zone":   {func(r *griffierv1.PutLineRequest) { r.TimeZone = "Local" }, []string{"time_zone"}},
 		"unknown zone": {func(r *griffierv1.PutLineRequest) { r.TimeZone = "Europe/Utrecht" }, []string{"time_zone"}},
-		"billing day":  {func(r *griffierv1.PutLineRequest) { r.BillingDay = 29 }, []string{"billing_day"}},
+		"billing day":  {func(r *griffierv1.PutLineRequest) { r.BillingDay = 32 }, []string{"billing_day"}},
 		"ends first":   {func(r *griffierv1.PutLineRequest) { r.ContractEnd = r.ContractStart }, []string{"contract_end"}},
 		"too early":    {func(r *griffierv1.PutLineRequest) { r.ContractStart = year(1899) }, []string{"contract_start"}},
 		"too late":     {func(r *griffierv1.PutLineRequest) { r.ContractEnd = year(2201) }, []string{"contract_end"}},

@@ -213,7 +213,7 @@ type Line struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	LineId        string                 `protobuf:"bytes,1,opt,name=line_id,json=lineId,proto3" json:"line_id,omitempty"`
 	TimeZone      string                 `protobuf:"bytes,2,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`        // IANA name
-	BillingDay    int32                  `protobuf:"varint,3,opt,name=billing_day,json=billingDay,proto3" json:"billing_day,omitempty"` // day of the month on which a cycle starts, 1 to 28
+	BillingDay    int32                  `protobuf:"varint,3,opt,name=billing_day,json=billingDay,proto3" json:"billing_day,omitempty"` // day of the month on which a cycle starts, 1 to 31: in a shorter month on its last day
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
