@@ -105,6 +105,19 @@ func TestRolesCarryTheProduct(t *testing.T) {
 		if _, err := schema.UsageRows(ctx, conn, window.Start, window.End); err != nil {
 			t.Error(err)
 		}
+		stones := []schema.Tombstone{{Ref: ref, HeldFrom: window.Start, HeldUntil: window.End}}
+		if _, err := schema.InsideHeld(ctx, conn, stones); err != nil {
+			t.Error(err)
+		}
+		if err := schema.PutTombstones(ctx, conn, stones); err != nil {
+			t.Error(err)
+		}
+		if rows, err := schema.ErasedRows(ctx, conn); err != nil || rows[schema.ClassUsage5m] != 1 || rows[schema.ClassSession] != 1 {
+			t.Errorf("erased rows that are left: %v (%v), want one of each class", rows, err)
+		}
+		if buckets, err := usage.NewReader(conn).Buckets(ctx, held, window); err != nil || len(buckets) != 0 {
+			t.Errorf("erased usage: %v (%v), want none", buckets, err)
+		}
 		version, err := schema.UsageDayVersion(ctx, conn)
 		if err != nil {
 			t.Error(err)
@@ -141,6 +154,12 @@ func TestRolesCarryTheProduct(t *testing.T) {
 			t.Errorf("queries are logged: %t (%v)", logs, err)
 		}
 		if _, err := schema.IdleParts(ctx, conn); err != nil {
+			t.Error(err)
+		}
+		if err := schema.RewriteErased(ctx, conn); err != nil {
+			t.Error(err)
+		}
+		if _, err := schema.PruneTombstones(ctx, conn); err != nil {
 			t.Error(err)
 		}
 		due, err := schema.ExpiredDays(ctx, conn, time.Now())

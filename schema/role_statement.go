@@ -67,12 +67,31 @@ func (a Access) Statements() ([]string, error) {
 		if local := a.Cluster.Local(v.table); local != v.table {
 			tables = []string{local}
 		}
+		hidden, shown := rowPolicies(v)
 		for _, table := range tables {
-			add("CREATE ROW POLICY OR REPLACE griffier_expiry%s ON %s FOR SELECT USING %s TO %s, %s", on, table, v.readable, RoleView.User(), RoleExecutor.User())
-			add("CREATE ROW POLICY OR REPLACE griffier_expired%s ON %s FOR SELECT USING 1 TO %s", on, table, RoleOperator.User())
+			add("CREATE ROW POLICY OR REPLACE griffier_expiry%s ON %s FOR SELECT USING %s TO %s", on, table, v.readable, users(hidden))
+			add("CREATE ROW POLICY OR REPLACE griffier_everything%s ON %s FOR SELECT USING 1 TO %s", on, table, users(shown))
 		}
 	}
 	return out, nil
+}
+
+// rowPolicies returns for which roles a view's table hides what the view hides, and
+// for which it shows everything that is stored: those who read whole rows, and those
+// who only count what is left to drop, roll up or rewrite.
+func rowPolicies(v expiringView) (hidden, shown []Role) {
+	if v.view == "traffic.access_log" {
+		return []Role{RoleView, RoleExecutor}, []Role{RoleOperator}
+	}
+	return []Role{RoleView}, []Role{RoleExecutor, RoleOperator}
+}
+
+func users(roles []Role) string {
+	names := make([]string, len(roles))
+	for i, r := range roles {
+		names[i] = r.User()
+	}
+	return strings.Join(names, ", ")
 }
 
 func (a Access) validate() error {

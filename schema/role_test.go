@@ -39,14 +39,18 @@ func usersXML(t testing.TB, as Role) string {
 			fmt.Fprintf(&users, "<query>GRANT %s</query>\n", escaped(p))
 		}
 		fmt.Fprint(&users, "</grants>\n")
-		if r == RoleView || r == RoleExecutor {
-			fmt.Fprint(&users, "<databases><traffic>\n")
-			for _, v := range views {
-				_, table, _ := strings.Cut(v.table, ".")
+		fmt.Fprint(&users, "<databases><traffic>\n")
+		for _, v := range views {
+			_, table, _ := strings.Cut(v.table, ".")
+			hidden, shown := rowPolicies(v)
+			switch {
+			case slices.Contains(hidden, r):
 				fmt.Fprintf(&users, "<%s><filter>%s</filter></%s>\n", table, escaped(v.readable), table)
+			case slices.Contains(shown, r):
+				fmt.Fprintf(&users, "<%s><filter>1</filter></%s>\n", table, table)
 			}
-			fmt.Fprint(&users, "</traffic></databases>\n")
 		}
+		fmt.Fprint(&users, "</traffic></databases>\n")
 		fmt.Fprintf(&users, "</%s>\n", name)
 	}
 	for _, r := range Roles {
