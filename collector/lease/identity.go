@@ -72,7 +72,7 @@ var adslForum = [4]byte{0, 0, 0x0d, 0xe9}
 // Config.SubscriberID says so, and then before all else.
 func (t *Tracker) identify(e event) (id schema.Identifier, circuit bool) {
 	subscriber := e.SubscriberID()
-	if e.BadRelayInfo || t.cfg.IgnoreCircuitID {
+	if e.cutRelay || t.cfg.IgnoreCircuitID {
 		subscriber = nil
 	}
 	if t.cfg.SubscriberID && len(subscriber) > 0 {
@@ -82,7 +82,7 @@ func (t *Tracker) identify(e event) (id schema.Identifier, circuit bool) {
 		if c := e.CircuitID(); len(c) > 0 {
 			return CircuitIdentifier(c), true
 		}
-		if r := e.RemoteID(); len(r) > 0 && !e.BadRelayInfo {
+		if r := e.RemoteID(); len(r) > 0 && !e.cutRelay {
 			return RemoteIdentifier(append(adslForum[:], r...)), true
 		}
 		if len(subscriber) > 0 {

@@ -81,6 +81,7 @@ type Message struct {
 	relay          [maxRelay]byte
 	relayLength    int
 	longRelay      bool
+	cutRelay       bool // option 82 runs past its end or was too long: what was last in it may be half of itself
 
 	circuit, remote, subscriber, relayID, vss span // within relay
 }

@@ -48,6 +48,7 @@ func TestParse(t *testing.T) {
 		{"VPN by name", request(Request, option(82, 151, 4, 0, 'i', 's', 'p')), func(m *Message) bool { return string(m.VPN()) == "\x00isp" && !m.BadRelayInfo }},
 		{"VPN by id", request(Request, option(82, 151, 8, 1, 0, 0, 9, 0, 0, 0, 7)), func(m *Message) bool { return len(m.VPN()) == 8 && !m.BadRelayInfo }},
 		{"VPN of a type unknown", request(Request, option(82, 151, 2, 7, 1)), func(m *Message) bool { return len(m.VPN()) == 2 && !m.BadRelayInfo }},
+		{"sub-option 152 with a value is not of RFC 6607", reply(ACK, "100.64.0.10", option(82, 151, 2, 0, 'a', 152, 4, 10, 0, 0, 1)), func(m *Message) bool { return !m.VSSControl && !m.BadRelayInfo }},
 		{"the global VPN", request(Request, option(82, 151, 1, 255)), func(m *Message) bool { return m.VPN() == nil && !m.BadRelayInfo }},
 		{"the global VPN with a name", request(Request, option(82, 151, 2, 255, 'x')), func(m *Message) bool { return m.VPN() == nil && m.BadRelayInfo }},
 		{"VPN without a name", request(Request, option(82, 151, 1, 0)), func(m *Message) bool { return m.VPN() == nil && m.BadRelayInfo }},

@@ -153,10 +153,11 @@ func (m *Message) relayValue(s span) []byte { return m.relay[s.at : s.at+s.lengt
 // tolerates whatever else is wrong with it: access nodes are known to pad it and
 // to lie about lengths. Of a repeated sub-option the first counts.
 func (m *Message) parseRelayInfo() {
+	m.cutRelay = m.longRelay
 	m.BadRelayInfo = m.longRelay
 	for at := 0; at < m.relayLength; {
 		if at+2 > m.relayLength || at+2+int(m.relay[at+1]) > m.relayLength {
-			m.BadRelayInfo = true
+			m.BadRelayInfo, m.cutRelay = true, true
 			return
 		}
 		here := span{at + 2, int(m.relay[at+1])}
@@ -194,8 +195,9 @@ func (m *Message) subOption(code uint8, here span) bool {
 		}
 		to = &m.vss
 	case subOptionVSSControl:
-		m.VSSControl = true
-		return here.length == 0
+		// With a value it is another vendor's, from before RFC 6607.
+		m.VSSControl = m.VSSControl || here.length == 0
+		return true
 	default:
 		return true
 	}

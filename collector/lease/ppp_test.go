@@ -246,7 +246,9 @@ func TestParsePPPRejects(t *testing.T) {
 		{"session 0", ack.at(0).frame(t), ReasonNotPPPoE},
 		{"no protocol", edit(ack, func(f []byte) { f[19] = 0 }), ReasonTruncated},
 		{"PAP", control(0xc023, 1, 1, []byte("\x08user0001\x06secret")).frame(t), ReasonPPP},
-		{"CHAP", control(0xc223, 1, 1).frame(t), ReasonPPP},
+		{"CHAP Challenge", control(0xc223, 1, 1).frame(t), ReasonPPP},
+		{"CHAP Response with a name", control(0xc223, 2, 1, []byte("\x10sixteen octets..user0001")).frame(t), ReasonPPP},
+		{"EAP", control(0xc227, 2, 1, []byte("\x01user0001")).frame(t), ReasonPPP},
 		{"data", control(0x0021, 0x45, 0).frame(t), ReasonPPP},
 		{"compressed protocol", edit(ack, func(f []byte) { f[20] = 0x21 }), ReasonPPP},
 		{"packet cut", edit(ack, func(f []byte) { f[19] = 5 }), ReasonTruncated},
@@ -265,6 +267,32 @@ func TestParsePPPRejects(t *testing.T) {
 				t.Errorf("Parse = %q, want %q", got, test.reason)
 			}
 		})
+	}
+}
+
+// TestNamesOfPPPAreNotKept: what authenticates a subscriber leaves no trace, though a
+// capture has it. There is no option for it.
+func TestNamesOfPPPAreNotKept(t *testing.T) {
+	follower := NewFollower(Config{})
+	var seen []any
+	for i, f := range []pppoe{
+		discovery(PADR, 0), discovery(PADS, 1).byAC(),
+		control(0xc023, 1, 1, []byte("\x08user0001\x06secret")), control(0xc223, 1, 1, []byte("\x10sixteen octets..bng")).byAC(),
+		control(0xc223, 2, 1, []byte("\x10sixteen octets..user0001")), control(0xc227, 2, 1, []byte("\x01user0001")),
+	} {
+		r, _ := follower.Apply(Frame{At: at(i), Interface: "e0", Data: f.frame(t)})
+		seen = append(seen, fmt.Sprintf("%+v", r))
+	}
+	snapshot, err := follower.Snapshot()
+	if err != nil || follower.Len() != 1 {
+		t.Fatalf("%d sessions, %v", follower.Len(), err)
+	}
+	m := follower.ppp.message
+	text := fmt.Sprintf("%v %s %q", seen, snapshot, [][]byte{m.HostUniq, m.CircuitID, m.RemoteID})
+	for _, x := range []string{"user0001", "7573657230303031", "secret", "736563726574"} {
+		if strings.Contains(text, x) {
+			t.Errorf("%q was kept", x)
+		}
 	}
 }
 

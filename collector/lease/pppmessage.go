@@ -30,7 +30,9 @@ const (
 
 // MessagePPP is a PPPoE discovery frame, or a PPP frame that opens or closes a
 // network layer or ends the link. It never holds what authenticates a
-// subscriber: PAP and CHAP are not read. Byte slices point into the frame. A
+// subscriber: PAP and CHAP are not read, and the kernel does not copy them. There is
+// no option for the name in a CHAP Response either: it would take the frame with the
+// response to user space, and RADIUS tells the name without. Byte slices point into the frame. A
 // MessagePPP may be reused.
 type MessagePPP struct {
 	link

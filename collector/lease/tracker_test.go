@@ -175,6 +175,7 @@ func TestTracker(t *testing.T) {
 		{"subscriber-id (sub-option 6) of an access node that tells nothing else", Config{}, []step{
 			{0, request(Request, option(82, 6, 2, 's', '1')), ""}, {0, ackFor(a, 60), "start 7331 " + a},
 			{30, request(Request).holding(a), ""}, {30, ackFor(a, 60), "refresh 7331 " + a}}},
+		{"remote id beside vendor information of no known form", Config{}, []step{{0, request(Request, option(82, 9, 3, 'x', 'y', 'z', 2, 2, 'r', '1')), ""}, {0, ackFor(a, 60), "start 00000de97231 " + a}}},
 		{"circuit id before subscriber-id", Config{}, []step{{0, request(Request, option(82, 6, 2, 's', '1', 1, 2, 'c', '1')), ""}, {0, ackFor(a, 60), "start 6331 " + a}}},
 		{"subscriber-id of a router, not configured", Config{}, []step{
 			{0, request(Request, option(82, 6, 2, 's', '1')).relayedBy("10.0.0.1"), ""}, {0, ackFor(a, 60).relayedBy("10.0.0.1"), "start 01 " + a}}},

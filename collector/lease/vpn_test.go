@@ -57,6 +57,8 @@ func TestVPN(t *testing.T) {
 			{10, ask(inVPN1).withXID(9), ""}, {10, answer(ofVPN1).withXID(9), "refresh " + one + " " + a}}},
 		{"a server that does not heed the VPN (sub-option 152 comes back)", Config{}, []step{
 			{0, ask(inVPN1), ""}, {0, answer(inVPN1), "vpn_ignored"}, {1, answer(ofVPN1), "start " + one + " " + a}}},
+		{"a relay whose sub-option 152 is another's", Config{}, []step{{0, ask(option(82, 151, 2, 0, 'a', 152, 4, 10, 0, 0, 1)), ""},
+			{0, answer(option(82, 151, 2, 0, 'a', 152, 4, 10, 0, 0, 1)), "start " + one + " " + a}}},
 		{"a server that tells of no VPN", Config{}, []step{{0, ask(inVPN1), ""}, {0, answer(nil), "unasked"}}},
 		{"the global VPN is none", Config{}, []step{{0, ask(option(82, 151, 1, 255)), ""}, {0, answer(nil), "start 01 " + a}}},
 		{"a malformed VPN is none", Config{}, []step{{0, ask(option(82, 151, 0)), ""}, {0, answer(nil), "start 01 " + a}}},
