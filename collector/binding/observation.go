@@ -66,7 +66,8 @@ type Observation struct {
 	NAS        string            `json:"nas,omitempty"`      // NAS-Identifier, NAS-IP-Address or interface name
 	NASPort    string            `json:"nas_port,omitempty"` // NAS-Port-Id or VLAN stack
 	// Scope tells apart equal addresses in different VLANs of one interface; it
-	// goes into the datapath key. 0 where addresses are unique.
+	// goes into the datapath key. 0 where addresses are unique. One that is no pair
+	// of VLANs is a VPN (lease.InVPN), which the datapath does not know.
 	Scope uint32 `json:"scope,omitempty"`
 	// SessionStartedAt is the start as the source tells it (RADIUS: At minus
 	// Acct-Session-Time), zero if unknown.

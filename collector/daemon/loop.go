@@ -348,14 +348,7 @@ func (l *loop) refuse(err error) {
 // sync makes the datapath's table exactly what the binding says, all of which is
 // durable: it follows a commit.
 func (l *loop) sync(now time.Time) {
-	installed := l.binding.Installed()
-	want := make([]datapath.Assignment, 0, len(installed))
-	for _, c := range installed {
-		if lease.InVPN(c.Scope) {
-			continue
-		}
-		want = append(want, datapath.Assignment{Key: datapath.Key{Prefix: c.Prefix, Scope: c.Scope}, Owner: c.AccessRef})
-	}
+	want, _ := assignments(l.binding.Installed())
 	removed, added, err := l.datapath.Sync(want)
 	if err != nil {
 		l.refuse(err)

@@ -169,27 +169,37 @@ func (w *writer) append(ctx context.Context, piece spool.Batch) (since time.Time
 }
 
 // perform carries out datapath changes. An address that gets no counter counts
-// as unattributed, is counted in the metrics, and is tried again later: but for one
-// of a VPN, which the kernel could not tell from another's.
+// as unattributed, is counted in the metrics, and is tried again later, but for one
+// of a VPN.
 func (w *writer) perform(e binding.Effects) {
 	if w.l.datapath == nil {
 		return
 	}
-	for _, c := range e.Unassign {
-		if lease.InVPN(c.Scope) {
-			continue
-		}
-		if err := w.l.datapath.Unassign(datapath.Key{Prefix: c.Prefix, Scope: c.Scope}); err != nil {
+	gone, _ := assignments(e.Unassign)
+	for _, a := range gone {
+		if err := w.l.datapath.Unassign(a.Key); err != nil {
 			w.l.refuse(err)
 		}
 	}
-	for _, c := range e.Assign {
-		if lease.InVPN(c.Scope) {
-			w.l.metrics.refused.WithLabelValues("vpn").Inc()
-			continue
-		}
-		if _, err := w.l.datapath.Assign(datapath.Key{Prefix: c.Prefix, Scope: c.Scope}, c.AccessRef); err != nil {
+	added, inVPN := assignments(e.Assign)
+	w.l.metrics.refused.WithLabelValues("vpn").Add(float64(inVPN))
+	for _, a := range added {
+		if _, err := w.l.datapath.Assign(a.Key, a.Owner); err != nil {
 			w.l.refuse(err)
 		}
 	}
+}
+
+// assignments are changes as the datapath takes them. Addresses of a VPN are left
+// out and counted: the kernel could not tell them from another's.
+func assignments(changes []binding.Change) (out []datapath.Assignment, inVPN int) {
+	out = make([]datapath.Assignment, 0, len(changes))
+	for _, c := range changes {
+		if lease.InVPN(c.Scope) {
+			inVPN++
+			continue
+		}
+		out = append(out, datapath.Assignment{Key: datapath.Key{Prefix: c.Prefix, Scope: c.Scope}, Owner: c.AccessRef})
+	}
+	return out, inVPN
 }
