@@ -92,6 +92,9 @@ func Open(dir, masterKeyFile string) (*Store, error) {
 	return s, nil
 }
 
+// Dir is the folder of the keys.
+func (s *Store) Dir() string { return s.dir }
+
 // recover finishes interrupted destructions, removes half-written files, and
 // tries the master key on one key.
 func (s *Store) recover() error {
