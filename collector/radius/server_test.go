@@ -84,6 +84,26 @@ func TestNoAcknowledgementOfWhatIsNotDurable(t *testing.T) {
 	}
 }
 
+// TestTunnelAccountingIsAcknowledged: nothing of it is kept, and a NAS must not be
+// left repeating it.
+func TestTunnelAccountingIsAcknowledged(t *testing.T) {
+	s := serve(t, Config{}, nil)
+	conn := s.dial()
+	for status, reason := range otherStatus {
+		request := encode(t, secret, status, everything)
+		send(t, conn, request)
+		if got := answer(conn, 5*time.Second); !layeh.IsAuthenticResponse(got, request, secret) {
+			t.Errorf("%s is not acknowledged", reason)
+		}
+		if got := s.metric("noted_total", string(reason)); got != 1 {
+			t.Errorf("%s counted %v times", reason, got)
+		}
+	}
+	if len(otherStatus) != 7 || len(s.observations()) != 0 {
+		t.Errorf("%d status types, %d observations", len(otherStatus), len(s.observations()))
+	}
+}
+
 func TestDropped(t *testing.T) {
 	s := serve(t, Config{Clients: []Client{
 		{Prefix: netip.MustParsePrefix("127.0.0.1/32"), Secret: secret},
