@@ -2,6 +2,7 @@ package replay
 
 import (
 	"bufio"
+	"compress/gzip"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -22,26 +23,25 @@ type capture struct {
 	file   *os.File
 	read   func() ([]byte, gopacket.CaptureInfo, error)
 	iface  func(index int) string // name of an interface, "" if unknown
+	names  func() []string        // of all interfaces that the file has told so far, "" for one without
 	size   int64                  // of the file, in bytes
 	cutOff bool                   // the file ends within a packet
 }
 
 // openCapture opens a file of Ethernet frames.
 func openCapture(path string) (*capture, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("open capture: %w", err)
+	}
+	if !info.Mode().IsRegular() { // it is read from the start again; and to open a pipe waits for its writer
+		return nil, fmt.Errorf("open capture: %s: not a regular file", path)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open capture: %w", err)
 	}
-	info, err := f.Stat()
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("open capture: %w", err)
-	}
-	if !info.Mode().IsRegular() { // it is read from the start again
-		f.Close()
-		return nil, fmt.Errorf("open capture: %s: not a regular file", path)
-	}
-	c := &capture{file: f, size: info.Size(), iface: func(int) string { return "" }}
+	c := &capture{file: f, size: info.Size(), iface: func(int) string { return "" }, names: func() []string { return nil }}
 	if err := c.start(); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("open capture: %s: %w", path, err)
@@ -49,35 +49,78 @@ func openCapture(path string) (*capture, error) {
 	return c, nil
 }
 
+// notRead says what files are that are mistaken for captures, or could be turned
+// into one, by their first four octets as read in little-endian order.
+var notRead = map[uint32]string{
+	0xfd2fb528: "compressed with zstd: unpack it first, with zstd -d",
+	0x184d2204: "compressed with lz4: unpack it first, with lz4 -d",
+	0x587a37fd: "compressed with xz: unpack it first, with xz -d",
+	0xa1b2cd34: "in a modified pcap format: convert it first, with editcap -F pcap",
+	0x6f6f6e73: "in snoop format: convert it first, with editcap -F pcap",
+}
+
 func (c *capture) start() error {
 	buffered := bufio.NewReaderSize(c.file, recordHeadBytes+maxPacketBytes)
-	start, err := buffered.Peek(4)
+	magic, err := peekMagic(buffered)
 	if err != nil {
-		return errors.New("not a capture: too short")
+		return err
 	}
-	magic := binary.LittleEndian.Uint32(start)
-	if magic != blockSection {
-		r, err := pcapgo.NewReader(buffered)
+	const gzipMagic, gzipMask = 0x8b1f, 0xffff
+	if magic&gzipMask == gzipMagic {
+		unpacked, err := gzip.NewReader(buffered)
 		if err != nil {
 			return fmt.Errorf("not a capture: %w", err)
 		}
-		if r.LinkType() != layers.LinkTypeEthernet {
-			return fmt.Errorf("frames are %s, want Ethernet", r.LinkType())
+		buffered = bufio.NewReaderSize(unpacked, recordHeadBytes+maxPacketBytes)
+		if magic, err = peekMagic(buffered); err != nil {
+			return err
 		}
-		if x := newRecords(buffered, magic); x != nil {
-			c.read = x.next
-			return nil
-		}
-		r.SetSnaplen(maxPacketBytes) // it is compressed
-		c.read = r.ReadPacketData
+	}
+	if what, known := notRead[magic]; known {
+		return errors.New(what)
+	}
+	if magic == blockSection {
+		return c.startBlocks(buffered)
+	}
+	x := newRecords(buffered, magic)
+	if x == nil {
+		return errors.New("not a capture: neither pcap nor pcapng, nor one of them packed by gzip")
+	}
+	r, err := pcapgo.NewReader(buffered)
+	if err != nil {
+		return fmt.Errorf("not a capture: %w", err)
+	}
+	if err := isEthernet(r.LinkType()); err != nil {
+		return err
+	}
+	c.read = x.next
+	return nil
+}
+
+// peekMagic returns what a file begins with.
+func peekMagic(r *bufio.Reader) (uint32, error) {
+	start, err := r.Peek(4)
+	if err != nil {
+		return 0, errors.New("not a capture: too short")
+	}
+	return binary.LittleEndian.Uint32(start), nil
+}
+
+func isEthernet(t layers.LinkType) error {
+	if t == layers.LinkTypeEthernet {
 		return nil
 	}
+	return fmt.Errorf("frames are %s (link type %d), want Ethernet: capture on the access interface itself, not on \"any\"", t, t)
+}
+
+// startBlocks begins to read a pcapng file.
+func (c *capture) startBlocks(buffered *bufio.Reader) error {
 	r, err := pcapgo.NewNgReader(&blocks{r: buffered}, pcapgo.NgReaderOptions{SkipUnknownVersion: true})
 	if err != nil {
 		return fmt.Errorf("not a capture: %w", err)
 	}
-	if r.LinkType() != layers.LinkTypeEthernet {
-		return fmt.Errorf("frames are %s, want Ethernet", r.LinkType())
+	if err := isEthernet(r.LinkType()); err != nil {
+		return err
 	}
 	c.read = r.ReadPacketData
 	c.iface = func(index int) string {
@@ -87,11 +130,18 @@ func (c *capture) start() error {
 		}
 		return i.Name
 	}
+	c.names = func() (names []string) {
+		for i := range r.NInterfaces() {
+			names = append(names, c.iface(i))
+		}
+		return names
+	}
 	return nil
 }
 
-// next returns the next packet, whose data is overwritten by the one after. It returns io.EOF at the end, also at the end of
-// a capture that was cut off while it was written.
+// next returns the next packet, whose data is overwritten by the one after. It
+// returns io.EOF at the end, also at the end of a capture that was cut off while
+// it was written.
 func (c *capture) next() (data []byte, length int, at time.Time, iface string, err error) {
 	data, info, err := c.read()
 	if errors.Is(err, io.ErrUnexpectedEOF) {

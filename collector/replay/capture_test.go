@@ -2,6 +2,7 @@ package replay
 
 import (
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"io"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 	"github.com/google/gopacket/pcapgo"
+	"golang.org/x/sys/unix"
 )
 
 // inPcapng returns the frames of a bundled capture as a pcapng file.
@@ -120,4 +122,59 @@ func FuzzCapture(f *testing.F) {
 			_ = at.Truncate(time.Second)
 		}
 	})
+}
+
+// A pcapng file packed by gzip says the same, as one of pcap does.
+func TestGzip(t *testing.T) {
+	const name = "dhcp4_client_side_dora_renew_release"
+	o := options(t, name)
+	plain, err := os.ReadFile(o.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _ := replayed(t, o)
+	for what, text := range map[string][]byte{"pcap": plain, "pcapng": inPcapng(t, name)} {
+		var packed bytes.Buffer
+		w := gzip.NewWriter(&packed)
+		w.Write(text)
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		o.Path = fileOf(t, packed.Bytes())
+		after, summary := replayed(t, o)
+		if summary.CutOff || summary.Packets != 19 {
+			t.Errorf("%s: %d packets, cut off %t; want 19, false", what, summary.Packets, summary.CutOff)
+		}
+		want(t, held(after), held(before)...)
+		o.Path = fileOf(t, packed.Bytes()[:packed.Len()-30])
+		if _, summary := replayed(t, o); !summary.CutOff || summary.Packets == 0 {
+			t.Errorf("%s cut within what is packed: %d packets, cut off %t", what, summary.Packets, summary.CutOff)
+		}
+	}
+}
+
+// What is no capture is named for what it is, and a pipe is not waited for.
+func TestNotACapture(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cooked := []byte{0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 113, 0, 0, 0}
+	for path, want := range map[string]string{
+		pipe:                                  "not a regular file",
+		t.TempDir():                           "not a regular file",
+		fileOf(t, nil):                        "too short",
+		fileOf(t, []byte("a shopping list")):  "neither pcap nor pcapng",
+		fileOf(t, []byte("\x28\xb5\x2f\xfd")): "zstd -d",
+		fileOf(t, []byte("snoop\x00\x00")):    "editcap -F pcap",
+		fileOf(t, cooked):                     `Linux SLL (link type 113), want Ethernet`,
+	} {
+		c, err := openCapture(path)
+		if err == nil {
+			c.close()
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
 }

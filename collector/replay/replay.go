@@ -24,9 +24,12 @@ type Options struct {
 	Path          string
 	CollectorID   string
 	Pseudonymiser *schema.Pseudonymiser
-	// Interface is what the capture's interface is called in identifiers, if the
-	// capture itself does not say. Default "capture".
+	// Interface is what the capture's interface is called in identifiers. Default
+	// "capture". All the interfaces of a capture are taken for this one, unless it
+	// names one of Access: then each of those goes by its own name and the others
+	// face other networks, which may tell of RADIUS but of nothing else.
 	Interface   string
+	Access      []string
 	VLANScoped  func(iface string) bool // default never
 	Leases      lease.Config
 	Clients     []radius.Client // none: secrets are not checked
@@ -41,24 +44,13 @@ type Options struct {
 	Progress func(packets int, read, size int64)
 }
 
-// Summary is what a replay came across. It names no subscriber.
-type Summary struct {
-	Packets      int
-	Counted      int            // IP packets of a line
-	Unattributed int            // IP packets of nobody
-	Classes      map[string]int // other packets, by reason
-	Control      map[string]int // DHCP and PPPoE frames by protocol and reason, "used" if there is none
-	RADIUS       map[string]int // RADIUS datagrams likewise
-	Ignored      binding.Ignored
-	Refused      int  // addresses that no counter could be given
-	Backwards    int  // packets that were earlier than one before them
-	CutOff       bool // the file ends within a packet
-	First, Last  time.Time
-	Records      map[schema.Kind]int
-}
-
 // bootID stands in coverage rows for the boot that a capture does not tell.
 const bootID = "replay"
+
+// maxBackwards is how much earlier a packet may be than the one before, as of
+// network cards that have several queues. It counts as of then, so that a record
+// is wrong by as much.
+const maxBackwards = time.Second
 
 // Run replays a capture and hands the records over in order, a few at a time.
 // Everything follows from the file, the options and the key: the same gives the
@@ -155,7 +147,8 @@ func (r *run) all(ctx context.Context, c *capture) error {
 		if err := r.advance(at.Add(r.shift)); err != nil {
 			return err
 		}
-		if err := r.packet(&f, data, length, cmp.Or(iface, r.options.Interface)); err != nil {
+		iface, access := r.place(c, iface)
+		if err := r.packet(&f, data, length, iface, access); err != nil {
 			return err
 		}
 	}
@@ -166,10 +159,34 @@ func (r *run) all(ctx context.Context, c *capture) error {
 	return r.perform(r.binding.Stopped(r.now, r.clock))
 }
 
+// place returns what identifiers call an interface of the capture, and whether it
+// faces the access network.
+func (r *run) place(c *capture, name string) (iface string, access bool) {
+	if name == "" { // that of a pcap file
+		return r.options.Interface, true
+	}
+	if slices.Contains(r.options.Access, name) {
+		return name, true
+	}
+	names := c.names()
+	for _, other := range names {
+		if slices.Contains(r.options.Access, other) {
+			return name, false
+		}
+	}
+	if len(names) > 1 {
+		r.summary.Together = len(names)
+	}
+	return r.options.Interface, true
+}
+
 // advance lets time pass up to at: counters are read at the end of every bucket,
-// and leases lapse. Time never goes back; an earlier packet counts as of now.
+// and leases lapse. Time never goes back; a packet that is a little earlier counts as
+// of now.
 func (r *run) advance(at time.Time) error {
-	if at.Before(r.now) {
+	if back := r.now.Sub(at); back > maxBackwards {
+		return fmt.Errorf("replay: packet %d is %v earlier than one before it: put them in order first, with reordercap", r.summary.Packets, back)
+	} else if back > 0 {
 		r.summary.Backwards++
 		return nil
 	}
@@ -191,10 +208,16 @@ func (r *run) advance(at time.Time) error {
 }
 
 // packet counts a packet and takes in what it says of who holds what.
-func (r *run) packet(f *frame, data []byte, length int, iface string) error {
-	if reason := f.read(data, length); reason != "" {
+func (r *run) packet(f *frame, data []byte, length int, iface string, access bool) error {
+	reason := f.read(data, length)
+	if !access {
+		r.summary.Elsewhere++
+		return r.datagram(f, data, length, iface, false)
+	}
+	if reason != "" {
 		r.summary.Classes[reason]++
 		if f.pppoe {
+			r.cut(data, length)
 			return r.control(data, iface)
 		}
 		return nil
@@ -207,17 +230,34 @@ func (r *run) packet(f *frame, data []byte, length int, iface string) error {
 	} else {
 		r.summary.Unattributed++
 	}
+	return r.datagram(f, data, length, iface, true)
+}
+
+// datagram takes in what a UDP datagram says, if that is what the frame holds.
+func (r *run) datagram(f *frame, data []byte, length int, iface string, access bool) error {
 	if len(f.udp) < 8 {
 		return nil
 	}
 	source, destination := binary.BigEndian.Uint16(f.udp), binary.BigEndian.Uint16(f.udp[2:])
 	switch {
 	case isDHCP(source), isDHCP(destination):
+		if !access {
+			return nil
+		}
+		r.cut(data, length)
 		return r.control(data, iface)
 	case destination == r.options.RADIUSPort:
+		r.cut(data, length)
 		return r.accounting(f)
 	}
 	return nil
+}
+
+// cut counts a packet that is told of here if a part of it was not captured.
+func (r *run) cut(data []byte, length int) {
+	if len(data) < length {
+		r.summary.Cut++
+	}
 }
 
 // isDHCP says whether a UDP port is one of DHCPv4 or DHCPv6.
@@ -301,47 +341,4 @@ func (r *run) perform(e binding.Effects) error {
 		r.summary.Records[x.Kind()]++
 	}
 	return r.emit(e.Records)
-}
-
-// Write writes the summary for people.
-func (s Summary) Write(w io.Writer) {
-	fmt.Fprintf(w, "%d packets from %s to %s: %d counted for a line, %d for nobody\n",
-		s.Packets, s.First.Format(time.RFC3339Nano), s.Last.Format(time.RFC3339Nano), s.Counted, s.Unattributed)
-	for _, x := range []struct {
-		what   string
-		counts map[string]int
-	}{{"other packets", s.Classes}, {"control frames", s.Control}, {"RADIUS datagrams", s.RADIUS}} {
-		for _, reason := range sortedKeys(x.counts) {
-			fmt.Fprintf(w, "%s: %s: %d\n", x.what, reason, x.counts[reason])
-		}
-	}
-	for _, x := range []struct {
-		what string
-		n    uint64
-	}{
-		{"observations older than the horizon", s.Ignored.TooLate}, {"observations without a session", s.Ignored.NoIdentifier},
-		{"sessions that changed line", s.Ignored.IdentifierChanged}, {"sessions with too many prefixes", s.Ignored.TooManyPrefixes},
-		{"prefixes outside the provider's ranges", s.Ignored.OutsideRanges},
-		{"prefixes of another provider", s.Ignored.OtherProvider},
-		{"prefixes too short to count by", uint64(s.Refused)}, {"packets earlier than the one before", uint64(s.Backwards)},
-	} {
-		if x.n > 0 {
-			fmt.Fprintf(w, "%s: %d\n", x.what, x.n)
-		}
-	}
-	if s.CutOff {
-		fmt.Fprintln(w, "the capture ends within a packet")
-	}
-	for _, k := range []schema.Kind{schema.KindSession, schema.KindAssignment, schema.KindUsage, schema.KindCoverage} {
-		fmt.Fprintf(w, "%s records: %d\n", k, s.Records[k])
-	}
-}
-
-func sortedKeys(m map[string]int) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }

@@ -66,7 +66,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	set.StringVar(&f.replay, "replay", "", "read a capture `FILE` (pcap, pcapng) instead of the network")
 	set.StringVar(&f.output, "o", "", "with -replay: `json` prints records, one object a line, each slice once in its last version; default is to store them")
 	set.StringVar(&f.endsAt, "ends-at", "", "with -replay: shift all times so that the last packet is at this RFC 3339 `TIME`")
-	set.StringVar(&f.iface, "interface", "", "with -replay: `NAME` of the access interface, as identifiers have it")
+	set.StringVar(&f.iface, "interface", "", "with -replay: `NAME` of the access interface, as identifiers have it; of a capture with several interfaces, take this one")
 	set.StringVar(&f.collector, "collector-id", "", "with -replay: `ID` in the records; default from the configuration, or replay")
 	set.StringVar(&f.enrol.server, "enrol", "", "get this collector's certificate from griffierd at `HOST:PORT`, and end; with -token-file, and -ca or -ca-sha256")
 	set.StringVar(&f.enrol.tokenFile, "token-file", "", "with -enrol: `FILE` with the token of griffier collector token; - is standard input")

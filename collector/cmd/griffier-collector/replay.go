@@ -36,6 +36,9 @@ func replayCapture(ctx context.Context, f flags, c *config.Config, endsAt time.T
 	} else if err := configure(&o, *c); err != nil {
 		return err
 	}
+	if f.iface != "" {
+		o.Access = []string{f.iface}
+	}
 	o.CollectorID = cmp.Or(f.collector, o.CollectorID)
 	if f.output == "json" {
 		out := replay.NewJSON(stdout)
@@ -80,6 +83,9 @@ func configure(o *replay.Options, c config.Config) (err error) {
 	o.ReemitInterval = time.Duration(c.ReemitInterval)
 	o.Ranges, o.Leases = c.Own(), c.Leases()
 	o.VLANScoped = o.Leases.VLANScoped
+	for _, i := range c.Interfaces {
+		o.Access = append(o.Access, i.Name)
+	}
 	if o.Interface == "" && len(c.Interfaces) == 1 {
 		o.Interface = c.Interfaces[0].Name
 	}

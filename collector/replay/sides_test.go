@@ -1,0 +1,174 @@
+package replay
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+	"github.com/google/gopacket/pcapgo"
+
+	"griffier/schema"
+)
+
+// sided is a frame as one of two interfaces saw it.
+type sided struct {
+	data []byte
+	at   time.Time
+	side int
+}
+
+// bothSides returns a pcapng file of a relay's access side, as "acc0", and of its
+// server side, as "up0".
+func bothSides(t *testing.T) []byte {
+	t.Helper()
+	var frames []sided
+	for side, name := range []string{"dhcp4_client_side_dora_renew_release", "dhcp4_relay_server_opt82"} {
+		c, err := openCapture("testdata/" + name + ".pcap")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.close()
+		for {
+			data, _, at, _, err := c.next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			frames = append(frames, sided{bytes.Clone(data), at, side})
+		}
+	}
+	slices.SortStableFunc(frames, func(a, b sided) int { return a.at.Compare(b.at) })
+	var out bytes.Buffer
+	face := func(name string) pcapgo.NgInterface {
+		return pcapgo.NgInterface{Name: name, LinkType: layers.LinkTypeEthernet, SnapLength: maxPacketBytes}
+	}
+	w, err := pcapgo.NewNgWriterInterface(&out, face("acc0"), pcapgo.NgWriterOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.AddInterface(face("up0")); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range frames {
+		info := gopacket.CaptureInfo{Timestamp: f.at, CaptureLength: len(f.data), Length: len(f.data), InterfaceIndex: f.side}
+		if err := w.WritePacket(info, f.data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// Both sides of a relay in one file tell of the leases that its access side tells
+// of, not of each twice and of a quarrel over it.
+func TestBothSidesOfARelay(t *testing.T) {
+	o := options(t, "dhcp4_client_side_dora_renew_release")
+	o.Interface = "acc0"
+	alone, _ := replayed(t, o)
+	path := fileOf(t, bothSides(t))
+
+	o.Path, o.Access = path, []string{"acc0"}
+	chosen, summary := replayed(t, o)
+	want(t, held(chosen), held(alone)...)
+	if summary.Elsewhere != 29 || summary.Together != 0 {
+		t.Errorf("%d packets elsewhere, %d interfaces together; want the 29 of up0, 0", summary.Elsewhere, summary.Together)
+	}
+	if bytesOf(chosen) != bytesOf(alone) {
+		t.Errorf("counted %d bytes, want %d as on the access side alone", bytesOf(chosen), bytesOf(alone))
+	}
+
+	o.Interface, o.Access = "eth1", nil
+	together, summary := replayed(t, o)
+	if n := len(held(together)); n != 4 || summary.Together != 2 {
+		t.Errorf("%d slices, %d interfaces together; want 4 of 2 leases, 2:\n%s", n, summary.Together, strings.Join(held(together), "\n"))
+	}
+}
+
+func bytesOf(records []schema.Record) (sum uint64) {
+	for _, r := range records {
+		if u, ok := r.(*schema.Usage); ok {
+			sum += u.Bytes
+		}
+	}
+	return sum
+}
+
+// A capture that goes back in time would bind addresses when nobody held them.
+func TestBackwards(t *testing.T) {
+	o := options(t, "dhcp4_client_side_dora_renew_release")
+	c, err := openCapture(o.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	var out bytes.Buffer
+	w := pcapgo.NewWriter(&out)
+	if err := w.WriteFileHeader(maxPacketBytes, layers.LinkTypeEthernet); err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; ; i++ {
+		data, length, at, _, err := c.next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 12 {
+			at = at.Add(-time.Minute)
+		}
+		if err := w.WritePacket(gopacket.CaptureInfo{Timestamp: at, CaptureLength: len(data), Length: length}, data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.Path = fileOf(t, out.Bytes())
+	_, err = Run(t.Context(), o, func([]schema.Record) error { return nil })
+	if err == nil || !strings.Contains(err.Error(), "packet 13 is ") || !strings.Contains(err.Error(), "reordercap") {
+		t.Errorf("%v, want packet 13 refused", err)
+	}
+}
+
+// What a short snap length took away is said.
+func TestPartsOfPackets(t *testing.T) {
+	o := options(t, "dhcp4_client_side_dora_renew_release")
+	c, err := openCapture(o.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	var out bytes.Buffer
+	w := pcapgo.NewWriter(&out)
+	if err := w.WriteFileHeader(96, layers.LinkTypeEthernet); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		data, length, at, _, err := c.next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		data = data[:min(96, len(data))]
+		if err := w.WritePacket(gopacket.CaptureInfo{Timestamp: at, CaptureLength: len(data), Length: length}, data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.Path = fileOf(t, out.Bytes())
+	records, summary := replayed(t, o)
+	var said bytes.Buffer
+	summary.Write(&said)
+	if len(held(records)) != 0 || summary.Cut != 15 || !strings.Contains(said.String(), "captured in part only: 15") {
+		t.Errorf("%d slices, %d packets in part; want 0, the 15 of DHCP\n%s", len(held(records)), summary.Cut, said.String())
+	}
+}
