@@ -25,16 +25,17 @@ import (
 // storeScale is how many rows the bench store grows to.
 var storeScale = 1e6
 
+// How many questions of a kind are asked, and before them to warm the caches.
+var storeQuestions, storeWarmUp = 500, 30
+
 const (
-	storeWarmUp    = 30
-	storeQuestions = 500
-	portalTime     = 30 * time.Second
-	portalRate     = 50      // questions a second
-	portalReaders  = 6       // at once
-	portalInserts  = 100_000 // rows a second
-	holdTarget     = 10      // ms, p99 of who held
-	monthTarget    = 25      // ms, p99 of a line's month
-	verifyTarget   = 60      // s
+	portalTime    = 30 * time.Second
+	portalRate    = 50      // questions a second
+	portalReaders = 6       // at once
+	portalInserts = 100_000 // rows a second
+	holdTarget    = 10      // ms, p99 of who held
+	monthTarget   = 25      // ms, p99 of a line's month
+	verifyTarget  = 60      // s
 )
 
 // benchStore asks what the product asks, with the product's own queries, of a
@@ -167,7 +168,7 @@ func refs(ctx context.Context, conn driver.Conn, lines, n int) ([]schema.AccessR
 // addressesOfLine asks for all that a line held in a week and in a month, which no
 // sort key helps with.
 func addressesOfLine(ctx context.Context, conn driver.Conn, f storeFill, emit func(result)) error {
-	const questions = 20
+	questions := storeQuestions / 25
 	lines, err := refs(ctx, conn, f.lines, questions+storeWarmUp)
 	if err != nil {
 		return err
@@ -238,7 +239,7 @@ func proveRetention(ctx context.Context, conn driver.Conn, dir string, emit func
 
 // monthOfLine asks what a line moved in each bucket of 30 days.
 func monthOfLine(ctx context.Context, conn driver.Conn, f storeFill, emit func(result)) error {
-	const questions = 200
+	questions := storeQuestions * 2 / 5
 	lines, err := refs(ctx, conn, f.lines, questions+storeWarmUp)
 	if err != nil {
 		return err
