@@ -100,6 +100,9 @@ func (x *Executor) preserve(ctx context.Context, t warrant.Task, w warrant.Warra
 	if answer.Reason != reason.Preserved {
 		return x.seal(ctx, t, w, question, content, now, plan, evidence, manifestRetention(policy, readableFrom), answer, disclosure.Person{}, nil)
 	}
+	if len(disclosure.InsideAddresses(readable, evidence)) > maxInside {
+		return warrant.Outcome{}, reason.New(reason.MaxHits, "More inside addresses had the port than one hold may have: narrow the window.")
+	}
 	contents, err := x.copyOf(ctx, readable, evidence)
 	if err != nil {
 		return warrant.Outcome{}, x.readError(ctx, t, err)
