@@ -26,21 +26,22 @@ type makeBody struct {
 }
 
 type extendFacts struct {
-	HoldID         string       `json:"hold_id"`
-	Generation     uint64       `json:"hold_generation"`
-	DocumentSHA256 string       `json:"document_sha256"`
-	Role           warrant.Role `json:"role"`
-	Beside         []uint64     `json:"beside"` // ledger indexes of the approvals that still counted
-	EndsAt         time.Time    `json:"ends_at"`
+	HoldID      string       `json:"hold_id"`
+	Generation  uint64       `json:"hold_generation"`
+	DocumentMAC string       `json:"document_mac"`
+	Role        warrant.Role `json:"role"`
+	Beside      []uint64     `json:"beside"` // ledger indexes of the approvals that still counted
+	EndsAt      time.Time    `json:"ends_at"`
 }
 
 type endFacts struct {
-	HoldID         string `json:"hold_id"`
-	DocumentSHA256 string `json:"document_sha256"`
+	HoldID string `json:"hold_id"`
 }
 
-type endBody struct {
-	Explanation string `json:"explanation"`
+// documentBody is sealed under the case key: what an extension or an end rests on.
+type documentBody struct {
+	DocumentSHA256 string `json:"document_sha256"`
+	Explanation    string `json:"explanation,omitempty"`
 }
 
 type destroyFacts struct {
@@ -112,14 +113,14 @@ func (s *State) applyExtend(e ledger.Entry) (bool, error) {
 	var kept []Approval
 	for _, a := range h.Approvals {
 		if slices.Contains(f.Beside, a.Index) {
-			if a.Actor == e.Header.Actor || a.Role == f.Role || a.DocumentSHA256 != f.DocumentSHA256 {
+			if a.Actor == e.Header.Actor || a.Role == f.Role || a.DocumentMAC != f.DocumentMAC {
 				return false, nil
 			}
 			kept = append(kept, a)
 		}
 	}
 	h.Generation++
-	h.Approvals = append(kept, Approval{Actor: e.Header.Actor, Role: f.Role, DocumentSHA256: f.DocumentSHA256, At: e.Header.At, Index: e.Index})
+	h.Approvals = append(kept, Approval{Actor: e.Header.Actor, Role: f.Role, DocumentMAC: f.DocumentMAC, At: e.Header.At, Index: e.Index})
 	if len(h.Approvals) == 2 {
 		h.EndsAt, h.ExtendedAt, h.Approvals = f.EndsAt, e.Header.At, nil
 	}

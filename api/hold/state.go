@@ -26,11 +26,11 @@ const (
 
 // Approval is one person's approval of an extension.
 type Approval struct {
-	Actor          string
-	Role           warrant.Role
-	DocumentSHA256 string
-	At             time.Time
-	Index          uint64 // of the ledger entry
+	Actor       string
+	Role        warrant.Role
+	DocumentMAC string // keyed hash: the document itself is named in the sealed body
+	At          time.Time
+	Index       uint64 // of the ledger entry
 }
 
 // Hold is what the headers tell about a hold.

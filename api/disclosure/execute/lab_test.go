@@ -244,7 +244,7 @@ func (l *lab) start() {
 	}
 	l.book = &brittle{Log: l.log}
 	l.keeper, err = keep.New(keep.Config{Dir: filepath.Join(l.dir, "holds"), Keys: l.keys, Book: l.book, State: l.holds,
-		Rules: &hold.Rules{Profile: profile, ApprovalAge: l.rules.ApprovalAge}, Now: l.now, Log: quiet})
+		Rules: &hold.Rules{Profile: profile, ApprovalAge: l.rules.ApprovalAge, DocumentKey: l.rules.DuplicateKey}, Now: l.now, Log: quiet})
 	if err != nil {
 		l.t.Fatal(err)
 	}

@@ -440,12 +440,25 @@ func TestExtendAndEnd(t *testing.T) {
 	l.want(err, reason.SelfApproval)
 	_, err = extend(l.approver(), 1, document)
 	l.want(err, reason.GenerationMismatch)
-	h, err = extend(l.approver(), 2, document)
+	again := l.request()
+	retry := &griffierv1.ExtendHoldRequest{RequestId: again, HoldId: made.HoldId, ExpectedGeneration: 2, DocumentSha256: document}
+	h, err = l.held.ExtendHold(l.approver(), retry)
 	if err != nil || !h.EndsAt.AsTime().Equal(first.EndsAt.Add(30*24*time.Hour)) {
 		t.Fatalf("after two approvals: %v, %v", h, err)
 	}
+	h, err = l.held.ExtendHold(l.approver(), retry) // the same request again finds what became of it
+	if err != nil || h.Generation != 3 || !h.EndsAt.AsTime().Equal(first.EndsAt.Add(30*24*time.Hour)) {
+		t.Errorf("a retry: %v, %v", h, err)
+	}
+	_, err = l.held.EndHold(l.approver(), &griffierv1.EndHoldRequest{RequestId: "x", HoldId: made.HoldId, ExpectedGeneration: 3, DocumentSha256: document})
+	l.want(err, reason.InvalidRequest)
 	_, err = extend(l.approver(), 3, document)
 	l.want(err, reason.WarrantTerminal)
+	for _, e := range l.entries() {
+		if strings.Contains(asJSON(e.Header), document) {
+			t.Errorf("entry %d names the document in clear", e.Index)
+		}
+	}
 
 	l.later(89 * 24 * time.Hour)
 	w := l.approved(time.Hour)

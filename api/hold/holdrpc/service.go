@@ -118,7 +118,7 @@ func message(h hold.Hold, now time.Time) *griffierv1.Hold {
 		ExtendedAt: stamp(h.ExtendedAt), EndedBy: h.EndedBy, DestroyedAt: stamp(h.DestroyedAt), CertificateIndex: h.DestroyIndex, LedgerIndex: h.Index}
 	for _, a := range h.Approvals {
 		m.ExtensionApprovals = append(m.ExtensionApprovals, &griffierv1.HoldApproval{Role: string(a.Role), Approver: a.Actor,
-			DocumentSha256: a.DocumentSHA256, ApprovedAt: timestamppb.New(a.At), LedgerIndex: a.Index})
+			ApprovedAt: timestamppb.New(a.At), LedgerIndex: a.Index})
 	}
 	return m
 }

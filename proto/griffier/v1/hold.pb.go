@@ -75,14 +75,13 @@ func (HoldState) EnumDescriptor() ([]byte, []int) {
 }
 
 type HoldApproval struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Role           string                 `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
-	Approver       string                 `protobuf:"bytes,2,opt,name=approver,proto3" json:"approver,omitempty"` // pseudonym
-	DocumentSha256 string                 `protobuf:"bytes,3,opt,name=document_sha256,json=documentSha256,proto3" json:"document_sha256,omitempty"`
-	ApprovedAt     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=approved_at,json=approvedAt,proto3" json:"approved_at,omitempty"`
-	LedgerIndex    uint64                 `protobuf:"varint,5,opt,name=ledger_index,json=ledgerIndex,proto3" json:"ledger_index,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Role          string                 `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
+	Approver      string                 `protobuf:"bytes,2,opt,name=approver,proto3" json:"approver,omitempty"` // pseudonym
+	ApprovedAt    *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=approved_at,json=approvedAt,proto3" json:"approved_at,omitempty"`
+	LedgerIndex   uint64                 `protobuf:"varint,4,opt,name=ledger_index,json=ledgerIndex,proto3" json:"ledger_index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HoldApproval) Reset() {
@@ -125,13 +124,6 @@ func (x *HoldApproval) GetRole() string {
 func (x *HoldApproval) GetApprover() string {
 	if x != nil {
 		return x.Approver
-	}
-	return ""
-}
-
-func (x *HoldApproval) GetDocumentSha256() string {
-	if x != nil {
-		return x.DocumentSha256
 	}
 	return ""
 }
@@ -578,14 +570,13 @@ var File_griffier_v1_hold_proto protoreflect.FileDescriptor
 
 const file_griffier_v1_hold_proto_rawDesc = "" +
 	"\n" +
-	"\x16griffier/v1/hold.proto\x12\vgriffier.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18griffier/v1/access.proto\"\xc7\x01\n" +
+	"\x16griffier/v1/hold.proto\x12\vgriffier.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18griffier/v1/access.proto\"\x9e\x01\n" +
 	"\fHoldApproval\x12\x12\n" +
 	"\x04role\x18\x01 \x01(\tR\x04role\x12\x1a\n" +
-	"\bapprover\x18\x02 \x01(\tR\bapprover\x12'\n" +
-	"\x0fdocument_sha256\x18\x03 \x01(\tR\x0edocumentSha256\x12;\n" +
-	"\vapproved_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"\bapprover\x18\x02 \x01(\tR\bapprover\x12;\n" +
+	"\vapproved_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"approvedAt\x12!\n" +
-	"\fledger_index\x18\x05 \x01(\x04R\vledgerIndex\"\xfe\x04\n" +
+	"\fledger_index\x18\x04 \x01(\x04R\vledgerIndex\"\xfe\x04\n" +
 	"\x04Hold\x12\x17\n" +
 	"\ahold_id\x18\x01 \x01(\tR\x06holdId\x12\x1d\n" +
 	"\n" +
