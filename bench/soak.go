@@ -19,12 +19,13 @@ import (
 	"griffier/schema/engine"
 )
 
-// soakLength is how long the bench soak goes on; a release is soaked for 24h.
+// soakLength is how long the bench soak goes on; a release is soaked for 24h, which
+// takes some 4 GB of temporary disk.
 var soakLength = 2 * time.Minute
 
 const (
-	soakRows    = 5_000 // of a block
-	soakPause   = time.Second / 2
+	soakRows    = 2_000 // of a block
+	soakPause   = time.Second
 	soakLines   = soakRows / 4
 	soakSamples = 24
 )
@@ -174,7 +175,7 @@ func (s *soak) report(ctx context.Context, samples []soakSample, emit func(resul
 		return fmt.Errorf("soak: %d errors, the first: %s", n, s.firstErrorMessage)
 	}
 	if len(samples) < 4 {
-		return errors.New("soak: too short to say anything; -for 1m at least")
+		return errors.New("soak: too short to say anything")
 	}
 	quarter := len(samples) / 4
 	most := func(of []soakSample, get func(soakSample) float64) (top float64) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
@@ -39,6 +40,21 @@ func TestStoreAnswersWhatWasFilled(t *testing.T) {
 	// Sizes are the same on any machine, but small parts have more beside their rows.
 	if got := figures["store/usage_bytes_"+scaleName(storeScale)]; got == 0 || got > 8 {
 		t.Errorf("usage takes %.1f bytes a row on disk, want at most 8", got)
+	}
+}
+
+// TestSoak soaks for seconds: no row is lost or doubled, nothing fails.
+func TestSoak(t *testing.T) {
+	defer func(length time.Duration) { soakLength = length }(soakLength)
+	soakLength = 6 * time.Second
+	figures := map[string]float64{}
+	if err := benchSoak(func(r result) { figures[r.Name] = r.Value }); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"soak/rows", "soak/questions", "soak/given_up", "soak/resident", "soak/open_files", "soak/parts"} {
+		if figures[name] == 0 {
+			t.Errorf("%s is nothing", name)
+		}
 	}
 }
 

@@ -87,14 +87,14 @@ func benchStore(emit func(result)) error {
 
 // timed times questions, after some that warm the caches. Each says whether its
 // answer was the right one.
-func timed(n int, question func(n int) error) ([]time.Duration, error) {
+func timed(warmUp, n int, question func(n int) error) ([]time.Duration, error) {
 	var took []time.Duration
-	for i := range n + storeWarmUp {
+	for i := range n + warmUp {
 		began := time.Now()
 		if err := question(i); err != nil {
 			return nil, err
 		}
-		if i >= storeWarmUp {
+		if i >= warmUp {
 			took = append(took, time.Since(began))
 		}
 	}
@@ -112,11 +112,11 @@ func anyInstant() time.Time {
 // delegated prefix.
 func whoHeld(ctx context.Context, conn driver.Conn, f storeFill, scale float64, emit func(result)) error {
 	traffic := execute.NewTraffic(conn)
-	empty, err := timed(storeQuestions, func(int) error { return conn.Exec(ctx, "SELECT 1") })
+	empty, err := timed(storeWarmUp, storeQuestions, func(int) error { return conn.Exec(ctx, "SELECT 1") })
 	if err != nil {
 		return err
 	}
-	took, err := timed(storeQuestions, func(n int) error {
+	took, err := timed(storeWarmUp, storeQuestions, func(n int) error {
 		q := disclosure.Question{Instant: anyInstant()}
 		line := rand.IntN(f.lines)
 		if n%2 == 0 {
@@ -168,14 +168,14 @@ func refs(ctx context.Context, conn driver.Conn, lines, n int) ([]schema.AccessR
 // addressesOfLine asks for all that a line held in a week and in a month, which no
 // sort key helps with.
 func addressesOfLine(ctx context.Context, conn driver.Conn, f storeFill, emit func(result)) error {
-	questions := storeQuestions / 25
-	lines, err := refs(ctx, conn, f.lines, questions+storeWarmUp)
+	questions := max(5, storeQuestions/50)
+	lines, err := refs(ctx, conn, f.lines, questions+1)
 	if err != nil {
 		return err
 	}
 	end := time.Now().UTC().Truncate(24 * time.Hour)
 	for _, days := range []int{7, 30} {
-		took, err := timed(questions, func(n int) error {
+		took, err := timed(1, questions, func(n int) error {
 			var rows uint64
 			err := conn.QueryRow(ctx, `SELECT count() FROM traffic.assignment WHERE access_ref = toFixedString(unhex(?), 16) AND started_at >= ? AND started_at < ?`,
 				lines[n].String(), end.AddDate(0, 0, -days), end).Scan(&rows)
@@ -246,7 +246,7 @@ func monthOfLine(ctx context.Context, conn driver.Conn, f storeFill, emit func(r
 	}
 	reader := usage.NewReader(conn)
 	end := time.Now().UTC().Truncate(24 * time.Hour)
-	took, err := timed(questions, func(n int) error {
+	took, err := timed(storeWarmUp, questions, func(n int) error {
 		return lineWindow(ctx, reader, lines[n], end.AddDate(0, 0, -30), end)
 	})
 	if err != nil {
