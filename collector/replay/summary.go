@@ -49,7 +49,7 @@ func (s Summary) Write(w io.Writer) {
 		{"sessions that changed line", s.Ignored.IdentifierChanged}, {"sessions with too many prefixes", s.Ignored.TooManyPrefixes},
 		{"prefixes outside the provider's ranges", s.Ignored.OutsideRanges},
 		{"prefixes of another provider", s.Ignored.OtherProvider},
-		{"prefixes too short to count by", uint64(s.Refused)}, {"packets earlier than the one before", uint64(s.Backwards)},
+		{"prefixes too short to count by", uint64(s.Refused)}, {"packets earlier than the one before, so that answers may have been missed; reordercap puts them in order", uint64(s.Backwards)},
 		{"packets of interfaces that are not access interfaces", uint64(s.Elsewhere)},
 	} {
 		if x.n > 0 {
