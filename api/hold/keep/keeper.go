@@ -36,6 +36,7 @@ type keys interface {
 	Seal(id string, plaintext, aad []byte) ([]byte, error)
 	Open(id string, ciphertext, aad []byte) ([]byte, error)
 	Shred(id string) error
+	State(id string) error
 }
 
 // book is the part of the ledger that is needed ([ledger.Log]).
@@ -251,12 +252,20 @@ func (k *Keeper) HoldsLine(lineID string, refs []schema.AccessRef) (bool, error)
 	return false, nil
 }
 
-// Recover puts right what a stop of the server left behind: copies that never
-// became holds are destroyed, and so is what has ended, with its certificate. Call
-// it before serving.
+// Recover puts right what a stop of the server, or a restore, left behind: copies
+// that never became holds are destroyed, and so is what has ended, with its
+// certificate. Call it before serving.
 func (k *Keeper) Recover(ctx context.Context) error {
 	if err := k.strays(0); err != nil {
 		return err
+	}
+	for _, h := range k.cfg.State.Holds() {
+		// A restored copy of the keys may be older than the destruction.
+		if !h.DestroyedAt.IsZero() && k.cfg.Keys.State(hold.KeyID(h.ID)) == nil {
+			if err := k.discard(h.ID); err != nil {
+				return err
+			}
+		}
 	}
 	if err := k.Sweep(ctx); err != nil { // a clock that is not believed yet, say: the next one comes soon
 		k.remain(ctx, err)

@@ -27,7 +27,7 @@ func newDesk(t *testing.T) (*desk, string) {
 	if err := open(dir, d); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { d.log.Close() })
+	t.Cleanup(func() { d.log.Close() }) // again, where a test has closed it
 	return d, dir
 }
 
@@ -199,5 +199,56 @@ func TestPutLimits(t *testing.T) {
 	}
 	if info, err := os.Stat(filepath.Join(dir, "holds")); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("the folder: %v, %v", info, err)
+	}
+}
+
+// A restore brings back file and key of a hold that was destroyed since: the next
+// start destroys them again, and needs no second certificate.
+func TestRestoredAfterItsEnd(t *testing.T) {
+	d, dir := newDesk(t)
+	d.put(t, idA, noon.Add(time.Hour))
+	d.put(t, idB, noon.Add(100*time.Hour))
+	backup := filepath.Join(dir, "backup")
+	for _, folder := range []string{"keys", "holds"} {
+		if err := os.CopyFS(filepath.Join(backup, folder), os.DirFS(filepath.Join(dir, folder))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.now = noon.Add(2 * time.Hour)
+	if err := d.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	size := d.log.Size()
+	if err := d.log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, folders := range [][]string{{"keys", "holds"}, {"keys"}, {"holds"}} {
+		for _, folder := range folders {
+			if err := errors.Join(os.RemoveAll(filepath.Join(dir, folder)), os.CopyFS(filepath.Join(dir, folder), os.DirFS(filepath.Join(backup, folder)))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		again := &desk{now: d.now}
+		if err := open(dir, again); err != nil {
+			t.Fatal(err)
+		}
+		if err := again.Recover(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := again.keys.State(hold.KeyID(idA)); !errors.Is(err, keystore.ErrShredded) {
+			t.Errorf("%v restored: the key of what was destroyed: %v", folders, err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "holds", idA+sealedSuffix)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%v restored: the file of what was destroyed: %v", folders, err)
+		}
+		if _, err := again.Open(idB, all); err != nil {
+			t.Errorf("%v restored: a hold that lives: %v", folders, err)
+		}
+		if again.log.Size() != size {
+			t.Errorf("%v restored: %d entries, want %d", folders, again.log.Size(), size)
+		}
+		if err := again.log.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
