@@ -1,8 +1,11 @@
 package execute_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -184,3 +187,88 @@ func TestHoldCopies(t *testing.T) {
 
 // same compares as JSON: two times that are the same instant are the same.
 func same(a, b any) bool { return asJSON(a) == asJSON(b) }
+
+// A warrant that is revoked, or ends, between the copy and its entry makes no hold:
+// the copy is destroyed, and so is its key.
+func TestWarrantEndsWhilePreserving(t *testing.T) {
+	l := newLab(t)
+	for name, end := range map[string]func(w *griffierv1.Warrant) reason.Reason{
+		"revoked": func(w *griffierv1.Warrant) reason.Reason {
+			done := make(chan struct{})
+			go func() { // it waits for the execution to let go of its task
+				l.warrants.RevokeWarrant(l.approver(), &griffierv1.RevokeWarrantRequest{RequestId: l.request(), WarrantId: w.WarrantId, ExpectedGeneration: 1})
+				close(done)
+			}()
+			for {
+				if now, _ := l.state.Warrant(w.WarrantId); now.Ended != "" {
+					return reason.WarrantTerminal
+				}
+				time.Sleep(time.Millisecond)
+			}
+		},
+		"expired": func(*griffierv1.Warrant) reason.Reason {
+			l.later(time.Hour)
+			return reason.WarrantExpired
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := l.order("NL-126ni", time.Hour)
+			task := l.preservation(w, "192.0.2.17", l.noon, time.Time{})
+			var want reason.Reason
+			calls := 0
+			l.book.before = func(context.Context) {
+				if calls++; calls == 2 { // the entry that makes the hold
+					if files, err := os.ReadDir(filepath.Join(l.dir, "holds")); err != nil || len(files) != 1 {
+						t.Errorf("the copy is not on disk before its entry: %v, %v", files, err)
+					}
+					l.book.before = nil
+					want = end(w)
+				}
+			}
+			_, err := l.execute(task)
+			l.want(err, want)
+			if want == "" {
+				t.Fatal("no entry was tried")
+			}
+			if holds := l.holds.Holds(); len(holds) != 0 {
+				t.Errorf("holds %v", holds)
+			}
+			l.whole()
+			ids, err := l.keys.List()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, id := range ids {
+				if strings.HasPrefix(id, "hold:") {
+					t.Error("the copy's key is there")
+				}
+			}
+		})
+	}
+}
+
+// Called by several at once, a preservation makes one hold and one package.
+func TestPreserveAtOnce(t *testing.T) {
+	l := newLab(t)
+	task := l.preservation(l.order("NL-126ni", time.Hour), "192.0.2.17", l.noon, l.noon.Add(time.Hour))
+	packages := make(chan string, 8)
+	for range cap(packages) {
+		go func() {
+			done, err := l.execute(task)
+			if err != nil {
+				t.Error(err)
+			}
+			packages <- done.GetPackageSha256()
+		}()
+	}
+	first := <-packages
+	for range cap(packages) - 1 {
+		if other := <-packages; other != first {
+			t.Errorf("packages %s and %s", first, other)
+		}
+	}
+	if holds := l.holds.Holds(); len(holds) != 1 {
+		t.Errorf("%d holds", len(holds))
+	}
+	l.whole()
+}
