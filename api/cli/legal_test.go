@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,6 +25,7 @@ import (
 	"griffier/api/auth/demoidp"
 	"griffier/api/cli"
 	"griffier/api/daemon"
+	"griffier/schema"
 )
 
 func TestMain(m *testing.M) {
@@ -41,6 +43,7 @@ func TestLegalScripts(t *testing.T) {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	homes := serve(t, dir)
+	holder(t, filepath.Join(dir, "server", "store.sock"))
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/legal",
 		Setup: func(env *testscript.Env) error {
@@ -121,6 +124,24 @@ func serve(t *testing.T, dir string) (homes string) {
 	}
 	home("machine", fmt.Sprintf("cert_file: %s\nkey_file: %s\n", filepath.Join(server, "tls", "provisioner.pem"), filepath.Join(server, "tls", "provisioner.key")))
 	return homes
+}
+
+// holder stores that somebody had 203.0.113.140 a day ago.
+func holder(t *testing.T, socket string) {
+	t.Helper()
+	conn, err := schema.Open(t.Context(), schema.Config{Socket: socket})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	yesterday := time.Now().UTC().Add(-24 * time.Hour)
+	midnight := yesterday.Truncate(24 * time.Hour)
+	err = schema.Insert(t.Context(), conn, "holder", []schema.Record{&schema.Assignment{AssignmentID: schema.ID{1}, SessionID: schema.ID{2}, AccessRef: schema.AccessRef{3},
+		Prefix: netip.MustParsePrefix("203.0.113.140/32"), PortEnd: 65535, AssignmentStartedAt: midnight, StartedAt: midnight, EndedAt: midnight.Add(24 * time.Hour), Version: 1,
+		EndCause: schema.EndCut, Source: schema.SourceRADIUS, Certainty: schema.CertaintyObserved, CollectorID: "c1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // status N griffier ARGS… wants exit status N.
