@@ -20,7 +20,7 @@ func (s *services) newExpiry(book *ledger.Log) (*expiry.Dropper, *expiry.Verifie
 		f, _ := s.keeper.InForce()
 		return f.Generation, f.SHA256
 	}
-	dropper := &expiry.Dropper{Conn: s.conn, Book: book, Record: s.record, LastAt: book.LastAt, Policy: policy, Now: time.Now, Log: s.log}
+	dropper := &expiry.Dropper{Conn: s.conn, Book: book, Record: s.record, LastAt: book.LastAt, Policy: policy, Clock: s.leap, Now: time.Now, Log: s.log}
 	if s.cfg.Store.DataDir != "" {
 		dropper.Ballast = s.ballast()
 	}

@@ -26,6 +26,9 @@ type Start struct {
 	// AcceptWitnessLoss starts although the ledger and its witness file disagree,
 	// and enters that in the ledger. For an operator who knows what was lost.
 	AcceptWitnessLoss bool
+	// AcceptClock believes a clock that leapt since the ledger's newest entry, and
+	// enters that in the ledger. For an operator who knows that it is right.
+	AcceptClock bool
 	// Ready is called once, when calls are answered, with the address that listens.
 	Ready func(addr net.Addr)
 	// Manager is the service manager.
@@ -76,6 +79,9 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	defer func() { err = errors.Join(err, book.Close()) }()
 	log.LogAttrs(ctx, slog.LevelInfo, "ledger open", slog.Uint64("entries", book.Size()))
 
+	if err := s.believeClock(ctx, book, start.AcceptClock); err != nil {
+		return err
+	}
 	if err := s.raiseFloor(ctx, book); err != nil {
 		return err
 	}

@@ -69,6 +69,7 @@ type services struct {
 	subjects *subject.Desk     // from Run on
 	executor *execute.Executor // from server on
 	identity *server.Identity  // from server on; nil without TLS
+	leap     *clock.Leap       // from Run on
 }
 
 func newServices(cfg Config, store *store, keys *keystore.Store, registry *prometheus.Registry, log *slog.Logger) (*services, error) {

@@ -40,6 +40,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	config := flags.String("config", "", "configuration file")
 	check := flags.Bool("check", false, "print the effective configuration, defaults included, and stop")
 	acceptLoss := flags.Bool("accept-witness-loss", false, "start although the ledger and its witness file disagree, and enter that in the ledger: for an operator who knows what was lost")
+	acceptClock := flags.Bool("accept-clock", false, "start although the clock is a week or more from the ledger's newest entry and no time service keeps it, and enter that in the ledger: what has expired by it goes for good")
 	fetch := flags.Bool("fetch-engine", false, "download the embedded engine with npm, check it, print where it is, and stop")
 	initDir := flags.String("init", "", "make keys, certificates, a policy and a configuration in this folder, and stop")
 	issuer := flags.String("issuer", "", "with -init: URL of the identity provider")
@@ -121,7 +122,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return fail(err)
 	}
-	err = daemon.Run(ctx, cfg, log, daemon.Start{AcceptWitnessLoss: *acceptLoss, Manager: manager, Ready: func(addr net.Addr) {
+	err = daemon.Run(ctx, cfg, log, daemon.Start{AcceptWitnessLoss: *acceptLoss, AcceptClock: *acceptClock, Manager: manager, Ready: func(addr net.Addr) {
 		log.LogAttrs(ctx, slog.LevelInfo, "serving", slog.String("address", addr.String()))
 		tell(sd.SdNotifyReady)
 	}})

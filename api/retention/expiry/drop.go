@@ -23,6 +23,10 @@ type book interface {
 	Append(ctx context.Context, d ledger.Draft) (ledger.Entry, error)
 }
 
+// trust tells whether a time can be believed ([clock.Leap]): what a clock in the
+// future drops is gone.
+type trust interface{ Check(t time.Time) error }
+
 // Dropper takes expired days off the disk. Of each there is an entry in the
 // ledger before, with what is about to go, and a [Certificate] after: a drop that
 // a crash or a ledger that was away left without one is found and completed by
@@ -35,6 +39,8 @@ type Dropper struct {
 	// that a clock set back un-expires nothing.
 	LastAt func() time.Time
 	Policy func() (generation uint64, sha256 string) // of the file in force
+	// Clock is asked before anything expires for good.
+	Clock trust
 	// Ballast, if not nil, is room on the store's disk that a drop may use when
 	// there is no other.
 	Ballast *Ballast
@@ -83,17 +89,22 @@ func (d *Dropper) look(ctx context.Context) error {
 }
 
 // Once raises the clock floor, completes what was begun, and drops what is due at
-// the later of floor and now.
+// the later of floor and now. It does nothing while that cannot be believed.
 func (d *Dropper) Once(ctx context.Context) error {
-	now := d.Now()
-	if floor := d.LastAt(); !floor.IsZero() {
+	now, floor := d.Now(), d.LastAt()
+	latest := now
+	if floor.After(now) {
+		latest = floor
+	}
+	if err := d.Clock.Check(latest); err != nil {
+		return err
+	}
+	if !floor.IsZero() {
 		if err := schema.RaiseClockFloor(ctx, d.Conn, floor); err != nil {
 			return err
 		}
-		if floor.After(now) {
-			now = floor
-		}
 	}
+	now = latest
 	for _, i := range d.Record.waiting() {
 		if err := d.resume(ctx, i, now); err != nil {
 			return err

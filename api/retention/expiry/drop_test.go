@@ -6,7 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"griffier/api/clock"
 	"griffier/api/ledger"
+	"griffier/api/reason"
 	"griffier/schema"
 )
 
@@ -88,6 +90,41 @@ func TestTheClockFloorHolds(t *testing.T) {
 	floor, err := schema.Now(t.Context(), h.conn)
 	if err != nil || floor.Before(time.Now().AddDate(0, 0, 15)) {
 		t.Errorf("the store judges by %v, %v; want the floor", floor, err)
+	}
+}
+
+// TestALeapOfTheClockDropsNothing: a clock that nothing keeps and that stands a
+// year ahead takes nothing off the disk, raises no floor that would outlive it, and
+// is forgotten once it is set right, whatever the ledger was stamped with meanwhile.
+func TestALeapOfTheClockDropsNothing(t *testing.T) {
+	h := newHouse(t)
+	h.policy(t, "P14D")
+	h.put(t, used(1, time.Now().UTC().Truncate(schema.BucketLength).Add(-time.Hour)), used(2, day(-40)))
+	d := h.dropper()
+	d.Clock = clock.NewLeap(time.Now(), func() (clock.Reading, error) { return clock.Reading{}, nil })
+	leapt := func() time.Time { return time.Now().AddDate(1, 0, 0) }
+	for _, c := range []struct {
+		name        string
+		now, lastAt func() time.Time
+	}{
+		{"the clock", leapt, h.book.LastAt},
+		{"the clock, and an entry stamped by it", leapt, leapt},
+		{"an entry that it stamped before it was set right", time.Now, leapt},
+	} {
+		d.Now, d.LastAt = c.now, c.lastAt
+		if err := d.Once(t.Context()); reason.Of(err) != reason.ClockUntrusted {
+			t.Errorf("%s: %v, want a refusal", c.name, err)
+		}
+		if readable, stored := h.count(t, "traffic.usage"), h.count(t, "traffic.usage_bucket"); readable != 1 || stored != 2 || h.book.Size() != 0 {
+			t.Errorf("%s: %d rows are readable, %d stored, %d entries; want nothing changed", c.name, readable, stored, h.book.Size())
+		}
+	}
+	d.Now, d.LastAt = time.Now, h.book.LastAt
+	if err := d.Once(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if readable, stored := h.count(t, "traffic.usage"), h.count(t, "traffic.usage_bucket"); readable != 1 || stored != 1 {
+		t.Errorf("set right: %d rows are readable and %d stored, want the one that has not expired", readable, stored)
 	}
 }
 

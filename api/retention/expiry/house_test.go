@@ -10,6 +10,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"griffier/api/clock"
 	"griffier/api/keystore"
 	"griffier/api/ledger"
 	"griffier/schema"
@@ -72,8 +73,13 @@ func (h *house) open(t testing.TB) {
 // inForce is the policy file that the house says is in force.
 func inForce() (uint64, string) { return 7, "5ac1f1e5" }
 
+// kept believes a clock that a time service keeps, wherever it stands.
+func kept() *clock.Leap {
+	return clock.NewLeap(time.Time{}, func() (clock.Reading, error) { return clock.Reading{Synced: true}, nil })
+}
+
 func (h *house) dropper() *Dropper {
-	return &Dropper{Conn: h.conn, Book: h.book, Record: h.record, LastAt: h.book.LastAt, Policy: inForce, Now: h.now, Log: slog.New(slog.DiscardHandler)}
+	return &Dropper{Conn: h.conn, Book: h.book, Record: h.record, LastAt: h.book.LastAt, Policy: inForce, Clock: kept(), Now: h.now, Log: slog.New(slog.DiscardHandler)}
 }
 
 func (h *house) verifier() *Verifier {
