@@ -113,6 +113,11 @@ func TestParseProfileFaults(t *testing.T) {
 		{"no zone", "Europe/Amsterdam", "Europe/Rotterdam", "zone"},
 		{"no status", "status: read", "status: sure", "status"},
 		{"both", "categories: [TIME]", "categories: [TIME], review: [TIME]", "under review"},
+		{"preservation without a term", "[TIME]", "[PRESERVATION]", "hold_days"},
+		{"preservation without end", "[TIME]", "[PRESERVATION], hold_days: 367", "hold_days"},
+		{"an extension without end", "[TIME]", "[PRESERVATION], hold_days: 60, extension_days: 367", "extension_days"},
+		{"an extension backwards", "[TIME]", "[PRESERVATION], hold_days: 60, extension_days: -1", "extension_days"},
+		{"a term without preservation", "[TIME]", "[TIME], hold_days: 60", "PRESERVATION"},
 	}
 	for _, test := range tests {
 		text := strings.Replace(good, test.from, test.to, 1)
