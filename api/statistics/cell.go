@@ -29,15 +29,27 @@ type Cell struct {
 	BytesDown   uint64
 	PacketsUp   uint64
 	PacketsDown uint64
-	Largest     uint64 `json:"-"` // bytes, both directions, of the line that moved most; never published
+	Few         Few `json:"-"` // never published
 }
 
-// safe reports whether the cell may be published: k lines at least, of which
-// none moved more than half. Without the second rule a cell of ten lines tells
-// what one of them moves while the others sleep.
+// Few is what tells whether a cell's figures are about few lines. Each figure is
+// published by itself, so each is judged by itself: of ten lines that all fetch one
+// may be the only one that sends.
+type Few struct {
+	LinesUp, LinesDown uint64 // that moved anything that way
+	// Most of each figure that is one line's.
+	BytesUp, BytesDown, PacketsUp, PacketsDown uint64
+}
+
+// safe reports whether the cell may be published: its lines are k at least, those
+// that moved anything a way too unless there are none, and of no figure more than
+// half is one line's. Without the last rule a cell of ten lines tells what one of
+// them moves while the others sleep.
 func (c Cell) safe(k uint64) bool {
-	total := c.BytesUp + c.BytesDown
-	return c.Lines >= k && c.Largest <= total/2
+	enough := func(lines uint64) bool { return lines == 0 || lines >= k }
+	return c.Lines >= k && enough(c.Few.LinesUp) && enough(c.Few.LinesDown) &&
+		c.Few.BytesUp <= c.BytesUp/2 && c.Few.BytesDown <= c.BytesDown/2 &&
+		c.Few.PacketsUp <= c.PacketsUp/2 && c.Few.PacketsDown <= c.PacketsDown/2
 }
 
 func (c Cell) add(o Cell) Cell {
@@ -47,7 +59,11 @@ func (c Cell) add(o Cell) Cell {
 		Segments: slices.Compact(segments), Lines: c.Lines + o.Lines,
 		BytesUp: c.BytesUp + o.BytesUp, BytesDown: c.BytesDown + o.BytesDown,
 		PacketsUp: c.PacketsUp + o.PacketsUp, PacketsDown: c.PacketsDown + o.PacketsDown,
-		Largest: max(c.Largest, o.Largest),
+		Few: Few{
+			LinesUp: c.Few.LinesUp + o.Few.LinesUp, LinesDown: c.Few.LinesDown + o.Few.LinesDown,
+			BytesUp: max(c.Few.BytesUp, o.Few.BytesUp), BytesDown: max(c.Few.BytesDown, o.Few.BytesDown),
+			PacketsUp: max(c.Few.PacketsUp, o.Few.PacketsUp), PacketsDown: max(c.Few.PacketsDown, o.Few.PacketsDown),
+		},
 	}
 }
 
@@ -110,7 +126,7 @@ func (c Cell) rounded() Cell {
 	for _, v := range []*uint64{&c.BytesUp, &c.BytesDown, &c.PacketsUp, &c.PacketsDown} {
 		*v = significant(*v)
 	}
-	c.Largest = 0
+	c.Few = Few{}
 	return c
 }
 

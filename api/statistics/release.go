@@ -178,20 +178,20 @@ func (p *Publisher) publish(ctx context.Context, start, now time.Time) error {
 
 // wholeFrom returns the first UTC day of which no usage can have expired.
 func (s *Store) wholeFrom(ctx context.Context, now time.Time) (time.Time, error) {
-	policies, err := schema.ReadPolicy(ctx, s.conn)
+	limits, _, err := schema.Limits(ctx, s.conn)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("statistics: %w", err)
 	}
-	for _, policy := range policies {
-		if policy.Class == schema.ClassUsage5m {
-			from, err := policy.ReadableFrom(now)
-			if err != nil {
-				return time.Time{}, fmt.Errorf("statistics: %w", err)
-			}
-			return from.UTC().Truncate(day).Add(day), nil
+	from := now // without a policy nothing is readable
+	if limit := limits[schema.ClassUsage5m]; limit.Present {
+		if from, err = limit.Policy.ReadableFrom(now); err != nil {
+			return time.Time{}, fmt.Errorf("statistics: %w", err)
+		}
+		if limit.ReadableFrom.After(from) { // by the store's own time, or under an earlier policy
+			from = limit.ReadableFrom
 		}
 	}
-	return now.Truncate(day).Add(day), nil // without a policy nothing is readable
+	return from.UTC().Truncate(day).Add(day), nil
 }
 
 // put stores a day as one block, which is there whole or not at all.

@@ -313,3 +313,46 @@ func TestOnlyWhatIsDue(t *testing.T) {
 		t.Errorf("published %+v with %d entries when due", hours, len(n.released()))
 	}
 }
+
+// TestTheOnlySenderIsNotPublished: thirty lines fetch, one of them sends, and what
+// is sent is little beside what is fetched. Its sum is that one line's.
+func TestTheOnlySenderIsNotPublished(t *testing.T) {
+	n := newNetwork(t)
+	for line := range 30 {
+		n.register(line)
+		n.moved(line, "c1", 3, 1_000_000, schema.UsageKernel)
+		n.moved(line, "c1", 4, 1_000_000, schema.UsageKernel)
+	}
+	at := n.day.Add(3 * time.Hour)
+	err := schema.Insert(t.Context(), n.conn, "sent", []schema.Record{&schema.Usage{AccessRef: ref(7), BucketStartedAt: at, EndedAt: at.Add(schema.BucketLength),
+		SampledAt: at.Add(time.Second), Direction: schema.Up, IPVersion: 4, Bytes: 4711, Packets: 3, CumulativeBytes: 4711, CumulativePackets: 3,
+		CounterID: schema.ID{9}, CollectorID: "c1", Source: schema.UsageKernel}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hours := n.publish()
+	if len(hours) != 1 || !hours[0].StartedAt.Equal(n.day.Add(4*time.Hour)) || hours[0].Cells[0].Lines != 30 {
+		t.Errorf("published %+v, want the hour in which nobody sent, and not the other", hours)
+	}
+}
+
+// TestADayThatExpiredInPartIsNotPublished: the policy was shortened and lengthened
+// again; what had expired stays expired, so a day of which some is gone is no day.
+func TestADayThatExpiredInPartIsNotPublished(t *testing.T) {
+	n := newNetwork(t)
+	for line := range 30 {
+		n.register(line)
+		n.moved(line, "c1", 23, 1_000_000, schema.UsageKernel)
+	}
+	age := time.Since(n.day.Add(12 * time.Hour)) // the day's noon has expired, its last hour has not
+	for _, period := range []string{fmt.Sprintf("PT%dM", int(age/time.Minute)), "P14D"} {
+		err := schema.WritePolicy(t.Context(), n.conn, "nl", []schema.Policy{{Class: schema.ClassUsage5m, Period: period, Zone: "Europe/Amsterdam",
+			Purpose: "faults and complaints", Basis: "test", Source: "test"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if hours := n.publish(); len(hours) != 0 {
+		t.Errorf("published %+v of a day whose first half is gone", hours)
+	}
+}

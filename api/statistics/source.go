@@ -20,9 +20,10 @@ const day = 24 * time.Hour
 // the register that are not restricted. As everywhere, a BNG's own counts are
 // left out on days on which a kernel counted the line, and count once if it told
 // several collectors. Nothing leaves the store that is about one line, but the
-// largest volume of each cell.
+// largest of each figure of a cell.
 const volumes = `
-SELECT hour, main, count(), sum(line_up), sum(line_down), sum(line_packets_up), sum(line_packets_down), max(line_up + line_down)
+SELECT hour, main, count(), sum(line_up), sum(line_down), sum(line_packets_up), sum(line_packets_down),
+    countIf(line_up > 0), countIf(line_down > 0), max(line_up), max(line_down), max(line_packets_up), max(line_packets_down)
 FROM (
     SELECT line_id, hour, argMax(collector, (up + down, collector)) AS main,
         if(any(by_kernel), sum(up), max(up)) AS line_up, if(any(by_kernel), sum(down), max(down)) AS line_down,
@@ -71,7 +72,8 @@ func (s *Store) cells(ctx context.Context, start time.Time) (map[time.Time][]Cel
 		var hour time.Time
 		var collector string
 		var c Cell
-		if err := rows.Scan(&hour, &collector, &c.Lines, &c.BytesUp, &c.BytesDown, &c.PacketsUp, &c.PacketsDown, &c.Largest); err != nil {
+		if err := rows.Scan(&hour, &collector, &c.Lines, &c.BytesUp, &c.BytesDown, &c.PacketsUp, &c.PacketsDown,
+			&c.Few.LinesUp, &c.Few.LinesDown, &c.Few.BytesUp, &c.Few.BytesDown, &c.Few.PacketsUp, &c.Few.PacketsDown); err != nil {
 			return nil, fmt.Errorf("statistics: read volumes: %w", err)
 		}
 		hour = hour.UTC()
