@@ -24,6 +24,8 @@ type capture struct {
 	read   func() ([]byte, gopacket.CaptureInfo, error)
 	iface  func(index int) string // name of an interface, "" if unknown
 	names  func() []string        // of all interfaces that the file has told so far, "" for one without
+	many   func() bool            // whether the file has told of several interfaces
+	order  order                  // of their packets
 	size   int64                  // of the file, in bytes
 	cutOff bool                   // the file ends within a packet
 }
@@ -41,7 +43,7 @@ func openCapture(path string) (*capture, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open capture: %w", err)
 	}
-	c := &capture{file: f, size: info.Size(), iface: func(int) string { return "" }, names: func() []string { return nil }}
+	c := &capture{file: f, size: info.Size(), iface: func(int) string { return "" }, names: func() []string { return nil }, many: func() bool { return false }}
 	if err := c.start(); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("open capture: %s: %w", path, err)
@@ -130,6 +132,7 @@ func (c *capture) startBlocks(buffered *bufio.Reader) error {
 		}
 		return i.Name
 	}
+	c.many = func() bool { return r.NInterfaces() > 1 }
 	c.names = func() (names []string) {
 		for i := range r.NInterfaces() {
 			names = append(names, c.iface(i))
@@ -143,6 +146,20 @@ func (c *capture) startBlocks(buffered *bufio.Reader) error {
 // returns io.EOF at the end, also at the end of a capture that was cut off while
 // it was written.
 func (c *capture) next() (data []byte, length int, at time.Time, iface string, err error) {
+	var p packet
+	if !c.many() {
+		p, err = c.asWritten()
+		if err != nil || !c.many() {
+			return p.data, p.length, p.at, p.iface, err
+		}
+		c.order.add(p) // the file told of another interface just before it
+	}
+	p, err = c.order.next(c.asWritten)
+	return p.data, p.length, p.at, p.iface, err
+}
+
+// asWritten returns the next packet in the order of the file.
+func (c *capture) asWritten() (packet, error) {
 	data, info, err := c.read()
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		c.cutOff, err = true, io.EOF
@@ -151,9 +168,9 @@ func (c *capture) next() (data []byte, length int, at time.Time, iface string, e
 		if !errors.Is(err, io.EOF) {
 			err = fmt.Errorf("read capture: %w", err)
 		}
-		return nil, 0, time.Time{}, "", err
+		return packet{}, err
 	}
-	return data, info.Length, info.Timestamp.UTC(), c.iface(info.InterfaceIndex), nil
+	return packet{data, info.Length, info.Timestamp.UTC(), c.iface(info.InterfaceIndex)}, nil
 }
 
 func (c *capture) close() { c.file.Close() }
@@ -182,7 +199,7 @@ func (c *capture) ends(wantLast bool) (first, last time.Time, err error) {
 	if _, err := c.file.Seek(0, io.SeekStart); err != nil {
 		return first, last, fmt.Errorf("read capture: %w", err)
 	}
-	c.cutOff = false
+	c.cutOff, c.order = false, order{}
 	if err := c.start(); err != nil {
 		return first, last, fmt.Errorf("read capture: %w", err)
 	}

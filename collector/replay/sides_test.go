@@ -24,8 +24,8 @@ type sided struct {
 }
 
 // bothSides returns a pcapng file of a relay's access side, as "acc0", and of its
-// server side, as "up0".
-func bothSides(t *testing.T) []byte {
+// server side, as "up0", whose frames are written late.
+func bothSides(t *testing.T, late time.Duration) []byte {
 	t.Helper()
 	var frames []sided
 	for side, name := range []string{"dhcp4_client_side_dora_renew_release", "dhcp4_relay_server_opt82"} {
@@ -45,7 +45,8 @@ func bothSides(t *testing.T) []byte {
 			frames = append(frames, sided{bytes.Clone(data), at, side})
 		}
 	}
-	slices.SortStableFunc(frames, func(a, b sided) int { return a.at.Compare(b.at) })
+	written := func(f sided) time.Time { return f.at.Add(time.Duration(f.side) * late) }
+	slices.SortStableFunc(frames, func(a, b sided) int { return written(a).Compare(written(b)) })
 	var out bytes.Buffer
 	face := func(name string) pcapgo.NgInterface {
 		return pcapgo.NgInterface{Name: name, LinkType: layers.LinkTypeEthernet, SnapLength: maxPacketBytes}
@@ -70,27 +71,32 @@ func bothSides(t *testing.T) []byte {
 }
 
 // Both sides of a relay in one file tell of the leases that its access side tells
-// of, not of each twice and of a quarrel over it.
+// of, not of each twice and of a quarrel over it, also if the two were not written
+// in the order of their times.
 func TestBothSidesOfARelay(t *testing.T) {
 	o := options(t, "dhcp4_client_side_dora_renew_release")
 	o.Interface = "acc0"
 	alone, _ := replayed(t, o)
-	path := fileOf(t, bothSides(t))
-
-	o.Path, o.Access = path, []string{"acc0"}
-	chosen, summary := replayed(t, o)
-	want(t, held(chosen), held(alone)...)
-	if summary.Elsewhere != 29 || summary.Together != 0 {
-		t.Errorf("%d packets elsewhere, %d interfaces together; want the 29 of up0, 0", summary.Elsewhere, summary.Together)
-	}
-	if bytesOf(chosen) != bytesOf(alone) {
-		t.Errorf("counted %d bytes, want %d as on the access side alone", bytesOf(chosen), bytesOf(alone))
-	}
-
-	o.Interface, o.Access = "eth1", nil
-	together, summary := replayed(t, o)
-	if n := len(held(together)); n != 4 || summary.Together != 2 {
-		t.Errorf("%d slices, %d interfaces together; want 4 of 2 leases, 2:\n%s", n, summary.Together, strings.Join(held(together), "\n"))
+	for _, late := range []time.Duration{0, -2 * time.Millisecond, 700 * time.Millisecond, -700 * time.Millisecond} {
+		t.Run(late.String(), func(t *testing.T) {
+			o := o
+			o.Path, o.Access = fileOf(t, bothSides(t, late)), []string{"acc0"}
+			chosen, summary := replayed(t, o)
+			want(t, held(chosen), held(alone)...)
+			if summary.Elsewhere != 29 || summary.Together != 0 || summary.Backwards != 0 {
+				t.Errorf("%d packets elsewhere, %d interfaces together, %d packets backwards; want the 29 of up0, 0, 0",
+					summary.Elsewhere, summary.Together, summary.Backwards)
+			}
+			if bytesOf(chosen) != bytesOf(alone) {
+				t.Errorf("counted %d bytes, want %d as on the access side alone", bytesOf(chosen), bytesOf(alone))
+			}
+			o.Interface, o.Access = "eth1", nil
+			together, summary := replayed(t, o)
+			if n := len(held(together)); n != 4 || summary.Together != 2 || summary.Packets != 48 {
+				t.Errorf("%d slices of %d packets, %d interfaces together; want 4 of 2 leases, 48, 2:\n%s",
+					n, summary.Packets, summary.Together, strings.Join(held(together), "\n"))
+			}
+		})
 	}
 }
 
