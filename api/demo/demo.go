@@ -82,7 +82,9 @@ func Run(ctx context.Context, o Options) (err error) {
 		d.say("Everything was as it should be.")
 		return nil
 	}
-	d.howToTry()
+	if err := d.howToTry(); err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
 	<-ctx.Done()
 	return nil
 }
@@ -145,6 +147,8 @@ func (d *demo) story(ctx context.Context) error {
 		{"Over-broad questions are refused", d.overBroad},
 		{"An expired warrant is refused", d.expiredWarrant},
 		{"A row expires before our eyes", d.expiry},
+		{"A shorter period: planned, signed, and in force at once", d.shortening},
+		{"The overseer has it proved that nothing is kept too long", d.proof},
 		{"The overseer verifies the ledger", d.verifyLedger},
 	}...)
 	for _, p := range parts {
@@ -236,33 +240,4 @@ func (d *demo) close(tidy bool) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func (d *demo) howToTry() {
-	fmt.Fprintf(d.teller.out, `
-Everything keeps running. Try each role in another terminal (H is %[1]s/home):
-
-  export H=%[1]s/home; alias griffier=%[2]s
-  customer  griffier --home $H/anna line list
-            griffier --home $H/anna support code --line L-anna
-  support   griffier --home $H/sam support lookup --help
-  legal     griffier --home $H/olga warrant list
-            griffier --home $H/olga warrant get %[3]s
-  overseer  griffier --home $H/dina ledger list
-            griffier ledger verify --dir %[1]s/griffierd/ledger --public-key %[1]s/griffierd/trust/ledger.pub --witness %[1]s/griffierd/ledger-witness/head
-  anyone    griffier verify %[4]s -trust %[5]s -identity %[6]s
-
-Approving, executing and fetching want a fresh log-in: griffier --home $H/olga login
-Logs are in %[1]s. Ctrl-C stops everything; a temporary folder goes with it.
-`, d.dir, d.self(), d.warrant.GetWarrantId(), d.report.Package.Path, d.trustFile(), d.out("authority.key"))
-}
-
-func (d *demo) trustFile() string { return d.out("trust.yaml") }
-
-func (d *demo) self() string {
-	path, err := os.Executable()
-	if err != nil {
-		return "griffier"
-	}
-	return path
 }

@@ -27,6 +27,9 @@ var cast = []demoidp.Person{
 	{Subject: "olga", Name: "Olga (legal officer)", Roles: []string{"legal_officer"}},
 	{Subject: "arjan", Name: "Arjan (legal approver)", Roles: []string{"legal_approver"}},
 	{Subject: "dina", Name: "Dina (data protection officer)", Roles: []string{"overseer"}},
+	{Subject: "otto", Name: "Otto (operator)", Roles: []string{"operator"}},
+	{Subject: "petra", Name: "Petra (privacy controller)", Roles: []string{"privacy_controller"}},
+	{Subject: "nina", Name: "Nina (network engineer)", Roles: []string{"network_engineer"}},
 }
 
 // provider serves the demo identity provider on loopback until it is closed.

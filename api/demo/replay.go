@@ -33,9 +33,20 @@ const (
 // for 15 seconds until it was released.
 const leases = "dhcp4_client_side_dora_renew_release.pcap"
 
+// lease is the beginning of that capture, until 100.64.0.10 was given out. No
+// volume is counted in it, which half a year later would be of a class whose
+// limit is long past.
+const lease = "dhcp4_client_side_dora.pcap"
+
+// static are lines of the capture of frames, which no protocol in it names.
+var static = []string{
+	`{identifier: "radius-user:bea@isp.example", prefixes: [100.64.0.12/32]}`,
+	`{identifier: "radius-user:cas@isp.example", prefixes: ["2001:db8:0:1200::/56"]}`,
+}
+
 // replay has the collector read a capture whose last packet is at ends, and
 // store its records.
-func (d *demo) replay(ctx context.Context, id, name string, ends time.Time, static []string) error {
+func (d *demo) replay(ctx context.Context, id, name string, ends time.Time, lines []string) error {
 	path, err := program("griffier-collector")
 	if err != nil {
 		return err
@@ -46,9 +57,9 @@ func (d *demo) replay(ctx context.Context, id, name string, ends time.Time, stat
 	}
 	config := fmt.Appendf(nil, "collector_id: %s\npseudonym_key_file: %s\nspool: {dir: %s}\nstore: {socket: %s}\nmetrics_listen: \"\"\ninterfaces: [{name: acc1}]\n",
 		id, d.config.Keys.PseudonymFile, filepath.Join(d.dir, "spool-"+id), d.config.Store.Socket)
-	if len(static) > 0 {
+	if len(lines) > 0 {
 		config = append(config, "static_lines:\n"...)
-		for _, line := range static {
+		for _, line := range lines {
 			config = append(config, "  - "+line+"\n"...)
 		}
 	}
@@ -68,10 +79,6 @@ func (d *demo) replayCaptures(ctx context.Context) error {
 	d.say("You are not root, so nothing is counted in this machine's kernel: the collector reads captures of real")
 	d.say("frames and leases instead, and everything after it is the same. As root, the kernel counts real traffic.")
 	d.leasesEnd = time.Now().Add(-time.Minute).Truncate(time.Second)
-	static := []string{
-		`{identifier: "radius-user:bea@isp.example", prefixes: [100.64.0.12/32]}`,
-		`{identifier: "radius-user:cas@isp.example", prefixes: ["2001:db8:0:1200::/56"]}`,
-	}
 	if err := d.replay(ctx, collectorID, frames, d.leasesEnd.Add(-10*time.Minute), static); err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ type Report struct {
 	Answers     []Answer     `json:"answers"`
 	Refusals    []Refusal    `json:"refusals"`
 	Expiry      Expiry       `json:"expiry"`
+	Retention   Retention    `json:"retention"`
 	Ledger      Ledger       `json:"ledger"`
 	Package     Package      `json:"package"`
 	Steps       []Step       `json:"steps"`
@@ -44,6 +45,18 @@ type Refusal struct {
 type Expiry struct {
 	RowsBefore uint64 `json:"rows_before"`
 	RowsAfter  uint64 `json:"rows_after"`
+}
+
+// Retention is what a shorter period took away at once, and the overseer's proof
+// after it.
+type Retention struct {
+	Class       string `json:"class"`
+	RowsPlanned uint64 `json:"rows_planned"` // unreadable at once, told before
+	DaysBefore  int    `json:"days_before"`  // with usage, as the customer sees them
+	DaysAfter   int    `json:"days_after"`
+	Passed      uint32 `json:"passed"` // findings of the proof
+	Failed      uint32 `json:"failed"`
+	NotChecked  uint32 `json:"not_checked"`
 }
 
 // Ledger is its offline verification.
@@ -99,6 +112,9 @@ func (r *Report) check() error {
 	want(len(r.Answers) > 0 && r.Answers[0].Result == "MATCH", "answers %v, want MATCH first", r.Answers)
 	want(len(r.Refusals) >= 3, "%d refusals, want at least 3", len(r.Refusals))
 	want(r.Expiry.RowsBefore > 0 && r.Expiry.RowsAfter == 0, "expiry: %d rows before, %d after", r.Expiry.RowsBefore, r.Expiry.RowsAfter)
+	want(r.Retention.RowsPlanned > 0 && r.Retention.DaysBefore > 1 && r.Retention.DaysAfter == r.Retention.DaysBefore-1, "a shorter period: %d rows planned, %d days before, %d after",
+		r.Retention.RowsPlanned, r.Retention.DaysBefore, r.Retention.DaysAfter)
+	want(r.Retention.Passed > 0 && r.Retention.Failed == 0, "the proof of expiry: %d passed, %d failed", r.Retention.Passed, r.Retention.Failed)
 	want(r.Ledger.Size > 0 && r.Ledger.Verified, "the ledger does not verify")
 	want(r.Package.Verified, "the package does not verify")
 	return errors.Join(errs...)
