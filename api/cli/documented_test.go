@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"errors"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -12,16 +14,12 @@ import (
 	griffierv1 "griffier/proto/griffier/v1"
 )
 
-// Every griffier command that the README or the demo tells people to run is one
-// that there is, with flags that it has and none missing that it needs.
+// Every griffier command that the README, a guide or the demo tells people to run
+// is one that there is, with flags that it has and none missing that it needs.
 func TestDocumentedCommandsExist(t *testing.T) {
 	shown := regexp.MustCompile(`(?m)^\s+(?:[a-z]+ +)?griffier ((?:--home \S+ )?[a-z].*)$`)
-	for file, least := range map[string]int{"../../README.md": 12, "../demo/demo.go": 8} {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		found := shown.FindAllStringSubmatch(string(text), -1)
+	for file, least := range map[string]int{"../../README.md": 20, "../demo/try.go": 20} {
+		found := shown.FindAllStringSubmatch(read(t, file), -1)
 		if len(found) < least {
 			t.Errorf("%s: %d commands found, want at least %d", file, len(found), least)
 		}
@@ -32,6 +30,69 @@ func TestDocumentedCommandsExist(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What running text calls `griffier NOUN VERB` is a command, and its flags are flags
+// of it.
+func TestCommandsInTextExist(t *testing.T) {
+	inline := regexp.MustCompile("`griffier ([a-z][^`]*)`")
+	for file, least := range map[string]int{"../../README.md": 1, "../dist/INSTALL.md": 10} {
+		found := inline.FindAllStringSubmatch(read(t, file), -1)
+		if len(found) < least {
+			t.Errorf("%s: %d commands found, want at least %d", file, len(found), least)
+		}
+		for _, m := range found {
+			root := (&app{}).root()
+			c, rest, err := root.Find(doubled(root, strings.Fields(m[1])))
+			if err != nil || c.HasSubCommands() && len(rest) > 0 {
+				t.Errorf("%s: griffier %s: %v", file, m[1], errors.Join(err, c.ParseFlags(rest)))
+				continue
+			}
+			if err := c.ParseFlags(rest); err != nil {
+				t.Errorf("%s: griffier %s: %v", file, m[1], err)
+			}
+		}
+	}
+}
+
+// Every flag that a guide gives to a daemon is one that the daemon defines.
+func TestDocumentedFlagsOfDaemonsExist(t *testing.T) {
+	sources := map[string]string{"griffierd": "../cmd/griffierd", "griffier-collector": "../../collector/cmd/griffier-collector"}
+	defined := map[string]string{}
+	for daemon, dir := range sources {
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %d files, %v", dir, len(files), err)
+		}
+		for _, file := range files {
+			defined[daemon] += read(t, file)
+		}
+	}
+	called := regexp.MustCompile("(?m)(?:^|[\\s`])(griffierd|griffier-collector)((?: +[^\\s`#]+)*)")
+	flags := regexp.MustCompile(`(?:^| )--?([a-z][a-z0-9-]*)`)
+	for file, least := range map[string]int{"../../README.md": 12, "../dist/INSTALL.md": 8, "../../collector/dist/FIRST_ROUTER.md": 5} {
+		n := 0
+		for _, call := range called.FindAllStringSubmatch(read(t, file), -1) {
+			for _, m := range flags.FindAllStringSubmatch(call[2], -1) {
+				n++
+				if !strings.Contains(defined[call[1]], `"`+m[1]+`", `) {
+					t.Errorf("%s: %s has no flag -%s", file, call[1], m[1])
+				}
+			}
+		}
+		if n < least {
+			t.Errorf("%s: %d flags found, want at least %d", file, n, least)
+		}
+	}
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // runnable goes as far as the checks of the command line do.

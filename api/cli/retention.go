@@ -61,8 +61,9 @@ func (a *app) retentionShow() *cobra.Command {
 					f.GetGeneration(), f.GetJurisdiction(), at(f.GetInForceAt()), f.GetLedgerIndex(), f.GetSignedBy())
 			}
 			for _, p := range resp.GetOpen() {
-				fmt.Fprintf(a.stderr, "proposal %s, %s: lengthens %s; expires %s\n", p.GetProposalId(),
-					word(p.GetState(), "RETENTION_PROPOSAL_STATE_"), strings.Join(p.GetLengthens(), " "), at(p.GetExpiresAt()))
+				fmt.Fprintf(a.stderr, "proposal %s, %s: lengthens %s; expires %s; advice %s; --sha256 %s --generation %d\n", p.GetProposalId(),
+					word(p.GetState(), "RETENTION_PROPOSAL_STATE_"), strings.Join(p.GetLengthens(), " "), at(p.GetExpiresAt()),
+					adviceWord(p.GetAdvice()), p.GetSha256(), p.GetGeneration())
 			}
 			t := table{header: []string{"class", "period", "zone", "at_most", "purpose", "basis", "source", "status"}}
 			for _, r := range resp.GetInForce().GetRules() {

@@ -55,7 +55,7 @@ Advice against does not stop an approval; it is on record.`}
 
 func (a *app) retentionApprove() *cobra.Command {
 	c := &cobra.Command{Use: "approve PROPOSAL", Short: "Approve exactly what you saw; it comes into force", Args: oneArg("PROPOSAL"),
-		Long: `Approve a proposal as "griffier retention history" showed it: the approval is bound to
+		Long: `Approve a proposal as "griffier retention show" showed it: the approval is bound to
 the file's hash and to the generation of the proposal, which rises with each advice.
 Put the same file in the place of griffierd's policy file afterwards.`}
 	hash := c.Flags().String("sha256", "", "hash of the file as you saw it (required)")
@@ -63,7 +63,7 @@ Put the same file in the place of griffierd's policy file afterwards.`}
 	request := requestFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if *hash == "" || *generation == 0 {
-			return usageError{fmt.Errorf("retention approve: --sha256 and --generation are required; `griffier retention history -o json` shows them")}
+			return usageError{fmt.Errorf("retention approve: --sha256 and --generation are required; `griffier retention show` shows them")}
 		}
 		return a.retentionAct(func(client griffierv1.RetentionServiceClient) (*griffierv1.RetentionProposal, error) {
 			return client.ApproveRetention(c.Context(), &griffierv1.ApproveRetentionRequest{RequestId: requestID(*request), ProposalId: args[0],
