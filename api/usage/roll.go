@@ -2,7 +2,6 @@ package usage
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -262,7 +261,7 @@ func (r *Roller) note(ctx context.Context, days Window, dirty []Window, blocks m
 		return err
 	}
 	if !ok || can.buckets.After(days.Start) {
-		return errors.New("buckets expired while they were summed; the next run goes on")
+		return errExpired
 	}
 	isDirty := map[time.Time]bool{}
 	var counted []Window // days whose rows are to be counted: they are over

@@ -2,8 +2,11 @@ package usage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -214,6 +217,58 @@ func TestRollNeverCountsDown(t *testing.T) {
 	if done := roll(t, conn); done.Rows != 0 || len(done.Late) != 0 {
 		t.Errorf("once more: %+v", done)
 	}
+}
+
+// interrupted runs something once, just before the first query that says a phrase.
+type interrupted struct {
+	driver.Conn
+	phrase string
+	once   sync.Once
+	first  func()
+}
+
+func (i *interrupted) Query(ctx context.Context, query string, args ...any) (driver.Rows, error) {
+	if strings.Contains(query, i.phrase) {
+		i.once.Do(i.first)
+	}
+	return i.Conn.Query(ctx, query, args...)
+}
+
+// TestRollUnderAPolicyThatIsShortened: the policy changes after a run found a day to
+// be whole and before it sums it. The buckets are gone by then, and the day is not
+// written down to what is left of it.
+func TestRollUnderAPolicyThatIsShortened(t *testing.T) {
+	ctx, conn := store(t)
+	registered(t, conn, customer{"L-1", "UTC", []register.Held{always(1)}})
+	put(t, conn, used(1, day(-6), schema.Up, 4, 1), used(1, day(-6).Add(23*time.Hour), schema.Up, 4, 10))
+	roll(t, conn)
+	want := map[string]uint64{span(day(-6), day(-5)): 11}
+	wantDays(t, conn, 1, want)
+	put(t, conn, used(1, day(-6).Add(22*time.Hour), schema.Up, 4, 100)) // late
+	swapped := false
+	racing := &interrupted{Conn: conn, phrase: "FROM traffic.usage\n", first: func() {
+		policies, err := schema.ReadPolicy(ctx, conn)
+		if err != nil {
+			t.Error(err)
+		}
+		for i := range policies {
+			if policies[i].Class == schema.ClassUsage5m {
+				policies[i].Period = fmt.Sprintf("PT%dS", int(time.Since(day(-6).Add(12*time.Hour)).Seconds()))
+			}
+		}
+		if err := schema.WritePolicy(ctx, conn, schema.ProfileNL, policies); err != nil {
+			t.Error(err)
+		}
+		swapped = true
+	}}
+	if _, err := newRoller(racing).Roll(ctx); !errors.Is(err, errExpired) || !swapped {
+		t.Errorf("a run that the policy was shortened under (%t): %v", swapped, err)
+	}
+	wantDays(t, conn, 1, want)
+	if done := roll(t, conn); done.Rows != 0 || done.Late[lateElapsed] != 1 {
+		t.Errorf("the next run: %+v, want one late row that came too late", done)
+	}
+	wantDays(t, conn, 1, want)
 }
 
 // TestRollOfALineThatMoves: a reference passes from one line to another, of

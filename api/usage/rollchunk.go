@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -95,6 +96,9 @@ func (r *Roller) chunk(ctx context.Context, lines []rollLine, j job) (written in
 	if err != nil {
 		return 0, nil, err
 	}
+	if err := r.stillReadable(ctx, todo); err != nil {
+		return 0, nil, err
+	}
 	for i, t := range todo {
 		for n, tile := range t.compute {
 			rows := sums[i][n]
@@ -107,6 +111,27 @@ func (r *Roller) chunk(ctx context.Context, lines []rollLine, j job) (written in
 		return 0, nil, err
 	}
 	return len(out), flipped, r.insert(ctx, j.token, out)
+}
+
+// errExpired ends a run whose sums may lack what expired meanwhile.
+var errExpired = errors.New("buckets expired while they were summed; the next run goes on")
+
+// stillReadable fails if some of what was summed could be read no more by the end of
+// it: a policy that was shortened meanwhile waits for no margin, and a day is never
+// counted down by it.
+func (r *Roller) stillReadable(ctx context.Context, todo []lineTiles) error {
+	since, ok, err := schema.ReadableSince(ctx, r.reader.conn, schema.ClassUsage5m)
+	if err != nil {
+		return err
+	}
+	for _, t := range todo {
+		for _, tile := range t.compute {
+			if !ok || since.After(tile.utcDays().Start) {
+				return errExpired
+			}
+		}
+	}
+	return nil
 }
 
 // flipped returns the lines of which days were summed under another verdict on who
