@@ -164,13 +164,13 @@ func pendingMigrations(migrations []migration, applied map[uint32][]string) ([]m
 		}
 		for _, sum := range sums {
 			if sum != m.sha256 {
-				return nil, fmt.Errorf("migrate: %s: %w", m.name, ErrMigrationEdited)
+				return nil, fmt.Errorf("migrate: %s: %w; nothing was changed: start the version that made this store, or begin with an empty one", m.name, ErrMigrationEdited)
 			}
 		}
 	}
 	for number := range applied {
 		if !known[number] {
-			return nil, fmt.Errorf("migrate: number %d: %w", number, ErrStoreNewer)
+			return nil, fmt.Errorf("migrate: number %d: %w; nothing was changed: start that version, or a later one", number, ErrStoreNewer)
 		}
 	}
 	return pending, nil

@@ -150,8 +150,8 @@ func TestMigrateRefuses(t *testing.T) {
 	}
 	edited := append([]migration(nil), migrations...)
 	edited[5].sha256 = strings.Repeat("0", 64)
-	if err := migrate(ctx, conn, "", edited, nil); !errors.Is(err, ErrMigrationEdited) {
-		t.Errorf("an edited file: %v, want ErrMigrationEdited", err)
+	if err := migrate(ctx, conn, "", edited, nil); !errors.Is(err, ErrMigrationEdited) || !strings.Contains(err.Error(), "start the version that made this store") {
+		t.Errorf("an edited file: %v, want ErrMigrationEdited and what to do", err)
 	}
 	if err := migrate(ctx, conn, "", migrations[:9], nil); !errors.Is(err, ErrStoreNewer) {
 		t.Errorf("a store one ahead: %v, want ErrStoreNewer", err)
