@@ -101,7 +101,7 @@ const maxTombstonesAtOnce = 500
 
 // RewriteErased takes the rows of all tombstones off the disk: it rewrites the
 // parts that hold any, and links the others. When it returns no part in use holds
-// one; what it replaced is unlinked a minute later ([IdleParts] lists it until
+// one; what it replaced is unlinked minutes later ([ReplacedParts] lists it until
 // then). The statements, which the store keeps for a while, hold hashes only.
 func RewriteErased(ctx context.Context, conn driver.Conn) error {
 	stones, err := readTombstones(ctx, conn)

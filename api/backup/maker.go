@@ -12,8 +12,10 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -43,13 +45,16 @@ type Maker struct {
 	Conn      driver.Conn
 	DataDir   string // of the embedded engine; empty on a server
 	LedgerDir string
-	Dir       string // of backups, a folder each
-	KeysDir   string // of copies of the keys; not inside Dir
-	Keys      *keystore.Store
-	Book      book
-	Record    *Record // a fold of Book
-	Now       func() time.Time
-	Log       *slog.Logger
+	// Folders are others to copy, by name: packages and holds, whose files are sealed
+	// under case keys already.
+	Folders map[string]string
+	Dir     string // of backups, a folder each
+	KeysDir string // of copies of the keys; not inside Dir
+	Keys    *keystore.Store
+	Book    book
+	Record  *Record // a fold of Book
+	Now     func() time.Time
+	Log     *slog.Logger
 
 	one sync.Mutex
 }
@@ -142,6 +147,18 @@ func (m *Maker) write(ctx context.Context, man *Manifest, progress Progress) ([]
 		return nil, fmt.Errorf("ledger: %w", err)
 	}
 	man.Pieces = append(man.Pieces, p)
+	for _, name := range slices.Sorted(maps.Keys(m.Folders)) {
+		p, err := m.piece(ctx, partial, key, man.ID, Piece{Name: name, File: name + ".tar.sealed"}, func(w *tar.Writer, _ *Piece) error {
+			if err := addTree(ctx, w, m.Folders[name], ""); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		man.Pieces = append(man.Pieces, p)
+	}
 	text, err := json.MarshalIndent(man, "", " ")
 	if err != nil {
 		return nil, err
@@ -329,6 +346,9 @@ func (m *Maker) Run(ctx context.Context, every time.Duration) {
 	for {
 		wait := lookInterval
 		err := m.Tidy(ctx)
+		if err == nil && every > 0 && m.DataDir == "" && m.KeysDir != "" { // of a server its own backups are made
+			err = m.copyKeys(every)
+		}
 		if err == nil && every > 0 && m.Dir != "" && m.DataDir != "" && !m.newest().After(m.Now().Add(-every)) {
 			var made Manifest
 			if made, err = m.Create(ctx, nil); err == nil {
@@ -345,6 +365,20 @@ func (m *Maker) Run(ctx context.Context, every time.Duration) {
 		case <-time.After(wait):
 		}
 	}
+}
+
+// copyKeys copies the keys if the newest copy is older than every.
+func (m *Maker) copyKeys(every time.Duration) error {
+	copies, err := keyCopies(m.KeysDir)
+	if err != nil {
+		return err
+	}
+	for _, at := range copies {
+		if at.After(m.Now().Add(-every)) {
+			return nil
+		}
+	}
+	return CopyKeys(m.Keys.Dir(), m.KeysDir, m.Now())
 }
 
 func (m *Maker) newest() (at time.Time) {

@@ -87,6 +87,7 @@ type Target struct {
 	Conn      driver.Conn // of an engine that serves nobody else
 	DataDir   string
 	LedgerDir string // restored too if there is none
+	Folders   map[string]string
 	Keys      *keystore.Store
 }
 
@@ -135,8 +136,12 @@ func Restore(ctx context.Context, dir string, to Target, progress Progress) erro
 		if progress != nil {
 			progress(p.Name, i+1, len(b.Pieces)+1)
 		}
+		folder, isFolder := to.Folders[p.Name]
 		if p.Name == ledgerPiece {
-			err = b.restoreLedger(ctx, p, to.LedgerDir)
+			folder, isFolder = to.LedgerDir, true
+		}
+		if isFolder {
+			err = b.restoreFolder(ctx, p, folder)
 		} else {
 			err = b.restoreTable(ctx, p, to.Conn, tables)
 		}
@@ -184,9 +189,9 @@ func (b opened) restoreTable(ctx context.Context, p Piece, conn driver.Conn, tab
 	return nil
 }
 
-// restoreLedger brings the ledger back where there is none. One that exists is
-// left alone: it is newer, and the witness file tells whether it is whole.
-func (b opened) restoreLedger(ctx context.Context, p Piece, dir string) error {
+// restoreFolder brings a folder back where there is none. One that exists is left
+// alone: it is newer; of the ledger the witness file tells whether it is whole.
+func (b opened) restoreFolder(ctx context.Context, p Piece, dir string) error {
 	partial := dir + ".restoring"
 	if err := os.RemoveAll(partial); err != nil {
 		return err
@@ -199,6 +204,9 @@ func (b opened) restoreLedger(ctx context.Context, p Piece, dir string) error {
 	})
 	if err != nil {
 		return err
+	}
+	if _, err := os.Stat(partial); errors.Is(err, fs.ErrNotExist) {
+		return nil // nothing was in it
 	}
 	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) { // an empty folder
 		return err

@@ -108,22 +108,28 @@ and hands out exactly what an authorised person may see, with proof.`,
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.home, "home", filepath.Join(home, "griffier"), "folder with client.yaml and the token")
 	flags.StringVarP(&a.format, "output", "o", "table", "output: table, json or csv")
-	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
 		switch a.format {
 		case "table", "json", "csv":
-			return nil
+			return required(c)
 		}
 		return usageError{fmt.Errorf("-o %q: want table, json or csv", a.format)}
 	}
-	root.AddCommand(a.login(), a.line(), a.usage(), a.support(), a.warrant(), a.task(), a.hold(), a.verify(), a.register(), a.collector(), a.ledger(), a.retention(), a.statistics(), a.subject(), a.demo(), a.doctor(), a.version())
+	root.AddCommand(a.login(), a.line(), a.usage(), a.support(), a.warrant(), a.task(), a.hold(), a.verify(), a.register(), a.collector(), a.ledger(), a.retention(), a.statistics(), a.subject(), a.backup(), a.demo(), a.doctor(), a.version())
 	return root
 }
 
 // noun is a command that only groups its verbs.
 func noun(use, short string, verbs ...*cobra.Command) *cobra.Command {
-	c := &cobra.Command{Use: use, Short: short, Args: noArgs, RunE: func(c *cobra.Command, _ []string) error {
-		return usageError{fmt.Errorf("%s: say what to do; see `griffier %s --help`", use, use)}
+	c := &cobra.Command{Use: use, Short: short, RunE: func(c *cobra.Command, _ []string) error {
+		return usageError{fmt.Errorf("%s: say what to do: %s", use, verbsOf(c))}
 	}}
+	c.Args = func(c *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usageError{fmt.Errorf("%s: unknown command %q, want one of %s", use, args[0], verbsOf(c))}
+		}
+		return nil
+	}
 	c.AddCommand(verbs...)
 	return c
 }
@@ -131,7 +137,7 @@ func noun(use, short string, verbs ...*cobra.Command) *cobra.Command {
 // noArgs refuses positional arguments as a usage error.
 func noArgs(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usageError{fmt.Errorf("%s: unknown argument %q", c.CommandPath(), args[0])}
+		return usageError{fmt.Errorf("%s: unknown argument %q", called(c), args[0])}
 	}
 	return nil
 }
@@ -140,7 +146,7 @@ func noArgs(c *cobra.Command, args []string) error {
 func oneArg(name string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) != 1 {
-			return usageError{fmt.Errorf("%s: want one %s, have %d arguments", c.CommandPath(), name, len(args))}
+			return usageError{fmt.Errorf("%s: want one %s, have %d arguments", called(c), name, len(args))}
 		}
 		return nil
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -44,6 +45,7 @@ type Config struct {
 	RetentionKeysFile string `yaml:"retention_policy_keys_file"`
 
 	Statistics StatisticsConfig `yaml:"statistics"`
+	Backup     BackupConfig     `yaml:"backup"`
 }
 
 // TLSConfig names the listener's certificate and the CA of machines.
@@ -113,6 +115,37 @@ type StatisticsConfig struct {
 	Segments []statistics.Segment `yaml:"segments"`
 }
 
+// BackupConfig says where backups go. Without it none are made.
+type BackupConfig struct {
+	// Dir is for backups of the embedded store, the ledger, packages and holds. Put it
+	// on another disk.
+	Dir string `yaml:"dir"`
+	// KeysDir is for copies of the keystore: never the same disk as dir, nor the same
+	// hands.
+	KeysDir string `yaml:"keys_dir"`
+	// Every is how often one is made. Default 24h; 0s for only when asked.
+	Every time.Duration `yaml:"every"`
+}
+
+func (b BackupConfig) validate() error {
+	if b.Dir != "" && b.KeysDir == "" {
+		return errors.New("backup.keys_dir is required with backup.dir: without its key no backup can be read")
+	}
+	if b.Dir != "" && (inside(b.Dir, b.KeysDir) || inside(b.KeysDir, b.Dir)) {
+		return errors.New("backup.dir and backup.keys_dir must not be one inside the other: who has both can read everything")
+	}
+	if b.Every != 0 && (b.Every < time.Hour || b.Every > 7*24*time.Hour) {
+		return errors.New("backup.every must be 0s, or between 1h and 168h")
+	}
+	return nil
+}
+
+// inside reports whether a folder is another or in it.
+func inside(dir, of string) bool {
+	below, err := filepath.Rel(of, dir)
+	return err == nil && below != ".." && !strings.HasPrefix(below, ".."+string(filepath.Separator))
+}
+
 // ClockConfig is about this host's clock, by which warrants and instants are judged.
 type ClockConfig struct {
 	// RequireSync refuses disclosures (CLOCK_UNTRUSTED) while nothing keeps the
@@ -143,6 +176,7 @@ const (
 	defaultGrace       = 20 * time.Second
 	defaultClockMargin = 2 * time.Second
 	defaultLedgerLimit = 2 * time.Second
+	defaultBackup      = 24 * time.Hour
 )
 
 // minCertificateLife is short enough to watch a renewal.
@@ -166,6 +200,7 @@ func ReadConfig(path string) (Config, error) {
 		Legal: LegalConfig{Profile: "nl", ClockMargin: defaultClockMargin}, Clock: ClockConfig{RequireSync: true},
 		Statistics: StatisticsConfig{MinLines: statistics.MinLines, Delay: statistics.DefaultDelay},
 		Enrolment:  EnrolmentConfig{CertificateLife: pki.MaxCollectorLife},
+		Backup:     BackupConfig{Every: defaultBackup},
 	}
 	if err := strictyaml.Unmarshal(path, text, &c); err != nil {
 		return Config{}, err
@@ -186,7 +221,7 @@ func (c *Config) files() []*string {
 		&c.Store.CAFile, &c.Store.CertFile, &c.Store.KeyFile,
 		&c.Ledger.Dir, &c.Ledger.WitnessFile, &c.Ledger.KeyFile,
 		&c.Legal.PackagesDir, &c.Legal.HoldsDir, &c.RetentionFile, &c.RetentionKeysFile,
-		&c.Enrolment.CACertFile, &c.Enrolment.CAKeyFile,
+		&c.Enrolment.CACertFile, &c.Enrolment.CAKeyFile, &c.Backup.Dir, &c.Backup.KeysDir,
 	}
 }
 
@@ -262,6 +297,9 @@ func (c *Config) validate() error {
 	}
 	if c.Legal.Profile != schema.ProfileNL && c.Legal.Profile != schema.ProfileBE {
 		errs = append(errs, errors.New("legal.profile must be nl or be"))
+	}
+	if err := c.Backup.validate(); err != nil {
+		errs = append(errs, err)
 	}
 	if c.Ledger.Limit < 100*time.Millisecond || c.Ledger.Limit > time.Minute {
 		errs = append(errs, errors.New("ledger.limit must be between 100ms and 1m"))

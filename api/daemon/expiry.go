@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"griffier/api/backup"
 	"griffier/api/ledger"
 	"griffier/api/retention/expiry"
 	"griffier/schema"
@@ -24,7 +25,11 @@ func (s *services) newExpiry(book *ledger.Log) (*expiry.Dropper, *expiry.Verifie
 	if s.cfg.Store.DataDir != "" {
 		dropper.Ballast = s.ballast()
 	}
-	return dropper, &expiry.Verifier{Conn: s.conn, Book: book, Record: s.record, Policy: policy, DataDir: s.cfg.Store.DataDir, Now: time.Now}
+	verifier := &expiry.Verifier{Conn: s.conn, Book: book, Record: s.record, Policy: policy, DataDir: s.cfg.Store.DataDir, Now: time.Now}
+	if s.cfg.Backup.KeysDir != "" {
+		verifier.Places = append(verifier.Places, backup.Place{Dir: s.cfg.Backup.Dir, KeysDir: s.cfg.Backup.KeysDir, Keys: s.keys})
+	}
+	return dropper, verifier
 }
 
 func (s *services) ballast() *expiry.Ballast {

@@ -128,6 +128,7 @@ func Init(dir string, o InitOptions) (configPath string, err error) {
 		Clock:             ClockConfig{RequireSync: !o.Laboratory},
 		Legal:             LegalConfig{Profile: o.Profile, PackagesDir: "packages", HoldsDir: "holds", ClockMargin: defaultClockMargin},
 		Statistics:        StatisticsConfig{MinLines: statistics.MinLines, Delay: statistics.DefaultDelay},
+		Backup:            BackupConfig{Every: defaultBackup},
 		Enrolment:         EnrolmentConfig{"tls/ca.pem", "tls/ca.key", pki.MaxCollectorLife},
 		RetentionFile:     "retention.yaml",
 		RetentionKeysFile: "trust/retention.pub",

@@ -48,6 +48,9 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 			return err
 		}
 	}
+	if err := restoreFinished(cfg.Store.DataDir); err != nil {
+		return err
+	}
 	store, err := openStore(ctx, cfg.Store, log)
 	if err != nil {
 		return err
@@ -86,6 +89,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 		return err
 	}
 	s.trusted = trusted
+	s.backups = s.newBackups(book)
 	s.subjects = s.newSubjects(book)
 	// Erasures that a stop interrupted, before anybody can read.
 	if err := s.subjects.Recover(ctx); err != nil {
@@ -98,6 +102,9 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	s.watchClock(ctx, book)
 	dropper, verifier := s.newExpiry(book)
 	s.verifier = verifier
+	if err := s.reapply(ctx, dropper); err != nil {
+		return err
+	}
 	srv, err := s.server(ctx, book)
 	if err != nil {
 		return err
@@ -119,6 +126,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	g.Go(func() error { s.verifier.Run(running, expiry.NewMetrics(registry, s.record), log); return nil })
 	g.Go(func() error { s.shredder(book).Run(running); return nil })
 	g.Go(func() error { s.subjects.Run(running); return nil })
+	g.Go(func() error { s.backups.Run(running, cfg.Backup.Every); return nil })
 	g.Go(func() error { s.publisher(book).Run(running); return nil })
 	g.Go(func() error { manage(running, start.Manager, s.identity, s.desk, book, log); return nil })
 	g.Go(func() error { return serveMetrics(running, cfg.MetricsListen, registry) })

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 
 	"griffier/api/auth"
+	"griffier/api/backup"
 	"griffier/api/clock"
 	"griffier/api/disclosure"
 	"griffier/api/disclosure/execute"
@@ -66,7 +67,9 @@ type services struct {
 	released *statistics.Releases
 	enrolled *enrol.State
 	rights   *subject.State
-	subjects *subject.Desk     // from Run on
+	subjects *subject.Desk // from Run on
+	copies   *backup.Record
+	backups  *backup.Maker     // from Run on
 	executor *execute.Executor // from server on
 	identity *server.Identity  // from server on; nil without TLS
 	leap     *clock.Leap       // from Run on
@@ -125,19 +128,20 @@ func newServices(cfg Config, store *store, keys *keystore.Store, registry *prome
 		signer:   signer,
 		enrolled: enrol.NewState(),
 		rights:   subject.NewState(),
+		copies:   &backup.Record{},
 		released: &statistics.Releases{},
 	}, nil
 }
 
 // folds are the states that the ledger fills, in no particular order.
 func (s *services) folds() []ledger.Fold {
-	return []ledger.Fold{s.reads, s.codes, s.keeper, s.record, s.dossiers, s.warrants, s.holds, s.enrolled, s.released, s.rights}
+	return []ledger.Fold{s.reads, s.codes, s.keeper, s.record, s.dossiers, s.warrants, s.holds, s.enrolled, s.released, s.rights, s.copies}
 }
 
 // Folds returns fresh states for a ledger to fill, for a check of the whole log
 // apart from any service.
 func Folds() []ledger.Fold {
-	return []ledger.Fold{server.NewAccessLog(nil, time.Now), support.NewCodes(nil), &retention.Keeper{}, &expiry.Record{}, &dossier.Record{}, warrant.NewState(), hold.NewState(), enrol.NewState(), &statistics.Releases{}, subject.NewState()}
+	return []ledger.Fold{server.NewAccessLog(nil, time.Now), support.NewCodes(nil), &retention.Keeper{}, &expiry.Record{}, &dossier.Record{}, warrant.NewState(), hold.NewState(), enrol.NewState(), &statistics.Releases{}, subject.NewState(), &backup.Record{}}
 }
 
 // server wires the services to the open ledger, and ends what a crash left
@@ -193,6 +197,7 @@ func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server
 			griffierv1.RegisterRegisterServiceServer(r, register.NewService(s.register, book))
 			griffierv1.RegisterEnrolmentServiceServer(r, enrol.NewService(enrolment))
 			griffierv1.RegisterSubjectServiceServer(r, subject.NewService(s.subjects, s.keys))
+			griffierv1.RegisterBackupServiceServer(r, backup.NewService(s.backups))
 		},
 	})
 }

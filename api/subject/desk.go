@@ -25,9 +25,9 @@ const (
 	rewriteLimit = 12 * time.Hour
 )
 
-// unlinkWait is how long a rewrite waits for the engine to unlink what it replaced,
-// which it does a minute after.
-const unlinkWait = 5 * time.Minute
+// unlinkWait is how long a rewrite waits for the engine to unlink what it replaced: a
+// minute after, but an idle engine looks for such parts every five minutes only.
+const unlinkWait = 10 * time.Minute
 
 // Causes of an erasure's being carried out.
 const (
@@ -73,8 +73,9 @@ func (d *Desk) Recover(ctx context.Context) error {
 }
 
 // Reapply carries out every erasure and restriction of the ledger again, on a store
-// or keys that a restore brought back from before some of them, and takes the rows
-// off the disk. Nobody may read the store before it has returned.
+// or keys that a restore brought back from before some of them, and rewrites the
+// parts in use. Nobody may read the store before it has returned. That what it
+// replaced is unlinked is proved by the next rewrite, within [RewriteWithin].
 func (d *Desk) Reapply(ctx context.Context) error {
 	for _, e := range d.State.Erasures() {
 		if e.ApprovedAt.IsZero() {
@@ -96,7 +97,7 @@ func (d *Desk) Reapply(ctx context.Context) error {
 			return fmt.Errorf("restrict again: %w", err)
 		}
 	}
-	return d.rewrite(ctx)
+	return schema.RewriteErased(ctx, d.Operator)
 }
 
 // erase makes an erasure true: in sight, in the keys, in the register. Each step

@@ -6,6 +6,8 @@
 //	griffierd -config FILE -check               print the effective configuration
 //	griffierd -fetch-engine                     download the embedded engine
 //	griffierd -config FILE -store-setup         make schema and roles on a ClickHouse server
+//	griffierd -config FILE -restore BACKUP      bring a backup back into an empty store
+//	griffierd -config FILE -restore-keys FILE   bring a copy of the keys back into an empty keystore
 package main
 
 import (
@@ -23,6 +25,7 @@ import (
 
 	sd "github.com/coreos/go-systemd/v22/daemon"
 
+	"griffier/api/backup"
 	"griffier/api/daemon"
 	"griffier/api/retention"
 	"griffier/schema/engine"
@@ -49,6 +52,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	profile := flags.String("profile", "nl", "with -init: legal profile, nl or be")
 	listen := flags.String("listen", "127.0.0.1:7443", "with -init: where gRPC is served")
 	hosts := flags.String("hosts", "localhost,127.0.0.1", "with -init: names and addresses of the server's certificate")
+	restore := flags.String("restore", "", "bring the backup in this folder back into the empty store of the configuration, and stop")
+	restoreKeys := flags.String("restore-keys", "", "bring this copy of the keys back into the empty keystore of the configuration, and stop")
 	var setup storeSetup
 	setup.flags(flags)
 	switch err := flags.Parse(args); {
@@ -118,6 +123,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	log := slog.New(slog.NewJSONHandler(stderr, nil))
+	if *restoreKeys != "" {
+		if err := backup.RestoreKeys(*restoreKeys, cfg.Keys.Dir); err != nil {
+			return fail(err)
+		}
+		return 0
+	}
+	if *restore != "" {
+		if err := daemon.Restore(ctx, cfg, *restore, log, stderr); err != nil {
+			return fail(err)
+		}
+		return 0
+	}
 	tell, manager, err := serviceManager(ctx, log)
 	if err != nil {
 		return fail(err)
