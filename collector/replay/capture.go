@@ -116,7 +116,8 @@ func isEthernet(t layers.LinkType) error {
 }
 
 // startBlocks begins to read a pcapng file.
-func (c *capture) startBlocks(buffered *bufio.Reader) error {
+func (c *capture) startBlocks(buffered *bufio.Reader) (err error) {
+	defer malformed(&err)
 	r, err := pcapgo.NewNgReader(&blocks{r: buffered}, pcapgo.NgReaderOptions{SkipUnknownVersion: true})
 	if err != nil {
 		return fmt.Errorf("not a capture: %w", err)
@@ -124,7 +125,10 @@ func (c *capture) startBlocks(buffered *bufio.Reader) error {
 	if err := isEthernet(r.LinkType()); err != nil {
 		return err
 	}
-	c.read = r.ReadPacketData
+	c.read = func() (data []byte, info gopacket.CaptureInfo, err error) {
+		defer malformed(&err)
+		return r.ReadPacketData()
+	}
 	c.iface = func(index int) string {
 		i, err := r.Interface(index)
 		if err != nil {
@@ -140,6 +144,14 @@ func (c *capture) startBlocks(buffered *bufio.Reader) error {
 		return names
 	}
 	return nil
+}
+
+// malformed turns a panic of pcapng's reader, which trusts the options of
+// interfaces and statistics, into an error.
+func malformed(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("malformed block: %v", p)
+	}
 }
 
 // next returns the next packet, whose data is overwritten by the one after. It

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -91,6 +92,22 @@ func TestPcapngLengthsAreNotBelieved(t *testing.T) {
 		defer c.close()
 		if _, _, err := c.ends(true); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("offset %d: %v, want %q", offset, err, want)
+		}
+	}
+}
+
+// Options that pcapng's reader trusts are no reason to die.
+func TestPcapngOptionsAreNotTrusted(t *testing.T) {
+	text := inPcapng(t, "pppoe_session")
+	resolution := []byte{9, 0, 1, 0} // if_tsresol
+	at := bytes.Index(text, resolution)
+	if at < 0 {
+		t.Fatal("no resolution in the file")
+	}
+	for what, bad := range map[string]byte{"2^-96 s": 0xe0, "10^-64 s": 64} {
+		_, err := openCapture(fileOf(t, slices.Concat(text[:at], resolution, []byte{bad}, text[at+len(resolution)+1:])))
+		if err == nil || !strings.Contains(err.Error(), "malformed block") {
+			t.Errorf("%s: %v, want it refused", what, err)
 		}
 	}
 }
