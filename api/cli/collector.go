@@ -80,7 +80,7 @@ func (a *app) collectorRevoke() *cobra.Command {
 	token := c.Flags().String("token", "", "id of a token, as listed")
 	c.Args = func(c *cobra.Command, args []string) error {
 		if (*token == "") != (len(args) == 1) || len(args) > 1 {
-			return usageError{fmt.Errorf("%s: want one COLLECTOR, or --token", c.CommandPath())}
+			return usageError{fmt.Errorf("%s: want one COLLECTOR, or --token", called(c))}
 		}
 		return nil
 	}

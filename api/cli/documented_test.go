@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	griffierv1 "griffier/proto/griffier/v1"
@@ -114,25 +113,8 @@ func runnable(args []string) error {
 	if err := c.ValidateArgs(c.Flags().Args()); err != nil {
 		return err
 	}
-	if missing := requiredMissing(c); missing != "" {
-		return usageError{errMissing(missing)}
-	}
-	return c.ValidateRequiredFlags()
+	return required(c)
 }
-
-// requiredMissing names a flag that its help calls required and the line lacks.
-func requiredMissing(c *cobra.Command) (name string) {
-	c.Flags().VisitAll(func(f *pflag.Flag) {
-		if strings.Contains(f.Usage, "(required)") && !f.Changed {
-			name = f.Name
-		}
-	})
-	return name
-}
-
-type errMissing string
-
-func (e errMissing) Error() string { return "--" + string(e) + " is required" }
 
 // What -o json prints as a category is what a file may say.
 func TestCategoryAsPrinted(t *testing.T) {

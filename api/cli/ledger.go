@@ -24,7 +24,9 @@ func (a *app) ledger() *cobra.Command {
 }
 
 func (a *app) ledgerList() *cobra.Command {
-	c := &cobra.Command{Use: "list", Short: "List entries; the listing is itself entered", Args: noArgs}
+	c := &cobra.Command{Use: "list", Short: "List entries; the listing is itself entered", Args: noArgs,
+		Long: `List entries; the listing is itself entered. A table shows the beginning of an entry's
+facts, and -o json or csv all of them.`}
 	start := c.Flags().Uint64("start", 0, "index of the first entry")
 	limit := c.Flags().Int32("limit", 100, "at most this many")
 	kind := c.Flags().String("kind", "", "only this kind")
@@ -43,8 +45,12 @@ func (a *app) ledgerList() *cobra.Command {
 		}
 		t := table{header: []string{"index", "at", "kind", "role", "actor", "warrant", "reason", "facts"}}
 		for _, e := range resp.GetEntries() {
+			facts := e.GetFactsJson()
+			if a.format == "table" {
+				facts = beginning(facts)
+			}
 			t.add(strconv.FormatUint(e.GetIndex(), 10), at(e.GetAt()), e.GetKind(), e.GetRole(), short(e.GetActor()),
-				short(e.GetWarrantId()), e.GetReason(), e.GetFactsJson())
+				short(e.GetWarrantId()), e.GetReason(), facts)
 		}
 		return a.print(resp, t)
 	}
@@ -128,9 +134,6 @@ your own copy of the log's public key: one that came with the files proves nothi
 	keysDir := c.Flags().String("keystore", "", "folder of the keystore, to open the bodies too")
 	master := c.Flags().String("master-key", "", "master key file of the keystore")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if *dir == "" || *public == "" {
-			return usageError{fmt.Errorf("ledger verify: --dir and --public-key are required")}
-		}
 		key, err := os.ReadFile(*public)
 		if err != nil {
 			return usageError{err}
@@ -190,4 +193,15 @@ func short(s string) string {
 		return "-"
 	}
 	return s
+}
+
+// maxFacts is how much of an entry's facts a table shows, in bytes.
+const maxFacts = 120
+
+// beginning returns as much of facts as fits beside the other columns.
+func beginning(facts string) string {
+	if len(facts) <= maxFacts {
+		return facts
+	}
+	return strings.ToValidUTF8(facts[:maxFacts], "") + "…"
 }

@@ -45,9 +45,14 @@ func (a *app) print(m proto.Message, t table) error {
 		return w.Error()
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, strings.ToUpper(strings.Join(t.header, "\t")))
+	// A word a column, and none empty: columns can be told apart by eye and by awk.
+	fmt.Fprintln(w, strings.ReplaceAll(strings.ToUpper(strings.Join(t.header, "\t")), " ", "_"))
 	for _, row := range t.rows {
-		fmt.Fprintln(w, strings.Join(row, "\t"))
+		cells := make([]string, len(row))
+		for i, cell := range row {
+			cells[i] = orDash(cell)
+		}
+		fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}
 	if len(t.rows) == 0 {
 		fmt.Fprintln(a.stderr, "nothing found")

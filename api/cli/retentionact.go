@@ -33,14 +33,11 @@ func (a *app) retentionAdvise() *cobra.Command {
 	c := &cobra.Command{Use: "advise PROPOSAL", Short: "Record the data protection officer's advice", Args: oneArg("PROPOSAL"),
 		Long: `Record advice on a proposal. Its text is sealed in the ledger, its outcome is not.
 Advice against does not stop an approval; it is on record.`}
-	hash := c.Flags().String("sha256", "", "hash of the file as you saw it (required)")
+	hash := c.Flags().String("sha256", "", "hash of the file as you saw it; griffier retention show tells it (required)")
 	advice := c.Flags().String("advice", "", "in_favour, against or in_favour_with_conditions (required)")
 	text := c.Flags().String("text", "", "the advice (required)")
 	request := requestFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if *hash == "" || *text == "" {
-			return usageError{fmt.Errorf("retention advise: --sha256, --advice and --text are required")}
-		}
 		outcome, ok := griffierv1.RetentionAdvice_value["RETENTION_ADVICE_"+strings.ToUpper(*advice)]
 		if !ok || outcome == 0 {
 			return usageError{fmt.Errorf("--advice %q: want in_favour, against or in_favour_with_conditions", *advice)}
@@ -58,13 +55,10 @@ func (a *app) retentionApprove() *cobra.Command {
 		Long: `Approve a proposal as "griffier retention show" showed it: the approval is bound to
 the file's hash and to the generation of the proposal, which rises with each advice.
 Put the same file in the place of griffierd's policy file afterwards.`}
-	hash := c.Flags().String("sha256", "", "hash of the file as you saw it (required)")
+	hash := c.Flags().String("sha256", "", "hash of the file as you saw it; griffier retention show tells it (required)")
 	generation := c.Flags().Uint64("generation", 0, "generation of the proposal as you saw it (required)")
 	request := requestFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if *hash == "" || *generation == 0 {
-			return usageError{fmt.Errorf("retention approve: --sha256 and --generation are required; `griffier retention show` shows them")}
-		}
 		return a.retentionAct(func(client griffierv1.RetentionServiceClient) (*griffierv1.RetentionProposal, error) {
 			return client.ApproveRetention(c.Context(), &griffierv1.ApproveRetentionRequest{RequestId: requestID(*request), ProposalId: args[0],
 				ExpectedGeneration: *generation, Sha256: *hash})

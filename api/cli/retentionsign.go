@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +13,15 @@ import (
 	"griffier/api/ledger"
 	"griffier/api/retention"
 )
+
+// checkedPolicy is the stable JSON form of a checked policy file.
+type checkedPolicy struct {
+	Generation   uint64 `json:"generation"`
+	Jurisdiction string `json:"jurisdiction"`
+	Classes      int    `json:"classes"`
+	SHA256       string `json:"sha256"`
+	SignedBy     string `json:"signed_by"` // empty if no public key was given
+}
 
 func (a *app) retentionCheck() *cobra.Command {
 	c := &cobra.Command{Use: "check FILE", Short: "Check a policy file, offline", Args: oneArg("FILE"),
@@ -39,6 +49,9 @@ sent anywhere. Every problem is told with its line and column.`}
 		if err != nil {
 			return usageError{err}
 		}
+		if a.format == "json" {
+			return json.NewEncoder(a.stdout).Encode(checkedPolicy{f.Generation, f.Jurisdiction, len(f.Rules), f.SHA256, f.SignedBy})
+		}
 		fmt.Fprintf(a.stdout, "%s: generation %d, jurisdiction %s, %d classes, sha256 %s\n", args[0], f.Generation, f.Jurisdiction, len(f.Rules), f.SHA256)
 		if f.SignedBy != "" {
 			fmt.Fprintf(a.stdout, "signed by %s\n", f.SignedBy)
@@ -53,11 +66,8 @@ func (a *app) retentionSign() *cobra.Command {
 		Long: `Check a policy file and put a signature below it. Signatures of others stay; griffierd
 takes the file if one of the keys that its configuration names signed it. Keep the key away
 from the machine that griffierd runs on: who has it can shorten, and so destroy.`}
-	keyFile := c.Flags().String("key", "", "file with the signing key (required)")
+	keyFile := c.Flags().String("key", "", "file with the signing key; griffier retention keygen makes one (required)")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if *keyFile == "" {
-			return usageError{fmt.Errorf("retention sign: --key is required; `griffier retention keygen` makes one")}
-		}
 		key, err := ledger.LoadKey(*keyFile)
 		if err != nil {
 			return usageError{err}
@@ -117,9 +127,6 @@ names, to stdout.`}
 	out := c.Flags().String("out", "", "new file for the secret key (required)")
 	name := c.Flags().String("name", "", "name of the key, without spaces, such as isp.example/lawyer (required)")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if *out == "" || *name == "" {
-			return usageError{fmt.Errorf("retention keygen: --out and --name are required")}
-		}
 		if strings.ContainsAny(*name, " +\t\n") {
 			return usageError{fmt.Errorf("--name %q: without spaces and +", *name)}
 		}

@@ -15,8 +15,8 @@ func (a *app) statistics() *cobra.Command {
 
 func (a *app) statisticsList() *cobra.Command {
 	c := &cobra.Command{Use: "list", Short: "List what segments moved in each hour; no number is about fewer than ten lines", Args: noArgs}
-	from := c.Flags().String("from", "", "first instant, with an offset")
-	to := c.Flags().String("to", "", "end of the window, with an offset; at most 31 days later")
+	from := c.Flags().String("from", "", "first instant, with an offset (required)")
+	to := c.Flags().String("to", "", "end of the window, with an offset; at most 31 days later (required)")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		start, err := parseInstant("from", *from)
 		if err != nil {

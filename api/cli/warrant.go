@@ -123,9 +123,6 @@ zone. Everything missing is listed at once.`,
 	file := c.Flags().StringP("file", "f", "", "the order, or - for stdin (required)")
 	request := requestFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if *file == "" {
-			return usageError{fmt.Errorf("warrant create: --file is required")}
-		}
 		content, err := a.readOrder(*file)
 		if err != nil {
 			return err
@@ -149,13 +146,10 @@ func (a *app) warrantApprove() *cobra.Command {
 		Long: `Approve a warrant as "griffier warrant get" showed it: the approval is bound to the
 content hash and generation that you give. The second approval must be another
 person's, in the other role.`}
-	hash := c.Flags().String("content-sha256", "", "hash of the content as you saw it (required)")
+	hash := c.Flags().String("content-sha256", "", "hash of the content as you saw it; griffier warrant get shows it (required)")
 	generation := c.Flags().Uint64("generation", 1, "generation of the warrant as you saw it")
 	request := requestFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if *hash == "" {
-			return usageError{fmt.Errorf("warrant approve: --content-sha256 is required; `griffier warrant get` shows it")}
-		}
 		conn, err := a.dial()
 		if err != nil {
 			return err
