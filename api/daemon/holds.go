@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"griffier/api/hold"
 	"griffier/api/hold/keep"
 	"griffier/api/ledger"
@@ -23,6 +25,21 @@ func (s *services) keeperOfHolds(ctx context.Context, book *ledger.Log) (*keep.K
 	if err := k.Recover(ctx); err != nil {
 		return nil, err
 	}
+	count := func(status hold.Status) func() float64 {
+		return func() float64 {
+			n, now := 0, k.Now()
+			for _, h := range s.holds.Holds() {
+				if h.Status(now) == status {
+					n++
+				}
+			}
+			return float64(n)
+		}
+	}
+	s.registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "griffier_holds_live", Help: "Holds that have not ended."}, count(hold.Live)),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "griffier_holds_ended",
+			Help: "Holds that have ended and are not destroyed yet, which takes minutes; nobody can read them."}, count(hold.Ended)))
 	s.verifier.Places = append(s.verifier.Places, keep.Place{Keeper: k})
 	s.verifier.Held = k.Held
 	return k, nil

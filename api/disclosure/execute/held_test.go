@@ -272,3 +272,23 @@ func TestPreserveAtOnce(t *testing.T) {
 	}
 	l.whole()
 }
+
+// Of a window that retention has partly passed what is left is preserved, and the
+// hold says of the rest that it was gone, not that there was nobody.
+func TestPreservePastRetention(t *testing.T) {
+	l := newLab(t)
+	done, _ := l.mustExecute(l.preservation(l.order("NL-126ni", time.Hour), "192.0.2.17", l.noon.Add(-20*24*time.Hour), l.noon.Add(time.Hour)), reason.Preserved)
+	w := l.approved(time.Hour)
+	for at, want := range map[time.Duration]reason.Reason{
+		-20 * 24 * time.Hour: reason.RetentionElapsed,
+		-12 * 24 * time.Hour: reason.RetentionElapsed,
+		-2 * 24 * time.Hour:  reason.CoverageGap,
+		-time.Minute:         reason.Match,
+	} {
+		l.mustExecute(l.fromHold(w, done.HoldId, "192.0.2.17", l.noon.Add(at)), want)
+	}
+	o, err := l.keeper.Open(done.HoldId, func(keep.Head) bool { return true })
+	if err != nil || o.Head.ReadableFrom.Before(l.noon.Add(-10*24*time.Hour)) {
+		t.Errorf("readable from %v, %v", o.Head.ReadableFrom, err)
+	}
+}
