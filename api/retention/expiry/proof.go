@@ -51,18 +51,25 @@ type Limits struct {
 const Grace = 10 * time.Minute
 
 // Overdue reports whether a value of the class that ended at t should have left
-// every disk by now. A class without a policy has no lawful value at all.
+// every disk by now. A class without a policy has no lawful value at all; what
+// expired under an earlier policy has no time left under a longer one.
 func (l Limits) Overdue(class schema.Class, ended time.Time) (bool, error) {
 	limit := l.Class[class]
 	if !limit.Present {
+		return true, nil
+	}
+	if !ended.After(limit.ExpiredThrough) && l.lapsed(limit.ExpiredAt.Add(schema.DropWithin)) {
 		return true, nil
 	}
 	expires, err := limit.Policy.ExpiresAt(ended)
 	if err != nil {
 		return false, err
 	}
-	return !expires.Add(schema.DropWithin + Grace).After(l.Now), nil
+	return l.lapsed(expires.Add(schema.DropWithin)), nil
 }
+
+// lapsed tells whether t and the grace after it are over.
+func (l Limits) lapsed(t time.Time) bool { return !t.Add(Grace).After(l.Now) }
 
 // DayOverdue reports whether what started on the UTC day should have left every
 // disk by now, as a whole.
@@ -71,11 +78,14 @@ func (l Limits) DayOverdue(class schema.Class, day time.Time) (bool, error) {
 	if !limit.Present {
 		return true, nil
 	}
+	if limit.ExpiredThrough.After(day) && l.lapsed(limit.ExpiredAt.Add(schema.DropWithin)) {
+		return true, nil
+	}
 	at, err := limit.Policy.DayExpiresAt(day)
 	if err != nil {
 		return false, err
 	}
-	return !at.Add(Grace).After(l.Now), nil
+	return l.lapsed(at), nil
 }
 
 // A Place is anywhere that copies of rows can be, besides the store that the

@@ -310,3 +310,25 @@ func TestReport(t *testing.T) {
 		t.Errorf("%d classes, want %d", len(report), len(schema.Classes))
 	}
 }
+
+// TestVerifyRemembersAShorterPolicy: rows that a shorter policy made unreadable stay
+// so under the longer one that follows, and so may not stay on disk either.
+func TestVerifyRemembersAShorterPolicy(t *testing.T) {
+	h := newHouse(t)
+	for _, period := range []string{"P14D", "P3D", "P14D"} {
+		h.policy(t, period)
+	}
+	h.put(t, used(1, day(-5)), used(2, day(0)))
+	v := h.verifier()
+	p, _ := prove(t, v, Options{})
+	wantFailed(t, p)
+	v.Now = func() time.Time { return time.Now().Add(schema.DropWithin + Grace + time.Minute) }
+	p, _ = prove(t, v, Options{})
+	wantFailed(t, p, "rows usage_5m", "parts usage_5m", "files usage_5m")
+	if err := h.dropper().Once(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if p, _ = prove(t, v, Options{}); p.Failed > 0 || h.count(t, "traffic.usage_bucket") != 1 {
+		t.Errorf("after the drop: %v failed, %d rows on disk; want none and one", failed(p), h.count(t, "traffic.usage_bucket"))
+	}
+}
