@@ -292,3 +292,19 @@ func TestPreservePastRetention(t *testing.T) {
 		t.Errorf("readable from %v, %v", o.Head.ReadableFrom, err)
 	}
 }
+
+// Erasure alone, with the base within its term: the store knows nobody any more, the
+// hold as much as before; and what is preserved after it has nothing.
+func TestErasureDoesNotReachAHold(t *testing.T) {
+	l := newLab(t)
+	order, w := l.order("NL-126ni", time.Hour), l.approved(time.Hour)
+	done, _ := l.mustExecute(l.preservation(order, "192.0.2.17", l.noon, l.noon.Add(time.Hour)), reason.Preserved)
+	l.mustExecute(l.task(w, "192.0.2.17", l.noon), reason.Match)
+	l.eraseLine("line-alice")
+	l.mustExecute(l.task(w, "192.0.2.17", l.noon), reason.NoMatch)
+	_, plain := l.mustExecute(l.fromHold(w, done.HoldId, "192.0.2.17", l.noon), reason.Match)
+	if !strings.Contains(plain, "Alice Jansen") {
+		t.Error("the hold forgot whose the line was")
+	}
+	l.mustExecute(l.preservation(order, "192.0.2.17", l.noon, l.noon.Add(time.Hour)), reason.NoMatch)
+}

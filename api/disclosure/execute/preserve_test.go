@@ -129,14 +129,7 @@ func TestDeletionUnderHold(t *testing.T) {
 	if yes, err := l.keeper.HoldsLine("line-bob", nil); err != nil || yes {
 		t.Errorf("HoldsLine(line-bob) = %v, %v", yes, err)
 	}
-	if err := l.keys.Shred("person:line-alice"); err != nil {
-		t.Fatal(err)
-	}
-	for _, table := range []string{"register.line", "register.line_access", "register.person"} {
-		if err := l.conn.Exec(ctx, "DELETE FROM "+table+" WHERE line_id = 'line-alice'"); err != nil {
-			t.Fatal(err)
-		}
-	}
+	l.eraseLine("line-alice")
 
 	l.later(59 * 24 * time.Hour)
 	w := l.approved(time.Hour)
@@ -195,6 +188,22 @@ func TestDeletionUnderHold(t *testing.T) {
 	}
 	if certificates != 1 {
 		t.Errorf("%d certificates", certificates)
+	}
+}
+
+// eraseLine does to a line what an erasure does: traffic, person and line map.
+func (l *lab) eraseLine(lineID string) {
+	l.t.Helper()
+	ctx := l.t.Context()
+	refs, err := l.register.ErasureOf(ctx, lineID, l.now())
+	if err == nil {
+		err = schema.PutTombstones(ctx, l.conn, refs)
+	}
+	if err == nil {
+		err = l.register.Erase(ctx, lineID)
+	}
+	if err != nil {
+		l.t.Fatal(err)
 	}
 }
 

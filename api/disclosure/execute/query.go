@@ -8,6 +8,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"golang.org/x/sync/errgroup"
 
 	"griffier/api/disclosure"
 	"griffier/schema"
@@ -68,19 +69,25 @@ func (t *Traffic) Coverage(ctx context.Context, collectors []string, from, to ti
 // which is as far as anybody may count.
 func (t *Traffic) Assignments(ctx context.Context, p disclosure.Plan) ([]schema.Assignment, error) {
 	address, from, to := p.Address, p.From, p.To
-	const whole = "port_start = 0 AND port_end = 65535 AND protocol = 0 AND inside_address = toIPv6('::')"
-	out, err := t.assignments(ctx, address, from, to, "AND "+whole, "")
-	if err != nil {
-		return nil, err
-	}
-	var shared []schema.Assignment
-	if p.Port == 0 {
-		shared, err = t.assignments(ctx, address, from, to, "AND NOT ("+whole+")", "LIMIT 1 BY access_ref, inside_address LIMIT 101")
-	} else {
-		shared, err = t.assignments(ctx, address, from, to, "AND NOT ("+whole+") AND port_start <= {port:UInt16} AND port_end >= {port:UInt16}"+
+	if p.Port != 0 { // the whole address has every port, so one question finds both
+		return t.assignments(ctx, address, from, to, "AND port_start <= {port:UInt16} AND port_end >= {port:UInt16}"+
 			" AND ({protocol:UInt8} = 0 OR protocol IN (0, {protocol:UInt8}))", "", clickhouse.Named("port", p.Port), clickhouse.Named("protocol", p.Protocol))
 	}
-	return append(out, shared...), err
+	const whole = "port_start = 0 AND port_end = 65535 AND protocol = 0 AND inside_address = toIPv6('::')"
+	var out, shared []schema.Assignment
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		out, err = t.assignments(ctx, address, from, to, "AND "+whole, "")
+		return err
+	})
+	g.Go(func() (err error) {
+		shared, err = t.assignments(ctx, address, from, to, "AND NOT ("+whole+")", "LIMIT 1 BY access_ref, inside_address LIMIT 101")
+		return err
+	})
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return append(out, shared...), nil
 }
 
 func (t *Traffic) assignments(ctx context.Context, address netip.Addr, from, to time.Time, and, limit string, args ...any) ([]schema.Assignment, error) {
