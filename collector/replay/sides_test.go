@@ -178,3 +178,17 @@ func TestPartsOfPackets(t *testing.T) {
 		t.Errorf("%d slices, %d packets in part; want 0, the 15 of DHCP\n%s", len(held(records)), summary.Cut, said.String())
 	}
 }
+
+// A capture of which nothing comes says why.
+func TestNothingTold(t *testing.T) {
+	o := options(t, "radius_acct_start_interim_stop_gigawords")
+	for port, want := range map[uint16]bool{1813: false, 18130: true} {
+		o.RADIUSPort = port
+		_, summary := replayed(t, o)
+		var said bytes.Buffer
+		summary.Write(&said)
+		if strings.Contains(said.String(), "nothing tells who holds what") != want {
+			t.Errorf("RADIUS on port %d:\n%s", port, said.String())
+		}
+	}
+}

@@ -56,6 +56,9 @@ func (s Summary) Write(w io.Writer) {
 			fmt.Fprintf(w, "%s: %d\n", x.what, x.n)
 		}
 	}
+	if len(s.Control) == 0 && len(s.RADIUS) == 0 && s.Records[schema.KindSession] == 0 {
+		fmt.Fprintln(w, "nothing tells who holds what: no DHCP, no PPPoE, no RADIUS on the port of radius.listen, which is 1813 if not set")
+	}
 	if s.CutOff {
 		fmt.Fprintln(w, "the capture ends within a packet")
 	}
