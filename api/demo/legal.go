@@ -42,8 +42,8 @@ func (d *demo) supportLooksUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.say("Anna read out a code; for ticket %s Sam sees line %s: %d sessions, %d bytes down, address %s.", req.GetTicket(), resp.GetLineId(),
-		len(resp.GetSessions()), resp.GetTotal().GetBytesDown(), resp.GetSessions()[0].GetAddresses()[0].GetPrefix())
+	d.say("Anna read out a code; for ticket %s Sam sees line %s: a session since %s, %d bytes down, address %s.", req.GetTicket(), resp.GetLineId(),
+		resp.GetSessions()[0].GetStartedAt().AsTime().Format(time.RFC3339), resp.GetTotal().GetBytesDown(), resp.GetSessions()[0].GetAddresses()[0].GetPrefix())
 	req.Ticket = "T-2026-0043"
 	_, err = client.LookUpLine(sam, req)
 	return d.refused("support uses one customer's code for another ticket", err, reason.CodeInvalid)

@@ -56,7 +56,7 @@ func (d *demo) expiry(ctx context.Context) error {
 	if d.report.Expiry.RowsBefore, err = count(); err != nil {
 		return err
 	}
-	d.say("%d assignment, last seen on %s; class %s is kept %s (%s).", d.report.Expiry.RowsBefore,
+	d.say("Assignments: %d, last seen on %s; class %s is kept %s (%s).", d.report.Expiry.RowsBefore,
 		ended.UTC().Format(time.RFC3339), policy.Class, policy.Period, policy.Purpose)
 	time.Sleep(time.Until(last) + 200*time.Millisecond)
 	if d.report.Expiry.RowsAfter, err = count(); err != nil {
@@ -92,7 +92,7 @@ func (d *demo) shortening(ctx context.Context) error {
 	}
 	d.report.Retention.DaysBefore = len(was.GetDays())
 	for _, day := range was.GetDays() {
-		d.say("Bea's top days: %s, %d bytes.", day.GetDay(), day.GetTotal().GetBytesUp()+day.GetTotal().GetBytesDown())
+		d.say("Bea sees %s: %d bytes.", day.GetDay(), day.GetTotal().GetBytesUp()+day.GetTotal().GetBytesDown())
 	}
 	file, err := d.shorterPolicy()
 	if err != nil {
@@ -228,7 +228,7 @@ func (d *demo) proof(ctx context.Context) error {
 	}
 	for _, c := range report.GetClasses() {
 		if c.GetRows() > 0 {
-			d.say("%-10s kept %-4s %2d days, %3d rows on disk; the first day leaves it by %s", c.GetClass(), c.GetPeriod(), c.GetDays(), c.GetRows(),
+			d.say("%-10s kept %-4s rows on disk: %3d, the first of which leave it by %s", c.GetClass(), c.GetPeriod(), c.GetRows(),
 				c.GetNextDrop().AsTime().Format(time.RFC3339))
 		}
 	}
