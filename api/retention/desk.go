@@ -48,7 +48,7 @@ func NewDesk(path string, trusted Trusted, k *Keeper, conn driver.Conn, b book, 
 // A file that is refused is an error only if no policy is in force: without one
 // nothing could be read.
 func (d *Desk) Start(ctx context.Context) error {
-	if err := d.keeper.Restore(ctx, d.conn, d.book); err != nil {
+	if err := d.keeper.Restore(ctx, d.conn, d.book, d.trusted.Has); err != nil {
 		return err
 	}
 	err := d.Load(ctx)
@@ -88,7 +88,7 @@ func (d *Desk) Load(ctx context.Context) error {
 
 // Bring brings an approved proposal into force.
 func (d *Desk) Bring(ctx context.Context) error {
-	err := d.keeper.Restore(ctx, d.conn, d.book)
+	err := d.keeper.Restore(ctx, d.conn, d.book, d.trusted.Has)
 	d.metrics.generation.Set(float64(d.keeper.Generation()))
 	return err
 }

@@ -64,12 +64,13 @@ func (k *Keeper) Enforce(ctx context.Context, conn driver.Conn, b book, f File) 
 
 // Restore makes the table what the ledger says: a store from a backup may hold a
 // policy of long ago. An approved proposal that a stop of the server kept from
-// coming into force does now, unless the approval is too old.
-func (k *Keeper) Restore(ctx context.Context, conn driver.Conn, b book) error {
+// coming into force does now, unless the approval is too old or trusted, which is told who
+// signed it, trusts none of them any more.
+func (k *Keeper) Restore(ctx context.Context, conn driver.Conn, b book, trusted func(signedBy string) bool) error {
 	k.writing.Lock()
 	defer k.writing.Unlock()
 	for _, p := range k.Proposals() {
-		if p.State(k.now(), k.Generation()) == Approved {
+		if p.State(k.now(), k.Generation()) == Approved && trusted(p.SignedBy) {
 			return k.bring(ctx, conn, b, p.File, p.ID)
 		}
 	}

@@ -104,6 +104,9 @@ func TestEnforce(t *testing.T) {
 	inForce("P7D")
 }
 
+// anyone trusts whoever signed.
+func anyone(string) bool { return true }
+
 // TestRestore: a store from a backup holds the policy of long ago; what the
 // ledger has in force is put back, and what had expired stays so.
 func TestRestore(t *testing.T) {
@@ -118,7 +121,7 @@ func TestRestore(t *testing.T) {
 	if n := h.count(t, "traffic.usage"); n != 0 {
 		t.Errorf("%d rows are readable that had expired before the table was lengthened, want none", n)
 	}
-	if err := h.keeper.Restore(t.Context(), h.conn, h.book); err != nil {
+	if err := h.keeper.Restore(t.Context(), h.conn, h.book, anyone); err != nil {
 		t.Fatal(err)
 	}
 	policies, err := schema.ReadPolicy(t.Context(), h.conn)
@@ -159,10 +162,13 @@ func TestAnApprovedFileIsTakenFromDisk(t *testing.T) {
 	if err := k.Enforce(t.Context(), h.conn, h.book, longer); !errors.As(err, &refused) {
 		t.Errorf("a day after the approval: %v, want a LengthenError", err)
 	}
-	if err := k.Restore(t.Context(), h.conn, h.book); err != nil || k.Generation() != 1 {
+	if err := k.Restore(t.Context(), h.conn, h.book, anyone); err != nil || k.Generation() != 1 {
 		t.Errorf("restored a day after: %v, generation %d in force, want 1", err, k.Generation())
 	}
 	k.Now = nil
+	if err := k.Restore(t.Context(), h.conn, h.book, Trusted{}.Has); err != nil || k.Generation() != 1 {
+		t.Errorf("restored when nobody is trusted: %v, generation %d in force, want 1", err, k.Generation())
+	}
 	if err := k.Enforce(t.Context(), h.conn, h.book, file(t, 2, "P21D")); !errors.As(err, &refused) {
 		t.Errorf("another file: %v, want a LengthenError", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -89,6 +90,17 @@ func (t Trusted) verify(signed []byte) (text []byte, names []string, err error) 
 		names = append(names, s.Name)
 	}
 	return []byte(n.Text), names, nil
+}
+
+// Has reports whether a key that signed a file, by the names in its SignedBy, is
+// still trusted: a proposal waits for weeks, in which a key may be taken back.
+func (t Trusted) Has(signedBy string) bool {
+	for name := range strings.SplitSeq(signedBy, ",") {
+		if slices.ContainsFunc(t.verifiers, func(v note.Verifier) bool { return v.Name() == name }) {
+			return true
+		}
+	}
+	return false
 }
 
 // Sign returns a policy file signed by signer. What it takes is the text of a

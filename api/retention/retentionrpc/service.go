@@ -148,9 +148,13 @@ func (s *Service) AdviseRetention(ctx context.Context, req *griffierv1.AdviseRet
 
 // ApproveRetention implements RetentionService. An approval that was recorded and
 // could not be brought into force is brought by a retry, or when griffierd starts
-// again, for as long as it counts.
+// again, for as long as it counts. A file whose keys were taken back since it was
+// proposed cannot be approved.
 func (s *Service) ApproveRetention(ctx context.Context, req *griffierv1.ApproveRetentionRequest) (*griffierv1.RetentionProposal, error) {
 	e, err := s.decide(ctx, "ApproveRetention", req.GetRequestId(), func(now time.Time, by retention.Caller, _ string) (ledger.Draft, *reason.Error) {
+		if p, ok := s.cfg.Keeper.Proposal(req.GetProposalId()); ok && !s.cfg.Trusted.Has(p.SignedBy) {
+			return ledger.Draft{}, reason.New(reason.PolicyRefused, "No key that signed it is trusted any more: sign the file anew and propose it again.")
+		}
 		return s.cfg.Keeper.Approve(now, by, req.GetProposalId(), req.GetSha256(), req.GetExpectedGeneration())
 	})
 	if err != nil {

@@ -279,3 +279,21 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("plan %v", plan)
 	}
 }
+
+// TestAKeyThatWasTakenBack: what it signed before cannot come into force any more.
+func TestAKeyThatWasTakenBack(t *testing.T) {
+	o := newOffice(t)
+	p := o.proposed(2, "P21D")
+	_, public, err := note.GenerateKey(rand.Reader, "test.example/successor")
+	o.must(err)
+	o.trusted, err = retention.NewTrusted([]string{public})
+	o.must(err)
+	o.must(o.book.Close())
+	o.open()
+	_, err = o.service.ApproveRetention(controller, &griffierv1.ApproveRetentionRequest{RequestId: "approve-0001", ProposalId: p.GetProposalId(),
+		Sha256: p.GetSha256(), ExpectedGeneration: 2})
+	o.want("approve what a former key signed", err, reason.PolicyRefused)
+	if o.inForce() != "P14D" || o.keeper.Generation() != 1 {
+		t.Errorf("%s of generation %d is in force, want P14D of 1", o.inForce(), o.keeper.Generation())
+	}
+}
