@@ -80,6 +80,11 @@ func (t *Tracker) ack(e event) Result {
 		return Result{Reason: reason}
 	}
 	x.answered = true
+	if when, is := t.givenUp[tenancy{at, x.client}]; is && x.at.Before(when) {
+		// The server took the REQUEST in first and then the RELEASE, which its
+		// answer crossed.
+		return Result{Reason: ReasonGivenUp}
+	}
 	expires := expiry(e.at, e.LeaseSeconds)
 	if !e.HasLease {
 		expires = time.Time{} // RFC 1534 §2: a BOOTP client keeps its address
@@ -152,11 +157,14 @@ func (t *Tracker) nak(e event) Result {
 func (t *Tracker) giveUp(e event, address netip.Addr) Result {
 	at := e.addressKey(address)
 	l := t.leases[at]
+	if l != nil && !l.expired(e.at) && l.client != e.clientKey() {
+		return Result{Reason: ReasonNotHolder}
+	}
+	if len(t.givenUp) < t.cfg.MaxPending {
+		t.givenUp[tenancy{at, e.clientKey()}] = e.at
+	}
 	if l == nil || l.expired(e.at) {
 		return Result{Reason: ReasonNoLease}
-	}
-	if l.client != e.clientKey() {
-		return Result{Reason: ReasonNotHolder}
 	}
 	return Result{Observations: []binding.Observation{t.endOf(at, l, e.at, schema.EndRelease)}}
 }

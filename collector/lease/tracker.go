@@ -16,6 +16,7 @@ const (
 	ReasonUnasked      Reason = "unasked"       // ACK or NAK that answers no REQUEST seen
 	ReasonCopy         Reason = "copy"          // a second answer to one REQUEST, or a relay's copy of one
 	ReasonNoLease      Reason = "no_lease"      // RELEASE, DECLINE or NAK about an address nobody holds
+	ReasonGivenUp      Reason = "given_up"      // ACK of a REQUEST whose client has released the address since
 	ReasonNotHolder    Reason = "not_holder"    // RELEASE or DECLINE by another client than the holder
 	ReasonNoLeaseTime  Reason = "no_lease_time" // ACK without a usable option 51
 	ReasonAddress      Reason = "address"       // ACK of an address that no client can hold
@@ -89,7 +90,8 @@ type Tracker struct {
 	leases  map[addressKey]*lease
 	clients map[clientKey]addressKey // the one lease that a client holds
 	pending map[exchangeKey]*exchange
-	queue   []queued // pending by time
+	queue   []queued              // pending by time
+	givenUp map[tenancy]time.Time // when, as far back as an answer may be on its way
 	sweptAt time.Time
 }
 
@@ -98,7 +100,7 @@ func NewTracker(cfg Config) *Tracker {
 	cfg.setDefaults()
 	return &Tracker{
 		cfg: cfg, leases: map[addressKey]*lease{}, clients: map[clientKey]addressKey{},
-		pending: map[exchangeKey]*exchange{},
+		pending: map[exchangeKey]*exchange{}, givenUp: map[tenancy]time.Time{},
 	}
 }
 
@@ -125,6 +127,12 @@ type addressKey struct {
 	Scope   uint32
 	Address netip.Addr
 	VPN     string // DHCPv4 only, empty for the global one
+}
+
+// tenancy is an address and a client that had it.
+type tenancy struct {
+	addressKey
+	client clientKey
 }
 
 // clientKey is a client at its place: the client key of RFC 2131 §4.2.
@@ -273,6 +281,11 @@ func (t *Tracker) forget(at time.Time) {
 		return
 	}
 	t.sweptAt = at
+	for x, when := range t.givenUp {
+		if at.Sub(when) > t.cfg.AnswerWithin {
+			delete(t.givenUp, x)
+		}
+	}
 	for a, l := range t.leases {
 		if l.expired(at) {
 			t.drop(a, l)
