@@ -68,6 +68,9 @@ func TestOutputIsStable(t *testing.T) {
 	day := &griffierv1.PeriodTotal{Day: "2026-03-29", Window: &griffierv1.Window{Start: when(0), End: when(23)}, Total: volume, Ipv4: volume, Ipv6: &griffierv1.Volume{},
 		Basis: griffierv1.UsageBasis_USAGE_BASIS_BOTH, Elapsed: []*griffierv1.Window{{Start: when(0), End: when(1)}}, Uncollected: durationpb.New(90 * time.Second), Open: true}
 	idle := &griffierv1.PeriodTotal{Day: "2026-03-30", Window: &griffierv1.Window{Start: when(23), End: when(47)}, Total: &griffierv1.Volume{}, Ipv4: &griffierv1.Volume{}, Ipv6: &griffierv1.Volume{}}
+	hours := &griffierv1.ListSegmentHoursResponse{Hours: []*griffierv1.SegmentHour{
+		{StartedAt: when(0), Segments: []string{"edge1/acc1"}, Lines: 15, BytesUp: 1, BytesDown: 2, PacketsUp: 3, PacketsDown: 4},
+		{StartedAt: when(1), Segments: []string{"edge1/acc1", "edge2/acc1"}, Lines: 10}}}
 	for name, c := range map[string]struct {
 		m proto.Message
 		t table
@@ -80,6 +83,7 @@ func TestOutputIsStable(t *testing.T) {
 		"sessions":   {&griffierv1.ListSessionsResponse{Sessions: listed, Truncated: true}, sessions(listed)},
 		"lookup":     {&griffierv1.LookUpLineResponse{LineId: "L-1", Total: volume, Days: series, Sessions: listed, Gaps: gaps}, sessions(listed)},
 		"code":       {&griffierv1.CreateSupportCodeResponse{Code: "01234567", ExpiresAt: when(1)}, table{header: []string{"code"}, rows: [][]string{{"01234567"}}}},
+		"statistics": {hours, segmentHours(hours)},
 		"collectors": {&griffierv1.ListCollectorsResponse{Collectors: enrolled}, collectors(enrolled)},
 		"entries": {&griffierv1.ListEntriesResponse{Size: 1, Entries: []*griffierv1.LedgerEntry{{Index: 0, Kind: "read", At: when(1), Actor: "ab", FactsJson: `{"method":"a,b"}`}}},
 			table{header: []string{"facts"}, rows: [][]string{{`{"method":"a,b"}`}}}},
@@ -129,7 +133,7 @@ func TestReasonsAreStable(t *testing.T) {
 func TestHelpIsStable(t *testing.T) {
 	var text strings.Builder
 	for _, args := range [][]string{{"usage", "totals"}, {"usage", "cycle"}, {"usage", "top"}, {"usage", "percentile"}, {"usage", "series"}, {"usage", "sessions"}, {"support", "code"}, {"support", "lookup"},
-		{"line", "list"}, {"register", "line"}, {"register", "range"}, {"collector", "token"}, {"collector", "list"}, {"collector", "revoke"}, {"ledger", "list"}, {"ledger", "proof"}, {"ledger", "checkpoint"}, {"login"}} {
+		{"line", "list"}, {"register", "line"}, {"register", "range"}, {"collector", "token"}, {"collector", "list"}, {"collector", "revoke"}, {"statistics", "list"}, {"ledger", "list"}, {"ledger", "proof"}, {"ledger", "checkpoint"}, {"login"}} {
 		var stdout bytes.Buffer
 		if code := Run(t.Context(), append(args, "--help"), strings.NewReader(""), &stdout, &stdout); code != 0 {
 			t.Errorf("%v --help: exit %d", args, code)

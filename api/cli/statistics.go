@@ -35,13 +35,17 @@ func (a *app) statisticsList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		t := table{header: []string{"hour", "segments", "lines", "bytes_up", "bytes_down", "packets_up", "packets_down"}}
-		for _, h := range resp.GetHours() {
-			n := func(v uint64) string { return strconv.FormatUint(v, 10) }
-			t.add(at(h.GetStartedAt()), strings.Join(h.GetSegments(), "+"), n(h.GetLines()),
-				n(h.GetBytesUp()), n(h.GetBytesDown()), n(h.GetPacketsUp()), n(h.GetPacketsDown()))
-		}
-		return a.print(resp, t)
+		return a.print(resp, segmentHours(resp))
 	}
 	return c
+}
+
+func segmentHours(resp *griffierv1.ListSegmentHoursResponse) table {
+	t := table{header: []string{"hour", "segments", "lines", "bytes_up", "bytes_down", "packets_up", "packets_down"}}
+	n := func(v uint64) string { return strconv.FormatUint(v, 10) }
+	for _, h := range resp.GetHours() {
+		t.add(at(h.GetStartedAt()), strings.Join(h.GetSegments(), "+"), n(h.GetLines()),
+			n(h.GetBytesUp()), n(h.GetBytesDown()), n(h.GetPacketsUp()), n(h.GetPacketsDown()))
+	}
+	return t
 }
