@@ -55,3 +55,33 @@ func TestLeapSeesAStepOfARunningClock(t *testing.T) {
 		t.Errorf("a month ahead: %v", err)
 	}
 }
+
+func TestSteady(t *testing.T) {
+	start := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	const day = 24 * time.Hour
+	kept, broken := Reading{Synced: true}, errors.New("adjtimex is filtered")
+	for _, c := range []struct {
+		name        string
+		wall, since time.Duration // after the start
+		reading     Reading
+		err         error
+		want        time.Duration
+	}{
+		{"as it runs", 100 * day, 100 * day, Reading{}, nil, 100 * day},
+		{"set six days ahead", 7 * day, day, Reading{}, nil, 7 * day},
+		{"set a year ahead", 366 * day, day, Reading{}, nil, day},
+		{"set a year ahead, and kept", 366 * day, day, kept, nil, 366 * day},
+		{"set a year ahead, kept but off", 366 * day, day, Reading{Synced: true, Offset: time.Hour}, nil, day},
+		{"set a year ahead, and nobody tells", 366 * day, day, kept, broken, day},
+		{"set back", -30 * day, day, Reading{}, nil, -30 * day},
+	} {
+		s := Steady{Wall: func() time.Time { return start.Add(c.wall) }, Since: func() time.Duration { return c.since },
+			Read: func() (Reading, error) { return c.reading, c.err }, started: start}
+		if got := s.Now().Sub(start); got != c.want {
+			t.Errorf("%s: %v after the start, want %v", c.name, got, c.want)
+		}
+	}
+	if d := time.Since(NewSteady().Now()); d < 0 || d > time.Minute {
+		t.Errorf("this host: %v ago", d)
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 
+	"griffier/api/clock"
 	"griffier/api/keystore"
 	"griffier/api/ledger"
 	"griffier/api/retention"
@@ -73,7 +74,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	}
 	book, err := ledger.Open(ctx, ledger.Config{
 		Dir: cfg.Ledger.Dir, WitnessFile: cfg.Ledger.WitnessFile, Key: key, Keys: keys,
-		Folds: s.folds(), Now: time.Now, Limit: cfg.Ledger.Limit, Logger: log,
+		Folds: s.folds(), Now: clock.NewSteady().Now, Limit: cfg.Ledger.Limit, Logger: log,
 		AcceptWitnessLoss: start.AcceptWitnessLoss,
 	})
 	if err != nil {
