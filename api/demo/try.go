@@ -59,9 +59,10 @@ and then each role (what is in capitals is printed by the command before it):
             griffier --home $H/nina collector list
 
 Approving, executing and fetching want a log-in of the last five minutes: griffier --home $H/olga login
+(without a browser here: curl -s --cacert $D/idp/ca.pem -d subject=olga -d user_code=CODE %[8]s/confirm)
 Logs are in %[1]s. Ctrl-C stops everything; a temporary folder goes with it.
 `, d.dir, d.self(), now.AddDate(0, 0, -30).Format(time.RFC3339), now.Add(10*time.Minute).Format(time.RFC3339), now.Add(-time.Hour).Format(time.RFC3339),
-		order.GetTargets()[0], instant)
+		order.GetTargets()[0], instant, d.idp.issuer)
 	return nil
 }
 
