@@ -122,7 +122,7 @@ func (x *Executor) preserve(ctx context.Context, t warrant.Task, w warrant.Warra
 }
 
 // makeHold seals the copy and enters it. A copy that the ledger refuses is
-// destroyed; one whose outcome is unknown is left for the next start to judge.
+// destroyed; one whose outcome is unknown is left for a sweep to judge.
 func (x *Executor) makeHold(ctx context.Context, t warrant.Task, w warrant.Warrant, question warrant.TaskBody, c *keep.Contents) (hold.Hold, error) {
 	keeper := x.cfg.Holds
 	sum, done, err := keeper.Put(c)
@@ -141,8 +141,8 @@ func (x *Executor) makeHold(ctx context.Context, t warrant.Task, w warrant.Warra
 		return keeper.Rules().Make(keeper.State(), now, service, running, w,
 			hold.MakeRequest{ID: c.Head.HoldID, Days: question.HoldDays, FileSHA256: sum, Rows: rows})
 	})
-	if why := reason.Of(err); why == reason.UnknownOutcome || why == reason.LedgerUnavailable {
-		return hold.Hold{}, err // it stays in the making until the process ends
+	if reason.Of(err) == reason.UnknownOutcome {
+		return hold.Hold{}, errors.Join(err, done(true)) // perhaps it is one: a sweep or the next start finds out
 	}
 	made, ok := keeper.State().Hold(c.Head.HoldID)
 	if err := errors.Join(err, done(ok)); err != nil {

@@ -110,8 +110,8 @@ func (k *Keeper) Now() time.Time {
 
 // Put seals contents under a new key, and returns when the file is on disk, with
 // its SHA-256. It is no hold until the ledger says so: the caller enters that, and
-// calls done when the outcome is known, with whether it is a hold. What is not is
-// destroyed.
+// calls done when the outcome is known, with whether it is a hold, or with true when
+// it may be: what is not is destroyed, then or by a sweep.
 func (k *Keeper) Put(c *Contents) (sha256 string, done func(made bool) error, err error) {
 	id := c.Head.HoldID
 	if c.count(); c.Head.Total() > MaxRows || len(c.Head.Refs) > MaxRefs {

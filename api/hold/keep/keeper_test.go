@@ -252,3 +252,42 @@ func TestRestoredAfterItsEnd(t *testing.T) {
 		}
 	}
 }
+
+// A copy whose entry nobody knows the outcome of is left alone for an hour, then
+// destroyed if the ledger still knows no hold of it.
+func TestSweepOfStrays(t *testing.T) {
+	d, _ := newDesk(t)
+	d.now = time.Now()
+	sum, done, err := d.Put(contents(idA, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.now = d.now.Add(2 * time.Hour)
+	if err := d.strays(strayAge); err != nil || d.keys.State(hold.KeyID(idA)) != nil {
+		t.Errorf("while its entry is under way it was taken for a stray: %v", err)
+	}
+	if err := done(true); err != nil {
+		t.Fatal(err)
+	}
+	_, done, err = d.Put(contents(idB, 1))
+	if err = errors.Join(err, done(true)); err != nil {
+		t.Fatal(err)
+	}
+	d.now = d.now.Add(-2 * time.Hour)
+	if err := d.strays(strayAge); err != nil || d.keys.State(hold.KeyID(idA)) != nil {
+		t.Errorf("a young one was destroyed: %v", err)
+	}
+	d.now = d.now.Add(2 * time.Hour)
+	if err := d.enter(idA, sum, d.now.Add(time.Hour)); err != nil { // late, and yet
+		t.Fatal(err)
+	}
+	if err := d.strays(strayAge); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Open(idA, all); err != nil {
+		t.Errorf("what became a hold: %v", err)
+	}
+	if err := d.keys.State(hold.KeyID(idB)); !errors.Is(err, keystore.ErrShredded) {
+		t.Errorf("what did not: %v", err)
+	}
+}
