@@ -64,7 +64,7 @@ func TestErasure(t *testing.T) {
 	before, after := moved.Add(-3*time.Hour), moved.Add(3*time.Hour)
 	rows := []Record{
 		session(1, erased, before), session(2, erased, after), session(3, other, before),
-		held(1, erased, "100.64.7.9/32", before), held(2, erased, "100.64.7.9/32", after), held(3, other, "100.64.7.10/32", before), ported(before.Add(time.Minute)), ported(after.Add(time.Minute)),
+		held(1, erased, "100.64.7.9/32", before), held(4, erased, "100.64.7.9/32", before.Add(time.Hour)), held(2, erased, "100.64.7.9/32", after), held(3, other, "100.64.7.10/32", before), ported(before.Add(time.Minute)), ported(before.Add(time.Hour + time.Minute)), ported(after.Add(time.Minute)),
 		used(erased, before), used(erased, after), used(other, before),
 		daily(erased, before), daily(erased, after), daily(other, before),
 		read(after, erased, other),
@@ -72,7 +72,7 @@ func TestErasure(t *testing.T) {
 	if err := Insert(ctx, conn, "rows", rows); err != nil {
 		t.Fatal(err)
 	}
-	views := map[string][2]uint64{"traffic.session": {3, 2}, "traffic.assignment": {5, 3}, "traffic.usage": {3, 2}, "traffic.usage_day": {3, 2}}
+	views := map[string][2]uint64{"traffic.session": {3, 2}, "traffic.assignment": {7, 3}, "traffic.usage": {3, 2}, "traffic.usage_day": {3, 2}}
 	seen := func(when string, n int) {
 		t.Helper()
 		for view, want := range views {
@@ -96,7 +96,7 @@ func TestErasure(t *testing.T) {
 		}
 	}
 	seen("erased", 1)
-	if n, err := ErasedRows(ctx, conn); err != nil || n[ClassSession] != 1 || n[ClassAssignment] != 2 || n[ClassUsage5m] != 1 || n[ClassUsageDay] != 1 {
+	if n, err := ErasedRows(ctx, conn); err != nil || n[ClassSession] != 1 || n[ClassAssignment] != 4 || n[ClassUsage5m] != 1 || n[ClassUsageDay] != 1 {
 		t.Errorf("ErasedRows = %v, %v", n, err)
 	}
 	if err := RewriteErased(ctx, conn); err != nil {

@@ -42,6 +42,6 @@ FROM traffic.usage_bucket FINAL
 WHERE tupleElement(policy, 1)
   AND ended_at > tupleElement(policy, 6)
   AND expires_at > greatest(now64(3, 'UTC'), clock_floor)
-  AND NOT arrayExists(t -> tupleElement(t, 1) = subject_of_row AND bucket_started_at >= tupleElement(t, 2) AND bucket_started_at < tupleElement(t, 3),
-      if(subject_of_row IN (SELECT subject FROM traffic.erasure), tombstones, []))
+  AND (subject_of_row NOT IN (SELECT subject FROM traffic.erasure)
+    OR NOT arrayExists(t -> tupleElement(t, 1) = subject_of_row AND bucket_started_at >= tupleElement(t, 2) AND bucket_started_at < tupleElement(t, 3), tombstones))
 SETTINGS do_not_merge_across_partitions_select_final = 1
