@@ -1,6 +1,6 @@
 // Package statistics keeps what remains of the traffic when the traffic data has
 // gone: volumes of a network segment in an hour, of which no number is about
-// fewer than [MinLines] lines, and none mostly about one.
+// fewer than [MinLines] subscribers, and none mostly about one.
 //
 // What is published of an hour is a partition of the network: every line that
 // moved anything is in exactly one published cell, or nothing of the hour is
@@ -18,7 +18,7 @@ import (
 	"slices"
 )
 
-// MinLines is the least k: a cell with fewer lines is merged upwards.
+// MinLines is the least k: a cell with lines of fewer subscribers is merged upwards.
 const MinLines = 10
 
 // Cell is the volume of some segments in one hour.
@@ -32,22 +32,22 @@ type Cell struct {
 	Few         Few `json:"-"` // never published
 }
 
-// Few is what tells whether a cell's figures are about few lines. Each figure is
-// published by itself, so each is judged by itself: of ten lines that all fetch one
-// may be the only one that sends.
+// Few is what tells whether a cell's figures are about few subscribers; all lines of
+// an account are one's. Each figure is published by itself, so each is judged by
+// itself: of ten that all fetch one may be the only one that sends.
 type Few struct {
-	LinesUp, LinesDown uint64 // that moved anything that way
-	// Most of each figure that is one line's.
+	All, Up, Down uint64 // subscribers that moved anything, and that way
+	// Most of each figure that is one subscriber's.
 	BytesUp, BytesDown, PacketsUp, PacketsDown uint64
 }
 
-// safe reports whether the cell may be published: its lines are k at least, those
-// that moved anything a way too unless there are none, and of no figure more than
-// half is one line's. Without the last rule a cell of ten lines tells what one of
-// them moves while the others sleep.
+// safe reports whether the cell may be published: its lines are k subscribers' at
+// least, what moved a way is too unless nothing did, and of no figure more than half
+// is one subscriber's. Without the last rule a cell of ten tells what one of them
+// moves while the others sleep.
 func (c Cell) safe(k uint64) bool {
-	enough := func(lines uint64) bool { return lines == 0 || lines >= k }
-	return c.Lines >= k && enough(c.Few.LinesUp) && enough(c.Few.LinesDown) &&
+	enough := func(n uint64) bool { return n == 0 || n >= k }
+	return c.Few.All >= k && enough(c.Few.Up) && enough(c.Few.Down) &&
 		c.Few.BytesUp <= c.BytesUp/2 && c.Few.BytesDown <= c.BytesDown/2 &&
 		c.Few.PacketsUp <= c.PacketsUp/2 && c.Few.PacketsDown <= c.PacketsDown/2
 }
@@ -60,7 +60,7 @@ func (c Cell) add(o Cell) Cell {
 		BytesUp: c.BytesUp + o.BytesUp, BytesDown: c.BytesDown + o.BytesDown,
 		PacketsUp: c.PacketsUp + o.PacketsUp, PacketsDown: c.PacketsDown + o.PacketsDown,
 		Few: Few{
-			LinesUp: c.Few.LinesUp + o.Few.LinesUp, LinesDown: c.Few.LinesDown + o.Few.LinesDown,
+			All: c.Few.All + o.Few.All, Up: c.Few.Up + o.Few.Up, Down: c.Few.Down + o.Few.Down,
 			BytesUp: max(c.Few.BytesUp, o.Few.BytesUp), BytesDown: max(c.Few.BytesDown, o.Few.BytesDown),
 			PacketsUp: max(c.Few.PacketsUp, o.Few.PacketsUp), PacketsDown: max(c.Few.PacketsDown, o.Few.PacketsDown),
 		},

@@ -12,16 +12,16 @@ func inOneRegion(string) string { return "" }
 
 // line makes a cell of n lines of which each moved bytes.
 func cell(segment string, n, bytes uint64) Cell {
-	return Cell{Segments: []string{segment}, Lines: n, BytesDown: n * bytes, PacketsDown: n, Few: Few{LinesDown: n, BytesDown: bytes, PacketsDown: 1}}
+	return Cell{Segments: []string{segment}, Lines: n, BytesDown: n * bytes, PacketsDown: n, Few: Few{All: n, Down: n, BytesDown: bytes, PacketsDown: 1}}
 }
 
 func TestMerge(t *testing.T) {
 	whale := cell("whale", 12, 100)
 	whale.BytesDown, whale.Few.BytesDown = whale.BytesDown+5000, 5100
 	sender := cell("sender", 20, 100) // one of twenty that fetch sends, little beside what is fetched
-	sender.BytesUp, sender.PacketsUp, sender.Few.LinesUp, sender.Few.BytesUp, sender.Few.PacketsUp = 50, 1, 1, 50, 1
+	sender.BytesUp, sender.PacketsUp, sender.Few.Up, sender.Few.BytesUp, sender.Few.PacketsUp = 50, 1, 1, 50, 1
 	senders := cell("senders", 20, 100) // eleven send, and one of them most
-	senders.BytesUp, senders.PacketsUp, senders.Few.LinesUp, senders.Few.BytesUp, senders.Few.PacketsUp = 60, 11, 11, 50, 1
+	senders.BytesUp, senders.PacketsUp, senders.Few.Up, senders.Few.BytesUp, senders.Few.PacketsUp = 60, 11, 11, 50, 1
 	caller := cell("caller", 20, 100) // one moves few bytes in most of the packets
 	caller.PacketsDown, caller.Few.PacketsDown = 1000, 900
 	for _, test := range []struct {
@@ -40,9 +40,11 @@ func TestMerge(t *testing.T) {
 		{"one line moves most of everything", []Cell{whale, cell("b", 10, 100)}, inOneRegion, nil},
 		{"the only one that sends", []Cell{sender}, inOneRegion, nil},
 		{"the only one that sends, and ten that do", []Cell{sender, {Segments: []string{"b"}, Lines: 10, BytesUp: 500, PacketsUp: 10,
-			Few: Few{LinesUp: 10, BytesUp: 50, PacketsUp: 1}}}, inOneRegion, [][]string{{"b", "sender"}}},
+			Few: Few{All: 10, Up: 10, BytesUp: 50, PacketsUp: 1}}}, inOneRegion, [][]string{{"b", "sender"}}},
 		{"one sends most of what is sent", []Cell{senders, cell("b", 30, 100)}, inOneRegion, nil},
 		{"one moves most of the packets", []Cell{caller, cell("b", 30, 100)}, inOneRegion, nil},
+		{"many lines of one subscriber", []Cell{{Segments: []string{"a"}, Lines: 30, BytesDown: 300, PacketsDown: 30,
+			Few: Few{All: 9, Down: 9, BytesDown: 100, PacketsDown: 10}}}, inOneRegion, nil},
 		{"a region is merged before others are asked", []Cell{cell("n1", 1, 7), cell("n2", 50, 7), cell("s1", 11, 7)},
 			func(s string) string { return s[:1] }, [][]string{{"n1", "n2"}, {"s1"}}},
 		{"a small region is merged with another", []Cell{cell("n1", 1, 7), cell("n2", 2, 7), cell("s1", 11, 7), cell("s2", 12, 7)},
@@ -73,17 +75,17 @@ func TestMergeIsAPartition(t *testing.T) {
 		var whole Cell
 		for i := range n {
 			lines := rapid.Uint64Range(0, 25).Draw(t, "lines")
-			c := Cell{Segments: []string{string(rune('a' + i))}, Lines: lines}
+			c := Cell{Segments: []string{string(rune('a' + i))}, Lines: lines, Few: Few{All: lines}}
 			for range lines {
 				v := rapid.Uint64Range(1, 1000).Draw(t, "bytes")
 				if rapid.IntRange(0, 20).Draw(t, "whale") == 0 {
 					v *= 1000
 				}
 				c.BytesUp, c.PacketsUp = c.BytesUp+v, c.PacketsUp+1
-				c.Few.LinesUp, c.Few.BytesUp, c.Few.PacketsUp = c.Few.LinesUp+1, max(c.Few.BytesUp, v), 1
+				c.Few.Up, c.Few.BytesUp, c.Few.PacketsUp = c.Few.Up+1, max(c.Few.BytesUp, v), 1
 				if down := rapid.Uint64Range(0, 1000).Draw(t, "down"); rapid.IntRange(0, 3).Draw(t, "fetches") == 0 && down > 0 {
 					c.BytesDown, c.PacketsDown = c.BytesDown+down, c.PacketsDown+1
-					c.Few.LinesDown, c.Few.BytesDown, c.Few.PacketsDown = c.Few.LinesDown+1, max(c.Few.BytesDown, down), 1
+					c.Few.Down, c.Few.BytesDown, c.Few.PacketsDown = c.Few.Down+1, max(c.Few.BytesDown, down), 1
 				}
 			}
 			cells = append(cells, c)
@@ -103,7 +105,7 @@ func TestMergeIsAPartition(t *testing.T) {
 		}
 		var sum Cell
 		for _, c := range got {
-			if c.Lines < k || c.Few.BytesUp > c.BytesUp/2 || c.Few.BytesDown > c.BytesDown/2 || c.Few.LinesDown > 0 && c.Few.LinesDown < k {
+			if c.Lines < k || c.Few.BytesUp > c.BytesUp/2 || c.Few.BytesDown > c.BytesDown/2 || c.Few.Down > 0 && c.Few.Down < k {
 				t.Fatalf("published %+v", c)
 			}
 			if len(sum.Segments)+len(c.Segments) != len(sum.add(c).Segments) {

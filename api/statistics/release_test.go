@@ -356,3 +356,36 @@ func TestADayThatExpiredInPartIsNotPublished(t *testing.T) {
 		t.Errorf("published %+v of a day whose first half is gone", hours)
 	}
 }
+
+// TestOneSubscriberOfManyLines: a company with a dozen lines is one subscriber, and
+// a segment of those and eight others is about nine.
+func TestOneSubscriberOfManyLines(t *testing.T) {
+	n := newNetwork(t)
+	batch, err := n.conn.PrepareBatch(t.Context(), "INSERT INTO register.line (line_id, account_id, time_zone, billing_day, contract_start, contract_end, version)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range 24 {
+		n.register(line)
+		account := fmt.Sprintf("other %d", line)
+		if line < 12 {
+			account = "company"
+		}
+		if err := batch.Append(fmt.Sprintf("L-%d", line), account, "Europe/Amsterdam", uint8(1), n.day.Add(-30*day), schema.Forever, uint64(1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := batch.Send(); err != nil {
+		t.Fatal(err)
+	}
+	for line := range 20 { // the company's in two segments, and eight
+		n.moved(line, fmt.Sprintf("c%d", line%2), 3, 1000, schema.UsageKernel)
+	}
+	for line := range 24 { // and twelve: the company moves half, and is one of thirteen
+		n.moved(line, fmt.Sprintf("c%d", line%2), 4, 1000, schema.UsageKernel)
+	}
+	hours := n.publish()
+	if len(hours) != 1 || !hours[0].StartedAt.Equal(n.day.Add(4*time.Hour)) || len(hours[0].Cells) != 1 || hours[0].Cells[0].Lines != 20 || hours[0].Cells[0].BytesDown != 24_000 {
+		t.Errorf("published %+v, want one cell of the hour of thirteen subscribers", hours)
+	}
+}

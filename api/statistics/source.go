@@ -15,39 +15,46 @@ const day = 24 * time.Hour
 
 // volumes adds up, inside the store, what the lines of each collector moved in
 // each hour of one UTC day. Lines are counted, not references: a line whose modem
-// changed is one. A line counts in the collector through which it moved most, so
-// that no line is in two cells. Only what is readable counts, and only lines of
+// changed is one. The lines of one account are one subscriber's, and count in the
+// collector through which they moved most, so that no subscriber is in two cells. Only what is readable counts, and only lines of
 // the register that are not restricted. As everywhere, a BNG's own counts are
 // left out on days on which a kernel counted the line, and count once if it told
-// several collectors. Nothing leaves the store that is about one line, but the
+// several collectors. Nothing leaves the store that is about one subscriber, but the
 // largest of each figure of a cell.
 const volumes = `
-SELECT hour, main, count(), sum(line_up), sum(line_down), sum(line_packets_up), sum(line_packets_down),
-    countIf(line_up > 0), countIf(line_down > 0), max(line_up), max(line_down), max(line_packets_up), max(line_packets_down)
+SELECT hour, main, sum(lines), sum(all_up), sum(all_down), sum(all_packets_up), sum(all_packets_down), count(),
+    countIf(all_up > 0), countIf(all_down > 0), max(all_up), max(all_down), max(all_packets_up), max(all_packets_down)
 FROM (
-    SELECT line_id, hour, argMax(collector, (up + down, collector)) AS main,
-        if(any(by_kernel), sum(up), max(up)) AS line_up, if(any(by_kernel), sum(down), max(down)) AS line_down,
-        if(any(by_kernel), sum(packets_up), max(packets_up)) AS line_packets_up,
-        if(any(by_kernel), sum(packets_down), max(packets_down)) AS line_packets_down
+    SELECT if(l.account_id = '', concat('line ', v.line_id), concat('account ', l.account_id)) AS subscriber, hour,
+        argMax(line_main, (line_up + line_down, line_main)) AS main, count() AS lines, sum(line_up) AS all_up, sum(line_down) AS all_down,
+        sum(line_packets_up) AS all_packets_up, sum(line_packets_down) AS all_packets_down
     FROM (
-        SELECT line_id, hour, collector, by_kernel, max(by_kernel) OVER (PARTITION BY line_id) AS kernel_day, up, down, packets_up, packets_down
+        SELECT line_id, hour, argMax(collector, (up + down, collector)) AS line_main,
+            if(any(by_kernel), sum(up), max(up)) AS line_up, if(any(by_kernel), sum(down), max(down)) AS line_down,
+            if(any(by_kernel), sum(packets_up), max(packets_up)) AS line_packets_up,
+            if(any(by_kernel), sum(packets_down), max(packets_down)) AS line_packets_down
         FROM (
-            SELECT a.line_id AS line_id, toStartOfHour(u.bucket_started_at, 'UTC') AS hour, toString(u.collector_id) AS collector,
-                u.source = {kernel:String} AS by_kernel,
-                sumIf(u.bytes, u.direction = 'up') AS up, sumIf(u.bytes, u.direction = 'down') AS down,
-                sumIf(u.packets, u.direction = 'up') AS packets_up, sumIf(u.packets, u.direction = 'down') AS packets_down
-            FROM traffic.usage AS u
-            INNER JOIN (SELECT line_id, access_ref, valid_from, valid_to FROM register.line_access FINAL
-                WHERE line_id NOT IN (SELECT line_id FROM register.restriction FINAL WHERE restricted)) AS a ON a.access_ref = u.access_ref
-            WHERE u.bucket_started_at >= {start:DateTime64(3)} AND u.bucket_started_at < {end:DateTime64(3)}
-            AND u.bucket_started_at >= a.valid_from AND u.bucket_started_at < a.valid_to
-            GROUP BY line_id, hour, collector, by_kernel
+            SELECT line_id, hour, collector, by_kernel, max(by_kernel) OVER (PARTITION BY line_id) AS kernel_day, up, down, packets_up, packets_down
+            FROM (
+                SELECT a.line_id AS line_id, toStartOfHour(u.bucket_started_at, 'UTC') AS hour, toString(u.collector_id) AS collector,
+                    u.source = {kernel:String} AS by_kernel,
+                    sumIf(u.bytes, u.direction = 'up') AS up, sumIf(u.bytes, u.direction = 'down') AS down,
+                    sumIf(u.packets, u.direction = 'up') AS packets_up, sumIf(u.packets, u.direction = 'down') AS packets_down
+                FROM traffic.usage AS u
+                INNER JOIN (SELECT line_id, access_ref, valid_from, valid_to FROM register.line_access FINAL
+                    WHERE line_id NOT IN (SELECT line_id FROM register.restriction FINAL WHERE restricted)) AS a ON a.access_ref = u.access_ref
+                WHERE u.bucket_started_at >= {start:DateTime64(3)} AND u.bucket_started_at < {end:DateTime64(3)}
+                AND u.bucket_started_at >= a.valid_from AND u.bucket_started_at < a.valid_to
+                GROUP BY line_id, hour, collector, by_kernel
+            )
         )
-    )
-    WHERE by_kernel = kernel_day
-    GROUP BY line_id, hour
+        WHERE by_kernel = kernel_day
+        GROUP BY line_id, hour
+    ) AS v
+    LEFT JOIN (SELECT line_id, account_id FROM register.line FINAL) AS l ON l.line_id = v.line_id
+    WHERE line_up + line_down > 0
+    GROUP BY subscriber, hour
 )
-WHERE line_up + line_down > 0
 GROUP BY hour, main
 ORDER BY hour, main`
 
@@ -73,7 +80,7 @@ func (s *Store) cells(ctx context.Context, start time.Time) (map[time.Time][]Cel
 		var collector string
 		var c Cell
 		if err := rows.Scan(&hour, &collector, &c.Lines, &c.BytesUp, &c.BytesDown, &c.PacketsUp, &c.PacketsDown,
-			&c.Few.LinesUp, &c.Few.LinesDown, &c.Few.BytesUp, &c.Few.BytesDown, &c.Few.PacketsUp, &c.Few.PacketsDown); err != nil {
+			&c.Few.All, &c.Few.Up, &c.Few.Down, &c.Few.BytesUp, &c.Few.BytesDown, &c.Few.PacketsUp, &c.Few.PacketsDown); err != nil {
 			return nil, fmt.Errorf("statistics: read volumes: %w", err)
 		}
 		hour = hour.UTC()
