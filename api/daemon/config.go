@@ -107,7 +107,7 @@ type LedgerConfig struct {
 
 // StatisticsConfig is about the anonymised volumes that outlive the traffic data.
 type StatisticsConfig struct {
-	// MinLines is the fewest lines that a number is about. Default and least 10.
+	// MinLines is how many subscribers' lines a number is about at least. Default and least 10.
 	MinLines uint64 `yaml:"min_lines"`
 	// Delay is how long after its end (UTC) a day is published. Default 48h.
 	Delay time.Duration `yaml:"delay"`

@@ -16,11 +16,12 @@ const day = 24 * time.Hour
 // volumes adds up, inside the store, what the lines of each collector moved in
 // each hour of one UTC day. Lines are counted, not references: a line whose modem
 // changed is one. The lines of one account are one subscriber's, and count in the
-// collector through which they moved most, so that no subscriber is in two cells. Only what is readable counts, and only lines of
-// the register that are not restricted. As everywhere, a BNG's own counts are
-// left out on days on which a kernel counted the line, and count once if it told
-// several collectors. Nothing leaves the store that is about one subscriber, but the
-// largest of each figure of a cell.
+// collector through which they moved most, so that no subscriber is in two cells.
+// Only what is readable counts, and only lines of the register that are not
+// restricted. As everywhere, a BNG's own counts are left out on days on which a
+// kernel counted the line, and count once if it told several collectors. Nothing
+// leaves the store that is about one subscriber, but the largest of each figure of a
+// cell.
 const volumes = `
 SELECT hour, main, sum(lines), sum(all_up), sum(all_down), sum(all_packets_up), sum(all_packets_down), count(),
     countIf(all_up > 0), countIf(all_down > 0), max(all_up), max(all_down), max(all_packets_up), max(all_packets_down)
