@@ -33,7 +33,7 @@ type house struct {
 }
 
 // newHouse starts an engine; the keys and ledger are those in dir, if there are any.
-func newHouse(t *testing.T, dir string) *house {
+func newHouse(t testing.TB, dir string) *house {
 	t.Helper()
 	database := enginetest.Start(t)
 	conn, err := schema.Open(t.Context(), schema.Config{Socket: database.Socket, Settings: map[string]any{"fsync_metadata": 0}})
@@ -71,7 +71,7 @@ func newHouse(t *testing.T, dir string) *house {
 
 func (h *house) at(name string) string { return filepath.Join(h.dir, name) }
 
-func (h *house) openKeys(t *testing.T) {
+func (h *house) openKeys(t testing.TB) {
 	t.Helper()
 	var err error
 	if h.keys, err = keystore.Open(h.at("keys"), h.at("master")); err != nil {
