@@ -119,8 +119,8 @@ func (a *app) actOnHold(call func(griffierv1.HoldServiceClient, context.Context)
 	if h.GetEndedBy() != "" {
 		t.add("ended_by", h.GetEndedBy())
 	}
-	if h.GetDestroyedAt() != nil {
-		t.add("destroyed_at", at(h.GetDestroyedAt()))
+	if h.GetShreddedAt() != nil {
+		t.add("shredded_at", at(h.GetShreddedAt()))
 		t.add("certificate", strconv.FormatUint(h.GetCertificateIndex(), 10))
 	}
 	return a.print(h, t)

@@ -115,7 +115,7 @@ var states = map[hold.Status]griffierv1.HoldState{
 func message(h hold.Hold, now time.Time) *griffierv1.Hold {
 	m := &griffierv1.Hold{HoldId: h.ID, WarrantId: h.WarrantID, TaskId: h.TaskID, LegalBasis: h.Basis, Generation: h.Generation,
 		State: states[h.Status(now)], MadeAt: timestamppb.New(h.MadeAt), EndsAt: timestamppb.New(h.End()), RowBand: h.RowBand,
-		ExtendedAt: stamp(h.ExtendedAt), EndedBy: h.EndedBy, DestroyedAt: stamp(h.DestroyedAt), CertificateIndex: h.DestroyIndex, LedgerIndex: h.Index}
+		ExtendedAt: stamp(h.ExtendedAt), EndedBy: h.EndedBy, ShreddedAt: stamp(h.DestroyedAt), CertificateIndex: h.DestroyIndex, LedgerIndex: h.Index}
 	for _, a := range h.Approvals {
 		m.ExtensionApprovals = append(m.ExtensionApprovals, &griffierv1.HoldApproval{Role: string(a.Role), Approver: a.Actor,
 			ApprovedAt: timestamppb.New(a.At), LedgerIndex: a.Index})

@@ -156,7 +156,7 @@ type Hold struct {
 	ExtendedAt         *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=extended_at,json=extendedAt,proto3" json:"extended_at,omitempty"`                         // absent: not extended
 	ExtensionApprovals []*HoldApproval        `protobuf:"bytes,11,rep,name=extension_approvals,json=extensionApprovals,proto3" json:"extension_approvals,omitempty"` // of an extension that is under way
 	EndedBy            string                 `protobuf:"bytes,12,opt,name=ended_by,json=endedBy,proto3" json:"ended_by,omitempty"`                                  // order, revocation; empty: its time, or not ended
-	DestroyedAt        *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=destroyed_at,json=destroyedAt,proto3" json:"destroyed_at,omitempty"`                      // absent: not yet
+	ShreddedAt         *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=shredded_at,json=shreddedAt,proto3" json:"shredded_at,omitempty"`                         // absent: not yet
 	CertificateIndex   uint64                 `protobuf:"varint,14,opt,name=certificate_index,json=certificateIndex,proto3" json:"certificate_index,omitempty"`      // in the ledger, of its destruction
 	LedgerIndex        uint64                 `protobuf:"varint,15,opt,name=ledger_index,json=ledgerIndex,proto3" json:"ledger_index,omitempty"`                     // of its making
 	unknownFields      protoimpl.UnknownFields
@@ -277,9 +277,9 @@ func (x *Hold) GetEndedBy() string {
 	return ""
 }
 
-func (x *Hold) GetDestroyedAt() *timestamppb.Timestamp {
+func (x *Hold) GetShreddedAt() *timestamppb.Timestamp {
 	if x != nil {
-		return x.DestroyedAt
+		return x.ShreddedAt
 	}
 	return nil
 }
@@ -576,7 +576,7 @@ const file_griffier_v1_hold_proto_rawDesc = "" +
 	"\bapprover\x18\x02 \x01(\tR\bapprover\x12;\n" +
 	"\vapproved_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"approvedAt\x12!\n" +
-	"\fledger_index\x18\x04 \x01(\x04R\vledgerIndex\"\xfe\x04\n" +
+	"\fledger_index\x18\x04 \x01(\x04R\vledgerIndex\"\xfc\x04\n" +
 	"\x04Hold\x12\x17\n" +
 	"\ahold_id\x18\x01 \x01(\tR\x06holdId\x12\x1d\n" +
 	"\n" +
@@ -595,8 +595,9 @@ const file_griffier_v1_hold_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"extendedAt\x12J\n" +
 	"\x13extension_approvals\x18\v \x03(\v2\x19.griffier.v1.HoldApprovalR\x12extensionApprovals\x12\x19\n" +
-	"\bended_by\x18\f \x01(\tR\aendedBy\x12=\n" +
-	"\fdestroyed_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\vdestroyedAt\x12+\n" +
+	"\bended_by\x18\f \x01(\tR\aendedBy\x12;\n" +
+	"\vshredded_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"shreddedAt\x12+\n" +
 	"\x11certificate_index\x18\x0e \x01(\x04R\x10certificateIndex\x12!\n" +
 	"\fledger_index\x18\x0f \x01(\x04R\vledgerIndex\"\x12\n" +
 	"\x10ListHoldsRequest\"<\n" +
@@ -665,7 +666,7 @@ var file_griffier_v1_hold_proto_depIdxs = []int32{
 	8,  // 3: griffier.v1.Hold.ends_at:type_name -> google.protobuf.Timestamp
 	8,  // 4: griffier.v1.Hold.extended_at:type_name -> google.protobuf.Timestamp
 	1,  // 5: griffier.v1.Hold.extension_approvals:type_name -> griffier.v1.HoldApproval
-	8,  // 6: griffier.v1.Hold.destroyed_at:type_name -> google.protobuf.Timestamp
+	8,  // 6: griffier.v1.Hold.shredded_at:type_name -> google.protobuf.Timestamp
 	2,  // 7: griffier.v1.ListHoldsResponse.holds:type_name -> griffier.v1.Hold
 	3,  // 8: griffier.v1.HoldService.ListHolds:input_type -> griffier.v1.ListHoldsRequest
 	5,  // 9: griffier.v1.HoldService.GetHold:input_type -> griffier.v1.GetHoldRequest
