@@ -33,12 +33,7 @@ griffierd makes one by itself every backup.every.`,
 
 // makeBackup asks for a backup and says on stderr how far it is.
 func (a *app) makeBackup(ctx context.Context) (*griffierv1.Backup, error) {
-	conn, err := a.dial()
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	stream, err := griffierv1.NewBackupServiceClient(conn).CreateBackup(ctx, &griffierv1.CreateBackupRequest{})
+	stream, err := griffierv1.NewBackupServiceClient(a.server).CreateBackup(ctx, &griffierv1.CreateBackupRequest{})
 	if err != nil {
 		return nil, err
 	}
@@ -66,12 +61,7 @@ func (a *app) makeBackup(ctx context.Context) (*griffierv1.Backup, error) {
 func (a *app) backupList() *cobra.Command {
 	return &cobra.Command{Use: "list", Short: "List backups, newest first", Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			conn, err := a.dial()
-			if err != nil {
-				return err
-			}
-			defer conn.Close()
-			resp, err := griffierv1.NewBackupServiceClient(conn).ListBackups(c.Context(), &griffierv1.ListBackupsRequest{})
+			resp, err := griffierv1.NewBackupServiceClient(a.server).ListBackups(c.Context(), &griffierv1.ListBackupsRequest{})
 			if err != nil {
 				return err
 			}
@@ -83,12 +73,7 @@ func (a *app) backupVerify() *cobra.Command {
 	return &cobra.Command{Use: "verify BACKUP", Short: "Read a whole backup and compare every hash and seal", Args: oneArg("BACKUP"),
 		Long: `Read a whole backup and compare every hash and seal. Exit code 1 if it cannot be restored.`,
 		RunE: func(c *cobra.Command, args []string) error {
-			conn, err := a.dial()
-			if err != nil {
-				return err
-			}
-			defer conn.Close()
-			resp, err := griffierv1.NewBackupServiceClient(conn).VerifyBackup(c.Context(), &griffierv1.VerifyBackupRequest{BackupId: args[0]})
+			resp, err := griffierv1.NewBackupServiceClient(a.server).VerifyBackup(c.Context(), &griffierv1.VerifyBackupRequest{BackupId: args[0]})
 			if err != nil {
 				return err
 			}

@@ -55,6 +55,42 @@ func (a *app) config() (clientConfig, error) {
 	return c, nil
 }
 
+// connection is griffierd, dialled with the first call, so that a verb just
+// calls: what the home folder lacks is that call's error. One goroutine uses it.
+type connection struct {
+	dial func() (*grpc.ClientConn, error)
+	conn *grpc.ClientConn
+}
+
+func (c *connection) ensure() (err error) {
+	if c.conn == nil {
+		c.conn, err = c.dial()
+	}
+	return err
+}
+
+// Invoke implements [grpc.ClientConnInterface].
+func (c *connection) Invoke(ctx context.Context, method string, request, response any, options ...grpc.CallOption) error {
+	if err := c.ensure(); err != nil {
+		return err
+	}
+	return c.conn.Invoke(ctx, method, request, response, options...)
+}
+
+// NewStream implements [grpc.ClientConnInterface].
+func (c *connection) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, options ...grpc.CallOption) (grpc.ClientStream, error) {
+	if err := c.ensure(); err != nil {
+		return nil, err
+	}
+	return c.conn.NewStream(ctx, desc, method, options...)
+}
+
+func (c *connection) close() {
+	if c.conn != nil {
+		c.conn.Close()
+	}
+}
+
 // dial connects to griffierd with what the home folder holds: a machine's
 // certificate, or a person's token.
 func (a *app) dial() (*grpc.ClientConn, error) {

@@ -25,12 +25,7 @@ collector knows this server.`,
   griffier-collector -enrol griffierd.isp.example:7443 -ca-sha256 FINGERPRINT -token-file FILE -config FILE`}
 	valid := c.Flags().Duration("valid", time.Hour, "how long it can be exchanged, 1m to 24h")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		conn, err := a.dial()
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		resp, err := griffierv1.NewEnrolmentServiceClient(conn).CreateEnrolmentToken(c.Context(),
+		resp, err := griffierv1.NewEnrolmentServiceClient(a.server).CreateEnrolmentToken(c.Context(),
 			&griffierv1.CreateEnrolmentTokenRequest{CollectorId: args[0], ValidFor: durationpb.New(*valid)})
 		if err != nil {
 			return err
@@ -45,12 +40,7 @@ collector knows this server.`,
 func (a *app) collectorList() *cobra.Command {
 	return &cobra.Command{Use: "list", Short: "List certificates and open tokens of collectors, and when they expire", Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			conn, err := a.dial()
-			if err != nil {
-				return err
-			}
-			defer conn.Close()
-			resp, err := griffierv1.NewEnrolmentServiceClient(conn).ListCollectors(c.Context(), &griffierv1.ListCollectorsRequest{})
+			resp, err := griffierv1.NewEnrolmentServiceClient(a.server).ListCollectors(c.Context(), &griffierv1.ListCollectorsRequest{})
 			if err != nil {
 				return err
 			}
@@ -85,14 +75,9 @@ func (a *app) collectorRevoke() *cobra.Command {
 		return nil
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
-		conn, err := a.dial()
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		service := griffierv1.NewEnrolmentServiceClient(conn)
+		service := griffierv1.NewEnrolmentServiceClient(a.server)
 		if *token != "" {
-			_, err = service.RevokeEnrolmentToken(c.Context(), &griffierv1.RevokeEnrolmentTokenRequest{TokenId: *token})
+			_, err := service.RevokeEnrolmentToken(c.Context(), &griffierv1.RevokeEnrolmentTokenRequest{TokenId: *token})
 			return err
 		}
 		if _, err := service.RevokeCollector(c.Context(), &griffierv1.RevokeCollectorRequest{CollectorId: args[0]}); err != nil {

@@ -34,12 +34,7 @@ changed. Exit code 1 if anything failed; what was not checked has not failed.`}
 
 // verifyExpiry asks for a proof and says on stderr how far it is.
 func (a *app) verifyExpiry(ctx context.Context, whole bool) (*griffierv1.ExpiryProof, error) {
-	conn, err := a.dial()
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	stream, err := griffierv1.NewExpiryServiceClient(conn).VerifyExpiry(ctx, &griffierv1.VerifyExpiryRequest{Whole: whole})
+	stream, err := griffierv1.NewExpiryServiceClient(a.server).VerifyExpiry(ctx, &griffierv1.VerifyExpiryRequest{Whole: whole})
 	if err != nil {
 		return nil, err
 	}
@@ -85,16 +80,11 @@ func (a *app) showProof(p *griffierv1.ExpiryProof) error {
 func (a *app) retentionReport() *cobra.Command {
 	return &cobra.Command{Use: "report", Short: "Show per class what is kept, until when, and what was proved last", Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			conn, err := a.dial()
+			resp, err := griffierv1.NewExpiryServiceClient(a.server).ReportExpiry(c.Context(), &griffierv1.ReportExpiryRequest{})
 			if err != nil {
 				return err
 			}
-			defer conn.Close()
-			resp, err := griffierv1.NewExpiryServiceClient(conn).ReportExpiry(c.Context(), &griffierv1.ReportExpiryRequest{})
-			if err != nil {
-				return err
-			}
-			policy, err := griffierv1.NewRetentionServiceClient(conn).GetRetention(c.Context(), &griffierv1.GetRetentionRequest{})
+			policy, err := griffierv1.NewRetentionServiceClient(a.server).GetRetention(c.Context(), &griffierv1.GetRetentionRequest{})
 			if err != nil {
 				return err
 			}
@@ -123,12 +113,7 @@ func (a *app) retentionCertificates() *cobra.Command {
 	class := c.Flags().String("class", "", "only this class")
 	limit := c.Flags().Uint32("limit", 100, "at most this many")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		conn, err := a.dial()
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		resp, err := griffierv1.NewExpiryServiceClient(conn).ListCertificates(c.Context(), &griffierv1.ListCertificatesRequest{Class: *class, Limit: *limit})
+		resp, err := griffierv1.NewExpiryServiceClient(a.server).ListCertificates(c.Context(), &griffierv1.ListCertificatesRequest{Class: *class, Limit: *limit})
 		if err != nil {
 			return err
 		}

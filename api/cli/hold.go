@@ -18,12 +18,7 @@ func (a *app) hold() *cobra.Command {
 func (a *app) holdList() *cobra.Command {
 	c := &cobra.Command{Use: "list", Short: "List every hold, newest first, without what is held", Args: noArgs}
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		conn, err := a.dial()
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		res, err := griffierv1.NewHoldServiceClient(conn).ListHolds(c.Context(), &griffierv1.ListHoldsRequest{})
+		res, err := griffierv1.NewHoldServiceClient(a.server).ListHolds(c.Context(), &griffierv1.ListHoldsRequest{})
 		if err != nil {
 			return err
 		}
@@ -91,12 +86,7 @@ func documentFlag(c *cobra.Command) *string {
 
 // actOnHold calls the server and shows the hold that it answers with.
 func (a *app) actOnHold(call func(griffierv1.HoldServiceClient, context.Context) (*griffierv1.Hold, error), ctx context.Context) error {
-	conn, err := a.dial()
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	h, err := call(griffierv1.NewHoldServiceClient(conn), ctx)
+	h, err := call(griffierv1.NewHoldServiceClient(a.server), ctx)
 	if err != nil {
 		return err
 	}

@@ -33,12 +33,7 @@ facts, and -o json or csv all of them.`}
 	warrant := c.Flags().String("warrant", "", "only this warrant")
 	bodies := c.Flags().Bool("bodies", false, "decrypt the bodies too")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		conn, err := a.dial()
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		resp, err := griffierv1.NewLedgerServiceClient(conn).ListEntries(c.Context(), &griffierv1.ListEntriesRequest{
+		resp, err := griffierv1.NewLedgerServiceClient(a.server).ListEntries(c.Context(), &griffierv1.ListEntriesRequest{
 			Start: *start, Limit: *limit, Kind: *kind, WarrantId: *warrant, WithBodies: *bodies})
 		if err != nil {
 			return err
@@ -65,12 +60,7 @@ func (a *app) ledgerProof() *cobra.Command {
 			if err != nil {
 				return usageError{fmt.Errorf("index %q: want a number", args[0])}
 			}
-			conn, err := a.dial()
-			if err != nil {
-				return err
-			}
-			defer conn.Close()
-			resp, err := griffierv1.NewLedgerServiceClient(conn).GetProof(c.Context(), &griffierv1.GetProofRequest{Index: index})
+			resp, err := griffierv1.NewLedgerServiceClient(a.server).GetProof(c.Context(), &griffierv1.GetProofRequest{Index: index})
 			if err != nil {
 				return err
 			}
@@ -91,12 +81,7 @@ func (a *app) ledgerCheckpoint() *cobra.Command {
 	return &cobra.Command{
 		Use: "checkpoint", Short: "Print the newest signed checkpoint", Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			conn, err := a.dial()
-			if err != nil {
-				return err
-			}
-			defer conn.Close()
-			resp, err := griffierv1.NewLedgerServiceClient(conn).GetCheckpoint(c.Context(), &griffierv1.GetCheckpointRequest{})
+			resp, err := griffierv1.NewLedgerServiceClient(a.server).GetCheckpoint(c.Context(), &griffierv1.GetCheckpointRequest{})
 			if err != nil {
 				return err
 			}

@@ -28,12 +28,7 @@ func (a *app) register() *cobra.Command {
 			if req.GetRequestId() == "" {
 				req.RequestId = uuid.NewString()
 			}
-			conn, err := a.dial()
-			if err != nil {
-				return err
-			}
-			defer conn.Close()
-			_, err = griffierv1.NewRegisterServiceClient(conn).PutLine(c.Context(), &req)
+			_, err := griffierv1.NewRegisterServiceClient(a.server).PutLine(c.Context(), &req)
 			return err
 		},
 	}
@@ -47,12 +42,7 @@ func (a *app) register() *cobra.Command {
 			if req.GetRequestId() == "" {
 				req.RequestId = uuid.NewString()
 			}
-			conn, err := a.dial()
-			if err != nil {
-				return err
-			}
-			defer conn.Close()
-			_, err = griffierv1.NewRegisterServiceClient(conn).PutRange(c.Context(), &req)
+			_, err := griffierv1.NewRegisterServiceClient(a.server).PutRange(c.Context(), &req)
 			return err
 		},
 	}

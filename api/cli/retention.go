@@ -46,12 +46,7 @@ func (a *app) readPolicy(path string) ([]byte, error) {
 func (a *app) retentionShow() *cobra.Command {
 	return &cobra.Command{Use: "show", Short: "Show the policy in force, and what is proposed", Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			conn, err := a.dial()
-			if err != nil {
-				return err
-			}
-			defer conn.Close()
-			resp, err := griffierv1.NewRetentionServiceClient(conn).GetRetention(c.Context(), &griffierv1.GetRetentionRequest{})
+			resp, err := griffierv1.NewRetentionServiceClient(a.server).GetRetention(c.Context(), &griffierv1.GetRetentionRequest{})
 			if err != nil {
 				return err
 			}
@@ -90,12 +85,7 @@ changed. Bytes are estimated by the rows' share. The file need not be signed yet
 			if err != nil {
 				return err
 			}
-			conn, err := a.dial()
-			if err != nil {
-				return err
-			}
-			defer conn.Close()
-			resp, err := griffierv1.NewRetentionServiceClient(conn).PlanRetention(c.Context(), &griffierv1.PlanRetentionRequest{File: file})
+			resp, err := griffierv1.NewRetentionServiceClient(a.server).PlanRetention(c.Context(), &griffierv1.PlanRetentionRequest{File: file})
 			if err != nil {
 				return err
 			}
@@ -135,12 +125,7 @@ func planTable(resp *griffierv1.PlanRetentionResponse) table {
 func (a *app) retentionHistory() *cobra.Command {
 	return &cobra.Command{Use: "history", Short: "List every policy that was in force and every proposal, oldest first", Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			conn, err := a.dial()
-			if err != nil {
-				return err
-			}
-			defer conn.Close()
-			resp, err := griffierv1.NewRetentionServiceClient(conn).ListRetentionHistory(c.Context(), &griffierv1.ListRetentionHistoryRequest{})
+			resp, err := griffierv1.NewRetentionServiceClient(a.server).ListRetentionHistory(c.Context(), &griffierv1.ListRetentionHistoryRequest{})
 			if err != nil {
 				return err
 			}

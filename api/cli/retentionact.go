@@ -81,12 +81,7 @@ func (a *app) retentionWithdraw() *cobra.Command {
 
 // retentionAct calls, and prints the proposal after it.
 func (a *app) retentionAct(call func(griffierv1.RetentionServiceClient) (*griffierv1.RetentionProposal, error)) error {
-	conn, err := a.dial()
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	p, err := call(griffierv1.NewRetentionServiceClient(conn))
+	p, err := call(griffierv1.NewRetentionServiceClient(a.server))
 	if err != nil {
 		return err
 	}

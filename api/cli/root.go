@@ -24,12 +24,15 @@ type app struct {
 	stdout, stderr io.Writer
 	home           string // folder with client.yaml
 	format         string // table, json or csv
+	server         *connection
 }
 
 // Run executes a command line and returns the exit code: 0 ok, 1 failed, 2
 // usage, 3 try again, 4 denied, 5 not covered or expired.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	a.server = &connection{dial: a.dial}
+	defer a.server.close()
 	root := a.root()
 	root.SetArgs(doubled(root, args))
 	err := root.ExecuteContext(ctx)

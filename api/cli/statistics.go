@@ -26,12 +26,7 @@ func (a *app) statisticsList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		conn, err := a.dial()
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		resp, err := griffierv1.NewStatisticsServiceClient(conn).ListSegmentHours(c.Context(), &griffierv1.ListSegmentHoursRequest{Start: start, End: end})
+		resp, err := griffierv1.NewStatisticsServiceClient(a.server).ListSegmentHours(c.Context(), &griffierv1.ListSegmentHoursRequest{Start: start, End: end})
 		if err != nil {
 			return err
 		}

@@ -104,12 +104,7 @@ func (a *app) subjectRestrictions() *cobra.Command {
 
 // subjectAct calls and prints the answer.
 func (a *app) subjectAct(call func(griffierv1.SubjectServiceClient) (proto.Message, table, error)) error {
-	conn, err := a.dial()
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	m, t, err := call(griffierv1.NewSubjectServiceClient(conn))
+	m, t, err := call(griffierv1.NewSubjectServiceClient(a.server))
 	if err != nil {
 		return err
 	}

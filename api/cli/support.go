@@ -22,12 +22,7 @@ func (a *app) supportCode() *cobra.Command {
 	c := &cobra.Command{Use: "code", Short: "Make a code that opens one of your lines to support for 24 hours", Args: noArgs}
 	line := c.Flags().String("line", "", "line id (required)")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		conn, err := a.dial()
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		resp, err := griffierv1.NewUsageServiceClient(conn).CreateSupportCode(c.Context(), &griffierv1.CreateSupportCodeRequest{LineId: *line})
+		resp, err := griffierv1.NewUsageServiceClient(a.server).CreateSupportCode(c.Context(), &griffierv1.CreateSupportCodeRequest{LineId: *line})
 		if err != nil {
 			return err
 		}
@@ -53,12 +48,7 @@ func (a *app) supportLookup() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		conn, err := a.dial()
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		resp, err := griffierv1.NewSupportServiceClient(conn).LookUpLine(c.Context(),
+		resp, err := griffierv1.NewSupportServiceClient(a.server).LookUpLine(c.Context(),
 			&griffierv1.LookUpLineRequest{Ticket: *ticket, Code: *code, Purpose: p, Window: w})
 		if err != nil {
 			return err

@@ -46,12 +46,7 @@ func (a *app) taskCreate() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		conn, err := a.dial()
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		task, err := griffierv1.NewDisclosureServiceClient(conn).CreateTask(c.Context(), &griffierv1.CreateTaskRequest{
+		task, err := griffierv1.NewDisclosureServiceClient(a.server).CreateTask(c.Context(), &griffierv1.CreateTaskRequest{
 			RequestId: requestID(*request), WarrantId: *warrant, ExpectedGeneration: *generation, Category: cat, Target: *target, Instant: *instant,
 			UncertaintySeconds: *uncertainty, Port: *port, Protocol: transport, WindowEnd: *windowEnd, HoldDays: *holdDays, FromHold: *fromHold})
 		if err != nil {
@@ -81,12 +76,7 @@ Negative answers are sealed too: they are signed certificates.`}
 	generation := c.Flags().Uint64("generation", 1, "generation of the warrant as you saw it")
 	request := requestFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		conn, err := a.dial()
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		task, err := griffierv1.NewDisclosureServiceClient(conn).ExecuteTask(c.Context(), &griffierv1.ExecuteTaskRequest{
+		task, err := griffierv1.NewDisclosureServiceClient(a.server).ExecuteTask(c.Context(), &griffierv1.ExecuteTaskRequest{
 			RequestId: requestID(*request), TaskId: args[0], ExpectedGeneration: *generation})
 		if err != nil {
 			return err
@@ -107,12 +97,7 @@ func (a *app) taskFetch() *cobra.Command {
 	c := &cobra.Command{Use: "fetch TASK", Short: "Fetch the sealed package and its receipt; each fetch is in the ledger", Args: oneArg("TASK")}
 	dir := c.Flags().String("dir", ".", "folder to write TASK.tar.age and TASK.receipt.json to")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		conn, err := a.dial()
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		stream, err := griffierv1.NewDisclosureServiceClient(conn).FetchPackage(c.Context(), &griffierv1.FetchPackageRequest{TaskId: args[0]})
+		stream, err := griffierv1.NewDisclosureServiceClient(a.server).FetchPackage(c.Context(), &griffierv1.FetchPackageRequest{TaskId: args[0]})
 		if err != nil {
 			return err
 		}

@@ -32,12 +32,7 @@ func (a *app) line() *cobra.Command {
 	return noun("line", "Your lines", &cobra.Command{
 		Use: "list", Short: "List your lines", Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			conn, err := a.dial()
-			if err != nil {
-				return err
-			}
-			defer conn.Close()
-			resp, err := griffierv1.NewUsageServiceClient(conn).ListLines(c.Context(), &griffierv1.ListLinesRequest{})
+			resp, err := griffierv1.NewUsageServiceClient(a.server).ListLines(c.Context(), &griffierv1.ListLinesRequest{})
 			if err != nil {
 				return err
 			}
@@ -68,12 +63,7 @@ func (a *app) usageTotals() *cobra.Command {
 		if *per != "" {
 			return a.usagePer(c, *line, w, *per)
 		}
-		conn, err := a.dial()
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		resp, err := griffierv1.NewUsageServiceClient(conn).GetTotals(c.Context(), &griffierv1.GetTotalsRequest{LineId: *line, Window: w})
+		resp, err := griffierv1.NewUsageServiceClient(a.server).GetTotals(c.Context(), &griffierv1.GetTotalsRequest{LineId: *line, Window: w})
 		if err != nil {
 			return err
 		}
@@ -101,12 +91,7 @@ func (a *app) usageSeries() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		conn, err := a.dial()
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		resp, err := griffierv1.NewUsageServiceClient(conn).GetSeries(c.Context(),
+		resp, err := griffierv1.NewUsageServiceClient(a.server).GetSeries(c.Context(),
 			&griffierv1.GetSeriesRequest{LineId: *line, Window: w, Step: durationpb.New(*step)})
 		if err != nil {
 			return err
@@ -127,12 +112,7 @@ func (a *app) usageSessions() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		conn, err := a.dial()
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		resp, err := griffierv1.NewUsageServiceClient(conn).ListSessions(c.Context(),
+		resp, err := griffierv1.NewUsageServiceClient(a.server).ListSessions(c.Context(),
 			&griffierv1.ListSessionsRequest{LineId: *line, Window: w, Limit: *limit})
 		if err != nil {
 			return err

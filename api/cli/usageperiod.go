@@ -27,12 +27,7 @@ func (a *app) usagePer(c *cobra.Command, line string, w *griffierv1.Window, per 
 	if err != nil {
 		return err
 	}
-	conn, err := a.dial()
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	resp, err := griffierv1.NewUsageServiceClient(conn).ListPeriods(c.Context(),
+	resp, err := griffierv1.NewUsageServiceClient(a.server).ListPeriods(c.Context(),
 		&griffierv1.ListPeriodsRequest{LineId: line, Window: w, Period: period})
 	if err != nil {
 		return err
@@ -53,12 +48,7 @@ func (a *app) usageCycle() *cobra.Command {
 				return err
 			}
 		}
-		conn, err := a.dial()
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		resp, err := griffierv1.NewUsageServiceClient(conn).GetCycle(c.Context(), &griffierv1.GetCycleRequest{LineId: *line, At: at})
+		resp, err := griffierv1.NewUsageServiceClient(a.server).GetCycle(c.Context(), &griffierv1.GetCycleRequest{LineId: *line, At: at})
 		if err != nil {
 			return err
 		}
@@ -78,12 +68,7 @@ func (a *app) usageTop() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		conn, err := a.dial()
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		resp, err := griffierv1.NewUsageServiceClient(conn).ListTopDays(c.Context(),
+		resp, err := griffierv1.NewUsageServiceClient(a.server).ListTopDays(c.Context(),
 			&griffierv1.ListTopDaysRequest{LineId: *line, Window: w, Limit: *limit})
 		if err != nil {
 			return err
@@ -103,12 +88,7 @@ func (a *app) usagePercentile() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		conn, err := a.dial()
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		resp, err := griffierv1.NewUsageServiceClient(conn).GetPercentile(c.Context(),
+		resp, err := griffierv1.NewUsageServiceClient(a.server).GetPercentile(c.Context(),
 			&griffierv1.GetPercentileRequest{LineId: *line, Window: w})
 		if err != nil {
 			return err

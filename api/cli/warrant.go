@@ -127,12 +127,7 @@ zone. Everything missing is listed at once.`,
 		if err != nil {
 			return err
 		}
-		conn, err := a.dial()
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		w, err := griffierv1.NewWarrantServiceClient(conn).CreateWarrant(c.Context(), &griffierv1.CreateWarrantRequest{RequestId: requestID(*request), Content: content})
+		w, err := griffierv1.NewWarrantServiceClient(a.server).CreateWarrant(c.Context(), &griffierv1.CreateWarrantRequest{RequestId: requestID(*request), Content: content})
 		if err != nil {
 			return err
 		}
@@ -150,12 +145,7 @@ person's, in the other role.`}
 	generation := c.Flags().Uint64("generation", 1, "generation of the warrant as you saw it")
 	request := requestFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		conn, err := a.dial()
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		w, err := griffierv1.NewWarrantServiceClient(conn).ApproveWarrant(c.Context(), &griffierv1.ApproveWarrantRequest{
+		w, err := griffierv1.NewWarrantServiceClient(a.server).ApproveWarrant(c.Context(), &griffierv1.ApproveWarrantRequest{
 			RequestId: requestID(*request), WarrantId: args[0], ExpectedGeneration: *generation, ContentSha256: *hash})
 		if err != nil {
 			return err
@@ -172,13 +162,9 @@ func (a *app) warrantEnd(verb, short string) *cobra.Command {
 	explanation := c.Flags().String("explanation", "", "why; sealed in the ledger")
 	request := requestFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		conn, err := a.dial()
-		if err != nil {
-			return err
-		}
-		defer conn.Close()
-		client := griffierv1.NewWarrantServiceClient(conn)
+		client := griffierv1.NewWarrantServiceClient(a.server)
 		var w *griffierv1.Warrant
+		var err error
 		if verb == "reject" {
 			w, err = client.RejectWarrant(c.Context(), &griffierv1.RejectWarrantRequest{RequestId: requestID(*request), WarrantId: args[0],
 				ExpectedGeneration: *generation, Explanation: *explanation})
@@ -197,12 +183,7 @@ func (a *app) warrantEnd(verb, short string) *cobra.Command {
 func (a *app) warrantGet() *cobra.Command {
 	return &cobra.Command{Use: "get WARRANT", Short: "Show a warrant with its targets and tasks; looking is entered in the ledger", Args: oneArg("WARRANT"),
 		RunE: func(c *cobra.Command, args []string) error {
-			conn, err := a.dial()
-			if err != nil {
-				return err
-			}
-			defer conn.Close()
-			w, err := griffierv1.NewWarrantServiceClient(conn).GetWarrant(c.Context(), &griffierv1.GetWarrantRequest{WarrantId: args[0]})
+			w, err := griffierv1.NewWarrantServiceClient(a.server).GetWarrant(c.Context(), &griffierv1.GetWarrantRequest{WarrantId: args[0]})
 			if err != nil {
 				return err
 			}
@@ -213,12 +194,7 @@ func (a *app) warrantGet() *cobra.Command {
 func (a *app) warrantList() *cobra.Command {
 	return &cobra.Command{Use: "list", Short: "List warrants, newest first, without targets", Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			conn, err := a.dial()
-			if err != nil {
-				return err
-			}
-			defer conn.Close()
-			resp, err := griffierv1.NewWarrantServiceClient(conn).ListWarrants(c.Context(), &griffierv1.ListWarrantsRequest{})
+			resp, err := griffierv1.NewWarrantServiceClient(a.server).ListWarrants(c.Context(), &griffierv1.ListWarrantsRequest{})
 			if err != nil {
 				return err
 			}
