@@ -4,6 +4,7 @@
 //	griffierd -init DIR -issuer URL -origin NAME make a folder to start from
 //	griffierd -config DIR/griffierd.yaml        serve
 //	griffierd -config FILE -check               print the effective configuration
+//	griffierd -version                          print the version
 //	griffierd -fetch-engine                     download the embedded engine
 //	griffierd -config FILE -store-setup         make schema and roles on a ClickHouse server
 //	griffierd -config FILE -restore BACKUP      bring a backup back into an empty store
@@ -26,6 +27,7 @@ import (
 	sd "github.com/coreos/go-systemd/v22/daemon"
 
 	"griffier/api/backup"
+	"griffier/api/build"
 	"griffier/api/daemon"
 	"griffier/api/retention"
 	"griffier/schema/engine"
@@ -42,6 +44,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	config := flags.String("config", "", "configuration file")
 	check := flags.Bool("check", false, "print the effective configuration, defaults included, and stop")
+	version := flags.Bool("version", false, "print the version, and stop")
 	acceptLoss := flags.Bool("accept-witness-loss", false, "start although the ledger and its witness file disagree, and enter that in the ledger: for an operator who knows what was lost")
 	acceptClock := flags.Bool("accept-clock", false, "start although the clock is a week or more from the ledger's newest entry and no time service keeps it, and enter that in the ledger: what has expired by it goes for good")
 	fetch := flags.Bool("fetch-engine", false, "download the embedded engine with npm, check it, print where it is, and stop")
@@ -70,6 +73,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	switch {
+	case *version:
+		fmt.Fprintln(stdout, "griffierd", build.Version())
+		return 0
 	case *initDir != "":
 		if *issuer == "" || *origin == "" {
 			fmt.Fprintln(stderr, "griffierd: -init needs -issuer and -origin")

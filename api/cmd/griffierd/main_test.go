@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"griffier/api/build"
 )
 
 func TestRunExitCodes(t *testing.T) {
@@ -32,6 +34,7 @@ func TestRunExitCodes(t *testing.T) {
 	}{
 		{"nothing", nil, 2, "", "-config FILE is needed"},
 		{"help", []string{"-help"}, 0, "", "-accept-witness-loss"},
+		{"version", []string{"-version"}, 0, "griffierd " + build.Version() + "\n", ""},
 		{"unknown flag", []string{"-nonsense"}, 2, "", "not defined"},
 		{"unknown argument", []string{"-config", broken, "serve"}, 2, "", `unknown argument "serve"`},
 		{"init without issuer", []string{"-init", made}, 2, "", "needs -issuer and -origin"},
