@@ -26,8 +26,14 @@ const (
 	shortestIPv4 = 24
 )
 
-func (c *Config) check() *problem {
-	for _, check := range []func() *problem{c.checkNames, c.checkSizes, c.checkIntervals, c.checkInterfaces, c.checkRADIUS, c.checkRanges, c.checkStatic, c.checkCGNAT, c.checkEnrolment, c.checkStore} {
+// check finds the first problem. That the store is not named is one if rows are
+// stored.
+func (c *Config) check(stored bool) *problem {
+	checks := []func() *problem{c.checkNames, c.checkSizes, c.checkIntervals, c.checkInterfaces, c.checkRADIUS, c.checkRanges, c.checkStatic, c.checkCGNAT, c.checkEnrolment, c.checkHost}
+	if stored || c.Store != (Store{}) {
+		checks = append(checks, c.checkStore)
+	}
+	for _, check := range checks {
 		if p := check(); p != nil {
 			return p
 		}
@@ -195,16 +201,13 @@ func (c *Config) checkStatic() *problem {
 	return nil
 }
 
-func (c *Config) checkStore() *problem {
+// checkHost is about what the collector has on its own host.
+func (c *Config) checkHost() *problem {
 	switch {
 	case c.Spool.Dir == "":
 		return &problem{"spool.dir", "is required"}
 	case c.Spool.MaxBytes < minSpoolBytes:
 		return &problem{"spool.max_bytes", "want at least 64MiB"}
-	case (c.Store.Socket == "") == (c.Store.DSNFile == ""):
-		return &problem{"store", "want either socket or dsn_file"}
-	case c.Store.CAFile != "" && c.Store.DSNFile == "":
-		return &problem{"store.ca_file", "is about a server, which dsn_file names"}
 	}
 	if c.MetricsListen == "" {
 		return nil
@@ -212,6 +215,16 @@ func (c *Config) checkStore() *problem {
 	address, err := netip.ParseAddrPort(c.MetricsListen)
 	if err != nil || !address.Addr().IsLoopback() {
 		return &problem{"metrics_listen", "want a loopback address and port, such as 127.0.0.1:9478"}
+	}
+	return nil
+}
+
+func (c *Config) checkStore() *problem {
+	switch {
+	case (c.Store.Socket == "") == (c.Store.DSNFile == ""):
+		return &problem{"store", "want either socket or dsn_file"}
+	case c.Store.CAFile != "" && c.Store.DSNFile == "":
+		return &problem{"store.ca_file", "is about a server, which dsn_file names"}
 	}
 	return nil
 }

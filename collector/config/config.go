@@ -182,23 +182,43 @@ const maxFileBytes = 4 << 20
 
 // Read reads and checks the file. Errors are FILE:LINE:COLUMN: what is wrong.
 func Read(path string) (Config, error) {
-	f, err := os.Open(path)
+	text, err := readFile(path)
 	if err != nil {
-		return Config{}, fmt.Errorf("config: %w", err)
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
-	if err != nil {
-		return Config{}, fmt.Errorf("config: %w", err)
-	}
-	if len(text) > maxFileBytes {
-		return Config{}, fmt.Errorf("config: %s: larger than %d bytes", path, maxFileBytes)
+		return Config{}, err
 	}
 	return Parse(path, text)
 }
 
+// ReadUnstored is [Read] for a run that stores nothing, and need not say where.
+func ReadUnstored(path string) (Config, error) {
+	text, err := readFile(path)
+	if err != nil {
+		return Config{}, err
+	}
+	return parse(path, text, false)
+}
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	if len(text) > maxFileBytes {
+		return nil, fmt.Errorf("config: %s: larger than %d bytes", path, maxFileBytes)
+	}
+	return text, nil
+}
+
 // Parse reads and checks text; name is what errors call it.
-func Parse(name string, text []byte) (Config, error) {
+func Parse(name string, text []byte) (Config, error) { return parse(name, text, true) }
+
+// parse is Parse; unless rows are stored, it takes a text without a store.
+func parse(name string, text []byte, stored bool) (Config, error) {
 	c := Default()
 	decoder := yaml.NewDecoder(bytes.NewReader(text), yaml.DisallowUnknownField())
 	if err := decode(decoder, &c); err != nil && !errors.Is(err, io.EOF) {
@@ -207,7 +227,7 @@ func Parse(name string, text []byte) (Config, error) {
 	if err := decode(decoder, new(any)); !errors.Is(err, io.EOF) {
 		return Config{}, fmt.Errorf("%s: more than one YAML document", name)
 	}
-	if p := c.check(); p != nil {
+	if p := c.check(stored); p != nil {
 		line, column := place(text, p.path)
 		return Config{}, fmt.Errorf("%s:%d:%d: %s: %s", name, line, column, p.path, p.what)
 	}

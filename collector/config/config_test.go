@@ -210,3 +210,20 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestReadUnstored(t *testing.T) {
+	for name, c := range map[string]struct{ old, now, want string }{
+		"as it is":      {"", "", ""},
+		"no store":      {"store:\n  socket: /run/griffier/store.sock\n", "", ""},
+		"two stores":    {"  socket: /run/griffier/store.sock", "  socket: /run/x\n  dsn_file: /run/y", "want either socket or dsn_file"},
+		"another fault": {"collector_id: edge1\n", "", "collector_id: is required"},
+	} {
+		path := filepath.Join(t.TempDir(), "x.yaml")
+		if err := os.WriteFile(path, []byte(strings.Replace(small, c.old, c.now, 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadUnstored(path); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+}

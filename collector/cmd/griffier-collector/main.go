@@ -130,12 +130,16 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	var c *config.Config
 	if f.config != "" && !f.doctor && !f.version {
-		read, err := config.Read(f.config)
+		read := config.Read
+		if f.output == "json" && !f.check { // the records are printed
+			read = config.ReadUnstored
+		}
+		taken, err := read(f.config)
 		if err != nil {
 			fmt.Fprintln(stderr, "griffier-collector:", err)
 			return exitUsage
 		}
-		c = &read
+		c = &taken
 	}
 	var err error
 	switch {

@@ -132,6 +132,31 @@ func TestReplayPrintsJSON(t *testing.T) {
 	}
 }
 
+// What is printed is not stored: the configuration need not say where.
+func TestReplayPrintsWithoutAStore(t *testing.T) {
+	path := configured(t, "/run/x")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _, found := strings.Cut(string(text), "store:")
+	if !found {
+		t.Fatalf("no store in\n%s", text)
+	}
+	if err := os.WriteFile(path, []byte(before), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	replayed := []string{"-config", path, "-replay", captures + "dhcp4_client_side_dora_renew_release.pcap"}
+	if code, stdout, stderr := execute(t, append(replayed, "-o", "json")...); code != exitOK || !strings.Contains(stdout, `"collector_id":"edge1"`) {
+		t.Errorf("printed: exit code %d, stderr %q\n%s", code, stderr, stdout)
+	}
+	for _, stores := range [][]string{replayed, {"-config", path, "-check"}, append(replayed, "-o", "json", "-check")} {
+		if code, stdout, stderr := execute(t, stores...); code != exitUsage || stdout != "" || !strings.Contains(stderr, "want either socket or dsn_file") {
+			t.Errorf("%v: exit code %d, stdout %q, stderr %q", stores, code, stdout, stderr)
+		}
+	}
+}
+
 // A capture that is replayed twice into the store is there once.
 func TestReplayStoresOnce(t *testing.T) {
 	engine := enginetest.Start(t)
