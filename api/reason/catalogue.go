@@ -6,7 +6,7 @@ import "google.golang.org/grpc/codes"
 var Catalogue = []Entry{
 	{Match, Answers, "Exactly one line held the address during the whole uncertainty interval.",
 		"None needed.", codes.OK, ExitOK},
-	{NoMatch, Answers, "The address is ours, the interval was covered whole, and no line held the address.",
+	{NoMatch, Answers, "The address is ours, the interval was covered whole, and no record is held of a line that had it; records erased at a person's request leave none.",
 		"Check the address and the instant against the order.", codes.NotFound, ExitOK},
 	{RetentionElapsed, Answers, "The data of that instant was kept no longer than the law allows and is gone.",
 		"None: an expired row cannot be brought back.", codes.OutOfRange, ExitNotCovered},
