@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	griffierv1 "griffier/proto/griffier/v1"
@@ -27,6 +28,32 @@ func TestDocumentedCommandsExist(t *testing.T) {
 			if err := runnable(strings.Fields(line)); err != nil {
 				t.Errorf("%s: griffier %s: %v", file, line, err)
 			}
+		}
+	}
+}
+
+// So is every example that a command's help has.
+func TestExamplesOfHelpExist(t *testing.T) {
+	var examples []string
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		for line := range strings.Lines(c.Example) {
+			if rest, ok := strings.CutPrefix(strings.TrimSpace(line), "griffier "); ok {
+				examples = append(examples, rest)
+			}
+		}
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk((&app{}).root())
+	if len(examples) < 8 {
+		t.Errorf("%d examples found, want at least 8", len(examples))
+	}
+	for _, example := range examples {
+		line, _, _ := strings.Cut(example, " #")
+		if err := runnable(strings.Fields(line)); err != nil {
+			t.Errorf("griffier %s: %v", example, err)
 		}
 	}
 }

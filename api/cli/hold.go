@@ -47,7 +47,7 @@ func (a *app) holdExtend() *cobra.Command {
 		Long: `Approve that a hold lasts longer, by as much as its legal basis allows, and once. The
 first approval waits, for a day at most, for a second one of the same document, by
 another person in the other role.`,
-		Example: "  griffier hold extend HOLD --document 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"}
+		Example: "  griffier hold extend HOLD --generation 2 --document 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"}
 	document := documentFlag(c)
 	generation := c.Flags().Uint64("generation", 0, "generation of the hold as you saw it (required)")
 	request := requestFlag(c)
