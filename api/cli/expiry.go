@@ -19,15 +19,18 @@ func (a *app) retentionVerify() *cobra.Command {
 		Long: `Look wherever rows could still be, and enter the outcome in the ledger: in what readers
 see, in the stored rows, in parts in use and out of use, in the files of the embedded
 engine, in a server's own logs, and in drops that were begun. A line for each class and
-place says PASS, FAIL, EXCEPTION (under a hold) or NOT CHECKED, with the cure. Nothing is
-changed. Exit code 1 if anything failed; what was not checked has not failed.`}
+place says FAIL, NOT CHECKED, with the cure, or EXCEPTION (under a hold); below them a line
+for each class says in which places it is PASS. With --all, and as JSON or CSV, every place
+has its own line. Nothing is changed. Exit code 1 if anything failed; what was not checked
+has not failed.`}
 	whole := c.Flags().Bool("whole", false, "read the end of every stored row, not only of days near the limit")
+	all := c.Flags().Bool("all", false, "a line for every class and place, also where all is well")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		proof, err := a.verifyExpiry(c.Context(), *whole)
 		if err != nil {
 			return err
 		}
-		return a.showProof(proof)
+		return a.showProof(proof, *all || a.format != "table")
 	}
 	return c
 }
@@ -59,12 +62,28 @@ func (a *app) verifyExpiry(ctx context.Context, whole bool) (*griffierv1.ExpiryP
 	return proof, nil
 }
 
-// showProof prints a proof, and is an error when something failed.
-func (a *app) showProof(p *griffierv1.ExpiryProof) error {
+// showProof prints a proof, and is an error when something failed. Unless all is
+// wanted, it is summed up.
+func (a *app) showProof(p *griffierv1.ExpiryProof, all bool) error {
 	t := table{header: []string{"class", "place", "checked", "unit", "oldest", "limit", "verdict", "detail", "cure"}}
-	for _, f := range p.GetFindings() {
+	add := func(f *griffierv1.ExpiryFinding) {
 		t.add(orDash(f.GetClass()), f.GetPlace(), strconv.FormatUint(f.GetChecked(), 10), orDash(f.GetUnit()), at(f.GetOldest()), at(f.GetLimit()),
 			verdict(f.GetVerdict()), orDash(f.GetDetail()), orDash(f.GetCure()))
+	}
+	if all {
+		for _, f := range p.GetFindings() {
+			add(f)
+		}
+	} else {
+		for _, v := range []griffierv1.ExpiryVerdict{griffierv1.ExpiryVerdict_EXPIRY_VERDICT_FAIL, griffierv1.ExpiryVerdict_EXPIRY_VERDICT_UNSPECIFIED,
+			griffierv1.ExpiryVerdict_EXPIRY_VERDICT_NOT_CHECKED, griffierv1.ExpiryVerdict_EXPIRY_VERDICT_EXCEPTION} {
+			for _, f := range p.GetFindings() {
+				if f.GetVerdict() == v {
+					add(f)
+				}
+			}
+		}
+		addPassed(&t, p.GetFindings())
 	}
 	if err := a.print(p, t); err != nil {
 		return err
@@ -75,6 +94,24 @@ func (a *app) showProof(p *griffierv1.ExpiryProof) error {
 		return failure{fmt.Errorf("retention verify: %d of %d findings failed", p.GetFailed(), len(p.GetFindings())), int(reason.ExitFailed)}
 	}
 	return nil
+}
+
+// addPassed adds a line for each class that passed anywhere, with where that was.
+func addPassed(t *table, findings []*griffierv1.ExpiryFinding) {
+	var classes []string
+	places := map[string][]string{}
+	for _, f := range findings {
+		if f.GetVerdict() != griffierv1.ExpiryVerdict_EXPIRY_VERDICT_PASS {
+			continue
+		}
+		if places[f.GetClass()] == nil {
+			classes = append(classes, f.GetClass())
+		}
+		places[f.GetClass()] = append(places[f.GetClass()], f.GetPlace())
+	}
+	for _, class := range classes {
+		t.add(orDash(class), strings.Join(places[class], ", "), "-", "-", "-", "-", verdict(griffierv1.ExpiryVerdict_EXPIRY_VERDICT_PASS), "-", "-")
+	}
 }
 
 func (a *app) retentionReport() *cobra.Command {

@@ -40,7 +40,7 @@ func TestExpiryOutputIsStable(t *testing.T) {
 		}
 		show("retention-verify", func(a *app) error {
 			var failed failure
-			if err := a.showProof(proof); !errors.As(err, &failed) || failed.code != 1 {
+			if err := a.showProof(proof, true); !errors.As(err, &failed) || failed.code != 1 {
 				t.Errorf("a proof that failed is %v, want exit code 1", err)
 			}
 			return nil
@@ -48,10 +48,18 @@ func TestExpiryOutputIsStable(t *testing.T) {
 		show("retention-report", func(a *app) error { return a.print(report, reportTable(report)) })
 		show("retention-certificates", func(a *app) error { return a.print(certificates, certificateTable(certificates)) })
 	}
+	var summed bytes.Buffer
+	summary := proto.Clone(proof).(*griffierv1.ExpiryProof)
+	summary.Findings = append(summary.Findings, &griffierv1.ExpiryFinding{Class: "session", Place: "rows", Verdict: griffierv1.ExpiryVerdict_EXPIRY_VERDICT_PASS, Checked: 4, Unit: "rows"},
+		&griffierv1.ExpiryFinding{Place: "server logs", Verdict: griffierv1.ExpiryVerdict_EXPIRY_VERDICT_PASS})
+	if err := (&app{stdout: &summed, stderr: &bytes.Buffer{}, format: "table"}).showProof(summary, false); err == nil {
+		t.Error("a proof that failed, summed up, is no error")
+	}
+	golden(t, "retention-verify-summary.table", summed.String())
 	passed := proto.Clone(proof).(*griffierv1.ExpiryProof)
 	passed.Verdict, passed.Failed = griffierv1.ExpiryVerdict_EXPIRY_VERDICT_PASS, 0
 	var out bytes.Buffer
-	if err := (&app{stdout: &out, stderr: &out, format: "table"}).showProof(passed); err != nil {
+	if err := (&app{stdout: &out, stderr: &out, format: "table"}).showProof(passed, true); err != nil {
 		t.Errorf("a proof that passed: %v", err)
 	}
 }
