@@ -65,9 +65,11 @@ func TestOutputIsStable(t *testing.T) {
 		{Serial: "2b", IssuedAt: when(1), ExpiresAt: when(2), State: griffierv1.CertificateState_CERTIFICATE_STATE_CURRENT}},
 		Tokens: []*griffierv1.EnrolmentToken{{TokenId: "0123456789abcdef", ExpiresAt: when(3)}}}}
 	gaps := []*griffierv1.Gap{{Start: when(5), End: when(6), Cause: "not_collected"}}
+	elapsed := []*griffierv1.Window{{Start: when(0), End: when(1)}}
 	day := &griffierv1.PeriodTotal{Day: "2026-03-29", Window: &griffierv1.Window{Start: when(0), End: when(23)}, Total: volume, Ipv4: volume, Ipv6: &griffierv1.Volume{},
-		Basis: griffierv1.UsageBasis_USAGE_BASIS_BOTH, Elapsed: []*griffierv1.Window{{Start: when(0), End: when(1)}}, Uncollected: durationpb.New(90 * time.Second), Open: true}
+		Basis: griffierv1.UsageBasis_USAGE_BASIS_BOTH, Elapsed: elapsed, Uncollected: durationpb.New(90 * time.Second), Open: true}
 	idle := &griffierv1.PeriodTotal{Day: "2026-03-30", Window: &griffierv1.Window{Start: when(23), End: when(47)}, Total: &griffierv1.Volume{}, Ipv4: &griffierv1.Volume{}, Ipv6: &griffierv1.Volume{}}
+	expired := &griffierv1.PeriodTotal{Day: "2026-03-31", Window: &griffierv1.Window{Start: when(47), End: when(71)}, Elapsed: []*griffierv1.Window{{Start: when(47), End: when(71)}}}
 	hours := &griffierv1.ListSegmentHoursResponse{Hours: []*griffierv1.SegmentHour{
 		{StartedAt: when(0), Segments: []string{"edge1/acc1"}, Lines: 15, BytesUp: 1, BytesDown: 2, PacketsUp: 3, PacketsDown: 4},
 		{StartedAt: when(1), Segments: []string{"edge1/acc1", "edge2/acc1"}, Lines: 10}}}
@@ -75,13 +77,13 @@ func TestOutputIsStable(t *testing.T) {
 		m proto.Message
 		t table
 	}{
-		"periods":    {&griffierv1.ListPeriodsResponse{Periods: []*griffierv1.PeriodTotal{day, idle}}, periods(day, idle)},
+		"periods":    {&griffierv1.ListPeriodsResponse{Periods: []*griffierv1.PeriodTotal{day, idle, expired}}, periods(day, idle, expired)},
 		"percentile": {&griffierv1.GetPercentileResponse{BitsPerSecondUp: 1, BitsPerSecondDown: 2, BitsPerSecond: 2, Samples: 3, Counted: &griffierv1.Window{Start: when(0), End: when(1)}}, table{header: []string{"bit/s"}, rows: [][]string{{"2"}}}},
 		"cycle":      {&griffierv1.GetCycleResponse{Used: day, CountedUntil: when(9)}, periods(day)},
 		"totals":     {&griffierv1.GetTotalsResponse{Total: volume, Ipv4: volume, Ipv6: &griffierv1.Volume{}, Counted: &griffierv1.Window{Start: when(0), End: when(9)}, Gaps: gaps}, table{header: volumeHeader("ip"), rows: [][]string{volumeRow("IPv4", volume)}}},
-		"series":     {&griffierv1.GetSeriesResponse{Points: series, Gaps: gaps}, points(series)},
-		"sessions":   {&griffierv1.ListSessionsResponse{Sessions: listed, Truncated: true}, sessions(listed)},
-		"lookup":     {&griffierv1.LookUpLineResponse{LineId: "L-1", Total: volume, Days: series, Sessions: listed, Gaps: gaps}, sessions(listed)},
+		"series":     {&griffierv1.GetSeriesResponse{Points: series, Gaps: gaps, Elapsed: elapsed}, points(series)},
+		"sessions":   {&griffierv1.ListSessionsResponse{Sessions: listed, Truncated: true, Elapsed: elapsed}, sessions(listed)},
+		"lookup":     {&griffierv1.LookUpLineResponse{LineId: "L-1", Total: volume, Days: series, Sessions: listed, Gaps: gaps, Elapsed: elapsed}, sessions(listed)},
 		"code":       {&griffierv1.CreateSupportCodeResponse{Code: "01234567", ExpiresAt: when(1)}, table{header: []string{"code"}, rows: [][]string{{"01234567"}}}},
 		"statistics": {hours, segmentHours(hours)},
 		"collectors": {&griffierv1.ListCollectorsResponse{Collectors: enrolled}, collectors(enrolled)},

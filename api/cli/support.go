@@ -54,6 +54,9 @@ func (a *app) supportLookup() *cobra.Command {
 			return err
 		}
 		a.showGaps(resp.GetGaps())
+		a.showElapsed(usageElapsed, resp.GetElapsed())
+		a.showElapsed(sessionsElapsed, resp.GetSessionsElapsed())
+		a.showElapsed(addressesElapsed, resp.GetAddressesElapsed())
 		if a.format == "table" {
 			fmt.Fprintf(a.stderr, "line %s, addresses masked\n", resp.GetLineId())
 			if err := a.print(resp, points(resp.GetDays())); err != nil {

@@ -75,7 +75,7 @@ func (a *app) usageTotals() *cobra.Command {
 			t.add(volumeRow(row.name, row.v)...)
 		}
 		a.showGaps(resp.GetGaps())
-		a.showElapsed(&griffierv1.PeriodTotal{Elapsed: resp.GetElapsed()})
+		a.showElapsed(usageElapsed, resp.GetElapsed())
 		return a.print(resp, t)
 	}
 	return c
@@ -97,6 +97,7 @@ func (a *app) usageSeries() *cobra.Command {
 			return err
 		}
 		a.showGaps(resp.GetGaps())
+		a.showElapsed(usageElapsed, resp.GetElapsed())
 		return a.print(resp, points(resp.GetPoints()))
 	}
 	return c
@@ -120,6 +121,8 @@ func (a *app) usageSessions() *cobra.Command {
 		if resp.GetTruncated() {
 			fmt.Fprintln(a.stderr, "note: there are more; ask for a shorter window or a higher --limit")
 		}
+		a.showElapsed(sessionsElapsed, resp.GetElapsed())
+		a.showElapsed(addressesElapsed, resp.GetAddressesElapsed())
 		return a.print(resp, sessions(resp.GetSessions()))
 	}
 	return c
@@ -129,7 +132,11 @@ func volumeHeader(first string) []string {
 	return []string{first, "bytes up", "bytes down", "packets up", "packets down"}
 }
 
+// volumeRow shows a volume that is not known, because it has expired, as dashes.
 func volumeRow(first string, v *griffierv1.Volume) []string {
+	if v == nil {
+		return []string{first, "-", "-", "-", "-"}
+	}
 	n := func(x uint64) string { return strconv.FormatUint(x, 10) }
 	return []string{first, n(v.GetBytesUp()), n(v.GetBytesDown()), n(v.GetPacketsUp()), n(v.GetPacketsDown())}
 }

@@ -49,7 +49,11 @@ func TestUsageScripts(t *testing.T) {
 				env.Setenv(fmt.Sprintf("H%02d", hour), at(hour))
 			}
 			env.Setenv("LONGAGO", day.AddDate(0, 0, -30).Format(time.RFC3339))
+			env.Setenv("LONGAGODAY", day.AddDate(0, 0, -30).Format(time.DateOnly))
 			env.Setenv("LONGAGO2", day.AddDate(0, 0, -29).Format(time.RFC3339))
+			env.Setenv("YEARAGO", day.AddDate(0, 0, -365).Format(time.RFC3339))
+			env.Setenv("YEARAGODAY", day.AddDate(0, 0, -365).Format(time.DateOnly))
+			env.Setenv("YEARAGO2", day.AddDate(0, 0, -364).Format(time.RFC3339))
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status, "keep": keep, "login": login, "damage": damage, "mode": mode},

@@ -32,7 +32,9 @@ func (a *app) usagePer(c *cobra.Command, line string, w *griffierv1.Window, per 
 	if err != nil {
 		return err
 	}
-	a.showElapsed(resp.GetPeriods()...)
+	for _, p := range resp.GetPeriods() {
+		a.showElapsed(usageElapsed, p.GetElapsed())
+	}
 	return a.print(resp, periods(resp.GetPeriods()...))
 }
 
@@ -52,7 +54,7 @@ func (a *app) usageCycle() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		a.showElapsed(resp.GetUsed())
+		a.showElapsed(usageElapsed, resp.GetUsed().GetElapsed())
 		return a.print(resp, periods(resp.GetUsed()))
 	}
 	return c
@@ -73,7 +75,7 @@ func (a *app) usageTop() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		a.showElapsed(resp.GetDays()...)
+		a.showElapsed(usageElapsed, resp.GetElapsed())
 		return a.print(resp, periods(resp.GetDays()...))
 	}
 	return c
@@ -126,11 +128,16 @@ func periods(in ...*griffierv1.PeriodTotal) table {
 	return t
 }
 
-// showElapsed says which parts of periods are not in their sums.
-func (a *app) showElapsed(in ...*griffierv1.PeriodTotal) {
-	for _, p := range in {
-		for _, gone := range p.GetElapsed() {
-			fmt.Fprintf(a.stderr, "note: usage from %s to %s has expired and is in no figure\n", at(gone.GetStart()), at(gone.GetEnd()))
-		}
+// What has expired, as notes say it.
+const (
+	usageElapsed     = "note: usage from %s to %s has expired and is in no figure\n"
+	sessionsElapsed  = "note: sessions that ended from %s to %s have expired and are not listed\n"
+	addressesElapsed = "note: addresses held from %s to %s have expired and are not listed\n"
+)
+
+// showElapsed says on stderr which parts of a window are not in an answer.
+func (a *app) showElapsed(note string, elapsed []*griffierv1.Window) {
+	for _, gone := range elapsed {
+		fmt.Fprintf(a.stderr, note, at(gone.GetStart()), at(gone.GetEnd()))
 	}
 }

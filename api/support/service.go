@@ -12,6 +12,7 @@ import (
 	"griffier/api/register"
 	"griffier/api/usage"
 	griffierv1 "griffier/proto/griffier/v1"
+	"griffier/schema"
 )
 
 // ComplaintWindow is how far back support may look (disclosure.md D-74).
@@ -119,11 +120,29 @@ func (s *Service) answer(ctx context.Context, line register.Line, w usage.Window
 	if err != nil {
 		loc = time.UTC
 	}
+	var left [3]usage.Window // of w, by class
+	for i, class := range []schema.Class{schema.ClassUsage5m, schema.ClassSession, schema.ClassAssignment} {
+		if left[i], err = s.reader.Readable(ctx, class, w); err != nil {
+			return nil, reason.Wrap(reason.StoreUnavailable, err)
+		}
+	}
+	counted, listed, addressed := left[0], left[1], left[2]
+	if counted.Empty() && listed.Empty() {
+		return nil, reason.New(reason.RetentionElapsed, "Neither usage nor connection times of this window are kept any longer.")
+	}
 	resp := &griffierv1.LookUpLineResponse{
-		LineId: line.LineID,
-		Total:  usage.Sum([]usage.Window{w}, buckets)[0].Proto(),
-		Days:   usage.PointsProto(w.Days(loc), buckets),
-		Gaps:   usage.GapsProto(gaps),
+		LineId:           line.LineID,
+		Days:             usage.PointsProto(counted.From(w.Days(loc)), buckets),
+		Gaps:             usage.GapsProto(gaps),
+		Elapsed:          usage.ElapsedProto(w, counted),
+		SessionsElapsed:  usage.ElapsedProto(w, listed),
+		AddressesElapsed: usage.ElapsedProto(w, addressed),
+	}
+	if !counted.Empty() {
+		resp.Total = usage.Sum([]usage.Window{counted}, buckets)[0].Proto()
+	}
+	if listed.Empty() {
+		sessions = nil // a slice may be kept for what lies after the window
 	}
 	for _, session := range sessions {
 		for i := range session.Addresses {

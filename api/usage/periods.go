@@ -98,6 +98,11 @@ func (s *Service) ListTopDays(ctx context.Context, req *griffierv1.ListTopDaysRe
 	for _, t := range Top(totals, limit) {
 		resp.Days = append(resp.Days, t.proto(q.loc, now))
 	}
+	var elapsed []Window
+	for _, t := range totals {
+		elapsed = append(elapsed, t.Elapsed...)
+	}
+	resp.Elapsed = windowsProto(union(elapsed))
 	return resp, nil
 }
 
@@ -168,7 +173,7 @@ func (s *Service) totals(ctx context.Context, q question, windows []Window) ([]T
 	if err != nil {
 		return fail(err)
 	}
-	return totals, now, nil
+	return totals, now, gone(totals, q.refs)
 }
 
 // fillUncollected replaces the gaps that day rows tell of by what coverage tells,
@@ -205,12 +210,15 @@ func (r *Reader) now(ctx context.Context) (time.Time, error) { return schema.Now
 
 // proto returns t as the API shows it.
 func (t Total) proto(loc *time.Location, now time.Time) *griffierv1.PeriodTotal {
-	return &griffierv1.PeriodTotal{
+	out := &griffierv1.PeriodTotal{
 		Day: dateOf(t.Start, loc).Format(time.DateOnly), Window: t.Window.Proto(),
-		Total: t.Volume().Proto(), Ipv4: t.V4.Proto(), Ipv6: t.V6.Proto(),
 		Basis: t.Basis.proto(), Elapsed: windowsProto(t.Elapsed), Uncollected: durationpb.New(t.Gap),
 		Open: t.End.After(now.Add(-reportingLag)),
 	}
+	if !t.Gone {
+		out.Total, out.Ipv4, out.Ipv6 = t.Volume().Proto(), t.V4.Proto(), t.V6.Proto()
+	}
+	return out
 }
 
 func (b Basis) proto() griffierv1.UsageBasis {

@@ -46,7 +46,7 @@ const reportingLag = 15 * time.Minute
 
 // GapsOf returns what nobody collected for a line in w. The part of w that is
 // still to come is no gap, nor is what a collector that works may not have
-// reported yet.
+// reported yet. Of a time of which coverage has expired no gap is known.
 func (r *Reader) GapsOf(ctx context.Context, refs []register.Held, w Window) ([]Window, error) {
 	collectors, newest, err := r.collectors(ctx, refs, w)
 	if err != nil {
@@ -66,7 +66,11 @@ func (r *Reader) GapsOf(ctx context.Context, refs []register.Held, w Window) ([]
 		}
 		w.End = earlier(w.End, newest)
 	}
-	return w.Gaps(covered), nil
+	known, err := r.Readable(ctx, schema.ClassCoverage, w)
+	if err != nil {
+		return nil, err
+	}
+	return known.Gaps(covered), nil
 }
 
 // Proto returns v as the API shows it.
@@ -88,7 +92,8 @@ func GapsProto(gaps []Window) []*griffierv1.Gap {
 	return out
 }
 
-// PointsProto sums buckets into windows, empty ones included.
+// PointsProto sums buckets into windows, empty ones included: only for windows that
+// can be read, since one that has expired would read as one without usage.
 func PointsProto(windows []Window, buckets []Bucket) []*griffierv1.GetSeriesResponse_Point {
 	var out []*griffierv1.GetSeriesResponse_Point
 	for i, sum := range Sum(windows, buckets) {

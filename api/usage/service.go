@@ -76,6 +76,9 @@ func (s *Service) GetTotals(ctx context.Context, req *griffierv1.GetTotalsReques
 		return nil, reason.Wrap(reason.StoreUnavailable, err)
 	}
 	t := totals[0]
+	if err := gone(totals, q.refs); err != nil {
+		return nil, err
+	}
 	return &griffierv1.GetTotalsResponse{
 		Total: t.Volume().Proto(), Ipv4: t.V4.Proto(), Ipv6: t.V6.Proto(), Counted: q.window.Proto(), Gaps: GapsProto(gaps),
 		Basis: t.Basis.proto(), Elapsed: windowsProto(t.Elapsed),
@@ -103,7 +106,16 @@ func (s *Service) GetSeries(ctx context.Context, req *griffierv1.GetSeriesReques
 	if err != nil {
 		return nil, reason.Wrap(reason.StoreUnavailable, err)
 	}
-	return &griffierv1.GetSeriesResponse{Points: PointsProto(q.window.Steps(step), buckets), Gaps: GapsProto(gaps)}, nil
+	readable, err := s.reader.Readable(ctx, schema.ClassUsage5m, q.window)
+	switch {
+	case err != nil:
+		return nil, reason.Wrap(reason.StoreUnavailable, err)
+	case readable.Empty():
+		return nil, reason.New(reason.RetentionElapsed, "A series is kept for as long as buckets of five minutes are; sums of days may be left.")
+	}
+	return &griffierv1.GetSeriesResponse{
+		Points: PointsProto(readable.From(q.window.Steps(step)), buckets), Gaps: GapsProto(gaps), Elapsed: ElapsedProto(q.window, readable),
+	}, nil
 }
 
 // ListSessions implements UsageService.
@@ -123,7 +135,20 @@ func (s *Service) ListSessions(ctx context.Context, req *griffierv1.ListSessions
 	if err != nil {
 		return nil, reason.Wrap(reason.StoreUnavailable, err)
 	}
-	resp := &griffierv1.ListSessionsResponse{Truncated: truncated}
+	readable, err := s.reader.Readable(ctx, schema.ClassSession, q.window)
+	switch {
+	case err != nil:
+		return nil, reason.Wrap(reason.StoreUnavailable, err)
+	case readable.Empty():
+		return nil, reason.New(reason.RetentionElapsed, "Connection times of this window are kept no longer.")
+	}
+	addresses, err := s.reader.Readable(ctx, schema.ClassAssignment, q.window)
+	if err != nil {
+		return nil, reason.Wrap(reason.StoreUnavailable, err)
+	}
+	resp := &griffierv1.ListSessionsResponse{
+		Truncated: truncated, Elapsed: ElapsedProto(q.window, readable), AddressesElapsed: ElapsedProto(q.window, addresses),
+	}
 	for _, session := range sessions {
 		resp.Sessions = append(resp.Sessions, session.Proto())
 	}

@@ -31,6 +31,9 @@ type Total struct {
 	// Elapsed are the parts of which nothing can be read any more: the bucket's term
 	// is over and they are no whole days. The volume does not hold them.
 	Elapsed []Window
+	// Gone tells that Elapsed is all of the time in which the line had a reference:
+	// the volume is not zero but unknown.
+	Gone bool
 	// Gap is how long nobody collected, as far as is known.
 	Gap  time.Duration
 	gaps map[time.Time]time.Duration // by day, as day rows tell
@@ -125,6 +128,7 @@ func (r *Reader) Totals(ctx context.Context, refs []register.Held, loc *time.Loc
 	}
 	for i := range totals {
 		totals[i].Elapsed = union(totals[i].Elapsed)
+		totals[i].judge(held)
 	}
 	return totals, nil
 }

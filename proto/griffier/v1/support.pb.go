@@ -142,14 +142,17 @@ func (x *LookUpLineRequest) GetWindow() *Window {
 }
 
 type LookUpLineResponse struct {
-	state         protoimpl.MessageState     `protogen:"open.v1"`
-	LineId        string                     `protobuf:"bytes,1,opt,name=line_id,json=lineId,proto3" json:"line_id,omitempty"`
-	Total         *Volume                    `protobuf:"bytes,2,opt,name=total,proto3" json:"total,omitempty"`
-	Days          []*GetSeriesResponse_Point `protobuf:"bytes,3,rep,name=days,proto3" json:"days,omitempty"`         // per local day of the line
-	Sessions      []*Session                 `protobuf:"bytes,4,rep,name=sessions,proto3" json:"sessions,omitempty"` // addresses are masked to /24 and /48
-	Gaps          []*Gap                     `protobuf:"bytes,5,rep,name=gaps,proto3" json:"gaps,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state            protoimpl.MessageState     `protogen:"open.v1"`
+	LineId           string                     `protobuf:"bytes,1,opt,name=line_id,json=lineId,proto3" json:"line_id,omitempty"`
+	Total            *Volume                    `protobuf:"bytes,2,opt,name=total,proto3" json:"total,omitempty"`       // absent if usage of the whole window has expired
+	Days             []*GetSeriesResponse_Point `protobuf:"bytes,3,rep,name=days,proto3" json:"days,omitempty"`         // per local day of the line, as far as it can be read
+	Sessions         []*Session                 `protobuf:"bytes,4,rep,name=sessions,proto3" json:"sessions,omitempty"` // addresses are masked to /24 and /48
+	Gaps             []*Gap                     `protobuf:"bytes,5,rep,name=gaps,proto3" json:"gaps,omitempty"`
+	Elapsed          []*Window                  `protobuf:"bytes,6,rep,name=elapsed,proto3" json:"elapsed,omitempty"`                                           // what of the window is in no day and not in the total, because it has expired
+	SessionsElapsed  []*Window                  `protobuf:"bytes,7,rep,name=sessions_elapsed,json=sessionsElapsed,proto3" json:"sessions_elapsed,omitempty"`    // what of it has expired: sessions that ended in it are not listed
+	AddressesElapsed []*Window                  `protobuf:"bytes,8,rep,name=addresses_elapsed,json=addressesElapsed,proto3" json:"addresses_elapsed,omitempty"` // the same of addresses
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *LookUpLineResponse) Reset() {
@@ -217,6 +220,27 @@ func (x *LookUpLineResponse) GetGaps() []*Gap {
 	return nil
 }
 
+func (x *LookUpLineResponse) GetElapsed() []*Window {
+	if x != nil {
+		return x.Elapsed
+	}
+	return nil
+}
+
+func (x *LookUpLineResponse) GetSessionsElapsed() []*Window {
+	if x != nil {
+		return x.SessionsElapsed
+	}
+	return nil
+}
+
+func (x *LookUpLineResponse) GetAddressesElapsed() []*Window {
+	if x != nil {
+		return x.AddressesElapsed
+	}
+	return nil
+}
+
 var File_griffier_v1_support_proto protoreflect.FileDescriptor
 
 const file_griffier_v1_support_proto_rawDesc = "" +
@@ -226,13 +250,16 @@ const file_griffier_v1_support_proto_rawDesc = "" +
 	"\x06ticket\x18\x01 \x01(\tR\x06ticket\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x125\n" +
 	"\apurpose\x18\x03 \x01(\x0e2\x1b.griffier.v1.SupportPurposeR\apurpose\x12+\n" +
-	"\x06window\x18\x04 \x01(\v2\x13.griffier.v1.WindowR\x06window\"\xea\x01\n" +
+	"\x06window\x18\x04 \x01(\v2\x13.griffier.v1.WindowR\x06window\"\x9b\x03\n" +
 	"\x12LookUpLineResponse\x12\x17\n" +
 	"\aline_id\x18\x01 \x01(\tR\x06lineId\x12)\n" +
 	"\x05total\x18\x02 \x01(\v2\x13.griffier.v1.VolumeR\x05total\x128\n" +
 	"\x04days\x18\x03 \x03(\v2$.griffier.v1.GetSeriesResponse.PointR\x04days\x120\n" +
 	"\bsessions\x18\x04 \x03(\v2\x14.griffier.v1.SessionR\bsessions\x12$\n" +
-	"\x04gaps\x18\x05 \x03(\v2\x10.griffier.v1.GapR\x04gaps*\x91\x01\n" +
+	"\x04gaps\x18\x05 \x03(\v2\x10.griffier.v1.GapR\x04gaps\x12-\n" +
+	"\aelapsed\x18\x06 \x03(\v2\x13.griffier.v1.WindowR\aelapsed\x12>\n" +
+	"\x10sessions_elapsed\x18\a \x03(\v2\x13.griffier.v1.WindowR\x0fsessionsElapsed\x12@\n" +
+	"\x11addresses_elapsed\x18\b \x03(\v2\x13.griffier.v1.WindowR\x10addressesElapsed*\x91\x01\n" +
 	"\x0eSupportPurpose\x12\x1f\n" +
 	"\x1bSUPPORT_PURPOSE_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19SUPPORT_PURPOSE_COMPLAINT\x10\x01\x12\x1f\n" +
@@ -268,19 +295,22 @@ var file_griffier_v1_support_proto_goTypes = []any{
 	(*Gap)(nil),                     // 7: griffier.v1.Gap
 }
 var file_griffier_v1_support_proto_depIdxs = []int32{
-	0, // 0: griffier.v1.LookUpLineRequest.purpose:type_name -> griffier.v1.SupportPurpose
-	3, // 1: griffier.v1.LookUpLineRequest.window:type_name -> griffier.v1.Window
-	4, // 2: griffier.v1.LookUpLineResponse.total:type_name -> griffier.v1.Volume
-	5, // 3: griffier.v1.LookUpLineResponse.days:type_name -> griffier.v1.GetSeriesResponse.Point
-	6, // 4: griffier.v1.LookUpLineResponse.sessions:type_name -> griffier.v1.Session
-	7, // 5: griffier.v1.LookUpLineResponse.gaps:type_name -> griffier.v1.Gap
-	1, // 6: griffier.v1.SupportService.LookUpLine:input_type -> griffier.v1.LookUpLineRequest
-	2, // 7: griffier.v1.SupportService.LookUpLine:output_type -> griffier.v1.LookUpLineResponse
-	7, // [7:8] is the sub-list for method output_type
-	6, // [6:7] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	0,  // 0: griffier.v1.LookUpLineRequest.purpose:type_name -> griffier.v1.SupportPurpose
+	3,  // 1: griffier.v1.LookUpLineRequest.window:type_name -> griffier.v1.Window
+	4,  // 2: griffier.v1.LookUpLineResponse.total:type_name -> griffier.v1.Volume
+	5,  // 3: griffier.v1.LookUpLineResponse.days:type_name -> griffier.v1.GetSeriesResponse.Point
+	6,  // 4: griffier.v1.LookUpLineResponse.sessions:type_name -> griffier.v1.Session
+	7,  // 5: griffier.v1.LookUpLineResponse.gaps:type_name -> griffier.v1.Gap
+	3,  // 6: griffier.v1.LookUpLineResponse.elapsed:type_name -> griffier.v1.Window
+	3,  // 7: griffier.v1.LookUpLineResponse.sessions_elapsed:type_name -> griffier.v1.Window
+	3,  // 8: griffier.v1.LookUpLineResponse.addresses_elapsed:type_name -> griffier.v1.Window
+	1,  // 9: griffier.v1.SupportService.LookUpLine:input_type -> griffier.v1.LookUpLineRequest
+	2,  // 10: griffier.v1.SupportService.LookUpLine:output_type -> griffier.v1.LookUpLineResponse
+	10, // [10:11] is the sub-list for method output_type
+	9,  // [9:10] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_griffier_v1_support_proto_init() }

@@ -29,7 +29,8 @@ const (
 // SupportService lets support staff look at one line for one ticket, for the
 // complaint window only, and never shows who lives there.
 type SupportServiceClient interface {
-	// LookUpLine answers for the line that the customer opened with a code.
+	// LookUpLine answers for the line that the customer opened with a code:
+	// RETENTION_ELAPSED if both usage and sessions of the whole window have expired.
 	LookUpLine(ctx context.Context, in *LookUpLineRequest, opts ...grpc.CallOption) (*LookUpLineResponse, error)
 }
 
@@ -58,7 +59,8 @@ func (c *supportServiceClient) LookUpLine(ctx context.Context, in *LookUpLineReq
 // SupportService lets support staff look at one line for one ticket, for the
 // complaint window only, and never shows who lives there.
 type SupportServiceServer interface {
-	// LookUpLine answers for the line that the customer opened with a code.
+	// LookUpLine answers for the line that the customer opened with a code:
+	// RETENTION_ELAPSED if both usage and sessions of the whole window have expired.
 	LookUpLine(context.Context, *LookUpLineRequest) (*LookUpLineResponse, error)
 	mustEmbedUnimplementedSupportServiceServer()
 }

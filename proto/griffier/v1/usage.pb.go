@@ -607,7 +607,7 @@ type PeriodTotal struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Day           string                 `protobuf:"bytes,1,opt,name=day,proto3" json:"day,omitempty"` // local date on which it begins, as 2026-03-29
 	Window        *Window                `protobuf:"bytes,2,opt,name=window,proto3" json:"window,omitempty"`
-	Total         *Volume                `protobuf:"bytes,3,opt,name=total,proto3" json:"total,omitempty"` // may be more than the two together, as in GetTotalsResponse
+	Total         *Volume                `protobuf:"bytes,3,opt,name=total,proto3" json:"total,omitempty"` // may be more than the two together, as in GetTotalsResponse; all three absent if all of it has expired
 	Ipv4          *Volume                `protobuf:"bytes,4,opt,name=ipv4,proto3" json:"ipv4,omitempty"`
 	Ipv6          *Volume                `protobuf:"bytes,5,opt,name=ipv6,proto3" json:"ipv6,omitempty"`
 	Basis         UsageBasis             `protobuf:"varint,6,opt,name=basis,proto3,enum=griffier.v1.UsageBasis" json:"basis,omitempty"`
@@ -981,7 +981,8 @@ func (x *ListTopDaysRequest) GetLimit() int32 {
 
 type ListTopDaysResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Days          []*PeriodTotal         `protobuf:"bytes,1,rep,name=days,proto3" json:"days,omitempty"`
+	Days          []*PeriodTotal         `protobuf:"bytes,1,rep,name=days,proto3" json:"days,omitempty"`       // most bytes in both directions first; days without usage left out
+	Elapsed       []*Window              `protobuf:"bytes,2,rep,name=elapsed,proto3" json:"elapsed,omitempty"` // parts of the window of which it is not known whether they were among them
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1019,6 +1020,13 @@ func (*ListTopDaysResponse) Descriptor() ([]byte, []int) {
 func (x *ListTopDaysResponse) GetDays() []*PeriodTotal {
 	if x != nil {
 		return x.Days
+	}
+	return nil
+}
+
+func (x *ListTopDaysResponse) GetElapsed() []*Window {
+	if x != nil {
+		return x.Elapsed
 	}
 	return nil
 }
@@ -1238,9 +1246,12 @@ func (x *GetSeriesRequest) GetStep() *durationpb.Duration {
 }
 
 type GetSeriesResponse struct {
-	state         protoimpl.MessageState     `protogen:"open.v1"`
-	Points        []*GetSeriesResponse_Point `protobuf:"bytes,1,rep,name=points,proto3" json:"points,omitempty"` // every step of the window, empty ones too
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// points are every step of the window that can be read, empty ones too. Steps that
+	// have expired are left out, and one of which a part has begins after that part.
+	Points        []*GetSeriesResponse_Point `protobuf:"bytes,1,rep,name=points,proto3" json:"points,omitempty"`
 	Gaps          []*Gap                     `protobuf:"bytes,2,rep,name=gaps,proto3" json:"gaps,omitempty"`
+	Elapsed       []*Window                  `protobuf:"bytes,3,rep,name=elapsed,proto3" json:"elapsed,omitempty"` // what of the window has expired and is in no point
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1285,6 +1296,13 @@ func (x *GetSeriesResponse) GetPoints() []*GetSeriesResponse_Point {
 func (x *GetSeriesResponse) GetGaps() []*Gap {
 	if x != nil {
 		return x.Gaps
+	}
+	return nil
+}
+
+func (x *GetSeriesResponse) GetElapsed() []*Window {
+	if x != nil {
+		return x.Elapsed
 	}
 	return nil
 }
@@ -1350,11 +1368,13 @@ func (x *ListSessionsRequest) GetLimit() int32 {
 }
 
 type ListSessionsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Sessions      []*Session             `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"` // newest first
-	Truncated     bool                   `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Sessions         []*Session             `protobuf:"bytes,1,rep,name=sessions,proto3" json:"sessions,omitempty"` // newest first
+	Truncated        bool                   `protobuf:"varint,2,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	Elapsed          []*Window              `protobuf:"bytes,3,rep,name=elapsed,proto3" json:"elapsed,omitempty"`                                           // what of the window has expired: sessions that ended in it are not listed
+	AddressesElapsed []*Window              `protobuf:"bytes,4,rep,name=addresses_elapsed,json=addressesElapsed,proto3" json:"addresses_elapsed,omitempty"` // the same of addresses, which may be kept for a shorter time
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *ListSessionsResponse) Reset() {
@@ -1399,6 +1419,20 @@ func (x *ListSessionsResponse) GetTruncated() bool {
 		return x.Truncated
 	}
 	return false
+}
+
+func (x *ListSessionsResponse) GetElapsed() []*Window {
+	if x != nil {
+		return x.Elapsed
+	}
+	return nil
+}
+
+func (x *ListSessionsResponse) GetAddressesElapsed() []*Window {
+	if x != nil {
+		return x.AddressesElapsed
+	}
+	return nil
 }
 
 type Session struct {
@@ -1764,9 +1798,10 @@ const file_griffier_v1_usage_proto_rawDesc = "" +
 	"\x12ListTopDaysRequest\x12\x17\n" +
 	"\aline_id\x18\x01 \x01(\tR\x06lineId\x12+\n" +
 	"\x06window\x18\x02 \x01(\v2\x13.griffier.v1.WindowR\x06window\x12\x14\n" +
-	"\x05limit\x18\x03 \x01(\x05R\x05limit\"C\n" +
+	"\x05limit\x18\x03 \x01(\x05R\x05limit\"r\n" +
 	"\x13ListTopDaysResponse\x12,\n" +
-	"\x04days\x18\x01 \x03(\v2\x18.griffier.v1.PeriodTotalR\x04days\"\\\n" +
+	"\x04days\x18\x01 \x03(\v2\x18.griffier.v1.PeriodTotalR\x04days\x12-\n" +
+	"\aelapsed\x18\x02 \x03(\v2\x13.griffier.v1.WindowR\aelapsed\"\\\n" +
 	"\x14GetPercentileRequest\x12\x17\n" +
 	"\aline_id\x18\x01 \x01(\tR\x06lineId\x12+\n" +
 	"\x06window\x18\x02 \x01(\v2\x13.griffier.v1.WindowR\x06window\"\xde\x02\n" +
@@ -1782,20 +1817,23 @@ const file_griffier_v1_usage_proto_rawDesc = "" +
 	"\x10GetSeriesRequest\x12\x17\n" +
 	"\aline_id\x18\x01 \x01(\tR\x06lineId\x12+\n" +
 	"\x06window\x18\x02 \x01(\v2\x13.griffier.v1.WindowR\x06window\x12-\n" +
-	"\x04step\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04step\"\xdf\x01\n" +
+	"\x04step\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04step\"\x8e\x02\n" +
 	"\x11GetSeriesResponse\x12<\n" +
 	"\x06points\x18\x01 \x03(\v2$.griffier.v1.GetSeriesResponse.PointR\x06points\x12$\n" +
-	"\x04gaps\x18\x02 \x03(\v2\x10.griffier.v1.GapR\x04gaps\x1af\n" +
+	"\x04gaps\x18\x02 \x03(\v2\x10.griffier.v1.GapR\x04gaps\x12-\n" +
+	"\aelapsed\x18\x03 \x03(\v2\x13.griffier.v1.WindowR\aelapsed\x1af\n" +
 	"\x05Point\x120\n" +
 	"\x05start\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05start\x12+\n" +
 	"\x06volume\x18\x02 \x01(\v2\x13.griffier.v1.VolumeR\x06volume\"q\n" +
 	"\x13ListSessionsRequest\x12\x17\n" +
 	"\aline_id\x18\x01 \x01(\tR\x06lineId\x12+\n" +
 	"\x06window\x18\x02 \x01(\v2\x13.griffier.v1.WindowR\x06window\x12\x14\n" +
-	"\x05limit\x18\x03 \x01(\x05R\x05limit\"f\n" +
+	"\x05limit\x18\x03 \x01(\x05R\x05limit\"\xd7\x01\n" +
 	"\x14ListSessionsResponse\x120\n" +
 	"\bsessions\x18\x01 \x03(\v2\x14.griffier.v1.SessionR\bsessions\x12\x1c\n" +
-	"\ttruncated\x18\x02 \x01(\bR\ttruncated\"\xc4\x02\n" +
+	"\ttruncated\x18\x02 \x01(\bR\ttruncated\x12-\n" +
+	"\aelapsed\x18\x03 \x03(\v2\x13.griffier.v1.WindowR\aelapsed\x12@\n" +
+	"\x11addresses_elapsed\x18\x04 \x03(\v2\x13.griffier.v1.WindowR\x10addressesElapsed\"\xc4\x02\n" +
 	"\aSession\x129\n" +
 	"\n" +
 	"started_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x125\n" +
@@ -1923,47 +1961,51 @@ var file_griffier_v1_usage_proto_depIdxs = []int32{
 	28, // 25: griffier.v1.GetCycleResponse.counted_until:type_name -> google.protobuf.Timestamp
 	5,  // 26: griffier.v1.ListTopDaysRequest.window:type_name -> griffier.v1.Window
 	10, // 27: griffier.v1.ListTopDaysResponse.days:type_name -> griffier.v1.PeriodTotal
-	5,  // 28: griffier.v1.GetPercentileRequest.window:type_name -> griffier.v1.Window
-	5,  // 29: griffier.v1.GetPercentileResponse.counted:type_name -> griffier.v1.Window
-	5,  // 30: griffier.v1.GetPercentileResponse.elapsed:type_name -> griffier.v1.Window
-	5,  // 31: griffier.v1.GetSeriesRequest.window:type_name -> griffier.v1.Window
-	29, // 32: griffier.v1.GetSeriesRequest.step:type_name -> google.protobuf.Duration
-	27, // 33: griffier.v1.GetSeriesResponse.points:type_name -> griffier.v1.GetSeriesResponse.Point
-	7,  // 34: griffier.v1.GetSeriesResponse.gaps:type_name -> griffier.v1.Gap
-	5,  // 35: griffier.v1.ListSessionsRequest.window:type_name -> griffier.v1.Window
-	23, // 36: griffier.v1.ListSessionsResponse.sessions:type_name -> griffier.v1.Session
-	28, // 37: griffier.v1.Session.started_at:type_name -> google.protobuf.Timestamp
-	28, // 38: griffier.v1.Session.ended_at:type_name -> google.protobuf.Timestamp
-	28, // 39: griffier.v1.Session.last_seen_at:type_name -> google.protobuf.Timestamp
-	24, // 40: griffier.v1.Session.addresses:type_name -> griffier.v1.HeldAddress
-	28, // 41: griffier.v1.HeldAddress.started_at:type_name -> google.protobuf.Timestamp
-	28, // 42: griffier.v1.HeldAddress.ended_at:type_name -> google.protobuf.Timestamp
-	28, // 43: griffier.v1.CreateSupportCodeResponse.expires_at:type_name -> google.protobuf.Timestamp
-	28, // 44: griffier.v1.GetSeriesResponse.Point.start:type_name -> google.protobuf.Timestamp
-	6,  // 45: griffier.v1.GetSeriesResponse.Point.volume:type_name -> griffier.v1.Volume
-	2,  // 46: griffier.v1.UsageService.ListLines:input_type -> griffier.v1.ListLinesRequest
-	8,  // 47: griffier.v1.UsageService.GetTotals:input_type -> griffier.v1.GetTotalsRequest
-	19, // 48: griffier.v1.UsageService.GetSeries:input_type -> griffier.v1.GetSeriesRequest
-	11, // 49: griffier.v1.UsageService.ListPeriods:input_type -> griffier.v1.ListPeriodsRequest
-	13, // 50: griffier.v1.UsageService.GetCycle:input_type -> griffier.v1.GetCycleRequest
-	15, // 51: griffier.v1.UsageService.ListTopDays:input_type -> griffier.v1.ListTopDaysRequest
-	17, // 52: griffier.v1.UsageService.GetPercentile:input_type -> griffier.v1.GetPercentileRequest
-	21, // 53: griffier.v1.UsageService.ListSessions:input_type -> griffier.v1.ListSessionsRequest
-	25, // 54: griffier.v1.UsageService.CreateSupportCode:input_type -> griffier.v1.CreateSupportCodeRequest
-	3,  // 55: griffier.v1.UsageService.ListLines:output_type -> griffier.v1.ListLinesResponse
-	9,  // 56: griffier.v1.UsageService.GetTotals:output_type -> griffier.v1.GetTotalsResponse
-	20, // 57: griffier.v1.UsageService.GetSeries:output_type -> griffier.v1.GetSeriesResponse
-	12, // 58: griffier.v1.UsageService.ListPeriods:output_type -> griffier.v1.ListPeriodsResponse
-	14, // 59: griffier.v1.UsageService.GetCycle:output_type -> griffier.v1.GetCycleResponse
-	16, // 60: griffier.v1.UsageService.ListTopDays:output_type -> griffier.v1.ListTopDaysResponse
-	18, // 61: griffier.v1.UsageService.GetPercentile:output_type -> griffier.v1.GetPercentileResponse
-	22, // 62: griffier.v1.UsageService.ListSessions:output_type -> griffier.v1.ListSessionsResponse
-	26, // 63: griffier.v1.UsageService.CreateSupportCode:output_type -> griffier.v1.CreateSupportCodeResponse
-	55, // [55:64] is the sub-list for method output_type
-	46, // [46:55] is the sub-list for method input_type
-	46, // [46:46] is the sub-list for extension type_name
-	46, // [46:46] is the sub-list for extension extendee
-	0,  // [0:46] is the sub-list for field type_name
+	5,  // 28: griffier.v1.ListTopDaysResponse.elapsed:type_name -> griffier.v1.Window
+	5,  // 29: griffier.v1.GetPercentileRequest.window:type_name -> griffier.v1.Window
+	5,  // 30: griffier.v1.GetPercentileResponse.counted:type_name -> griffier.v1.Window
+	5,  // 31: griffier.v1.GetPercentileResponse.elapsed:type_name -> griffier.v1.Window
+	5,  // 32: griffier.v1.GetSeriesRequest.window:type_name -> griffier.v1.Window
+	29, // 33: griffier.v1.GetSeriesRequest.step:type_name -> google.protobuf.Duration
+	27, // 34: griffier.v1.GetSeriesResponse.points:type_name -> griffier.v1.GetSeriesResponse.Point
+	7,  // 35: griffier.v1.GetSeriesResponse.gaps:type_name -> griffier.v1.Gap
+	5,  // 36: griffier.v1.GetSeriesResponse.elapsed:type_name -> griffier.v1.Window
+	5,  // 37: griffier.v1.ListSessionsRequest.window:type_name -> griffier.v1.Window
+	23, // 38: griffier.v1.ListSessionsResponse.sessions:type_name -> griffier.v1.Session
+	5,  // 39: griffier.v1.ListSessionsResponse.elapsed:type_name -> griffier.v1.Window
+	5,  // 40: griffier.v1.ListSessionsResponse.addresses_elapsed:type_name -> griffier.v1.Window
+	28, // 41: griffier.v1.Session.started_at:type_name -> google.protobuf.Timestamp
+	28, // 42: griffier.v1.Session.ended_at:type_name -> google.protobuf.Timestamp
+	28, // 43: griffier.v1.Session.last_seen_at:type_name -> google.protobuf.Timestamp
+	24, // 44: griffier.v1.Session.addresses:type_name -> griffier.v1.HeldAddress
+	28, // 45: griffier.v1.HeldAddress.started_at:type_name -> google.protobuf.Timestamp
+	28, // 46: griffier.v1.HeldAddress.ended_at:type_name -> google.protobuf.Timestamp
+	28, // 47: griffier.v1.CreateSupportCodeResponse.expires_at:type_name -> google.protobuf.Timestamp
+	28, // 48: griffier.v1.GetSeriesResponse.Point.start:type_name -> google.protobuf.Timestamp
+	6,  // 49: griffier.v1.GetSeriesResponse.Point.volume:type_name -> griffier.v1.Volume
+	2,  // 50: griffier.v1.UsageService.ListLines:input_type -> griffier.v1.ListLinesRequest
+	8,  // 51: griffier.v1.UsageService.GetTotals:input_type -> griffier.v1.GetTotalsRequest
+	19, // 52: griffier.v1.UsageService.GetSeries:input_type -> griffier.v1.GetSeriesRequest
+	11, // 53: griffier.v1.UsageService.ListPeriods:input_type -> griffier.v1.ListPeriodsRequest
+	13, // 54: griffier.v1.UsageService.GetCycle:input_type -> griffier.v1.GetCycleRequest
+	15, // 55: griffier.v1.UsageService.ListTopDays:input_type -> griffier.v1.ListTopDaysRequest
+	17, // 56: griffier.v1.UsageService.GetPercentile:input_type -> griffier.v1.GetPercentileRequest
+	21, // 57: griffier.v1.UsageService.ListSessions:input_type -> griffier.v1.ListSessionsRequest
+	25, // 58: griffier.v1.UsageService.CreateSupportCode:input_type -> griffier.v1.CreateSupportCodeRequest
+	3,  // 59: griffier.v1.UsageService.ListLines:output_type -> griffier.v1.ListLinesResponse
+	9,  // 60: griffier.v1.UsageService.GetTotals:output_type -> griffier.v1.GetTotalsResponse
+	20, // 61: griffier.v1.UsageService.GetSeries:output_type -> griffier.v1.GetSeriesResponse
+	12, // 62: griffier.v1.UsageService.ListPeriods:output_type -> griffier.v1.ListPeriodsResponse
+	14, // 63: griffier.v1.UsageService.GetCycle:output_type -> griffier.v1.GetCycleResponse
+	16, // 64: griffier.v1.UsageService.ListTopDays:output_type -> griffier.v1.ListTopDaysResponse
+	18, // 65: griffier.v1.UsageService.GetPercentile:output_type -> griffier.v1.GetPercentileResponse
+	22, // 66: griffier.v1.UsageService.ListSessions:output_type -> griffier.v1.ListSessionsResponse
+	26, // 67: griffier.v1.UsageService.CreateSupportCode:output_type -> griffier.v1.CreateSupportCodeResponse
+	59, // [59:68] is the sub-list for method output_type
+	50, // [50:59] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_griffier_v1_usage_proto_init() }

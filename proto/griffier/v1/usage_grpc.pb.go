@@ -40,9 +40,11 @@ const (
 type UsageServiceClient interface {
 	// ListLines names the caller's lines.
 	ListLines(ctx context.Context, in *ListLinesRequest, opts ...grpc.CallOption) (*ListLinesResponse, error)
-	// GetTotals sums usage over a window, cut at bucket boundaries.
+	// GetTotals sums usage over a window, cut at bucket boundaries: RETENTION_ELAPSED
+	// if nothing is left to sum, as in ListPeriods, GetCycle and ListTopDays.
 	GetTotals(ctx context.Context, in *GetTotalsRequest, opts ...grpc.CallOption) (*GetTotalsResponse, error)
-	// GetSeries returns usage per step over a window.
+	// GetSeries returns usage per step over a window. It needs buckets, as
+	// GetPercentile does: RETENTION_ELAPSED if none of the window can be read any more.
 	GetSeries(ctx context.Context, in *GetSeriesRequest, opts ...grpc.CallOption) (*GetSeriesResponse, error)
 	// ListPeriods sums usage per local day, billing cycle or month of the line.
 	ListPeriods(ctx context.Context, in *ListPeriodsRequest, opts ...grpc.CallOption) (*ListPeriodsResponse, error)
@@ -55,7 +57,8 @@ type UsageServiceClient interface {
 	// minutes. It needs buckets, which are kept for days: RETENTION_ELAPSED if none of
 	// the window can be read any more.
 	GetPercentile(ctx context.Context, in *GetPercentileRequest, opts ...grpc.CallOption) (*GetPercentileResponse, error)
-	// ListSessions returns connection times and the addresses held in them.
+	// ListSessions returns connection times and the addresses held in them:
+	// RETENTION_ELAPSED if those of the whole window have expired.
 	ListSessions(ctx context.Context, in *ListSessionsRequest, opts ...grpc.CallOption) (*ListSessionsResponse, error)
 	// CreateSupportCode makes a code that the customer reads out to support. It
 	// opens one line to one ticket for 24 hours.
@@ -170,9 +173,11 @@ func (c *usageServiceClient) CreateSupportCode(ctx context.Context, in *CreateSu
 type UsageServiceServer interface {
 	// ListLines names the caller's lines.
 	ListLines(context.Context, *ListLinesRequest) (*ListLinesResponse, error)
-	// GetTotals sums usage over a window, cut at bucket boundaries.
+	// GetTotals sums usage over a window, cut at bucket boundaries: RETENTION_ELAPSED
+	// if nothing is left to sum, as in ListPeriods, GetCycle and ListTopDays.
 	GetTotals(context.Context, *GetTotalsRequest) (*GetTotalsResponse, error)
-	// GetSeries returns usage per step over a window.
+	// GetSeries returns usage per step over a window. It needs buckets, as
+	// GetPercentile does: RETENTION_ELAPSED if none of the window can be read any more.
 	GetSeries(context.Context, *GetSeriesRequest) (*GetSeriesResponse, error)
 	// ListPeriods sums usage per local day, billing cycle or month of the line.
 	ListPeriods(context.Context, *ListPeriodsRequest) (*ListPeriodsResponse, error)
@@ -185,7 +190,8 @@ type UsageServiceServer interface {
 	// minutes. It needs buckets, which are kept for days: RETENTION_ELAPSED if none of
 	// the window can be read any more.
 	GetPercentile(context.Context, *GetPercentileRequest) (*GetPercentileResponse, error)
-	// ListSessions returns connection times and the addresses held in them.
+	// ListSessions returns connection times and the addresses held in them:
+	// RETENTION_ELAPSED if those of the whole window have expired.
 	ListSessions(context.Context, *ListSessionsRequest) (*ListSessionsResponse, error)
 	// CreateSupportCode makes a code that the customer reads out to support. It
 	// opens one line to one ticket for 24 hours.
