@@ -24,6 +24,7 @@ type clockAccepted struct {
 func (s *services) believeClock(ctx context.Context, book *ledger.Log, accept bool) error {
 	now, last := time.Now().UTC(), book.LastAt()
 	s.leap = clock.NewLeap(last, clock.Read)
+	s.keeper.Clock = s.leap
 	err := s.leap.Check(now)
 	if err == nil || !accept {
 		return err

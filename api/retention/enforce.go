@@ -3,6 +3,8 @@ package retention
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
@@ -14,6 +16,10 @@ import (
 type book interface {
 	Append(ctx context.Context, d ledger.Draft) (ledger.Entry, error)
 }
+
+// trust tells whether a time can be believed ([clock.Leap]): what a policy has
+// expire at its first moment stays expired.
+type trust interface{ Check(t time.Time) error }
 
 // LengthenError is returned for a policy file that would make data readable
 // longer than the policy in force.
@@ -36,8 +42,8 @@ func (e *OlderError) Error() string {
 // Enforce puts a policy file in force: ledger first, then the table that the
 // views read. Shortening applies to the next query. A file that is older than the
 // policy in force is refused with an [*OlderError]; one that lengthens it with a
-// [*LengthenError], unless it has just been approved. On any error the policy
-// that was in force still is.
+// [*LengthenError], unless it has just been approved; any, while the clock is not
+// believed, with CLOCK_UNTRUSTED. On any error the policy that was in force still is.
 func (k *Keeper) Enforce(ctx context.Context, conn driver.Conn, b book, f File) error {
 	k.writing.Lock()
 	defer k.writing.Unlock()
@@ -104,6 +110,9 @@ func (k *Keeper) approval(sha256 string) string {
 
 // bring enters f as the policy in force and writes the table.
 func (k *Keeper) bring(ctx context.Context, conn driver.Conn, b book, f File, proposalID string) error {
+	if err := k.believe(ctx, conn); err != nil {
+		return err
+	}
 	_, err := b.Append(ctx, ledger.Draft{Kind: KindPolicy, Role: "system", Generation: f.Generation,
 		Facts: policyFacts{factsOf(f), proposalID}})
 	if err != nil {
@@ -121,8 +130,40 @@ func (k *Keeper) write(ctx context.Context, conn driver.Conn) error {
 	if !ok {
 		return nil
 	}
+	stored, err := schema.ReadPolicy(ctx, conn)
+	if err != nil {
+		return fmt.Errorf("retention policy: %w", err)
+	}
+	changed := !slices.Equal(stored, f.Policies())
+	if changed {
+		if err := k.believe(ctx, conn); err != nil {
+			return err
+		}
+	}
 	if err := schema.WritePolicy(ctx, conn, f.Jurisdiction, f.Policies()); err != nil {
 		return fmt.Errorf("retention policy: %w", err)
+	}
+	if changed && k.Changed != nil {
+		k.Changed()
+	}
+	return nil
+}
+
+// believe is an error while the later of this clock and the store's, by which a
+// policy is written, cannot be believed.
+func (k *Keeper) believe(ctx context.Context, conn driver.Conn) error {
+	if k.Clock == nil {
+		return nil
+	}
+	latest, err := schema.Now(ctx, conn)
+	if err != nil {
+		return fmt.Errorf("retention policy: %w", err)
+	}
+	if own := k.now(); own.After(latest) {
+		latest = own
+	}
+	if err := k.Clock.Check(latest); err != nil {
+		return fmt.Errorf("retention policy: not brought into force: %w", err)
 	}
 	return nil
 }

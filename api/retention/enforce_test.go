@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"griffier/api/clock"
 	"griffier/api/ledger"
 	"griffier/api/reason"
 	"griffier/schema"
@@ -102,6 +103,49 @@ func TestEnforce(t *testing.T) {
 	}
 	h.open(t)
 	inForce("P7D")
+}
+
+// TestAClockThatLeaptBringsNothingIntoForce: what expires by it would stay expired.
+func TestAClockThatLeaptBringsNothingIntoForce(t *testing.T) {
+	h := newHouse(t)
+	k, changed := h.keeper, 0
+	k.Clock = clock.NewLeap(time.Now(), func() (clock.Reading, error) { return clock.Reading{}, nil })
+	k.Changed = func() { changed++ }
+	enforce := func(what string, f File, trusted bool, changes, entries int) {
+		t.Helper()
+		err := k.Enforce(t.Context(), h.conn, h.book, f)
+		if trusted && err != nil || !trusted && (reason.Of(err) != reason.ClockUntrusted || !strings.Contains(err.Error(), "-accept-clock")) {
+			t.Errorf("%s: %v; the clock is to be believed: %t", what, err, trusted)
+		}
+		if n := len(h.facts(t, KindPolicy)); n != entries || changed != changes {
+			t.Errorf("%s: %d policy entries and %d changes told, want %d and %d", what, n, changed, entries, changes)
+		}
+	}
+	h.put(t, used(1, time.Now().UTC().Add(-time.Hour).Truncate(schema.BucketLength)))
+	enforce("the first", file(t, 1, "P14D"), true, 1, 1)
+	k.Now = func() time.Time { return time.Now().AddDate(1, 0, 0) }
+	enforce("leapt", file(t, 2, "P7D"), false, 1, 1)
+	enforce("leapt, the same file", file(t, 1, "P14D"), true, 1, 1)
+	if n := h.count(t, "traffic.usage"); n != 1 || k.Generation() != 1 {
+		t.Errorf("%d rows are readable under generation %d, want the row under 1", n, k.Generation())
+	}
+	// A table that lost the policy gets it back when the clock is right again.
+	if err := schema.WritePolicy(t.Context(), h.conn, "nl", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Restore(t.Context(), h.conn, h.book, anyone); reason.Of(err) != reason.ClockUntrusted {
+		t.Errorf("restored while it leapt: %v", err)
+	}
+	k.Now = nil
+	if err := k.Restore(t.Context(), h.conn, h.book, anyone); err != nil || changed != 2 {
+		t.Errorf("restored: %v, %d changes told, want 2", err, changed)
+	}
+	enforce("set right", file(t, 2, "P7D"), true, 3, 2)
+	// The clock of the store counts too.
+	if err := schema.RaiseClockFloor(t.Context(), h.conn, time.Now().AddDate(1, 0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	enforce("the store's leapt", file(t, 3, "P6D"), false, 3, 2)
 }
 
 // anyone trusts whoever signed.

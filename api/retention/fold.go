@@ -109,6 +109,11 @@ func (p Proposal) ExpiresAt() time.Time {
 // It is safe for concurrent use; the zero Keeper is one of an empty ledger.
 type Keeper struct {
 	Now func() time.Time // by which approvals age; nil: time.Now
+	// Clock is asked before a policy comes into force, since that expires for good;
+	// nil: every time is believed.
+	Clock trust
+	// Changed, if not nil, is called when the store has another policy than before.
+	Changed func()
 
 	mu        sync.RWMutex
 	history   []InForce // the last one is in force

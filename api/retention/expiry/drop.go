@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -30,7 +32,8 @@ type trust interface{ Check(t time.Time) error }
 // Dropper takes expired days off the disk. Of each there is an entry in the
 // ledger before, with what is about to go, and a [Certificate] after: a drop that
 // a crash or a ledger that was away left without one is found and completed by
-// the next look, and nothing more is dropped until then.
+// the next look, and nothing more is dropped until then. Its methods may be called
+// concurrently; looks are taken one at a time.
 type Dropper struct {
 	Conn   driver.Conn
 	Book   book
@@ -46,9 +49,42 @@ type Dropper struct {
 	Ballast *Ballast
 	Now     func() time.Time
 	Log     *slog.Logger
+
+	one     sync.Mutex
+	settled uint64        // changes that a whole look has seen, and one; with one held
+	changes atomic.Uint64 // of the policy
+	waking  sync.Once
+	wake    chan struct{}
 }
 
-// Run looks every [DropInterval] until ctx ends.
+// PolicyChanged has what another policy made due dropped at once, not at the next
+// look. It does not wait for that.
+func (d *Dropper) PolicyChanged() {
+	d.changes.Add(1)
+	select {
+	case d.woken() <- struct{}{}:
+	default: // one look is to come, which sees this change too
+	}
+}
+
+// woken returns the channel that holds a wish for a look.
+func (d *Dropper) woken() chan struct{} {
+	d.waking.Do(func() { d.wake = make(chan struct{}, 1) })
+	return d.wake
+}
+
+// Settle returns when a look has seen the newest change of the policy: it takes
+// one if need be, or waits for the one that is under way.
+func (d *Dropper) Settle(ctx context.Context) error {
+	d.one.Lock()
+	defer d.one.Unlock()
+	if d.settled == d.changes.Load()+1 {
+		return nil
+	}
+	return d.lookLocked(ctx)
+}
+
+// Run looks every [DropInterval], and when the policy changes, until ctx ends.
 func (d *Dropper) Run(ctx context.Context) {
 	tick := time.NewTicker(DropInterval)
 	defer tick.Stop()
@@ -61,13 +97,20 @@ func (d *Dropper) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case <-d.woken():
 		}
 	}
 }
 
 // look is Once, and once more with the ballast's room if that failed for lack of it.
 func (d *Dropper) look(ctx context.Context) error {
-	err := d.Once(ctx)
+	d.one.Lock()
+	defer d.one.Unlock()
+	return d.lookLocked(ctx)
+}
+
+func (d *Dropper) lookLocked(ctx context.Context) error {
+	err := d.once(ctx)
 	if d.Ballast == nil {
 		return err
 	}
@@ -76,7 +119,7 @@ func (d *Dropper) look(ctx context.Context) error {
 			return errors.Join(err, e)
 		} else if shed {
 			d.Log.LogAttrs(ctx, slog.LevelWarn, "the store's disk is full; expired days are dropped with the room that was kept for that")
-			err = d.Once(ctx)
+			err = d.once(ctx)
 		}
 	}
 	if err != nil {
@@ -91,6 +134,13 @@ func (d *Dropper) look(ctx context.Context) error {
 // Once raises the clock floor, completes what was begun, and drops what is due at
 // the later of floor and now. It does nothing while that cannot be believed.
 func (d *Dropper) Once(ctx context.Context) error {
+	d.one.Lock()
+	defer d.one.Unlock()
+	return d.once(ctx)
+}
+
+func (d *Dropper) once(ctx context.Context) error {
+	seen := d.changes.Load()
 	now, floor := d.Now(), d.LastAt()
 	latest := now
 	if floor.After(now) {
@@ -127,6 +177,7 @@ func (d *Dropper) Once(ctx context.Context) error {
 			return err
 		}
 	}
+	d.settled = seen + 1
 	return nil
 }
 
