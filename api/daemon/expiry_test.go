@@ -68,18 +68,7 @@ func TestAnExpiredDayGoesAtTheStart(t *testing.T) {
 		}
 	}
 	life(func(func() uint64) {
-		conn, err := schema.Open(t.Context(), schema.Config{Socket: cfg.Store.Socket})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		bucket := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -40).Add(time.Hour)
-		err = schema.Insert(t.Context(), conn, "old", []schema.Record{&schema.Usage{AccessRef: schema.AccessRef{1}, BucketStartedAt: bucket,
-			EndedAt: bucket.Add(schema.BucketLength), SampledAt: bucket, Direction: schema.Up, IPVersion: 4, Bytes: 1, Packets: 1,
-			CumulativeBytes: 1, CumulativePackets: 1, CounterID: schema.ID{1}, CollectorID: "c1"}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		put(t, cfg, time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -40).Add(time.Hour))
 	})
 	life(func(count func() uint64) {
 		for until := time.Now().Add(time.Minute); count() > 0; time.Sleep(50 * time.Millisecond) {
@@ -99,6 +88,22 @@ func TestAnExpiredDayGoesAtTheStart(t *testing.T) {
 	judge := clock.Judge{RequireSync: true, LastAt: func() time.Time { return time.Time{} }, Now: time.Now, Read: clock.Read}
 	if told := strings.Contains(logs.String(), "the clock cannot be believed"); told != (judge.Check() != nil) {
 		t.Errorf("told that the clock cannot be believed: %v; the clock: %v", told, judge.Check())
+	}
+}
+
+// put stores a row of usage in the running griffierd's store.
+func put(t *testing.T, cfg Config, bucket time.Time) {
+	t.Helper()
+	conn, err := schema.Open(t.Context(), schema.Config{Socket: cfg.Store.Socket})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	err = schema.Insert(t.Context(), conn, "old", []schema.Record{&schema.Usage{AccessRef: schema.AccessRef{1}, BucketStartedAt: bucket,
+		EndedAt: bucket.Add(schema.BucketLength), SampledAt: bucket, Direction: schema.Up, IPVersion: 4, Bytes: 1, Packets: 1,
+		CumulativeBytes: 1, CumulativePackets: 1, CounterID: schema.ID{1}, CollectorID: "c1"}})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

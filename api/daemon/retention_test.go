@@ -16,6 +16,7 @@ import (
 	"griffier/api/ledger"
 	"griffier/api/reason"
 	"griffier/api/retention"
+	"griffier/api/retention/expiry"
 	griffierv1 "griffier/proto/griffier/v1"
 	"griffier/schema"
 )
@@ -108,12 +109,19 @@ func TestPolicyFileOverALife(t *testing.T) {
 	bad := append(policyFile(t, dir, 3, "P5D"), "zone: UTC\n"...)
 	life(func() {
 		inForce("first", "P14D")
+		put(t, cfg, time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -10))
 		lay(policyFile(t, dir, 2, "P7D"))
 		reload <- struct{}{}
 		if err := <-reloaded; err != nil {
 			t.Errorf("reload: %v", err)
 		}
 		inForce("reloaded", "P7D")
+		// The day that it makes due does not wait for the dropper's next look.
+		for until := time.Now().Add(expiry.DropInterval / 3); certificates(t, dir, cfg) == 0; time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(until) {
+				t.Fatal("the day that a shorter policy made due is still there")
+			}
+		}
 		lay(bad)
 		reload <- struct{}{}
 		if err := <-reloaded; err == nil {
