@@ -83,7 +83,7 @@ func TestAnyHistory(t *testing.T) {
 	if !reflect.DeepEqual(collectors, d.State.collectors) || !reflect.DeepEqual(tokens, d.State.tokens) {
 		t.Error("the state after a restart is another")
 	}
-	if len(collectors) < 10 {
+	if len(collectors) < 2 {
 		t.Errorf("%d collectors ever enrolled: nothing was tried", len(collectors))
 	}
 }
