@@ -24,7 +24,7 @@ type capture struct {
 	read   func() ([]byte, gopacket.CaptureInfo, error)
 	iface  func(index int) string // name of an interface, "" if unknown
 	names  func() []string        // of all interfaces that the file has told so far, "" for one without
-	many   func() bool            // whether the file has told of several interfaces
+	many   func() bool            // whether the file has told of several interfaces; nil if it can have but one
 	order  order                  // of their packets
 	size   int64                  // of the file, in bytes
 	cutOff bool                   // the file ends within a packet
@@ -43,7 +43,7 @@ func openCapture(path string) (*capture, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open capture: %w", err)
 	}
-	c := &capture{file: f, size: info.Size(), iface: func(int) string { return "" }, names: func() []string { return nil }, many: func() bool { return false }}
+	c := &capture{file: f, size: info.Size(), iface: func(int) string { return "" }, names: func() []string { return nil }}
 	if err := c.start(); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("open capture: %s: %w", path, err)
@@ -158,6 +158,13 @@ func malformed(err *error) {
 // returns io.EOF at the end, also at the end of a capture that was cut off while
 // it was written.
 func (c *capture) next() (data []byte, length int, at time.Time, iface string, err error) {
+	if c.many == nil { // on the way of every packet of most files
+		data, info, err := c.read()
+		if err != nil {
+			return nil, 0, at, "", c.end(err)
+		}
+		return data, info.Length, info.Timestamp.UTC(), "", nil
+	}
 	var p packet
 	if !c.many() {
 		p, err = c.asWritten()
@@ -173,16 +180,22 @@ func (c *capture) next() (data []byte, length int, at time.Time, iface string, e
 // asWritten returns the next packet in the order of the file.
 func (c *capture) asWritten() (packet, error) {
 	data, info, err := c.read()
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		c.cutOff, err = true, io.EOF
-	}
 	if err != nil {
-		if !errors.Is(err, io.EOF) {
-			err = fmt.Errorf("read capture: %w", err)
-		}
-		return packet{}, err
+		return packet{}, c.end(err)
 	}
 	return packet{data, info.Length, info.Timestamp.UTC(), c.iface(info.InterfaceIndex)}, nil
+}
+
+// end is what an error of the reader means: io.EOF at the end of the file.
+func (c *capture) end(err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		c.cutOff = true
+		return io.EOF
+	}
+	if errors.Is(err, io.EOF) {
+		return err
+	}
+	return fmt.Errorf("read capture: %w", err)
 }
 
 func (c *capture) close() { c.file.Close() }
