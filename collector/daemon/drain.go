@@ -46,7 +46,7 @@ func (l *loop) drain(ctx context.Context, flush bool) error {
 		return err
 	}
 	l.drops, l.dropsSeen, l.drainedAt = drops, true, now
-	l.metrics.report(report, time.Since(now))
+	l.metrics.report(report, l.datapath.PuntsMalformed(), time.Since(now))
 	return nil
 }
 

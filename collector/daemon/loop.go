@@ -266,7 +266,7 @@ func (l *loop) tick(ctx context.Context) error {
 	if err := l.commit(ctx, e); err != nil {
 		return err
 	}
-	l.metrics.observe(l.binding, clock)
+	l.metrics.observe(l.binding, l.blocks.Stats(), clock)
 	if refused := l.refused.Load(); l.datapath != nil && refused != 0 && now.Sub(time.Unix(0, refused)) >= resyncInterval {
 		l.sync(now)
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"griffier/collector/binding"
+	"griffier/collector/cgnat"
 	"griffier/collector/datapath"
 )
 
@@ -72,12 +73,13 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	return m
 }
 
-// observe sets what the binding and the clock tell.
-func (m *metrics) observe(b *binding.Binding, clock binding.Clock) {
+// observe sets what the binding, the shared addresses' blocks and the clock tell.
+func (m *metrics) observe(b *binding.Binding, blocks cgnat.BlocksStats, clock binding.Clock) {
 	sessions, addresses := b.Live()
 	m.sessions.Set(float64(sessions))
 	m.addresses.Set(float64(addresses))
 	m.totals.setIgnored(b.Ignored())
+	m.totals.setBlocks(blocks)
 	m.clockSynced.Set(0)
 	if clock.Synced {
 		m.clockSynced.Set(1)
@@ -86,8 +88,8 @@ func (m *metrics) observe(b *binding.Binding, clock binding.Clock) {
 }
 
 // report sets what a reading tells of all lines together.
-func (m *metrics) report(r datapath.Report, took time.Duration) {
+func (m *metrics) report(r datapath.Report, malformed uint64, took time.Duration) {
 	m.drainSeconds.Observe(took.Seconds())
 	m.slotsFree.Set(float64(r.SlotsFree))
-	m.totals.setTraffic(r.Totals, r.Plausible)
+	m.totals.setTraffic(r.Totals, r.Plausible, malformed)
 }

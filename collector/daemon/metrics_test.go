@@ -13,6 +13,7 @@ import (
 
 	"griffier/bpf"
 	"griffier/collector/binding"
+	"griffier/collector/cgnat"
 	"griffier/collector/datapath"
 )
 
@@ -27,7 +28,8 @@ func TestMetricsReadableWhenAllHaveCounted(t *testing.T) {
 	m.expired.WithLabelValues("usage").Inc()
 	traffic := bpf.Totals{}
 	traffic.Up.Punted, traffic.Up.PuntDrops = 5, 2
-	m.totals.setTraffic(traffic, datapath.Plausibility{Down: datapath.Compared{Frames: 10, Packets: 10, Interface: 17}})
+	m.totals.setTraffic(traffic, datapath.Plausibility{Down: datapath.Compared{Frames: 10, Packets: 10, Interface: 17}}, 3)
+	m.totals.setBlocks(cgnat.BlocksStats{Held: 4, Refused: 5})
 	m.totals.setIgnored(binding.Ignored{TooLate: 1})
 
 	f, err := gatherFigures(registry, time.Now())
@@ -38,7 +40,13 @@ func TestMetricsReadableWhenAllHaveCounted(t *testing.T) {
 # TYPE griffier_collector_interface_unseen_packets gauge
 griffier_collector_interface_unseen_packets{direction="down"} 7
 griffier_collector_interface_unseen_packets{direction="up"} 0
-`), "griffier_collector_interface_unseen_packets"); err != nil {
+# HELP griffier_collector_control_records_malformed_total Records of control frames from the kernel since the start that could not be read.
+# TYPE griffier_collector_control_records_malformed_total counter
+griffier_collector_control_records_malformed_total 3
+# HELP griffier_collector_translation_blocks Blocks of ports of shared addresses that are held.
+# TYPE griffier_collector_translation_blocks gauge
+griffier_collector_translation_blocks 4
+`), "griffier_collector_interface_unseen_packets", "griffier_collector_control_records_malformed_total", "griffier_collector_translation_blocks"); err != nil {
 		t.Error(err)
 	}
 	if f.events != 7 || f.dropped != 2 {

@@ -20,6 +20,7 @@ import (
 
 	"griffier/bpf"
 	"griffier/collector/binding"
+	"griffier/collector/cgnat"
 	"griffier/collector/cgnat/natlog"
 	"griffier/collector/datapath"
 	"griffier/collector/enrol"
@@ -85,7 +86,8 @@ func register(t *testing.T) *exported {
 	t.Helper()
 	e := &exported{registry: prometheus.NewRegistry()}
 	m := newMetrics(e)
-	m.totals.setTraffic(bpf.Totals{}, datapath.Plausibility{})
+	m.totals.setTraffic(bpf.Totals{}, datapath.Plausibility{}, 0)
+	m.totals.setBlocks(cgnat.BlocksStats{})
 	m.totals.setIgnored(binding.Ignored{})
 	dir := t.TempDir()
 	s, err := spool.Open(spool.Config{Dir: filepath.Join(dir, "spool"), MaxBytes: 64 << 20, SegmentBytes: 8 << 20})

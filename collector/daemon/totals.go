@@ -7,6 +7,7 @@ import (
 
 	"griffier/bpf"
 	"griffier/collector/binding"
+	"griffier/collector/cgnat"
 	"griffier/collector/datapath"
 )
 
@@ -17,11 +18,14 @@ type totals struct {
 	mu        sync.Mutex
 	traffic   *bpf.Totals
 	plausible datapath.Plausibility
+	malformed uint64 // of the records in which the kernel copies control frames
 	ignored   *binding.Ignored
+	blocks    *cgnat.BlocksStats
 
 	bytes, packets, seenBytes, seenPackets   *prometheus.Desc
 	imbalanceBytes, imbalancePackets, frames *prometheus.Desc
 	byInterface, unseen, excess, ignoredBy   *prometheus.Desc
+	unreadable, blocksHeld, blocksOdd        *prometheus.Desc
 }
 
 func newTotals(namespace string) *totals {
@@ -39,14 +43,23 @@ func newTotals(namespace string) *totals {
 		unseen:           desc("interface_unseen_packets", "Packets since the start that the interfaces counted and the programs did not see: offloaded in hardware, taken by XDP, or sent past the programs. Some in flight are no fault.", "direction"),
 		excess:           desc("interface_excess_frames", "Frames since the start that the programs counted and the interfaces did not: dropped in the queue behind the programs, or counted twice. Some in flight are no fault.", "direction"),
 		frames:           desc("control_frames_total", "Control frames met by the kernel programs: delivered to the collector, lost because the ring was full, or rejected as no control message.", "direction", "outcome"),
+		unreadable:       desc("control_records_malformed_total", "Records of control frames from the kernel since the start that could not be read."),
+		blocksHeld:       desc("translation_blocks", "Blocks of ports of shared addresses that are held."),
+		blocksOdd:        desc("translation_blocks_odd_total", "Blocks of ports since the start: refused (more than is remembered), or taken back though never given, or given again since, or not told of for a day.", "reason"),
 		ignoredBy:        desc("observations_ignored_total", "Observations since the start that could not be used in full, by reason.", "reason"),
 	}
 }
 
-func (t *totals) setTraffic(v bpf.Totals, p datapath.Plausibility) {
+func (t *totals) setTraffic(v bpf.Totals, p datapath.Plausibility, malformed uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.traffic, t.plausible = &v, p
+	t.traffic, t.plausible, t.malformed = &v, p, malformed
+}
+
+func (t *totals) setBlocks(v cgnat.BlocksStats) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.blocks = &v
 }
 
 func (t *totals) setIgnored(v binding.Ignored) {
@@ -73,9 +86,18 @@ func (t *totals) Collect(out chan<- prometheus.Metric) {
 			send(prometheus.CounterValue, t.ignoredBy, float64(n), reason)
 		}
 	}
+	if t.blocks != nil {
+		send(prometheus.GaugeValue, t.blocksHeld, float64(t.blocks.Held))
+		for reason, n := range map[string]uint64{
+			"refused": t.blocks.Refused, "never_given": t.blocks.UnknownEnds, "given_again": t.blocks.LateEnds, "aged": t.blocks.Aged,
+		} {
+			send(prometheus.CounterValue, t.blocksOdd, float64(n), reason)
+		}
+	}
 	if t.traffic == nil {
 		return
 	}
+	send(prometheus.CounterValue, t.unreadable, float64(t.malformed))
 	for direction, c := range map[string]datapath.Compared{"up": t.plausible.Up, "down": t.plausible.Down} {
 		send(prometheus.CounterValue, t.byInterface, float64(c.Interface), direction)
 		send(prometheus.GaugeValue, t.unseen, float64(c.Unseen()), direction)
