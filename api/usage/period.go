@@ -28,9 +28,6 @@ func Day(t time.Time, loc *time.Location) Window {
 	return Window{startOfDate(y, m, d, loc), nextDay(t, loc)}
 }
 
-// Month returns the local month that holds t.
-func Month(t time.Time, loc *time.Location) Window { return Cycle(t, loc, 1) }
-
 // Cycle returns the billing cycle that holds t.
 func Cycle(t time.Time, loc *time.Location, billingDay int) Window {
 	y, m, _ := t.In(loc).Date()

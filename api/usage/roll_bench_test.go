@@ -86,7 +86,7 @@ func BenchmarkRoll(b *testing.B) {
 		for n := range asks {
 			h := always(0)
 			h.Ref = benchRef(n * 31)
-			if _, err := reader.Totals(ctx, []register.Held{h}, load2(b, amsterdam), []Window{Month(day(-3), load2(b, amsterdam))}); err != nil {
+			if _, err := reader.Totals(ctx, []register.Held{h}, load2(b, amsterdam), []Window{Cycle(day(-3), load2(b, amsterdam), 1)}); err != nil {
 				b.Fatal(err)
 			}
 		}
