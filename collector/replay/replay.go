@@ -147,8 +147,11 @@ func (r *run) all(ctx context.Context, c *capture) error {
 		if err := r.advance(at.Add(r.shift)); err != nil {
 			return err
 		}
-		iface, access := r.place(c, iface)
-		if err := r.packet(&f, data, length, iface, access); err != nil {
+		place, access := r.options.Interface, true
+		if iface != "" {
+			place, access = r.place(c, iface)
+		}
+		if err := r.packet(&f, data, length, place, access); err != nil {
 			return err
 		}
 	}
@@ -159,12 +162,9 @@ func (r *run) all(ctx context.Context, c *capture) error {
 	return r.perform(r.binding.Stopped(r.now, r.clock))
 }
 
-// place returns what identifiers call an interface of the capture, and whether it
-// faces the access network.
+// place returns what identifiers call an interface of the capture that has a name,
+// and whether it faces the access network. One without is the only one: a pcap file's.
 func (r *run) place(c *capture, name string) (iface string, access bool) {
-	if name == "" { // that of a pcap file
-		return r.options.Interface, true
-	}
 	if slices.Contains(r.options.Access, name) {
 		return name, true
 	}
@@ -229,6 +229,9 @@ func (r *run) packet(f *frame, data []byte, length int, iface string, access boo
 		r.summary.Counted++
 	} else {
 		r.summary.Unattributed++
+	}
+	if len(f.udp) < 8 {
+		return nil
 	}
 	return r.datagram(f, data, length, iface, true)
 }
