@@ -1,7 +1,6 @@
 package backup
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"griffier/api/strictjson"
 	"griffier/schema"
 )
 
@@ -91,9 +91,7 @@ func parseManifest(text []byte) (Manifest, error) {
 		return Manifest{}, fmt.Errorf("longer than %d bytes", maxManifest)
 	}
 	var m Manifest
-	d := json.NewDecoder(strings.NewReader(string(text)))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&m); err != nil {
+	if err := strictjson.Unmarshal(text, &m); err != nil {
 		return Manifest{}, err
 	}
 	if m.Version != manifestVersion {

@@ -1,13 +1,10 @@
 package disclosure
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 
 	"griffier/api/ledger"
+	"griffier/api/strictjson"
 )
 
 // Receipt lies beside a package and proves that the ledger holds its result
@@ -34,24 +31,11 @@ func ParseReceipt(text []byte) (Receipt, error) {
 	if len(text) > maxReceiptBytes {
 		return r, fmt.Errorf("receipt: longer than %d bytes", maxReceiptBytes)
 	}
-	if err := strictJSON(text, &r); err != nil {
+	if err := strictjson.Unmarshal(text, &r); err != nil {
 		return r, fmt.Errorf("receipt: %w", err)
 	}
 	if r.Format != ReceiptFormat {
 		return r, fmt.Errorf("receipt: format is not %s", ReceiptFormat)
 	}
 	return r, nil
-}
-
-// strictJSON reads exactly one JSON value without unknown keys.
-func strictJSON(text []byte, to any) error {
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(to); err != nil {
-		return err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return errors.New("more than one value")
-	}
-	return nil
 }

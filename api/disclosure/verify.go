@@ -15,6 +15,7 @@ import (
 
 	"griffier/api/ledger"
 	"griffier/api/reason"
+	"griffier/api/strictjson"
 	"griffier/api/warrant"
 )
 
@@ -218,7 +219,7 @@ func verifySignature(files []file, trust Trust) (Manifest, error) {
 		return m, errors.New("manifest or signature is missing")
 	}
 	var sig signature
-	if err := strictJSON(sigText, &sig); err != nil || sig.Format != SignatureFormat || sig.Algorithm != "ed25519" {
+	if err := strictjson.Unmarshal(sigText, &sig); err != nil || sig.Format != SignatureFormat || sig.Algorithm != "ed25519" {
 		return m, errors.New("the signature file cannot be read")
 	}
 	if sig.KeyID != KeyID(trust.PackageKey) {
@@ -227,7 +228,7 @@ func verifySignature(files []file, trust Trust) (Manifest, error) {
 	if !ed25519.Verify(trust.PackageKey, text, sig.Signature) {
 		return m, errors.New("the signature does not fit the manifest: one of them was altered")
 	}
-	if err := strictJSON(text, &m); err != nil || m.Format != ManifestFormat {
+	if err := strictjson.Unmarshal(text, &m); err != nil || m.Format != ManifestFormat {
 		return m, errors.New("the manifest is of a form that this program does not know")
 	}
 	return m, nil

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/transparency-dev/merkle/rfc6962"
+
+	"griffier/api/strictjson"
 )
 
 // MaxEntryBytes is the largest entry, header and body together, as encoded: the
@@ -100,14 +102,9 @@ func RequestID(actor, method, clientID string) string {
 // key nor neighbour. Anything but the one canonical encoding is an error, so
 // that no two readers can understand one leaf differently.
 func decodeEntry(index uint64, leaf []byte) (Entry, error) {
-	d := json.NewDecoder(bytes.NewReader(leaf))
-	d.DisallowUnknownFields()
 	var w wireEntry
-	if err := d.Decode(&w); err != nil {
+	if err := strictjson.Unmarshal(leaf, &w); err != nil {
 		return Entry{}, fmt.Errorf("not an entry: %w", err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return Entry{}, errors.New("not an entry: bytes after the object")
 	}
 	if w.Header.V != headerVersion {
 		return Entry{}, fmt.Errorf("header version %d: this program knows %d", w.Header.V, headerVersion)

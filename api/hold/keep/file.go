@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"griffier/api/strictjson"
 )
 
 // A hold's file is its magic, then chunks: the length of the sealed chunk, four
@@ -147,7 +149,7 @@ func (r *reader) head() (Head, error) {
 		return Head{}, err
 	}
 	var first record
-	if len(plain) > maxHeadBytes || strictJSON(plain, &first) != nil || first.Head == nil {
+	if len(plain) > maxHeadBytes || strictjson.Unmarshal(plain, &first) != nil || first.Head == nil {
 		return Head{}, fmt.Errorf("head: %w", ErrAltered)
 	}
 	return *first.Head, nil
@@ -170,23 +172,10 @@ func (r *reader) contents() (*Contents, error) {
 		}
 		for text := range bytes.Lines(plain) {
 			var one record
-			if len(text) > maxRecordBytes || strictJSON(text, &one) != nil || !c.take(one) {
+			if len(text) > maxRecordBytes || strictjson.Unmarshal(text, &one) != nil || !c.take(one) {
 				return nil, fmt.Errorf("a record of chunk %d cannot be read: %w", r.index-1, ErrAltered)
 			}
 		}
 	}
 	return c, nil
-}
-
-// strictJSON reads exactly one JSON value without unknown keys.
-func strictJSON(text []byte, to any) error {
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(to); err != nil {
-		return err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return errors.New("more than one value")
-	}
-	return nil
 }
