@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
-	"golang.org/x/sync/errgroup"
 
 	"griffier/api/disclosure"
 	"griffier/schema"
@@ -62,35 +62,38 @@ func (t *Traffic) Coverage(ctx context.Context, collectors []string, from, to ti
 	return out, rows.Err()
 }
 
+// How many rows of a question are read, and of how many who share an address: as
+// far as anybody may count.
+const maxRows, maxShared = 10_000, 101
+
 // Assignments returns the rows of the plan's address, and of every prefix around
 // it, that may touch its interval. Open rows come whenever they began, a slice's
 // length back at most. Of a shared address they are those of the stated port and
-// protocol; without a port one for each of those who share it, 101 at most,
-// which is as far as anybody may count.
+// protocol; without a port one for each of those who share it, 101 at most.
 func (t *Traffic) Assignments(ctx context.Context, p disclosure.Plan) ([]schema.Assignment, error) {
-	address, from, to := p.Address, p.From, p.To
 	if p.Port != 0 { // the whole address has every port, so one question finds both
-		return t.assignments(ctx, address, from, to, "AND port_start <= {port:UInt16} AND port_end >= {port:UInt16}"+
-			" AND ({protocol:UInt8} = 0 OR protocol IN (0, {protocol:UInt8}))", "", clickhouse.Named("port", p.Port), clickhouse.Named("protocol", p.Protocol))
+		return t.assignments(ctx, p, "AND port_start <= {port:UInt16} AND port_end >= {port:UInt16}"+
+			" AND ({protocol:UInt8} = 0 OR protocol IN (0, {protocol:UInt8})) ORDER BY prefix_length, started_at", clickhouse.Named("port", p.Port), clickhouse.Named("protocol", p.Protocol))
 	}
-	const whole = "port_start = 0 AND port_end = 65535 AND protocol = 0 AND inside_address = toIPv6('::')"
-	var out, shared []schema.Assignment
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() (err error) {
-		out, err = t.assignments(ctx, address, from, to, "AND "+whole, "")
-		return err
-	})
-	g.Go(func() (err error) {
-		shared, err = t.assignments(ctx, address, from, to, "AND NOT ("+whole+")", "LIMIT 1 BY access_ref, inside_address LIMIT 101")
-		return err
-	})
-	if err := g.Wait(); err != nil {
+	// The whole address first, every row; then of each sharer one. It is one question,
+	// not two: planning it through the view takes longer than reading its rows.
+	const whole = "(port_start = 0 AND port_end = 65535 AND protocol = 0 AND inside_address = toIPv6('::'))"
+	rows, err := t.assignments(ctx, p, "ORDER BY "+whole+" DESC, prefix_length, started_at LIMIT 1 BY access_ref, inside_address, "+
+		"if("+whole+", (prefix_length, started_at, version, source, collector_id), (0, toDateTime64(0, 3, 'UTC'), 0, '', ''))")
+	if err != nil {
 		return nil, err
 	}
-	return append(out, shared...), nil
+	shared := slices.IndexFunc(rows, func(a schema.Assignment) bool {
+		return a.PortStart != 0 || a.PortEnd != 65535 || a.Protocol != 0 || a.Inside.IsValid()
+	})
+	if shared < 0 {
+		return rows, nil
+	}
+	return rows[:min(len(rows), shared+maxShared)], nil
 }
 
-func (t *Traffic) assignments(ctx context.Context, address netip.Addr, from, to time.Time, and, limit string, args ...any) ([]schema.Assignment, error) {
+func (t *Traffic) assignments(ctx context.Context, p disclosure.Plan, and string, args ...any) ([]schema.Assignment, error) {
+	address, from, to := p.Address, p.From, p.To
 	var addresses []string
 	seen := map[netip.Addr]bool{}
 	for _, p := range schema.CoveringPrefixes(address) {
@@ -104,14 +107,15 @@ func (t *Traffic) assignments(ctx context.Context, address netip.Addr, from, to 
 		FROM traffic.assignment
 		WHERE prefix_address IN (SELECT toIPv6(arrayJoin({addresses:Array(String)})))
 		AND started_at >= {since:DateTime64(3)} AND started_at <= {to:DateTime64(3)} AND (ended_at >= {from:DateTime64(3)} OR open) `+and+`
-		ORDER BY prefix_length, started_at `+limit,
-		append(args, clickhouse.Named("addresses", addresses), at("since", from.Add(-sliceLength)), at("from", from), at("to", to))...)
+		LIMIT {most:UInt32}`,
+		append(args, clickhouse.Named("addresses", addresses), at("since", from.Add(-sliceLength)), at("from", from), at("to", to), clickhouse.Named("most", uint32(maxRows+1)))...)
 	if err != nil {
 		return nil, fmt.Errorf("read assignments: %w", err)
 	}
 	defer rows.Close()
 	var out []schema.Assignment
-	for rows.Next() {
+	read := 0
+	for ; rows.Next(); read++ {
 		var a schema.Assignment
 		var prefix, inside netip.Addr
 		var bits uint8
@@ -129,7 +133,13 @@ func (t *Traffic) assignments(ctx context.Context, address netip.Addr, from, to 
 			out = append(out, a)
 		}
 	}
-	return out, rows.Err()
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read assignments: %w", err)
+	}
+	if read > maxRows { // the rest could change the answer
+		return nil, fmt.Errorf("read assignments: more than %d rows of one address within a day", maxRows)
+	}
+	return out, nil
 }
 
 func at(name string, t time.Time) any {
