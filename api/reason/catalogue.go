@@ -79,6 +79,12 @@ var Catalogue = []Entry{
 		"Look at it (griffier retention history), and propose anew if it is still wanted.", codes.FailedPrecondition, ExitFailed},
 	{ContractRunning, Refusals, "The line's contract runs, and its data is needed for it (GDPR 17(1)(a), 6(1)(b)).",
 		"Erase when the contract has ended; until then restrict the line (griffier subject restrict) if the person asks for it.", codes.FailedPrecondition, ExitFailed},
+	{DocumentRefused, Refusals, "The document is not taken: it is too large, not of the type that was declared, damaged, or a scanner refused it.",
+		"Send the order as it was received: pdf, docx, png, jpeg or plain text, with its own type.", codes.InvalidArgument, ExitFailed},
+	{DocumentReplayed, Refusals, "The same document is in the dossier of another warrant; it is stored, and this is an alert.",
+		"Ask the authority whether it sent one order twice; reject the warrant if so.", codes.AlreadyExists, ExitFailed},
+	{EntryMismatch, Refusals, "What was keyed the second time is not what was keyed the first time, or is about a year that nobody confirmed.",
+		"Look at the order again. If the first entry is wrong, make the task anew; if the second is, key it again.", codes.FailedPrecondition, ExitFailed},
 
 	{Unauthenticated, Transport, "The caller did not prove who they are.",
 		"Log in, or present a client certificate.", codes.Unauthenticated, ExitDenied},

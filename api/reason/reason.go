@@ -48,6 +48,9 @@ const (
 	AdviceMissing          Reason = "ADVICE_MISSING"
 	ProposalEnded          Reason = "PROPOSAL_ENDED"
 	ContractRunning        Reason = "CONTRACT_RUNNING"
+	DocumentRefused        Reason = "DOCUMENT_REFUSED"
+	DocumentReplayed       Reason = "DOCUMENT_REPLAYED"
+	EntryMismatch          Reason = "ENTRY_MISMATCH"
 )
 
 // Transport reasons: the request never reached a decision about data.
