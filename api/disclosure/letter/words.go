@@ -1,0 +1,121 @@
+package letter
+
+import (
+	"strings"
+
+	"griffier/api/reason"
+)
+
+// Language is the language of a letter.
+type Language string
+
+// Languages.
+const (
+	Dutch   Language = "nl"
+	English Language = "en"
+)
+
+// vocabulary is every word of a letter that does not come from the case.
+type vocabulary struct {
+	tag              string // RFC 5646
+	weekdays         [7]string
+	months           [12]string
+	winter, summer   string
+	until, inclusive string
+	exclusive        string
+
+	department, confidential, pageOf                                         string
+	to, attention, yourReference, legalBasis, ourCase, ourTask, ledger, date string
+	ledgerEntry                                                              string
+	titlePositive, titleNegative, titlePreserved, titleCorrection            string
+	correction, correctionText                                               string
+
+	questionHead string
+	questions    map[string]string // by category
+	target, port, protocol, entered, enteredEnd, inUTC, inLocal,
+	margin, marginText, interval string
+
+	answerHead, code, otherProvider, sharing, hold, heldUntil string
+	answers                                                   map[reason.Reason]answerWords
+	oneLine                                                   answerWords // MATCH of an attribution
+	neighbourTitle, neighbour, incompleteTitle, incomplete    string
+
+	recordHead, installationRole, moreRecords string
+	labels                                    map[string]string // by column
+
+	searchedHead, askedHold, retention, retentionThen, retentionNone, retentionText string
+	coverage, covered, uncovered, synced, unsynced                                  string
+	searchedWords                                                                   map[string]string // by the manifest's words; nil: those
+	states                                                                          map[string]string
+
+	disclaimerTitle, disclaimer, authenticity, unshown string
+}
+
+// answerWords say an answer: in one line, and what it means for the reader.
+type answerWords struct{ short, long string }
+
+var vocabularies = map[Language]*vocabulary{Dutch: &dutch, English: &english}
+
+// Known reports whether there are words in a language.
+func Known(l Language) bool { return vocabularies[l] != nil }
+
+func (w *vocabulary) title(l Letter) string {
+	switch {
+	case l.Corrects != "":
+		return w.titleCorrection
+	case l.Answer.Reason == reason.Preserved:
+		return w.titlePreserved
+	case l.Answer.Positive():
+		return w.titlePositive
+	}
+	return w.titleNegative
+}
+
+func (w *vocabulary) questionSentence(q Question) string {
+	if s, ok := w.questions[q.Category]; ok {
+		return s
+	}
+	return w.questions[""]
+}
+
+func (w *vocabulary) label(column string) string {
+	if s, ok := w.labels[column]; ok {
+		return s
+	}
+	return strings.ReplaceAll(column, "_", " ")
+}
+
+func (w *vocabulary) searched(s string) string {
+	if t, ok := w.searchedWords[s]; ok {
+		return t
+	}
+	return s
+}
+
+func (w *vocabulary) state(s string) string {
+	if t, ok := w.states[s]; ok {
+		return t
+	}
+	return s
+}
+
+func (w *vocabulary) clock(synced bool) string {
+	if synced {
+		return w.synced
+	}
+	return w.unsynced
+}
+
+func (w *vocabulary) coverageText(rows int) string {
+	if rows > 0 {
+		return w.covered
+	}
+	return w.uncovered
+}
+
+// SearchedKnown reports whether a letter in a language has its own words for what
+// the manifest says was searched.
+func SearchedKnown(l Language, s string) bool {
+	w := vocabularies[l]
+	return w != nil && (w.searchedWords == nil || w.searchedWords[s] != "")
+}
