@@ -52,7 +52,7 @@ var grants = map[Role][]grant{
 	RoleExecutor: {
 		{"SELECT", []string{"traffic.session", "traffic.assignment", "traffic.usage", "traffic.usage_day", "traffic.coverage", "traffic.access_log"}},
 		{"SELECT, INSERT", []string{"register.line", "register.line_access", "register.person", "register.range", "register.restriction",
-			"traffic.usage_day_mark", "statistics.segment_hour", "traffic.access_log_entry"}},
+			"register.staff_line", "traffic.usage_day_mark", "statistics.segment_hour", "traffic.access_log_entry"}},
 		{"SELECT, INSERT", []string{"traffic.erasure"}},
 		{"ALTER DELETE", []string{"register.line", "register.line_access", "register.person", "register.restriction"}},
 		{"SELECT(access_ref, started_at)", []string{"traffic.session_slice"}},

@@ -110,6 +110,9 @@ func (r *Register) Erase(ctx context.Context, lineID string) error {
 	if err := r.vault.Shred(key); err != nil {
 		return fmt.Errorf("erase person: %w", err)
 	}
+	if err := r.forgetStaff(ctx, lineID); err != nil {
+		return err
+	}
 	return schema.EraseLine(ctx, r.conn, lineID)
 }
 
