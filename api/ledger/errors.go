@@ -41,36 +41,49 @@ const (
 	WitnessUnreadable WitnessCause = "unreadable" // not what was written, or signed by another key
 	WitnessRegress    WitnessCause = "regress"    // the log is shorter than the file remembers
 	WitnessMismatch   WitnessCause = "mismatch"   // the same length once, with other content
+	// WitnessUnreachable: neither a witness nor the second sink answered.
+	WitnessUnreachable WitnessCause = "unreachable"
 )
 
-// WitnessError says in what way the log disagrees with the witness file.
-// errors.Is(err, ErrWitness) holds.
+// WitnessError says in what way the log disagrees with the witness file, or with
+// a remote. errors.Is(err, ErrWitness) holds.
 type WitnessError struct {
 	Cause       WitnessCause
 	LogSize     uint64
-	WitnessSize uint64 // 0 when missing or unreadable
-	File        string
-	Detail      error // may be nil
+	WitnessSize uint64 // 0 when missing, unreadable or unreachable
+	File        string // empty when it is about a remote
+	Remote      string // the name of the witness or second sink that disagrees
+	Detail      error  // may be nil
 }
 
 func (e *WitnessError) Error() string {
+	who := "the witness file " + e.File
+	if e.Remote != "" {
+		who = e.Remote
+	}
 	var what, cure string
 	switch e.Cause {
 	case WitnessMissing:
-		what = fmt.Sprintf("the log has %d entries and the witness file %s is missing", e.LogSize, e.File)
+		what = fmt.Sprintf("the log has %d entries and %s is missing", e.LogSize, who)
 		cure = "bring the witness file back"
 	case WitnessUnreadable:
-		what = fmt.Sprintf("the witness file %s cannot be trusted (%v)", e.File, e.Detail)
+		what = fmt.Sprintf("%s cannot be trusted (%v)", who, e.Detail)
 		cure = "bring the witness file back"
+	case WitnessUnreachable:
+		what = fmt.Sprintf("neither a witness nor the second sink answered (%v)", e.Detail)
+		cure = "let one of them answer"
 	case WitnessRegress:
-		what = fmt.Sprintf("the log has %d entries, the witness file %s remembers %d: an older copy of the ledger was put in place", e.LogSize, e.File, e.WitnessSize)
-		cure = "bring the newer ledger back"
+		what = fmt.Sprintf("the log has %d entries, %s remembers %d: an older copy of the ledger was put in place", e.LogSize, who, e.WitnessSize)
+		cure = "bring the newer ledger back, from the second sink with `griffier ledger recover`"
 	default:
-		what = fmt.Sprintf("the log's first %d entries are not those that the witness file %s remembers", e.WitnessSize, e.File)
-		cure = "bring the ledger back that belongs to the witness file"
+		what = fmt.Sprintf("the log's first %d entries are not those that %s remembers", e.WitnessSize, who)
+		cure = "bring the ledger back that it remembers, from the second sink with `griffier ledger recover`"
 	}
-	return fmt.Sprintf("%v: %s; nothing is decided until you %s, run `griffier ledger verify`, or, if it is lost for good, start griffierd once with -accept-witness-loss, which is itself entered in the ledger",
-		ErrWitness, what, cure)
+	last := "start griffierd once with -accept-witness-loss, which is itself entered in the ledger"
+	if e.Remote != "" { // the operator alone cannot overrule it
+		last = "whoever runs it sets what it remembers aside (`griffier witness forget`, `griffier ledger-sink forget`)"
+	}
+	return fmt.Sprintf("%v: %s; nothing is decided until you %s, run `griffier ledger verify`, or, if it is lost for good, %s", ErrWitness, what, cure, last)
 }
 
 // Unwrap makes errors.Is(err, ErrWitness) true.

@@ -38,7 +38,8 @@ type inspector struct {
 	dir         string
 	origin      string // empty accepts that of the checkpoint
 	verifiers   note.Verifiers
-	witnessPath string // empty leaves the witness out
+	witnessPath string       // empty leaves the witness out
+	remotes     []remoteHead // roots are computed at their sizes too
 
 	// visit, if not nil, is called for each entry whose leaf can be read.
 	visit func(index uint64, file string, leaf []byte)
@@ -97,6 +98,9 @@ func (in *inspector) run(ctx context.Context) (*findings, error) {
 		return nil, err
 	}
 	in.roots = map[uint64][]byte{recorded.size: nil, published.size: nil}
+	for _, r := range in.remotes {
+		in.roots[r.head.size] = nil
+	}
 	in.roots[0] = rfc6962.DefaultHasher.EmptyRoot()
 	in.found.tree, in.leafRange = newRange(), newRange()
 	for index := uint64(0); index*layout.EntryBundleWidth < in.state.size; index++ {

@@ -118,57 +118,92 @@ type Proof struct {
 	Leaf       []byte   `json:"leaf"`       // the entry as it was hashed
 	Hashes     [][]byte `json:"hashes"`     // RFC 6962 §2.1.1, from the leaf up
 	Checkpoint string   `json:"checkpoint"` // signed note
+	// Cosignatures are the signature lines of witnesses under the checkpoint.
+	Cosignatures []string `json:"cosignatures,omitempty"`
 }
 
-// Proof proves an acknowledged entry against the newest checkpoint, which covers
-// it at once: there is nothing to wait for. Error: ErrNotFound.
+// Proof proves an acknowledged entry against the newest cosigned checkpoint that
+// covers it, else against the newest of all, which covers it at once: there is
+// nothing to wait for. Error: ErrNotFound.
 func (l *Log) Proof(ctx context.Context, index uint64) (Proof, error) {
-	l.mu.Lock()
-	acked, checkpoint := l.acked, l.checkpoint
-	l.mu.Unlock()
-	if index >= acked.size {
-		return Proof{}, fmt.Errorf("ledger: proof: %w", ErrNotFound)
-	}
-	e, err := l.entry(ctx, index)
+	p, err := l.Prover(ctx, index+1)
 	if err != nil {
-		return Proof{}, fmt.Errorf("ledger: proof: %w", err)
+		return Proof{}, err
 	}
-	p := Proof{Index: index, Checkpoint: checkpoint}
-	if p.Leaf, err = e.Encode(); err != nil {
-		return Proof{}, fmt.Errorf("ledger: proof: %w", err)
+	return p.Prove(ctx, index)
+}
+
+// Prover proves entries against one checkpoint. It is for one goroutine.
+type Prover struct {
+	log     *Log
+	head    head
+	of      Cosigned
+	builder *client.ProofBuilder
+}
+
+// Prover proves the log's first size entries, against the newest cosigned
+// checkpoint if that covers them, else against the newest of all. Error:
+// ErrNotFound if fewer are acknowledged.
+func (l *Log) Prover(ctx context.Context, size uint64) (*Prover, error) {
+	l.mu.Lock()
+	p := &Prover{log: l, head: l.acked, of: Cosigned{Checkpoint: l.checkpoint}}
+	if size <= l.cosignedHead.size {
+		p.head, p.of = l.cosignedHead, l.cosigned
+	}
+	l.mu.Unlock()
+	if size > p.head.size {
+		return nil, fmt.Errorf("ledger: proof: %w", ErrNotFound)
+	}
+	if p.head.size == 0 {
+		return p, nil
 	}
 	state, err := l.state()
 	if err != nil {
-		return Proof{}, fmt.Errorf("ledger: proof: %w", err)
+		return nil, fmt.Errorf("ledger: proof: %w", err)
 	}
-	// Tiles exist for the sizes at which tessera ended a batch; one that is
-	// larger than wanted begins with what is wanted.
-	fetch := func(_ context.Context, level, at uint64, partial uint8) ([]byte, error) {
-		raw, t, err := readTile(l.cfg.Dir, level, at, state.size)
-		if err != nil {
-			return nil, err
-		}
-		want := tileName{partial: partial}.entries() * 32
-		if uint64(len(raw)) < want {
-			return nil, fmt.Errorf("%w: %s has %d bytes", ErrTampered, t.path(), len(raw))
-		}
-		return raw[:want], nil
-	}
-	builder, err := client.NewProofBuilder(ctx, acked.size, fetch)
-	if err != nil {
-		return Proof{}, fmt.Errorf("ledger: proof: %w", err)
-	}
-	if p.Hashes, err = builder.InclusionProof(ctx, index); err != nil {
-		return Proof{}, fmt.Errorf("ledger: proof: %w", err)
-	}
-	if err := proof.VerifyInclusion(rfc6962.DefaultHasher, index, acked.size, rfc6962.DefaultHasher.HashLeaf(p.Leaf), p.Hashes, acked.root); err != nil {
-		return Proof{}, fmt.Errorf("ledger: proof: %w: %w", ErrTampered, err)
+	if p.builder, err = client.NewProofBuilder(ctx, p.head.size, l.fetchTile(state.size)); err != nil {
+		return nil, fmt.Errorf("ledger: proof: %w", err)
 	}
 	return p, nil
 }
 
+// Size gives the number of entries that the checkpoint covers.
+func (p *Prover) Size() uint64 { return p.head.size }
+
+// Prove proves one entry. Error: ErrNotFound.
+func (p *Prover) Prove(ctx context.Context, index uint64) (Proof, error) {
+	if index >= p.head.size {
+		return Proof{}, fmt.Errorf("ledger: proof: %w", ErrNotFound)
+	}
+	e, err := p.log.entry(ctx, index)
+	if err != nil {
+		return Proof{}, fmt.Errorf("ledger: proof: %w", err)
+	}
+	return p.ProveEntry(ctx, e)
+}
+
+// ProveEntry is Prove of an entry that was read already.
+func (p *Prover) ProveEntry(ctx context.Context, e Entry) (Proof, error) {
+	if e.Index >= p.head.size {
+		return Proof{}, fmt.Errorf("ledger: proof: %w", ErrNotFound)
+	}
+	out := Proof{Index: e.Index, Checkpoint: p.of.Checkpoint, Cosignatures: p.of.Cosignatures}
+	var err error
+	if out.Leaf, err = e.Encode(); err != nil {
+		return Proof{}, fmt.Errorf("ledger: proof: %w", err)
+	}
+	if out.Hashes, err = p.builder.InclusionProof(ctx, e.Index); err != nil {
+		return Proof{}, fmt.Errorf("ledger: proof: %w", err)
+	}
+	if err := proof.VerifyInclusion(rfc6962.DefaultHasher, e.Index, p.head.size, rfc6962.DefaultHasher.HashLeaf(out.Leaf), out.Hashes, p.head.root); err != nil {
+		return Proof{}, fmt.Errorf("ledger: proof: %w: %w", ErrTampered, err)
+	}
+	return out, nil
+}
+
 // Verify checks the proof against the public key of the log (Key.Public) and
-// gives the entry. It needs nothing else, so it works offline.
+// gives the entry. It needs nothing else, so it works offline. Cosignatures are
+// for [Proof.Cosigners].
 func (p Proof) Verify(publicKey string) (Entry, error) {
 	verifier, err := Verifier(publicKey)
 	if err != nil {

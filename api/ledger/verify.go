@@ -18,6 +18,12 @@ type VerifyConfig struct {
 	WitnessFile string          // empty leaves the comparison out, and the report says so
 	Keys        *keystore.Store // nil leaves the bodies sealed
 	Folds       []Fold          // fresh ones, to fold the log again; may be empty
+
+	// WitnessKeys are public keys of witnesses. What they signed is then checked: the
+	// cosigned checkpoints that the log has of itself (KindVerified), and Cosigned,
+	// which is what the witnesses kept.
+	WitnessKeys []string
+	Cosigned    []Cosigned
 }
 
 // Report is what a verification found.
@@ -32,8 +38,12 @@ type Report struct {
 	BodiesShredded int // their key was destroyed
 	WitnessChecked bool
 	StrayFiles     int // left by a crash, and no part of the log
+	Cosigned       int // checkpoints that a witness signed, and that the log extends
 
 	Problems []Problem // at most 200; none means that everything agrees
+	// Doubts are entries whose time is not what a witness's clock allows: back-dated,
+	// or made while this host's clock was wrong. At most 200.
+	Doubts []Problem
 }
 
 // Verified says whether everything agrees.
@@ -41,8 +51,8 @@ func (r Report) Verified() bool { return len(r.Problems) == 0 }
 
 // Verify checks a log offline, from its files alone: each entry's form, order,
 // time and body hash; the Merkle tree over the entries against every tile, the
-// tree state and the signed checkpoint; the witness file; the bodies, with the
-// keys; and the folds. It changes nothing and may run beside the process that
+// tree state and the signed checkpoint; the witness file; what witnesses signed;
+// the bodies, with the keys; and the folds. It changes nothing and may run beside the process that
 // owns the log.
 //
 // With problems, the error is ErrTampered or ErrWitness and names the first; the
@@ -67,6 +77,9 @@ func Verify(ctx context.Context, cfg VerifyConfig) (Report, error) {
 	if found.head.size == 0 && found.checkpoint.root == nil && len(found.problems) == 0 {
 		return Report{}, fmt.Errorf("ledger: verify: %s holds no ledger", cfg.Dir)
 	}
+	if err := v.cosignatures(found.head.size); err != nil {
+		return Report{}, fmt.Errorf("ledger: verify: %w", err)
+	}
 	r := v.report
 	r.Size, r.Root, r.CheckpointSize = found.head.size, found.head.root, found.checkpoint.size
 	r.StrayFiles, r.WitnessChecked = found.strays, cfg.WitnessFile != ""
@@ -89,7 +102,9 @@ type verification struct {
 	in       *inspector
 	report   Report
 	requests map[string]uint64
-	stopped  bool // the folds: after the first entry that they miss
+	stopped  bool       // the folds: after the first entry that they miss
+	times    []int64    // of all entries, in ns since 1970, when witnesses can be checked
+	cosigned []Cosigned // that the log has of itself
 }
 
 // entry checks one leaf.
@@ -102,6 +117,12 @@ func (v *verification) entry(index uint64, file string, leaf []byte) {
 		wrong("%v", err)
 		v.stopped = true
 		return
+	}
+	if len(v.cfg.WitnessKeys) > 0 {
+		v.times = append(v.times, e.Header.At.UnixNano())
+		if e.Header.Kind == KindVerified {
+			v.cosigned = append(v.cosigned, cosignedOf(e)...)
+		}
 	}
 	if e.Header.At.Before(v.report.Newest) {
 		wrong("its time is before that of an earlier entry")

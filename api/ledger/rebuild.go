@@ -1,0 +1,172 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/transparency-dev/merkle/rfc6962"
+	"github.com/transparency-dev/tessera"
+	"github.com/transparency-dev/tessera/storage/posix"
+	"golang.org/x/mod/sumdb/note"
+)
+
+// Copy is where a ledger is rebuilt from: the second sink.
+type Copy interface {
+	// Head gives the checkpoint over all that it has, signed by the log.
+	Head(ctx context.Context) (string, error)
+	// Entries gives entries from index from on, some at a time, as they are hashed.
+	Entries(ctx context.Context, from uint64) ([][]byte, error)
+}
+
+// RebuildConfig says what is rebuilt, and where. Dir and WitnessFile must not exist.
+type RebuildConfig struct {
+	Dir         string
+	WitnessFile string
+	Key         *Key // the log's own: checkpoints of another are not the copy's
+	Copy        Copy
+	Logger      *slog.Logger             // nil means slog.Default
+	Progress    func(done, total uint64) // may be nil
+}
+
+const rebuildBatch = 4096 // entries to tessera at a time
+
+// Rebuild makes a log of what the copy has: the same entries in the same order,
+// so the same root, which is checked against the copy's checkpoint before anything
+// is called done. It gives the head. A rebuild that was interrupted leaves a
+// folder that Open refuses, and is begun anew in an empty one.
+func Rebuild(ctx context.Context, cfg RebuildConfig) (Head, error) {
+	fail := func(err error) (Head, error) { return Head{}, fmt.Errorf("ledger: rebuild: %w", err) }
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	for _, path := range []string{cfg.Dir, cfg.WitnessFile} {
+		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+			return fail(fmt.Errorf("%s is there already; a rebuild replaces nothing: move it away first", path))
+		}
+	}
+	text, err := cfg.Copy.Head(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	if text == "" {
+		return fail(errors.New("the copy has no entries"))
+	}
+	want, err := OpenCheckpoint(text, cfg.Key.Public)
+	if err != nil {
+		return fail(err)
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return fail(err)
+	}
+	lock, err := lockFolder(cfg.Dir)
+	if err != nil {
+		return fail(err)
+	}
+	defer lock.Close()
+	if err := rebuildEntries(ctx, cfg, want); err != nil {
+		return fail(err)
+	}
+	in := inspector{dir: cfg.Dir, origin: cfg.Key.Signer.Name()}
+	verifier, err := Verifier(cfg.Key.Public)
+	if err != nil {
+		return fail(err)
+	}
+	in.verifiers = note.VerifierList(verifier)
+	found, err := in.run(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	if len(found.problems) > 0 {
+		return fail(fmt.Errorf("%w: %s", ErrTampered, found.problems[0]))
+	}
+	if found.head.size != want.Size || !bytes.Equal(found.head.root, want.Root) {
+		return fail(fmt.Errorf("%w: the %d entries of the copy do not give the root of its checkpoint over %d", ErrTampered, found.head.size, want.Size))
+	}
+	checkpoint, err := signHead(found.head, in.origin, cfg.Key.Signer)
+	if err != nil {
+		return fail(err)
+	}
+	if err := os.MkdirAll(filepath.Dir(cfg.WitnessFile), 0o700); err != nil {
+		return fail(err)
+	}
+	// Last: without it, Open refuses the log.
+	if err := writeWitness(cfg.WitnessFile, found.head, checkpoint); err != nil {
+		return fail(err)
+	}
+	return want, nil
+}
+
+// rebuildEntries hands the copy's entries to a new tessera log, in order.
+func rebuildEntries(ctx context.Context, cfg RebuildConfig, want Head) error {
+	tesseraLog.Do(func() { sendTesseraLogTo(cfg.Logger) })
+	running, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	driver, err := posix.New(running, posix.Config{Path: cfg.Dir})
+	if err != nil {
+		return err
+	}
+	appender, shutdown, _, err := tessera.NewAppender(running, driver, tessera.NewAppendOptions().
+		WithCheckpointSigner(cfg.Key.Signer).
+		WithBatching(rebuildBatch, 10*time.Millisecond).
+		WithCheckpointInterval(checkpointInterval).
+		WithCheckpointRepublishInterval(0).
+		WithPushback(4*rebuildBatch).
+		WithShutdownTimeout(shutdownLimit))
+	if err != nil {
+		return err
+	}
+	err = copyEntries(ctx, cfg, want, appender)
+	return errors.Join(err, shutdown(context.Background()))
+}
+
+func copyEntries(ctx context.Context, cfg RebuildConfig, want Head, appender *tessera.Appender) error {
+	tree := newRange()
+	for done := uint64(0); done < want.Size; {
+		leaves, err := cfg.Copy.Entries(ctx, done)
+		if err != nil {
+			return err
+		}
+		if len(leaves) == 0 {
+			return fmt.Errorf("the copy ends at %d entries, its checkpoint is over %d", done, want.Size)
+		}
+		leaves = leaves[:min(uint64(len(leaves)), want.Size-done)]
+		futures := make([]tessera.IndexFuture, 0, len(leaves))
+		for i, leaf := range leaves {
+			if _, err := decodeEntry(done+uint64(i), leaf); err != nil {
+				return fmt.Errorf("%w: entry %d: %w", ErrTampered, done+uint64(i), err)
+			}
+			if err := tree.Append(rfc6962.DefaultHasher.HashLeaf(leaf), nil); err != nil {
+				return err
+			}
+			futures = append(futures, appender.Add(context.Background(), tessera.NewEntry(leaf)))
+		}
+		for i, future := range futures {
+			index, err := future()
+			if err != nil {
+				return err
+			}
+			if index.Index != done+uint64(i) {
+				return fmt.Errorf("entry %d was stored as %d", done+uint64(i), index.Index)
+			}
+		}
+		done += uint64(len(leaves))
+		if cfg.Progress != nil {
+			cfg.Progress(done, want.Size)
+		}
+	}
+	root, err := rootOf(tree)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(root, want.Root) {
+		return fmt.Errorf("%w: the entries of the copy do not give the root of its checkpoint", ErrTampered)
+	}
+	return nil
+}
