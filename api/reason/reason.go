@@ -48,9 +48,16 @@ const (
 	AdviceMissing          Reason = "ADVICE_MISSING"
 	ProposalEnded          Reason = "PROPOSAL_ENDED"
 	ContractRunning        Reason = "CONTRACT_RUNNING"
+	WarrantSuspended       Reason = "WARRANT_SUSPENDED"
+	NoticePending          Reason = "NOTICE_PENDING"
+	DownloadUsed           Reason = "DOWNLOAD_USED"
+	PackageRecalled        Reason = "PACKAGE_RECALLED"
+	TimestampUnavailable   Reason = "TIMESTAMP_UNAVAILABLE"
+	RecipientUnfit         Reason = "RECIPIENT_UNFIT"
 	DocumentRefused        Reason = "DOCUMENT_REFUSED"
 	DocumentReplayed       Reason = "DOCUMENT_REPLAYED"
 	EntryMismatch          Reason = "ENTRY_MISMATCH"
+	TooRecent              Reason = "TOO_RECENT"
 )
 
 // Transport reasons: the request never reached a decision about data.
