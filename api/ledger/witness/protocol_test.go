@@ -1,0 +1,158 @@
+package witness
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	fnote "github.com/transparency-dev/formats/note"
+	"golang.org/x/mod/sumdb/note"
+
+	"griffier/api/ledger"
+)
+
+// checkpointOver gives the log's checkpoint over its first n entries, and the proof
+// to it from old.
+func checkpointOver(t *testing.T, l *ledger.Log, old, n uint64) addCheckpoint {
+	t.Helper()
+	cp, err := l.CheckpointAt(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proof, err := l.Consistency(context.Background(), old, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return addCheckpoint{old: old, proof: proof, checkpoint: cp}
+}
+
+// TestProtocol goes through the answers of C2SP tlog-witness.
+func TestProtocol(t *testing.T) {
+	w := newWorld(t)
+	l := w.ledger(t, "log")
+	fill(t, l, 9, "a")
+	witness := w.open(t)
+	defer func() { witness.Close() }()
+
+	good := checkpointOver(t, l, 0, 3)
+	other, err := ledger.GenerateKey(filepath.Join(w.root, "other.key"), origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged, err := note.Sign(&note.Note{Text: strings.SplitAfterN(good.checkpoint, "\n\n", 2)[0][:strings.Index(good.checkpoint, "\n\n")+1]}, other.Signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger := strings.Replace(good.checkpoint, origin, "other.example/log", 1)
+	ask := func(name string, a addCheckpoint, want int) string {
+		t.Helper()
+		status, text := post(t, witness, a.encode())
+		if status != want {
+			t.Fatalf("%s: %d %q, want %d", name, status, text, want)
+		}
+		return text
+	}
+	ask("another key", addCheckpoint{checkpoint: string(forged)}, http.StatusForbidden)
+	ask("another log", addCheckpoint{checkpoint: stranger}, http.StatusNotFound)
+	ask("old beyond new", addCheckpoint{old: 4, checkpoint: good.checkpoint}, http.StatusBadRequest)
+	if text := ask("old not what is remembered", addCheckpoint{old: 2, checkpoint: good.checkpoint}, http.StatusConflict); text != "0\n" {
+		t.Fatalf("conflict says %q", text)
+	}
+	line := ask("the first", good, http.StatusOK)
+	v, err := fnote.NewVerifierForCosignatureV1(w.public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := note.Open([]byte(good.checkpoint+line), note.VerifierList(v))
+	if err != nil || len(n.Sigs) != 1 {
+		t.Fatalf("the library does not accept the cosignature: %v", err)
+	}
+	if at, err := fnote.CoSigV1Timestamp(n.Sigs[0]); err != nil || at.Unix() != w.now.Unix() {
+		t.Fatalf("time %v, %v", at, err)
+	}
+	next := checkpointOver(t, l, 3, 9)
+	broken := next
+	broken.proof = append([][]byte{make([]byte, 32)}, next.proof[1:]...)
+	ask("a proof that is none", broken, http.StatusUnprocessableEntity)
+	ask("a proof missing", addCheckpoint{old: 3, checkpoint: next.checkpoint}, http.StatusUnprocessableEntity)
+	ask("the next", next, http.StatusOK)
+	ask("the same again", addCheckpoint{old: 9, checkpoint: next.checkpoint}, http.StatusOK)
+	if text := ask("an old checkpoint replayed", good, http.StatusConflict); text != "9\n" {
+		t.Fatalf("conflict says %q", text)
+	}
+	if status, _ := post(t, witness, strings.Repeat("x", maxRequestBytes+1)); status != http.StatusBadRequest {
+		t.Fatalf("too large: %d", status)
+	}
+
+	// What is remembered outlives the process, and there is one process.
+	if _, err := Open(Config{Dir: filepath.Join(w.root, "witness"), Key: w.cosign, Logs: []string{w.key.Public}, Now: time.Now}); err == nil {
+		t.Fatal("two witnesses in one folder")
+	}
+	if err := witness.Close(); err != nil {
+		t.Fatal(err)
+	}
+	witness = w.open(t)
+	ask("replayed after a restart", good, http.StatusConflict)
+	if m := witness.Memory(); len(m) != 1 || m[0].Size != 9 || m[0].SignedAt.Unix() != w.now.Unix() {
+		t.Fatalf("memory %+v", m)
+	}
+	if history, err := os.ReadFile(strings.TrimSuffix(memoryOf(filepath.Join(w.root, "witness"), origin), ".checkpoint") + ".history"); err != nil || strings.Count(string(history), "\n") != 1 {
+		t.Fatalf("history of one hour: %q, %v", history, err)
+	}
+}
+
+// TestDamagedMemory wants a witness that cannot read what it signed to sign nothing.
+func TestDamagedMemory(t *testing.T) {
+	w := newWorld(t)
+	l := w.ledger(t, "log")
+	fill(t, l, 3, "a")
+	witness := w.open(t)
+	if status, text := post(t, witness, checkpointOver(t, l, 0, 3).encode()); status != http.StatusOK {
+		t.Fatal(text)
+	}
+	if err := witness.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := memoryOf(filepath.Join(w.root, "witness"), origin)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range text {
+		altered := append([]byte(nil), text...)
+		altered[i] ^= 1
+		if err := os.WriteFile(path, altered, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		again, err := Open(Config{Dir: filepath.Join(w.root, "witness"), Key: w.cosign, Logs: []string{w.key.Public}, Now: time.Now})
+		if err == nil {
+			h := again.Memory()
+			again.Close()
+			t.Fatalf("byte %d altered, and remembers %+v", i, h)
+		}
+	}
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.open(t).Close() // negative control
+}
+
+func FuzzParseAddCheckpoint(f *testing.F) {
+	f.Add("old 0\n\ntest.example/ledger\n1\nAAAA\n\n— x y\n")
+	f.Add("old 3\n" + strings.Repeat("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n", 3) + "\ncp")
+	f.Add("old 00\n\nx")
+	f.Add("old 18446744073709551615\n\nx")
+	f.Fuzz(func(t *testing.T, body string) {
+		a, err := parseAddCheckpoint(body)
+		if err != nil {
+			return
+		}
+		if a.encode() != body {
+			t.Fatalf("%q reads as %q", body, a.encode())
+		}
+	})
+}
