@@ -14,6 +14,7 @@ import (
 	"griffier/api/hold"
 	"griffier/api/keystore"
 	"griffier/api/register"
+	"griffier/api/sealedfile"
 	"griffier/schema"
 )
 
@@ -24,7 +25,7 @@ func contents(id string, n int) *Contents {
 	ref := schema.AccessRef{7, 7}
 	c := &Contents{
 		Head: Head{HoldID: id, WarrantID: "w1", TaskID: "t1", Address: netip.MustParseAddr("192.0.2.17"), From: noon.Add(-time.Hour), To: noon.Add(time.Hour),
-			CopiedAt: noon, ReadableFrom: noon.AddDate(0, -6, 0), Refs: []schema.AccessRef{ref}, Lines: []string{"line-alice"}},
+			CopiedAt: noon, Limits: map[schema.Class]schema.Limit{schema.ClassAssignment: {Present: true, ReadableFrom: noon.AddDate(0, -6, 0)}}, Refs: []schema.AccessRef{ref}, Lines: []string{"line-alice"}},
 		Ranges:    []register.Range{{Prefix: netip.MustParsePrefix("192.0.2.0/24"), CollectorIDs: []string{"edge1"}, ValidTo: schema.Forever}},
 		Lines:     []register.Held{{LineID: "line-alice", Ref: ref, ValidTo: schema.Forever}},
 		Persons:   []Person{{LineID: "line-alice", ContractEnd: schema.Forever, Person: register.Person{Name: "Alice Jansen"}}},
@@ -60,19 +61,19 @@ func vault(t testing.TB, holds ...string) *keystore.Store {
 	return keys
 }
 
-func sealWith(keys *keystore.Store, holdID, warrantID string) sealer {
+func sealWith(keys *keystore.Store, holdID, warrantID string) sealedfile.Sealer {
 	return func(index uint32, last bool, plain []byte) ([]byte, error) {
 		return keys.Seal(hold.KeyID(holdID), plain, place(holdID, warrantID, index, last))
 	}
 }
 
-func openWith(keys *keystore.Store, keyOf, holdID, warrantID string) opener {
+func openWith(keys *keystore.Store, keyOf, holdID, warrantID string) sealedfile.Opener {
 	return func(index uint32, last bool, sealed []byte) ([]byte, error) {
 		return keys.Open(hold.KeyID(keyOf), sealed, place(holdID, warrantID, index, last))
 	}
 }
 
-func readAll(file []byte, open opener) (*Contents, error) {
+func readAll(file []byte, open sealedfile.Opener) (*Contents, error) {
 	r, err := newReader(bytes.NewReader(file), open)
 	if err != nil {
 		return nil, err
@@ -164,7 +165,7 @@ func TestFileAltered(t *testing.T) {
 			t.Errorf("%s: read as %+v", name, c.Head)
 		}
 	}
-	for name, open := range map[string]opener{
+	for name, open := range map[string]sealedfile.Opener{
 		"another key":     openWith(keys, "b", "a", "w1"),
 		"another hold":    openWith(keys, "a", "b", "w1"),
 		"another warrant": openWith(keys, "a", "a", "w2"),
@@ -190,7 +191,7 @@ func FuzzFile(f *testing.F) {
 	keys := vault(f, "a")
 	plainly := func(_ uint32, _ bool, plain []byte) ([]byte, error) { return plain, nil }
 	for _, n := range []int{0, 3, 200} {
-		for _, seal := range []sealer{plainly, sealWith(keys, "a", "w1")} {
+		for _, seal := range []sealedfile.Sealer{plainly, sealWith(keys, "a", "w1")} {
 			var file bytes.Buffer
 			if err := write(&file, seal, contents("a", n)); err != nil {
 				f.Fatal(err)
@@ -201,12 +202,12 @@ func FuzzFile(f *testing.F) {
 	f.Add([]byte(magic + "\x00\x00\x00\x0b{\"head\":{}}"))
 	f.Add([]byte(magic + "\x7f\xff\xff\xff"))
 	f.Fuzz(func(t *testing.T, file []byte) {
-		if c, err := readAll(file, opener(plainly)); err == nil {
+		if c, err := readAll(file, sealedfile.Opener(plainly)); err == nil {
 			var again bytes.Buffer
 			if err := write(&again, plainly, c); err != nil {
 				return // a record that is too long when written out
 			}
-			back, err := readAll(again.Bytes(), opener(plainly))
+			back, err := readAll(again.Bytes(), sealedfile.Opener(plainly))
 			if err != nil || back.Head.HoldID != c.Head.HoldID || len(back.Usage) != len(c.Usage) || len(back.Target) != len(c.Target) {
 				t.Fatalf("written again it reads otherwise: %v", err)
 			}

@@ -14,6 +14,7 @@ import (
 	"griffier/api/keystore"
 	"griffier/api/ledger"
 	"griffier/api/reason"
+	"griffier/api/sealedfile"
 	"griffier/api/warrant"
 	"griffier/api/warrant/warrantrpc"
 	"griffier/schema"
@@ -66,7 +67,7 @@ type Config struct {
 // [Keeper.Recover] once before anything else, and keep [Keeper.Run] running.
 type Keeper struct {
 	cfg   Config
-	shelf shelf
+	shelf sealedfile.Shelf
 
 	mu     sync.Mutex
 	making map[string]bool
@@ -85,7 +86,7 @@ func New(cfg Config) (*Keeper, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	s, err := openShelf(cfg.Dir)
+	s, err := sealedfile.OpenShelf(cfg.Dir, kind)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +137,7 @@ func (k *Keeper) Put(c *Contents) (sha256 string, done func(made bool) error, er
 }
 
 func (k *Keeper) put(id string, c *Contents) (string, error) {
-	f, err := k.shelf.begin(id)
+	f, err := k.shelf.Begin(id)
 	if err != nil {
 		return "", err
 	}
@@ -149,11 +150,11 @@ func (k *Keeper) put(id string, c *Contents) (string, error) {
 	if err := write(f, seal, c); err != nil {
 		return "", errors.Join(err, f.Close())
 	}
-	sum, err := hash(f)
+	sum, err := sealedfile.Hash(f)
 	if err != nil {
 		return "", errors.Join(err, f.Close())
 	}
-	return sum, k.shelf.finish(id, f)
+	return sum, k.shelf.Finish(id, f)
 }
 
 // discard destroys a key and its files; that there are none is no error.
@@ -161,7 +162,7 @@ func (k *Keeper) discard(id string) error {
 	if err := k.cfg.Keys.Shred(hold.KeyID(id)); err != nil && !errors.Is(err, keystore.ErrNotFound) {
 		return fmt.Errorf("destroy a hold: %w", err)
 	}
-	if err := k.shelf.remove(id); err != nil {
+	if err := k.shelf.Remove(id); err != nil {
 		return fmt.Errorf("destroy a hold: %w", err)
 	}
 	return nil
@@ -173,11 +174,11 @@ func (k *Keeper) reader(id string) (*reader, func() error, error) {
 	if !ok || !h.Readable(k.Now()) {
 		return nil, nil, ErrNotHeld
 	}
-	f, err := os.Open(k.shelf.path(id, sealedSuffix))
+	f, err := os.Open(k.shelf.Path(id))
 	if err != nil {
 		return nil, nil, fmt.Errorf("open a hold: %w", err)
 	}
-	if sum, err := hash(f); err != nil || sum != h.FileSHA256 {
+	if sum, err := sealedfile.Hash(f); err != nil || sum != h.FileSHA256 {
 		return nil, nil, errors.Join(fmt.Errorf("open a hold: not the file that the ledger knows: %w", ErrAltered), err, f.Close())
 	}
 	r, err := newReader(f, func(index uint32, last bool, sealed []byte) ([]byte, error) {
@@ -279,25 +280,25 @@ func (k *Keeper) remain(ctx context.Context, err error) {
 
 // strays destroys files, and their keys, that are no hold's.
 func (k *Keeper) strays(age time.Duration) error {
-	files, err := k.shelf.list()
+	files, err := k.shelf.List()
 	if err != nil {
 		return fmt.Errorf("list holds: %w", err)
 	}
 	var errs []error
 	for _, f := range files {
 		k.mu.Lock()
-		making := k.making[f.id]
+		making := k.making[f.ID]
 		k.mu.Unlock()
-		h, ok := k.cfg.State.Hold(f.id)
-		if making || f.whole && ok && h.DestroyedAt.IsZero() || age > 0 && f.changed.After(k.cfg.Now().Add(-age)) {
+		h, ok := k.cfg.State.Hold(f.ID)
+		if making || f.Whole && ok && h.DestroyedAt.IsZero() || age > 0 && f.Changed.After(k.cfg.Now().Add(-age)) {
 			continue
 		}
 		if ok && h.DestroyedAt.IsZero() {
 			// A name that a hold has is never that of a file being made.
-			errs = append(errs, removeIfThere(k.shelf.path(f.id, makingSuffix)))
+			errs = append(errs, k.shelf.RemoveMaking(f.ID))
 			continue
 		}
-		errs = append(errs, k.discard(f.id))
+		errs = append(errs, k.discard(f.ID))
 	}
 	return errors.Join(errs...)
 }

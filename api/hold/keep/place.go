@@ -25,7 +25,7 @@ func (Place) Name() string { return "holds" }
 // or one that lives and cannot be opened, is a failure.
 func (p Place) Check(_ context.Context, l expiry.Limits) ([]expiry.Finding, error) {
 	k := p.Keeper
-	files, err := k.shelf.list()
+	files, err := k.shelf.List()
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func (p Place) Check(_ context.Context, l expiry.Limits) ([]expiry.Finding, erro
 		}
 	}
 	for _, f := range files {
-		if h, ok := k.cfg.State.Hold(f.id); (!ok && f.whole && f.changed.Add(destroyWithin).Before(now)) || ok && h.Status(now) == hold.Destroyed {
+		if h, ok := k.cfg.State.Hold(f.ID); (!ok && f.Whole && f.Changed.Add(destroyWithin).Before(now)) || ok && h.Status(now) == hold.Destroyed {
 			fail("there is a sealed file that is no hold's", destroyCure)
 		}
 	}
