@@ -17,7 +17,7 @@ import (
 const maxOrderBytes = 64 << 10
 
 func (a *app) warrant() *cobra.Command {
-	return noun("warrant", "Orders by authorities: create, approve, end", a.warrantCreate(), a.warrantApprove(),
+	return noun("warrant", "Orders by authorities: create, approve, end", a.warrantCreate(), a.warrantVerify(), a.warrantApprove(),
 		a.warrantEnd("reject", "End a warrant that is not approved"), a.warrantEnd("revoke", "End a warrant; what runs under it stops"),
 		a.warrantGet(), a.warrantList())
 }
@@ -38,6 +38,8 @@ type order struct {
 	WindowEnd                        string   `yaml:"window_end"`
 	Recipient                        string   `yaml:"recipient"`
 	ExaminingMagistrateAuthorisation string   `yaml:"examining_magistrate_authorisation"`
+	ExaminingMagistrateDate          string   `yaml:"examining_magistrate_date"`
+	ExaminingMagistrateScope         []string `yaml:"examining_magistrate_scope"`
 }
 
 // readOrder reads a file, or stdin for "-". What is missing is for the server to
@@ -67,6 +69,14 @@ func (a *app) readOrder(path string) (*griffierv1.WarrantContent, error) {
 		LegalBasis: o.LegalBasis, Authority: o.Authority, Reference: o.Reference, RequestedBy: o.RequestedBy, IssuedAt: o.IssuedAt,
 		ValidFrom: o.ValidFrom, ValidUntil: o.ValidUntil, DocumentSha256: o.DocumentSHA256, Targets: o.Targets, WindowStart: o.WindowStart,
 		WindowEnd: o.WindowEnd, Recipient: o.Recipient, ExaminingMagistrateAuthorisation: o.ExaminingMagistrateAuthorisation,
+		ExaminingMagistrateDate: o.ExaminingMagistrateDate,
+	}
+	for _, name := range o.ExaminingMagistrateScope {
+		category, err := parseCategory(name)
+		if err != nil {
+			return nil, err
+		}
+		m.ExaminingMagistrateScope = append(m.ExaminingMagistrateScope, category)
 	}
 	for _, name := range o.Categories {
 		category, err := parseCategory(name)
@@ -231,7 +241,15 @@ func (a *app) showWarrant(w *griffierv1.Warrant) error {
 		t.add("targets", strings.Join(c.GetTargets(), " "))
 		t.add("recipient", c.GetRecipient())
 		t.add("document_sha256", c.GetDocumentSha256())
-		t.add("examining_magistrate_authorisation", c.GetExaminingMagistrateAuthorisation())
+		t.add("examining_magistrate_authorisation", strings.TrimSpace(c.GetExaminingMagistrateAuthorisation()+" "+c.GetExaminingMagistrateDate()))
+	}
+	if p := w.GetProfile(); p != "" {
+		t.add("profile", p+" "+short(w.GetProfileSha256()))
+	}
+	if v := w.GetCallBack(); v != nil {
+		t.add("called back", fmt.Sprintf("by %s at %s, ledger entry %d", short(v.GetVerifiedBy()), at(v.GetVerifiedAt()), v.GetLedgerIndex()))
+	} else {
+		t.add("called back", "no: griffier warrant verify")
 	}
 	for _, approval := range w.GetApprovals() {
 		t.add("approved", fmt.Sprintf("%s by %s at %s, ledger entry %d", approval.GetRole(), short(approval.GetApprover()), at(approval.GetApprovedAt()), approval.GetLedgerIndex()))

@@ -12,6 +12,8 @@ import (
 	"google.golang.org/grpc"
 
 	"griffier/api/auth"
+	"griffier/api/authority"
+	"griffier/api/authority/authorityrpc"
 	"griffier/api/backup"
 	"griffier/api/clock"
 	"griffier/api/disclosure"
@@ -60,6 +62,7 @@ type services struct {
 	trusted  retention.Trusted
 	dossiers *dossier.Record
 	warrants *warrant.State
+	known    *authority.Registry
 	holds    *hold.State
 	held     *keep.Keeper // from server on
 	rules    *warrant.Rules
@@ -97,7 +100,9 @@ func newServices(cfg Config, store *store, keys *keystore.Store, registry *prome
 		return nil, err
 	}
 	keeper := &retention.Keeper{}
-	rules, err := warrant.NewRules(warrant.Rules{Profile: profile, DuplicateKey: reference, PackageExpires: packageExpires(keeper)})
+	known := authority.NewRegistry()
+	rules, err := warrant.NewRules(warrant.Rules{Profile: warrant.Always(profile), DuplicateKey: reference, PackageExpires: packageExpires(keeper),
+		Authorities: func(id string) (warrant.AuthorityView, bool) { return known.View(id, time.Now()) }})
 	if err != nil {
 		return nil, err
 	}
@@ -123,6 +128,7 @@ func newServices(cfg Config, store *store, keys *keystore.Store, registry *prome
 		dossiers: &dossier.Record{},
 		record:   &expiry.Record{},
 		warrants: warrant.NewState(),
+		known:    known,
 		holds:    hold.NewState(),
 		rules:    rules,
 		signer:   signer,
@@ -135,13 +141,13 @@ func newServices(cfg Config, store *store, keys *keystore.Store, registry *prome
 
 // folds are the states that the ledger fills, in no particular order.
 func (s *services) folds() []ledger.Fold {
-	return []ledger.Fold{s.reads, s.codes, s.keeper, s.record, s.dossiers, s.warrants, s.holds, s.enrolled, s.released, s.rights, s.copies}
+	return []ledger.Fold{s.reads, s.codes, s.keeper, s.record, s.dossiers, s.warrants, s.known, s.holds, s.enrolled, s.released, s.rights, s.copies}
 }
 
 // Folds returns fresh states for a ledger to fill, for a check of the whole log
 // apart from any service.
 func Folds() []ledger.Fold {
-	return []ledger.Fold{server.NewAccessLog(nil, time.Now), support.NewCodes(nil), &retention.Keeper{}, &expiry.Record{}, &dossier.Record{}, warrant.NewState(), hold.NewState(), enrol.NewState(), &statistics.Releases{}, subject.NewState(), &backup.Record{}}
+	return []ledger.Fold{server.NewAccessLog(nil, time.Now), support.NewCodes(nil), &retention.Keeper{}, &expiry.Record{}, &dossier.Record{}, warrant.NewState(), authority.NewRegistry(), hold.NewState(), enrol.NewState(), &statistics.Releases{}, subject.NewState(), &backup.Record{}}
 }
 
 // server wires the services to the open ledger, and ends what a crash left
@@ -185,6 +191,9 @@ func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server
 			griffierv1.RegisterSupportServiceServer(r, support.NewService(s.codes, s.register, reader, time.Now))
 			griffierv1.RegisterWarrantServiceServer(r, warrantrpc.NewService(warrantrpc.Config{
 				Book: book, Keys: s.keys, State: s.warrants, Rules: s.rules, Now: time.Now, Ended: s.executor.Ended,
+			}))
+			griffierv1.RegisterAuthorityServiceServer(r, authorityrpc.NewService(authorityrpc.Config{
+				Book: book, Keys: s.keys, Registry: s.known, Warrants: s.warrants, Profile: s.rules.Profile, Now: time.Now,
 			}))
 			griffierv1.RegisterDisclosureServiceServer(r, execute.NewService(s.executor))
 			griffierv1.RegisterHoldServiceServer(r, holdrpc.NewService(book, s.held))

@@ -52,7 +52,7 @@ func testRules(t testing.TB) *hold.Rules {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &hold.Rules{Profile: profile, ApprovalAge: 24 * time.Hour, DocumentKey: make([]byte, 32)}
+	return &hold.Rules{Profile: warrant.Always(profile), ApprovalAge: 24 * time.Hour, DocumentKey: make([]byte, 32)}
 }
 
 // executing returns a preservation task that is being executed, made by the rules of

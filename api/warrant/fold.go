@@ -25,6 +25,8 @@ func (s *State) Apply(e ledger.Entry) error {
 		applied, err = s.applyCreate(e)
 	case KindApprove:
 		applied, err = s.applyApprove(e)
+	case KindVerify:
+		applied, err = s.applyVerify(e)
 	case KindReject, KindRevoke:
 		applied = s.applyEnd(e)
 	case KindTaskCreate:
@@ -64,6 +66,7 @@ func (s *State) applyCreate(e ledger.Entry) (bool, error) {
 		ID: id, Index: e.Index, KeyID: e.Header.KeyID, Generation: e.Header.Generation, Revision: 1,
 		Basis: f.Basis, Categories: f.Categories, ValidFrom: f.ValidFrom, ValidUntil: f.ValidUntil,
 		ContentSHA256: f.ContentSHA256, DuplicateKey: f.DuplicateKey,
+		Authority: f.Authority, Recipient: f.Recipient, Profile: f.Profile, ProfileSHA256: f.ProfileSHA256,
 		CreatedBy: e.Header.Actor, CreatedAt: e.Header.At,
 	}
 	s.order = append(s.order, id)

@@ -1,126 +1,144 @@
 package warrant
 
 import (
-	"bytes"
 	"embed"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
-
 	"griffier/api/reason"
+	"griffier/api/signedfile"
 )
 
-// Profile is the legal bases that a provider acts on: data, confirmed by its
-// lawyer. Everything that a profile does not permit is denied.
+// Profile is the legal bases that a provider acts on: data that its lawyer signs
+// (package legalbasis). Everything that a profile does not permit is denied.
 type Profile struct {
-	Name string `yaml:"profile"`
-	// Zone is the zone that packages show instants in beside UTC.
-	Zone string `yaml:"zone"`
-	// Authorities is the provider's register of authorities. An authority in it
-	// may use only the bases that one of its offices signs. One that is not in it
-	// is left to the two approvers, unless OnlyRegistered is set.
-	Authorities    []Authority `yaml:"authorities"`
-	OnlyRegistered bool        `yaml:"only_registered_authorities"`
-	Bases          []Basis     `yaml:"bases"`
-}
-
-// Authority is a registered authority and the offices it holds.
-type Authority struct {
-	ID      string   `yaml:"id"`
-	Offices []string `yaml:"offices"`
+	Name       string
+	Generation uint64 // rises with every file
+	// Zone is the zone that packages show instants in beside UTC, and by whose
+	// calendar months are counted.
+	Zone string
+	// OnlyRegistered refuses an authority that is not in the registry; else it is
+	// left to the two approvers. A file that says nothing means true.
+	OnlyRegistered bool
+	Bases          []Basis
+	SHA256         string // of the text without its signatures, hexadecimal
+	SignedBy       string // names of the trusted keys; empty: it was not asked
 }
 
 // Basis is one legal basis, a row of the disclosure matrix.
 type Basis struct {
-	ID      string `yaml:"id"`
-	Article string `yaml:"article"`
-	// SignedBy lists the offices that may sign.
-	SignedBy []string `yaml:"signed_by"`
+	ID      string
+	Article string
+	// SignedBy lists the offices that may sign, and Countries those of authorities
+	// that may use it; none: any of [MemberStates].
+	SignedBy, Countries []string
 	// Categories are the permitted ones; those in Review are denied until a
 	// lawyer moves them.
-	Categories      []Category `yaml:"categories"`
-	Review          []Category `yaml:"review"`
-	NeedsMagistrate bool       `yaml:"needs_magistrate"`
-	MaxValidityDays int        `yaml:"max_validity_days"`
+	Categories, Review []Category
+	// NeedsMagistrate wants an examining magistrate's authorisation: its number, its
+	// date, and a scope that has every category of the warrant.
+	NeedsMagistrate bool
+	// FutureMonths is how many calendar months after its issue an order may reach:
+	// 0: only what is there when it is received; -1: the basis sets no limit.
+	FutureMonths int
+	// OralOK lets an order be given orally in an emergency; the paper must follow
+	// within PaperDays.
+	OralOK    bool
+	PaperDays int
+	// NotifiesAuthority blocks a release until the enforcing authority of this
+	// country, which is notified, has cleared it or let its term pass.
+	NotifiesAuthority bool
+	MaxValidityDays   int
 	// HoldDays is how long a hold under the basis lasts at most, in days of 24
 	// hours since it was made, and ExtensionDays by how much it may be extended,
 	// once; 0: not at all. Only a basis for preservation has them.
-	HoldDays      int `yaml:"hold_days"`
-	ExtensionDays int `yaml:"extension_days"`
-	// Compels is false for what can only be forwarded; absent means true.
-	Compels  *bool  `yaml:"compels"`
-	Disabled bool   `yaml:"disabled"`
-	Status   string `yaml:"status"` // read, secondary or check
-	Note     string `yaml:"note"`
+	HoldDays, ExtensionDays int
+	Deadlines               []Deadline
+	Compels                 bool // false for what can only be forwarded
+	Disabled                bool
+	Source                  string // the text of the law that it was taken from
+	Status                  string // how that was established: read, secondary or check
+	Note                    string
 }
 
-//go:embed profile/nl.yaml profile/be.yaml
+// Priority is how urgent an order says it is (ETSI TS 103 120, TS 104 144).
+type Priority string
+
+// Priorities.
+const (
+	Routine            Priority = "ROUTINE"
+	High               Priority = "HIGH"
+	TenDays            Priority = "TEN_DAYS_ASAP"
+	TenDaysSubjectToEA Priority = "TEN_DAYS_SUBJECT_TO_EA"
+	EightHours         Priority = "EIGHT_HOURS"
+)
+
+// Priorities lists every priority.
+var Priorities = []Priority{Routine, High, TenDays, TenDaysSubjectToEA, EightHours}
+
+// Deadline is within how long after its receipt an order of a priority is to be
+// acted on.
+type Deadline struct {
+	Priority Priority
+	Within   time.Duration
+}
+
+// Deadline returns within how long an order of a priority is to be acted on; false:
+// the basis has no such priority.
+func (b Basis) Deadline(p Priority) (time.Duration, bool) {
+	i := slices.IndexFunc(b.Deadlines, func(d Deadline) bool { return d.Priority == p })
+	if i < 0 {
+		return 0, false
+	}
+	return b.Deadlines[i].Within, true
+}
+
+//go:embed profile/nl.yaml profile/be.yaml profile/eu.yaml
 var embedded embed.FS
 
-// LoadProfile returns an embedded profile, "nl" or "be".
-func LoadProfile(name string) (*Profile, error) {
-	if name != "nl" && name != "be" {
-		return nil, fmt.Errorf("legal profile: unknown name %q; nl and be are built in", name)
+// ProfileNames are those of the bundled profiles.
+var ProfileNames = []string{"be", "eu", "nl"}
+
+// ProfileText returns the bundled profile file of a name, unsigned: a start for
+// the provider's own.
+func ProfileText(name string) ([]byte, error) {
+	if !slices.Contains(ProfileNames, name) {
+		return nil, fmt.Errorf("legal profile: unknown name %q; there are %s", name, strings.Join(ProfileNames, ", "))
 	}
 	text, err := embedded.ReadFile("profile/" + name + ".yaml")
 	if err != nil {
 		return nil, fmt.Errorf("legal profile: %w", err)
 	}
+	return text, nil
+}
+
+// LoadProfile returns a bundled profile as it is, without anybody's signature.
+func LoadProfile(name string) (*Profile, error) {
+	text, err := ProfileText(name)
+	if err != nil {
+		return nil, err
+	}
 	return ParseProfile(text)
 }
 
-// ParseProfile reads a profile. Unknown keys are errors with their line and
-// column, and so is everything that would leave a rule unclear.
-func ParseProfile(text []byte) (*Profile, error) {
-	var p Profile
-	if err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&p); err != nil {
-		return nil, fmt.Errorf("legal profile: %w", err)
+// ParseProfile reads the text of a profile. Its error is a [*signedfile.FileError],
+// which lists everything that is wrong with its line and column.
+func ParseProfile(text []byte) (*Profile, error) { return parseProfile("", text) }
+
+// OpenProfile verifies and reads a signed profile file. name is what errors call it.
+func OpenProfile(name string, signed []byte, trusted signedfile.Trusted) (*Profile, error) {
+	p, signedBy, err := signedfile.Open(name, signed, trusted, parseProfile)
+	if err != nil {
+		return nil, err
 	}
-	var errs []error
-	complain := func(format string, args ...any) {
-		errs = append(errs, fmt.Errorf("legal profile %s: "+format, append([]any{p.Name}, args...)...))
-	}
-	if p.Name == "" || len(p.Bases) == 0 {
-		complain("profile and bases are needed")
-	}
-	if _, err := time.LoadLocation(p.Zone); err != nil || p.Zone == "" {
-		complain("zone %q is not an IANA time zone", p.Zone)
-	}
-	seen := map[string]bool{}
-	for _, b := range p.Bases {
-		switch {
-		case !identifierForm.MatchString(b.ID) || seen[b.ID]:
-			complain("basis %q: id is malformed or stands there twice", b.ID)
-		case b.Article == "" || len(b.SignedBy) == 0:
-			complain("basis %s: article and signed_by are needed", b.ID)
-		case b.MaxValidityDays < 1 || b.MaxValidityDays > 3660:
-			complain("basis %s: max_validity_days must be 1 to 3660", b.ID)
-		case !slices.Contains([]string{"read", "secondary", "check"}, b.Status):
-			complain("basis %s: status must be read, secondary or check", b.ID)
-		}
-		preserves := slices.Contains(b.Categories, Preservation) || slices.Contains(b.Review, Preservation)
-		switch {
-		case preserves && (b.HoldDays < 1 || b.HoldDays > 366 || b.ExtensionDays < 0 || b.ExtensionDays > 366):
-			complain("basis %s: hold_days must be 1 to 366 and extension_days 0 to 366", b.ID)
-		case !preserves && (b.HoldDays != 0 || b.ExtensionDays != 0):
-			complain("basis %s: hold_days and extension_days belong to a basis for PRESERVATION", b.ID)
-		}
-		seen[b.ID] = true
-		for _, c := range slices.Concat(b.Categories, b.Review) {
-			if !c.Known() {
-				complain("basis %s: unknown category %q", b.ID, c)
-			}
-		}
-		if slices.ContainsFunc(b.Review, func(c Category) bool { return slices.Contains(b.Categories, c) }) {
-			complain("basis %s: a category is both permitted and under review", b.ID)
-		}
-	}
-	return &p, errors.Join(errs...)
+	p.SignedBy = signedBy
+	return p, nil
 }
+
+// Always returns what answers with one profile for ever, for [Rules].
+func Always(p *Profile) func() *Profile { return func() *Profile { return p } }
 
 // Basis returns the basis with an id.
 func (p *Profile) Basis(id string) (Basis, bool) {
@@ -133,49 +151,89 @@ func (p *Profile) Basis(id string) (Basis, bool) {
 
 // compelled refuses what does not compel the provider at all, before anything
 // else about the content is judged.
-func (p *Profile) compelled(c Content) *reason.Error {
+func (r *Rules) compelled(p *Profile, c Content) *reason.Error {
 	if c.LegalBasis == "" {
 		return nil // reported with everything else that is missing
 	}
 	b, ok := p.Basis(c.LegalBasis)
 	switch {
 	case !ok:
-		return reason.New(reason.NoLegalCompulsion, "The legal basis is not in the loaded profile.")
-	case b.Compels != nil && !*b.Compels:
+		return reason.New(reason.NoLegalCompulsion, "The legal basis is not in the profile in force.")
+	case !b.Compels:
 		return reason.New(reason.NoLegalCompulsion, "It can only be forwarded to the subscriber.")
 	case b.Disabled:
 		return reason.New(reason.AuthorityNotEntitled, "The profile holds this basis as disabled.")
 	}
-	i := slices.IndexFunc(p.Authorities, func(a Authority) bool { return a.ID == c.Authority })
-	switch {
-	case i < 0 && p.OnlyRegistered && c.Authority != "":
-		return reason.New(reason.AuthorityNotEntitled, "The authority is not registered.")
-	case i >= 0 && !slices.ContainsFunc(p.Authorities[i].Offices, func(o string) bool { return slices.Contains(b.SignedBy, o) }):
-		return reason.New(reason.AuthorityNotEntitled, "The basis is signed by: "+strings.Join(b.SignedBy, ", ")+".")
-	}
-	return nil
+	return r.mayUse(p, c.Authority, b)
 }
 
 // permit judges a content of valid form against its basis.
-func (p *Profile) permit(c Content, t Times) *reason.Error {
+func (p *Profile) permit(c Content, t Times, now time.Time) *reason.Error {
 	b, ok := p.Basis(c.LegalBasis)
 	if !ok {
-		return reason.New(reason.NoLegalCompulsion, "The legal basis is not in the loaded profile.")
+		return reason.New(reason.NoLegalCompulsion, "The legal basis is not in the profile in force.")
 	}
 	for _, category := range c.Categories {
 		if !slices.Contains(b.Categories, category) {
 			return p.exceeds(b, category)
 		}
 	}
-	if b.NeedsMagistrate && c.ExaminingMagistrateAuthorisation == "" {
-		return reason.Invalid(reason.RCAuthorisationMissing,
-			reason.Violation{Field: "content.examining_magistrate_authorisation", Description: "is missing"})
+	if err := b.magistrate(c); err != nil {
+		return err
+	}
+	tooLate := func(field, why string) *reason.Error {
+		return reason.Invalid(reason.WarrantIncomplete, reason.Violation{Field: "content." + field, Description: why})
 	}
 	if t.ValidUntil.Sub(t.ValidFrom) > time.Duration(b.MaxValidityDays)*24*time.Hour {
-		return reason.Invalid(reason.WarrantIncomplete, reason.Violation{Field: "content.valid_until",
-			Description: fmt.Sprintf("lies more than %d days after valid_from, the most that the basis allows", b.MaxValidityDays)})
+		return tooLate("valid_until", fmt.Sprintf("lies more than %d days after valid_from, the most that the basis allows", b.MaxValidityDays))
+	}
+	switch {
+	case b.FutureMonths == 0 && t.WindowEnd.After(now.Add(clockTolerance)):
+		return tooLate("window_end", "lies in the future: the basis covers only data that is there when the order is received")
+	case b.FutureMonths > 0 && t.WindowEnd.After(p.monthsAfter(t.IssuedAt, b.FutureMonths)):
+		return tooLate("window_end", fmt.Sprintf("lies more than %d months after issued_at, the most of future data that the basis allows", b.FutureMonths))
 	}
 	return nil
+}
+
+// magistrate wants of an examining magistrate's authorisation what the basis does.
+func (b Basis) magistrate(c Content) *reason.Error {
+	if !b.NeedsMagistrate {
+		return nil
+	}
+	var bad []reason.Violation
+	complain := func(field, description string) {
+		bad = append(bad, reason.Violation{Field: "content." + field, Description: description})
+	}
+	if c.ExaminingMagistrateAuthorisation == "" {
+		complain("examining_magistrate_authorisation", "is missing: its number")
+	}
+	if c.ExaminingMagistrateDate == "" {
+		complain("examining_magistrate_date", "is missing")
+	}
+	for _, category := range c.Categories {
+		if !slices.Contains(c.ExaminingMagistrateScope, category) {
+			complain("examining_magistrate_scope", "does not have "+string(category))
+		}
+	}
+	if len(bad) > 0 {
+		return reason.Invalid(reason.RCAuthorisationMissing, bad...)
+	}
+	return nil
+}
+
+// monthsAfter counts calendar months in the profile's zone. A day that the month
+// does not have counts as its last: three months from 30 November is the end of
+// February.
+func (p *Profile) monthsAfter(t time.Time, months int) time.Time {
+	if zone, err := time.LoadLocation(p.Zone); err == nil { // the parser has checked it
+		t = t.In(zone)
+	}
+	at := t.AddDate(0, months, 0)
+	if at.Day() != t.Day() {
+		at = at.AddDate(0, 0, -at.Day())
+	}
+	return at
 }
 
 // exceeds names the article, the category and the bases that would cover it.
@@ -194,4 +252,23 @@ func (p *Profile) exceeds(b Basis, category Category) *reason.Error {
 		detail += "; it would need one of: " + strings.Join(others, ", ")
 	}
 	return reason.New(reason.CategoryExceedsBasis, detail+".")
+}
+
+// magistrate checks the form of what is said of an examining magistrate's
+// authorisation, whether or not the basis needs one.
+func (v *violations) magistrate(c Content, now time.Time) {
+	if c.ExaminingMagistrateDate != "" {
+		date, err := time.Parse(time.DateOnly, c.ExaminingMagistrateDate)
+		switch {
+		case err != nil:
+			v.add(reason.WarrantIncomplete, "examining_magistrate_date", "must be a date, as 2026-11-19")
+		case date.After(now.Add(14 * time.Hour)): // the earliest zone is that far ahead
+			v.add(reason.WarrantIncomplete, "examining_magistrate_date", "lies in the future")
+		}
+	}
+	for i, category := range c.ExaminingMagistrateScope {
+		if !category.Known() || slices.Contains(c.ExaminingMagistrateScope[:i], category) {
+			v.add(reason.WarrantIncomplete, fmt.Sprintf("examining_magistrate_scope[%d]", i), "is unknown or stands there twice")
+		}
+	}
 }

@@ -1,62 +1,129 @@
 package warrant_test
 
 import (
-	"os"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"griffier/api/reason"
 	"griffier/api/warrant"
+	"griffier/api/warrant/warranttest"
 )
 
-// The matrix of the requirements, written down a second time: Y and N for
-// identity, attribution, history, time, volume, preservation.
+// matrix is section (b) of the requirements, written down a second time: Y and N
+// for identity, attribution, history, time, volume and preservation, who signs, and
+// the extra condition. hold is days and extension.
+var matrix = map[string]struct {
+	row, signs, extra, hold, mark string
+	in                            string // profiles that have it
+}{
+	"NL-126na":        {"YYNNNN", "investigating-officer", "", "", "read", "nl"},
+	"NL-126na-2":      {"YYNNNN", "public-prosecutor", "", "", "read", "nl"},
+	"NL-126n":         {"YYYYNN", "public-prosecutor", "magistrate future3 review-VOLUME", "", "read", "nl"},
+	"NL-126nd":        {"NNNNNN", "public-prosecutor", "oral3 review-VOLUME", "", "check", "nl"},
+	"NL-126ni":        {"NNNNNY", "public-prosecutor", "oral3", "90+0", "read", "nl"},
+	"NL-CIVIL":        {"YYNNNN", "court", "", "", "read", "nl"},
+	"NL-WIV":          {"disabled", "service-head", "", "", "check", "nl"},
+	"NL-CIOT":         {"disabled", "none", "", "", "secondary", "nl"},
+	"NL-SUPERVISOR":   {"disabled", "supervisor", "", "", "check", "nl"},
+	"BE-46bis":        {"YYNNNN", "public-prosecutor", "", "", "check", "be"},
+	"BE-88bis":        {"YYYYNN", "investigating-judge", "review-VOLUME", "", "check", "be"},
+	"BE-39ter":        {"NNNNNY", "public-prosecutor police", "", "90+0", "check", "be"},
+	"BE-CIVIL":        {"YYNNNN", "court", "", "", "check", "be"},
+	"BE-SUPERVISOR":   {"disabled", "supervisor", "", "", "check", "be"},
+	"EPOC-SUBSCRIBER": {"YNNNNN", "judge court public-prosecutor", "future0", "", "secondary", "nl be eu"},
+	"EPOC-USER":       {"YYNNNN", "judge court public-prosecutor", "future0", "", "secondary", "nl be eu"},
+	"EPOC-TRAFFIC":    {"YYYYYN", "judge court investigating-judge", "notified future0", "", "secondary", "nl be eu"},
+	"EPOC-PR":         {"NNNNNY", "judge court public-prosecutor", "future0", "60+30", "read", "nl be eu"},
+	"PRIVATE-LETTER":  {"none", "none", "", "", "read", "nl be eu"},
+}
+
 func TestMatrix(t *testing.T) {
-	want := map[string]map[string]string{
-		"nl": {
-			"NL-126na": "YYNNNN", "NL-126na-2": "YYNNNN", "NL-126n": "YYYYNN", "NL-126nd": "NNNNNN", "NL-126ni": "NNNNNY",
-			"NL-CIVIL": "YYNNNN", "EPOC-SUBSCRIBER": "YNNNNN", "EPOC-USER": "YYNNNN", "EPOC-TRAFFIC": "YYYYYN", "EPOC-PR": "NNNNNY",
-			"NL-WIV": "disabled", "NL-CIOT": "disabled", "PRIVATE-LETTER": "none", "NL-666": "none",
-		},
-		"be": {
-			"BE-46bis": "YYNNNN", "BE-88bis": "YYYYNN", "BE-39ter": "NNNNNY",
-			"EPOC-SUBSCRIBER": "YNNNNN", "EPOC-USER": "YYNNNN", "EPOC-TRAFFIC": "YYYYYN", "EPOC-PR": "NNNNNY",
-			"PRIVATE-LETTER": "none", "NL-126na": "none", "be-46BIS": "none",
-		},
-	}
-	for name, bases := range want {
+	for _, name := range []string{"nl", "be", "eu"} {
 		profile, err := warrant.LoadProfile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := warrant.NewRules(warrant.Rules{Profile: profile, DuplicateKey: make([]byte, 16)})
+		if !profile.OnlyRegistered || profile.Generation != 1 || len(profile.SHA256) != 64 {
+			t.Errorf("%s: %+v", name, profile)
+		}
+		r, err := warrant.NewRules(warrant.Rules{Profile: warrant.Always(profile), DuplicateKey: make([]byte, 16),
+			Authorities: warranttest.Registry(testContent().Recipient)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, b := range profile.Bases {
-			if _, ok := bases[b.ID]; !ok {
-				t.Errorf("%s: basis %s is not in the test's matrix", name, b.ID)
+		rows := 0
+		for id, want := range matrix {
+			if b, there := profile.Basis(id); there != slices.Contains(strings.Fields(want.in), name) {
+				t.Errorf("%s: %s is there: %v", name, id, there)
+			} else if there {
+				rows++
+				compareRow(t, name, b, want.signs, want.extra, want.hold, want.mark)
 			}
-		}
-		for basis, row := range bases {
 			for i, category := range warrant.Categories {
-				c := testContent()
-				c.LegalBasis, c.Categories = basis, []warrant.Category{category}
-				c.ExaminingMagistrateAuthorisation = "RC-2026-1"
-				_, err := r.Create(warrant.NewState(), start, officer, warrant.CreateRequest{ID: "w", Salt: "s", Content: c})
-				var expect reason.Reason
+				expect := reason.NoLegalCompulsion
 				switch {
-				case row == "none":
-					expect = reason.NoLegalCompulsion
-				case row == "disabled":
+				case !slices.Contains(strings.Fields(want.in), name) || want.row == "none":
+				case want.row == "disabled":
 					expect = reason.AuthorityNotEntitled
-				case row[i] == 'N':
+				case want.row[i] == 'N':
 					expect = reason.CategoryExceedsBasis
+				default:
+					expect = ""
 				}
-				wantReason(t, name+" "+basis+" "+string(category), err, expect)
+				c := testContent()
+				c.LegalBasis, c.Categories, c.Authority = id, []warrant.Category{category}, strings.ToUpper(name)+"-OM"
+				c.ExaminingMagistrateAuthorisation, c.ExaminingMagistrateDate, c.ExaminingMagistrateScope = "RC-2026-1", "2026-11-19", c.Categories
+				_, got := r.Create(warrant.NewState(), start, officer, warrant.CreateRequest{ID: "w", Salt: "s", Content: c})
+				wantReason(t, name+" "+id+" "+string(category), got, expect)
 			}
 		}
+		if rows != len(profile.Bases) {
+			t.Errorf("%s: %d rows, of which the matrix has %d", name, len(profile.Bases), rows)
+		}
+	}
+}
+
+// compareRow compares who signs, conditions, terms and the mark.
+func compareRow(t *testing.T, profile string, b warrant.Basis, signs, extra, hold, mark string) {
+	t.Helper()
+	var conditions []string
+	if b.NotifiesAuthority {
+		conditions = append(conditions, "notified")
+	}
+	if b.NeedsMagistrate {
+		conditions = append(conditions, "magistrate")
+	}
+	if b.FutureMonths >= 0 {
+		conditions = append(conditions, fmt.Sprintf("future%d", b.FutureMonths))
+	}
+	if b.OralOK {
+		conditions = append(conditions, fmt.Sprintf("oral%d", b.PaperDays))
+	}
+	for _, c := range b.Review {
+		conditions = append(conditions, "review-"+string(c))
+	}
+	term := ""
+	if b.HoldDays > 0 {
+		term = fmt.Sprintf("%d+%d", b.HoldDays, b.ExtensionDays)
+	}
+	if got, want := strings.Join(conditions, " "), extra; got != want {
+		t.Errorf("%s %s: conditions %q, want %q", profile, b.ID, got, want)
+	}
+	if got := strings.Join(b.SignedBy, " "); got != signs || term != hold || b.Status != mark {
+		t.Errorf("%s %s: signed by %q, hold %q, mark %q; want %q, %q, %q", profile, b.ID, got, term, b.Status, signs, hold, mark)
+	}
+	if b.Source == "" || b.MaxValidityDays < 1 {
+		t.Errorf("%s %s: without a source or a limit", profile, b.ID)
+	}
+	if within, ok := b.Deadline(warrant.EightHours); strings.HasPrefix(b.ID, "EPOC") != ok || ok && within.Hours() != 8 {
+		t.Errorf("%s %s: the emergency's deadline is %v, %v", profile, b.ID, within, ok)
+	}
+	if within, ok := b.Deadline(warrant.TenDays); ok && b.ID != "EPOC-PR" && within.Hours() != 240 {
+		t.Errorf("%s %s: ten days are %v", profile, b.ID, within)
 	}
 }
 
@@ -77,7 +144,6 @@ func TestProfileRefusals(t *testing.T) {
 			t.Errorf("detail %q does not name %s", err.Detail, part)
 		}
 	}
-	wantReason(t, "126n without magistrate", create(func(c *warrant.Content) { c.LegalBasis = "NL-126n" }), reason.RCAuthorisationMissing)
 	wantReason(t, "too long", create(func(c *warrant.Content) { c.ValidUntil = "2027-11-27T09:00:00+01:00" }), reason.WarrantIncomplete)
 	wantReason(t, "over already", create(func(c *warrant.Content) {
 		c.ValidFrom, c.ValidUntil = "2026-11-18T09:00:00Z", "2026-11-20T09:00:00Z"
@@ -85,32 +151,81 @@ func TestProfileRefusals(t *testing.T) {
 	wantReason(t, "private letter with nothing else", create(func(c *warrant.Content) {
 		*c = warrant.Content{LegalBasis: "PRIVATE-LETTER"}
 	}), reason.NoLegalCompulsion)
-
-	r.Profile.Authorities = []warrant.Authority{{ID: "NL-POL-1", Offices: []string{"investigating-officer"}}, {ID: "NL-OM-1", Offices: []string{"public-prosecutor"}}}
-	police := func(basis string) func(*warrant.Content) {
-		return func(c *warrant.Content) {
-			c.Authority, c.LegalBasis, c.ExaminingMagistrateAuthorisation = "NL-POL-1", basis, "RC-1"
-		}
-	}
-	wantReason(t, "police, 126na", create(police("NL-126na")), "")
-	wantReason(t, "police, 126n", create(police("NL-126n")), reason.AuthorityNotEntitled)
-	wantReason(t, "unregistered", create(func(*warrant.Content) {}), "")
-	r.Profile.OnlyRegistered = true
-	wantReason(t, "unregistered, register closed", create(func(*warrant.Content) {}), reason.AuthorityNotEntitled)
+	wantReason(t, "EPOC of what is yet to come", create(func(c *warrant.Content) {
+		c.LegalBasis, c.WindowEnd = "EPOC-USER", "2026-11-20T10:02:00+01:00"
+	}), reason.WarrantIncomplete)
 }
 
+// An examining magistrate's authorisation has a number, a date and a scope, and
+// future data ends three months after the order by the calendar.
+func TestMagistrateAndFuture(t *testing.T) {
+	r := testRules(t)
+	for _, test := range []struct {
+		name   string
+		change func(*warrant.Content)
+		want   reason.Reason
+		fields string
+	}{
+		{"whole", func(*warrant.Content) {}, "", ""},
+		{"no number", func(c *warrant.Content) { c.ExaminingMagistrateAuthorisation = "" }, reason.RCAuthorisationMissing, "authorisation"},
+		{"no date", func(c *warrant.Content) { c.ExaminingMagistrateDate = "" }, reason.RCAuthorisationMissing, "date"},
+		{"no scope", func(c *warrant.Content) { c.ExaminingMagistrateScope = nil }, reason.RCAuthorisationMissing, "scope scope"},
+		{"scope too small", func(c *warrant.Content) { c.ExaminingMagistrateScope = []warrant.Category{warrant.History} }, reason.RCAuthorisationMissing, "scope"},
+		{"nothing", func(c *warrant.Content) {
+			c.ExaminingMagistrateAuthorisation, c.ExaminingMagistrateDate, c.ExaminingMagistrateScope = "", "", nil
+		}, reason.RCAuthorisationMissing, "authorisation date scope scope"},
+		{"a date that there is not", func(c *warrant.Content) { c.ExaminingMagistrateDate = "2026-02-30" }, reason.WarrantIncomplete, "date"},
+		{"a date to come", func(c *warrant.Content) { c.ExaminingMagistrateDate = "2026-11-22" }, reason.WarrantIncomplete, "date"},
+		{"an unknown scope", func(c *warrant.Content) {
+			c.ExaminingMagistrateScope = append(c.ExaminingMagistrateScope, "CONTENT")
+		}, reason.WarrantIncomplete, "scope[2]"},
+		{"three months", func(c *warrant.Content) { c.WindowEnd = "2027-02-20T09:30:00+01:00" }, "", ""},
+		{"three months and a second", func(c *warrant.Content) { c.WindowEnd = "2027-02-20T09:30:01+01:00" }, reason.WarrantIncomplete, "window_end"},
+		{"from the last of November", func(c *warrant.Content) {
+			c.IssuedAt, c.WindowEnd = "2026-08-30T12:00:00+02:00", "2026-11-30T12:00:00+01:00"
+		}, "", ""},
+	} {
+		c := testContent()
+		c.LegalBasis, c.Categories = "NL-126n", []warrant.Category{warrant.History, warrant.TimeCategory}
+		c.ExaminingMagistrateAuthorisation, c.ExaminingMagistrateDate, c.ExaminingMagistrateScope = "RC-2026-1", "2026-11-19", slices.Clone(c.Categories)
+		test.change(&c)
+		_, err := r.Create(warrant.NewState(), start, officer, warrant.CreateRequest{ID: "w", Salt: "s", Content: c})
+		wantReason(t, test.name, err, test.want)
+		var fields []string
+		if err != nil {
+			for _, v := range err.Violations {
+				fields = append(fields, strings.TrimPrefix(strings.TrimPrefix(v.Field, "content."), "examining_magistrate_"))
+			}
+		}
+		if got := strings.Join(fields, " "); got != test.fields {
+			t.Errorf("%s: fields %q, want %q", test.name, got, test.fields)
+		}
+	}
+}
+
+const goodProfile = `generation: 1
+profile: x
+zone: Europe/Amsterdam
+bases:
+  - {id: X-1, article: a, signed_by: [court], categories: [TIME], max_validity_days: 1, source: s, status: read}
+`
+
 func TestParseProfileFaults(t *testing.T) {
-	good := "profile: x\nzone: Europe/Amsterdam\nbases:\n  - {id: X-1, article: a, signed_by: [court], categories: [TIME], max_validity_days: 1, status: read}\n"
-	if _, err := warrant.ParseProfile([]byte(good)); err != nil {
+	if _, err := warrant.ParseProfile([]byte(goodProfile)); err != nil {
 		t.Fatal(err)
 	}
 	tests := []struct{ name, from, to, want string }{
-		{"unknown key", "article: a", "artikle: a", "[4:"},
-		{"unknown category", "[TIME]", "[CONTENT]", "CONTENT"},
-		{"no article", "article: a, ", "", "article"},
+		{"unknown key", "article: a", "artikle: a", "5:"},
+		{"unknown category", "[TIME]", "[CONTENT]", `5:60: basis X-1: categories: unknown or malformed "CONTENT"`},
+		{"twice", "[TIME]", "[TIME, TIME]", "TIME stands there twice"},
+		{"no article", "article: a, ", "", "5:10: basis X-1: article is missing"},
+		{"no source", "source: s, ", "", "source is missing"},
+		{"no generation", "generation: 1\n", "", "generation"},
 		{"no signer", "[court]", "[]", "signed_by"},
+		{"no such country", "article: a", "article: a, countries: [US]", "countries"},
 		{"no limit", "max_validity_days: 1", "max_validity_days: 0", "max_validity_days"},
-		{"no zone", "Europe/Amsterdam", "Europe/Rotterdam", "zone"},
+		{"no zone", "Europe/Amsterdam", "Europe/Rotterdam", "3:7: zone"},
+		{"the server's zone", "Europe/Amsterdam", "Local", "zone"},
 		{"no status", "status: read", "status: sure", "status"},
 		{"both", "categories: [TIME]", "categories: [TIME], review: [TIME]", "under review"},
 		{"preservation without a term", "[TIME]", "[PRESERVATION]", "hold_days"},
@@ -118,33 +233,99 @@ func TestParseProfileFaults(t *testing.T) {
 		{"an extension without end", "[TIME]", "[PRESERVATION], hold_days: 60, extension_days: 367", "extension_days"},
 		{"an extension backwards", "[TIME]", "[PRESERVATION], hold_days: 60, extension_days: -1", "extension_days"},
 		{"a term without preservation", "[TIME]", "[TIME], hold_days: 60", "PRESERVATION"},
+		{"preserving and reading", "[TIME]", "[TIME, PRESERVATION], hold_days: 60", "never allows reading"},
+		{"oral for ever", "[TIME]", "[TIME], oral_ok: true", "paper_days"},
+		{"paper of nothing", "[TIME]", "[TIME], paper_days: 3", "oral_ok"},
+		{"maybe", "[TIME]", "[TIME], disabled: maybe", "true or false"},
+		{"a deadline twice", "[TIME]", "[TIME], deadlines: [{priority: HIGH, hours: 1}, {priority: HIGH, hours: 2}]", "twice"},
+		{"a deadline of no priority", "[TIME]", "[TIME], deadlines: [{priority: SOON, hours: 1}]", "priority"},
+		{"a deadline of no time", "[TIME]", "[TIME], deadlines: [{priority: HIGH}]", "hours"},
+		{"an anchor", "[TIME]", "&a [TIME]", "anchors"},
+		{"a homoglyph", "X-1", "Х-1", "id"},
+		{"a tag", "article: a", "article: !!str a", "tags"},
 	}
 	for _, test := range tests {
-		text := strings.Replace(good, test.from, test.to, 1)
+		text := strings.Replace(goodProfile, test.from, test.to, 1)
 		if _, err := warrant.ParseProfile([]byte(text)); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v, want %q in it", test.name, err, test.want)
 		}
+	}
+	twice := goodProfile + "  - {id: x-1, article: a, signed_by: [court], max_validity_days: 1, source: s, status: read}\n"
+	if _, err := warrant.ParseProfile([]byte(twice)); err == nil || !strings.Contains(err.Error(), "6:10") {
+		t.Errorf("two ids that differ by case: %v", err)
 	}
 	if _, err := warrant.LoadProfile("../nl"); err == nil {
 		t.Error("a path is accepted as a profile name")
 	}
 }
 
+// Whatever a profile says, what it does not say is denied.
+func TestDefaultDeny(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		category := rapid.SampledFrom([]warrant.Category{warrant.Identity, warrant.Attribution, warrant.History, warrant.TimeCategory, warrant.Volume})
+		p := &warrant.Profile{Name: "x", Zone: "UTC", OnlyRegistered: rapid.Bool().Draw(rt, "registered")}
+		for i := range rapid.IntRange(0, 4).Draw(rt, "bases") {
+			p.Bases = append(p.Bases, warrant.Basis{ID: fmt.Sprintf("X-%d", i), Article: "a", FutureMonths: -1, MaxValidityDays: 3660,
+				SignedBy:   rapid.SliceOfN(rapid.SampledFrom([]string{"court", "judge", "police"}), 1, 3).Draw(rt, "signed by"),
+				Categories: rapid.SliceOfDistinct(category, func(c warrant.Category) warrant.Category { return c }).Draw(rt, "categories"),
+				Compels:    rapid.Bool().Draw(rt, "compels"), Disabled: rapid.Bool().Draw(rt, "disabled")})
+		}
+		office := rapid.SampledFrom([]string{"court", "judge", "police"}).Draw(rt, "office")
+		may := rapid.SliceOfDistinct(rapid.IntRange(0, 5), func(i int) int { return i }).Draw(rt, "may use")
+		known, retired := rapid.Bool().Draw(rt, "known"), rapid.Bool().Draw(rt, "retired")
+		country := rapid.SampledFrom([]string{"NL", "US"}).Draw(rt, "country")
+		view := warrant.AuthorityView{Country: country, Offices: []string{office}, Retired: retired,
+			Categories: rapid.SliceOf(category).Draw(rt, "may have")}
+		for _, i := range may {
+			view.Bases = append(view.Bases, fmt.Sprintf("X-%d", i))
+		}
+		recipient, _ := warrant.RecipientFingerprint(testContent().Recipient)
+		if rapid.Bool().Draw(rt, "has the key") {
+			view.Keys = []string{recipient}
+		}
+		r, err := warrant.NewRules(warrant.Rules{Profile: warrant.Always(p), DuplicateKey: make([]byte, 16),
+			Authorities: func(string) (warrant.AuthorityView, bool) { return view, known }})
+		if err != nil {
+			rt.Fatal(err)
+		}
+		c := testContent()
+		c.LegalBasis = fmt.Sprintf("X-%d", rapid.IntRange(0, 5).Draw(rt, "basis"))
+		c.Categories = rapid.SliceOfNDistinct(category, 1, 3, func(c warrant.Category) warrant.Category { return c }).Draw(rt, "asked")
+		_, refusal := r.Create(warrant.NewState(), start, officer, warrant.CreateRequest{ID: "w", Salt: "s", Content: c})
+
+		// The same, put the other way round: what must be there for a yes.
+		i := slices.IndexFunc(p.Bases, func(b warrant.Basis) bool { return b.ID == c.LegalBasis })
+		yes := i >= 0 && p.Bases[i].Compels && !p.Bases[i].Disabled
+		for _, category := range c.Categories {
+			yes = yes && slices.Contains(p.Bases[i].Categories, category) && (!known || slices.Contains(view.Categories, category))
+		}
+		if known {
+			yes = yes && !retired && country == "NL" && slices.Contains(p.Bases[i].SignedBy, office) && slices.Contains(view.Bases, c.LegalBasis) && len(view.Keys) == 1
+		} else {
+			yes = yes && !p.OnlyRegistered
+		}
+		if (refusal == nil) != yes {
+			rt.Fatalf("%s for %v: %v, want permitted %v", c.LegalBasis, c.Categories, refusal, yes)
+		}
+	})
+}
+
 func FuzzParseProfile(f *testing.F) {
-	for _, name := range []string{"profile/nl.yaml", "profile/be.yaml"} {
-		text, err := os.ReadFile(name)
+	for _, name := range warrant.ProfileNames {
+		text, err := warrant.ProfileText(name)
 		if err != nil {
 			f.Fatal(err)
 		}
 		f.Add(text)
 	}
+	f.Add([]byte(goodProfile))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		p, err := warrant.ParseProfile(text)
 		if err != nil {
 			return
 		}
 		for _, b := range p.Bases {
-			if b.ID == "" || len(b.SignedBy) == 0 || slices.ContainsFunc(b.Categories, func(c warrant.Category) bool { return !c.Known() }) {
+			if b.ID == "" || len(b.SignedBy) == 0 || b.MaxValidityDays < 1 || slices.ContainsFunc(b.Categories, func(c warrant.Category) bool { return !c.Known() }) {
 				t.Errorf("accepted basis %+v", b)
 			}
 		}

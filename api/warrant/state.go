@@ -62,6 +62,16 @@ type Warrant struct {
 	DuplicateKey  string
 	CreatedBy     string
 	CreatedAt     time.Time
+	Authority     string // its id in the registry
+	Recipient     string // fingerprint of the key that packages are sealed to
+	Profile       string // by which the content was judged, and the hash of its signed text
+	ProfileSHA256 string
+	// Verified tells that the authority was called back and confirmed the order, in
+	// the entry at VerifiedIndex.
+	Verified      bool
+	VerifiedIndex uint64
+	VerifiedBy    string
+	VerifiedAt    time.Time
 	Approvals     []Approval
 	Ended         WarrantState // Rejected or Revoked, else empty
 	EndedAt       time.Time

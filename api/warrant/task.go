@@ -117,7 +117,7 @@ func (r *Rules) preservation(w Warrant, req TaskRequest) *reason.Error {
 	case req.FromHold != "" && !holdIDForm.MatchString(req.FromHold):
 		return invalid("from_hold", "is not the id of a hold: 32 hexadecimal digits")
 	}
-	if basis, _ := r.Profile.Basis(w.Basis); int64(req.HoldDays) > int64(basis.HoldDays) {
+	if basis, _ := r.Profile().Basis(w.Basis); int64(req.HoldDays) > int64(basis.HoldDays) {
 		return invalid("hold_days", fmt.Sprintf("are more than %d, the most that the basis allows", basis.HoldDays))
 	}
 	return nil
@@ -142,12 +142,13 @@ func (r *Rules) permitted(w Warrant, category Category) *reason.Error {
 	if !category.Known() {
 		return reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "category", Description: "is unknown"})
 	}
-	basis, ok := r.Profile.Basis(w.Basis)
+	profile := r.Profile()
+	basis, ok := profile.Basis(w.Basis)
 	switch {
 	case !ok || basis.Disabled:
 		return reason.New(reason.NoLegalCompulsion, "The warrant's legal basis is no longer in the loaded profile.")
 	case !slices.Contains(basis.Categories, category):
-		return r.Profile.exceeds(basis, category)
+		return profile.exceeds(basis, category)
 	case !slices.Contains(w.Categories, category):
 		return reason.New(reason.CategoryExceedsBasis, "The warrant does not name "+string(category)+".")
 	case category != Attribution && category != Preservation:
@@ -197,6 +198,9 @@ func (r *Rules) executable(s *State, now time.Time, taskID string, generation ui
 	if !now.Before(w.EffectiveUntil(r.ApprovalAge)) {
 		return Task{}, Warrant{}, reason.Invalid(reason.WarrantIncomplete, reason.Violation{Field: "approvals",
 			Description: fmt.Sprintf("are older than %v: approve again", r.ApprovalAge)})
+	}
+	if err := r.Entitled(w); err != nil {
+		return Task{}, Warrant{}, err
 	}
 	return t, w, nil
 }

@@ -126,7 +126,7 @@ func New(cfg Config) (*Executor, error) {
 	if err != nil {
 		return nil, err
 	}
-	zone, err := time.LoadLocation(cfg.Rules.Profile.Zone)
+	zone, err := time.LoadLocation(cfg.Rules.Profile().Zone)
 	if err != nil {
 		return nil, fmt.Errorf("executor: zone of the legal profile: %w", err)
 	}

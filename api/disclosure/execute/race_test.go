@@ -113,6 +113,9 @@ func (l *lab) shortLived(life time.Duration) (*griffierv1.Warrant, *griffierv1.T
 	l.t.Helper()
 	w, err := l.warrants.CreateWarrant(l.officer(), &griffierv1.CreateWarrantRequest{RequestId: l.request(), Content: l.content(life)})
 	if err == nil {
+		_, err = l.calledBack(w)
+	}
+	if err == nil {
 		_, err = l.warrants.ApproveWarrant(l.officer(), &griffierv1.ApproveWarrantRequest{RequestId: l.request(), WarrantId: w.WarrantId,
 			ExpectedGeneration: 1, ContentSha256: w.ContentSha256})
 	}

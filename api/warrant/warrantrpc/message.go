@@ -57,7 +57,10 @@ func contentOf(m *griffierv1.WarrantContent) warrant.Content {
 		LegalBasis: m.GetLegalBasis(), Authority: m.GetAuthority(), Reference: m.GetReference(), RequestedBy: m.GetRequestedBy(),
 		IssuedAt: m.GetIssuedAt(), ValidFrom: m.GetValidFrom(), ValidUntil: m.GetValidUntil(), DocumentSHA256: m.GetDocumentSha256(),
 		Targets: m.GetTargets(), WindowStart: m.GetWindowStart(), WindowEnd: m.GetWindowEnd(), Recipient: m.GetRecipient(),
-		ExaminingMagistrateAuthorisation: m.GetExaminingMagistrateAuthorisation(),
+		ExaminingMagistrateAuthorisation: m.GetExaminingMagistrateAuthorisation(), ExaminingMagistrateDate: m.GetExaminingMagistrateDate(),
+	}
+	for _, category := range m.GetExaminingMagistrateScope() {
+		c.ExaminingMagistrateScope = append(c.ExaminingMagistrateScope, Category(category))
 	}
 	for _, category := range m.GetCategories() {
 		c.Categories = append(c.Categories, Category(category))
@@ -70,7 +73,10 @@ func contentMessage(c warrant.Content, withTargets bool) *griffierv1.WarrantCont
 		LegalBasis: c.LegalBasis, Authority: c.Authority, Reference: c.Reference, RequestedBy: c.RequestedBy,
 		IssuedAt: c.IssuedAt, ValidFrom: c.ValidFrom, ValidUntil: c.ValidUntil, DocumentSha256: c.DocumentSHA256,
 		WindowStart: c.WindowStart, WindowEnd: c.WindowEnd, Recipient: c.Recipient,
-		ExaminingMagistrateAuthorisation: c.ExaminingMagistrateAuthorisation,
+		ExaminingMagistrateAuthorisation: c.ExaminingMagistrateAuthorisation, ExaminingMagistrateDate: c.ExaminingMagistrateDate,
+	}
+	for _, category := range c.ExaminingMagistrateScope {
+		m.ExaminingMagistrateScope = append(m.ExaminingMagistrateScope, categoryMessage(category))
 	}
 	for _, category := range c.Categories {
 		m.Categories = append(m.Categories, categoryMessage(category))
@@ -87,6 +93,10 @@ func (s *Service) message(ctx context.Context, w warrant.Warrant, now time.Time,
 	m := &griffierv1.Warrant{
 		WarrantId: w.ID, Generation: w.Generation, State: warrantStates[w.State(now)], ContentSha256: w.ContentSHA256,
 		CreatedAt: timestamppb.New(w.CreatedAt), EffectiveUntil: timestamppb.New(w.EffectiveUntil(s.rules.ApprovalAge)),
+	}
+	m.Profile, m.ProfileSha256 = w.Profile, w.ProfileSHA256
+	if w.Verified {
+		m.CallBack = &griffierv1.CallBack{VerifiedBy: w.VerifiedBy, VerifiedAt: timestamppb.New(w.VerifiedAt), LedgerIndex: w.VerifiedIndex}
 	}
 	for _, a := range w.Approvals {
 		m.Approvals = append(m.Approvals, &griffierv1.Approval{Role: string(a.Role), Approver: a.Actor, Generation: a.Generation,

@@ -106,6 +106,20 @@ func (s *Service) CreateWarrant(ctx context.Context, req *griffierv1.CreateWarra
 	return s.message(ctx, w, s.now(), true)
 }
 
+var outcomes = map[griffierv1.CallBackOutcome]warrant.CallBack{
+	griffierv1.CallBackOutcome_CALL_BACK_OUTCOME_CONFIRMED: warrant.CallBackConfirmed,
+	griffierv1.CallBackOutcome_CALL_BACK_OUTCOME_DENIED:    warrant.CallBackDenied,
+	griffierv1.CallBackOutcome_CALL_BACK_OUTCOME_NO_ANSWER: warrant.CallBackNoAnswer,
+}
+
+// VerifyWarrant implements WarrantService.
+func (s *Service) VerifyWarrant(ctx context.Context, req *griffierv1.VerifyWarrantRequest) (*griffierv1.Warrant, error) {
+	return s.act(ctx, "VerifyWarrant", warrant.KindVerify, req.GetRequestId(), req.GetWarrantId(), func(now time.Time, by warrant.Caller) (ledger.Draft, *reason.Error) {
+		return s.rules.Verify(s.state, now, by, warrant.VerifyRequest{WarrantID: req.GetWarrantId(), Generation: req.GetExpectedGeneration(),
+			ContentSHA256: req.GetContentSha256(), Number: req.GetNumber(), Outcome: outcomes[req.GetOutcome()], SpokeWith: req.GetSpokeWith(), Note: req.GetNote()})
+	})
+}
+
 // ApproveWarrant implements WarrantService.
 func (s *Service) ApproveWarrant(ctx context.Context, req *griffierv1.ApproveWarrantRequest) (*griffierv1.Warrant, error) {
 	return s.act(ctx, "ApproveWarrant", warrant.KindApprove, req.GetRequestId(), req.GetWarrantId(), func(now time.Time, by warrant.Caller) (ledger.Draft, *reason.Error) {

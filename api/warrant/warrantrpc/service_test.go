@@ -19,6 +19,7 @@ import (
 	"griffier/api/reason"
 	"griffier/api/warrant"
 	"griffier/api/warrant/warrantrpc"
+	"griffier/api/warrant/warranttest"
 	griffierv1 "griffier/proto/griffier/v1"
 )
 
@@ -53,7 +54,7 @@ func newOffice(t *testing.T) *office {
 	t.Cleanup(func() { o.log.Close() })
 	profile, err := warrant.LoadProfile("nl")
 	must(err)
-	rules, err := warrant.NewRules(warrant.Rules{Profile: profile, DuplicateKey: bytes.Repeat([]byte{3}, 32)})
+	rules, err := warrant.NewRules(warrant.Rules{Profile: warrant.Always(profile), Authorities: warranttest.Registry(identity.Recipient().String()), DuplicateKey: bytes.Repeat([]byte{3}, 32)})
 	must(err)
 	o.Service = warrantrpc.NewService(warrantrpc.Config{Book: o.log, Keys: o.keys, State: o.state, Rules: rules, Now: time.Now,
 		Ended: func(id string) { o.ended = append(o.ended, id) }})
@@ -65,15 +66,14 @@ func as(actor string, roles ...griffierv1.Role) context.Context {
 }
 
 var (
+	identity, _ = age.GenerateX25519Identity()
+
 	officer  = as("0ff1", griffierv1.Role_ROLE_LEGAL_OFFICER)
 	approver = as("a44r", griffierv1.Role_ROLE_LEGAL_APPROVER)
 )
 
 func content(t *testing.T, reference string) *griffierv1.WarrantContent {
-	identity, err := age.GenerateX25519Identity()
-	if err != nil {
-		t.Fatal(err)
-	}
+	t.Helper()
 	now := time.Now()
 	return &griffierv1.WarrantContent{
 		LegalBasis: "NL-126na", Authority: "NL-OM", Reference: reference, RequestedBy: "J. de Vries", IssuedAt: now.Format(time.RFC3339),
@@ -165,10 +165,19 @@ func TestApproveRejectRevoke(t *testing.T) {
 		return w
 	}
 	w := make("PV-0001")
+	_, err := o.ApproveWarrant(officer, &griffierv1.ApproveWarrantRequest{RequestId: "approve-0", WarrantId: w.WarrantId, ExpectedGeneration: 1, ContentSha256: w.ContentSha256})
+	want(t, "before the authority was called back", err, reason.WarrantIncomplete)
+	call := &griffierv1.VerifyWarrantRequest{RequestId: "verify-1", WarrantId: w.WarrantId, ExpectedGeneration: 1, ContentSha256: w.ContentSha256,
+		Number: warranttest.CallBack, Outcome: griffierv1.CallBackOutcome_CALL_BACK_OUTCOME_CONFIRMED, SpokeWith: "the desk"}
+	verified, err := o.VerifyWarrant(officer, call)
+	want(t, "verify", err, "")
+	if verified.GetCallBack().GetVerifiedBy() != "0ff1" || verified.GetProfile() != "nl" || verified.GetProfileSha256() == "" {
+		t.Errorf("verified %v", verified)
+	}
 	approve := func(ctx context.Context, id, request string) (*griffierv1.Warrant, error) {
 		return o.ApproveWarrant(ctx, &griffierv1.ApproveWarrantRequest{RequestId: request, WarrantId: id, ExpectedGeneration: 1, ContentSha256: w.ContentSha256})
 	}
-	_, err := approve(officer, w.WarrantId, "approve-1")
+	_, err = approve(officer, w.WarrantId, "approve-1")
 	want(t, "first", err, "")
 	_, err = approve(officer, w.WarrantId, "approve-1")
 	want(t, "first, retried", err, "")

@@ -3,4 +3,4 @@
 // access rule of every rpc from them.
 package griffierv1
 
-//go:generate protoc -I ../.. -I /usr/include --go_out=../.. --go_opt=paths=source_relative --go-grpc_out=../.. --go-grpc_opt=paths=source_relative griffier/v1/access.proto griffier/v1/usage.proto griffier/v1/support.proto griffier/v1/warrant.proto griffier/v1/disclosure.proto griffier/v1/hold.proto griffier/v1/ledger.proto griffier/v1/register.proto griffier/v1/retention.proto griffier/v1/expiry.proto griffier/v1/enrolment.proto griffier/v1/statistics.proto griffier/v1/subject.proto griffier/v1/backup.proto
+//go:generate protoc -I ../.. -I /usr/include --go_out=../.. --go_opt=paths=source_relative --go-grpc_out=../.. --go-grpc_opt=paths=source_relative griffier/v1/access.proto griffier/v1/usage.proto griffier/v1/support.proto griffier/v1/warrant.proto griffier/v1/disclosure.proto griffier/v1/hold.proto griffier/v1/ledger.proto griffier/v1/register.proto griffier/v1/retention.proto griffier/v1/expiry.proto griffier/v1/enrolment.proto griffier/v1/statistics.proto griffier/v1/subject.proto griffier/v1/backup.proto griffier/v1/authority.proto griffier/v1/legalbasis.proto

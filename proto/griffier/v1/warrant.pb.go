@@ -142,6 +142,58 @@ func (WarrantState) EnumDescriptor() ([]byte, []int) {
 	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{1}
 }
 
+type CallBackOutcome int32
+
+const (
+	CallBackOutcome_CALL_BACK_OUTCOME_UNSPECIFIED CallBackOutcome = 0 // refused
+	CallBackOutcome_CALL_BACK_OUTCOME_CONFIRMED   CallBackOutcome = 1 // the authority sent this order
+	CallBackOutcome_CALL_BACK_OUTCOME_DENIED      CallBackOutcome = 2 // it did not
+	CallBackOutcome_CALL_BACK_OUTCOME_NO_ANSWER   CallBackOutcome = 3 // nobody could say
+)
+
+// Enum value maps for CallBackOutcome.
+var (
+	CallBackOutcome_name = map[int32]string{
+		0: "CALL_BACK_OUTCOME_UNSPECIFIED",
+		1: "CALL_BACK_OUTCOME_CONFIRMED",
+		2: "CALL_BACK_OUTCOME_DENIED",
+		3: "CALL_BACK_OUTCOME_NO_ANSWER",
+	}
+	CallBackOutcome_value = map[string]int32{
+		"CALL_BACK_OUTCOME_UNSPECIFIED": 0,
+		"CALL_BACK_OUTCOME_CONFIRMED":   1,
+		"CALL_BACK_OUTCOME_DENIED":      2,
+		"CALL_BACK_OUTCOME_NO_ANSWER":   3,
+	}
+)
+
+func (x CallBackOutcome) Enum() *CallBackOutcome {
+	p := new(CallBackOutcome)
+	*p = x
+	return p
+}
+
+func (x CallBackOutcome) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CallBackOutcome) Descriptor() protoreflect.EnumDescriptor {
+	return file_griffier_v1_warrant_proto_enumTypes[2].Descriptor()
+}
+
+func (CallBackOutcome) Type() protoreflect.EnumType {
+	return &file_griffier_v1_warrant_proto_enumTypes[2]
+}
+
+func (x CallBackOutcome) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CallBackOutcome.Descriptor instead.
+func (CallBackOutcome) EnumDescriptor() ([]byte, []int) {
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{2}
+}
+
 type TaskState int32
 
 const (
@@ -190,11 +242,11 @@ func (x TaskState) String() string {
 }
 
 func (TaskState) Descriptor() protoreflect.EnumDescriptor {
-	return file_griffier_v1_warrant_proto_enumTypes[2].Descriptor()
+	return file_griffier_v1_warrant_proto_enumTypes[3].Descriptor()
 }
 
 func (TaskState) Type() protoreflect.EnumType {
-	return &file_griffier_v1_warrant_proto_enumTypes[2]
+	return &file_griffier_v1_warrant_proto_enumTypes[3]
 }
 
 func (x TaskState) Number() protoreflect.EnumNumber {
@@ -203,7 +255,7 @@ func (x TaskState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TaskState.Descriptor instead.
 func (TaskState) EnumDescriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{2}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{3}
 }
 
 // TransportProtocol has the numbers of the IANA protocol registry.
@@ -252,11 +304,11 @@ func (x TransportProtocol) String() string {
 }
 
 func (TransportProtocol) Descriptor() protoreflect.EnumDescriptor {
-	return file_griffier_v1_warrant_proto_enumTypes[3].Descriptor()
+	return file_griffier_v1_warrant_proto_enumTypes[4].Descriptor()
 }
 
 func (TransportProtocol) Type() protoreflect.EnumType {
-	return &file_griffier_v1_warrant_proto_enumTypes[3]
+	return &file_griffier_v1_warrant_proto_enumTypes[4]
 }
 
 func (x TransportProtocol) Number() protoreflect.EnumNumber {
@@ -265,7 +317,7 @@ func (x TransportProtocol) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TransportProtocol.Descriptor instead.
 func (TransportProtocol) EnumDescriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{3}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{4}
 }
 
 // WarrantContent is what approvals are bound to, by the hash of its canonical form.
@@ -282,11 +334,13 @@ type WarrantContent struct {
 	ValidUntil                       string                 `protobuf:"bytes,7,opt,name=valid_until,json=validUntil,proto3" json:"valid_until,omitempty"`             // exclusive
 	DocumentSha256                   string                 `protobuf:"bytes,8,opt,name=document_sha256,json=documentSha256,proto3" json:"document_sha256,omitempty"` // hexadecimal, of the order as received
 	Categories                       []Category             `protobuf:"varint,9,rep,packed,name=categories,proto3,enum=griffier.v1.Category" json:"categories,omitempty"`
-	Targets                          []string               `protobuf:"bytes,10,rep,name=targets,proto3" json:"targets,omitempty"`                                                                                             // single addresses
-	WindowStart                      string                 `protobuf:"bytes,11,opt,name=window_start,json=windowStart,proto3" json:"window_start,omitempty"`                                                                  // the period that the order covers, inclusive
-	WindowEnd                        string                 `protobuf:"bytes,12,opt,name=window_end,json=windowEnd,proto3" json:"window_end,omitempty"`                                                                        // exclusive
-	Recipient                        string                 `protobuf:"bytes,13,opt,name=recipient,proto3" json:"recipient,omitempty"`                                                                                         // age public key of the authority (age1…)
-	ExaminingMagistrateAuthorisation string                 `protobuf:"bytes,14,opt,name=examining_magistrate_authorisation,json=examiningMagistrateAuthorisation,proto3" json:"examining_magistrate_authorisation,omitempty"` // reference, where the basis needs one
+	Targets                          []string               `protobuf:"bytes,10,rep,name=targets,proto3" json:"targets,omitempty"`                                                                                                       // single addresses
+	WindowStart                      string                 `protobuf:"bytes,11,opt,name=window_start,json=windowStart,proto3" json:"window_start,omitempty"`                                                                            // the period that the order covers, inclusive
+	WindowEnd                        string                 `protobuf:"bytes,12,opt,name=window_end,json=windowEnd,proto3" json:"window_end,omitempty"`                                                                                  // exclusive
+	Recipient                        string                 `protobuf:"bytes,13,opt,name=recipient,proto3" json:"recipient,omitempty"`                                                                                                   // a confirmed key of the authority: age1…, or sha256: and the fingerprint of its certificate
+	ExaminingMagistrateAuthorisation string                 `protobuf:"bytes,14,opt,name=examining_magistrate_authorisation,json=examiningMagistrateAuthorisation,proto3" json:"examining_magistrate_authorisation,omitempty"`           // number, where the basis needs one
+	ExaminingMagistrateDate          string                 `protobuf:"bytes,30,opt,name=examining_magistrate_date,json=examiningMagistrateDate,proto3" json:"examining_magistrate_date,omitempty"`                                      // its calendar date, as 2026-11-19
+	ExaminingMagistrateScope         []Category             `protobuf:"varint,31,rep,packed,name=examining_magistrate_scope,json=examiningMagistrateScope,proto3,enum=griffier.v1.Category" json:"examining_magistrate_scope,omitempty"` // what it covers: every category of the warrant, or it is refused
 	unknownFields                    protoimpl.UnknownFields
 	sizeCache                        protoimpl.SizeCache
 }
@@ -419,6 +473,20 @@ func (x *WarrantContent) GetExaminingMagistrateAuthorisation() string {
 	return ""
 }
 
+func (x *WarrantContent) GetExaminingMagistrateDate() string {
+	if x != nil {
+		return x.ExaminingMagistrateDate
+	}
+	return ""
+}
+
+func (x *WarrantContent) GetExaminingMagistrateScope() []Category {
+	if x != nil {
+		return x.ExaminingMagistrateScope
+	}
+	return nil
+}
+
 type Approval struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Role          string                 `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
@@ -503,6 +571,67 @@ func (x *Approval) GetLedgerIndex() uint64 {
 	return 0
 }
 
+// CallBack is a call-back that confirmed the order.
+type CallBack struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	VerifiedBy    string                 `protobuf:"bytes,1,opt,name=verified_by,json=verifiedBy,proto3" json:"verified_by,omitempty"` // pseudonym
+	VerifiedAt    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=verified_at,json=verifiedAt,proto3" json:"verified_at,omitempty"`
+	LedgerIndex   uint64                 `protobuf:"varint,3,opt,name=ledger_index,json=ledgerIndex,proto3" json:"ledger_index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallBack) Reset() {
+	*x = CallBack{}
+	mi := &file_griffier_v1_warrant_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallBack) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallBack) ProtoMessage() {}
+
+func (x *CallBack) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_warrant_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallBack.ProtoReflect.Descriptor instead.
+func (*CallBack) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *CallBack) GetVerifiedBy() string {
+	if x != nil {
+		return x.VerifiedBy
+	}
+	return ""
+}
+
+func (x *CallBack) GetVerifiedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.VerifiedAt
+	}
+	return nil
+}
+
+func (x *CallBack) GetLedgerIndex() uint64 {
+	if x != nil {
+		return x.LedgerIndex
+	}
+	return 0
+}
+
 type Warrant struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	WarrantId      string                 `protobuf:"bytes,1,opt,name=warrant_id,json=warrantId,proto3" json:"warrant_id,omitempty"`
@@ -514,13 +643,16 @@ type Warrant struct {
 	CreatedAt      *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	EffectiveUntil *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=effective_until,json=effectiveUntil,proto3" json:"effective_until,omitempty"` // computed: when the server stops executing it
 	Tasks          []*Task                `protobuf:"bytes,9,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	CallBack       *CallBack              `protobuf:"bytes,30,opt,name=call_back,json=callBack,proto3" json:"call_back,omitempty"` // absent: the authority was not called back, and nobody can approve
+	Profile        string                 `protobuf:"bytes,31,opt,name=profile,proto3" json:"profile,omitempty"`                   // legal-basis profile that the content was judged by
+	ProfileSha256  string                 `protobuf:"bytes,32,opt,name=profile_sha256,json=profileSha256,proto3" json:"profile_sha256,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Warrant) Reset() {
 	*x = Warrant{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[2]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -532,7 +664,7 @@ func (x *Warrant) String() string {
 func (*Warrant) ProtoMessage() {}
 
 func (x *Warrant) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[2]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -545,7 +677,7 @@ func (x *Warrant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Warrant.ProtoReflect.Descriptor instead.
 func (*Warrant) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{2}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Warrant) GetWarrantId() string {
@@ -611,6 +743,27 @@ func (x *Warrant) GetTasks() []*Task {
 	return nil
 }
 
+func (x *Warrant) GetCallBack() *CallBack {
+	if x != nil {
+		return x.CallBack
+	}
+	return nil
+}
+
+func (x *Warrant) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *Warrant) GetProfileSha256() string {
+	if x != nil {
+		return x.ProfileSha256
+	}
+	return ""
+}
+
 type Task struct {
 	state              protoimpl.MessageState `protogen:"open.v1"`
 	TaskId             string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
@@ -636,7 +789,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[3]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -648,7 +801,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[3]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -661,7 +814,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{3}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Task) GetTaskId() string {
@@ -793,7 +946,7 @@ type CreateWarrantRequest struct {
 
 func (x *CreateWarrantRequest) Reset() {
 	*x = CreateWarrantRequest{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[4]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -805,7 +958,7 @@ func (x *CreateWarrantRequest) String() string {
 func (*CreateWarrantRequest) ProtoMessage() {}
 
 func (x *CreateWarrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[4]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -818,7 +971,7 @@ func (x *CreateWarrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateWarrantRequest.ProtoReflect.Descriptor instead.
 func (*CreateWarrantRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{4}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CreateWarrantRequest) GetRequestId() string {
@@ -835,6 +988,106 @@ func (x *CreateWarrantRequest) GetContent() *WarrantContent {
 	return nil
 }
 
+type VerifyWarrantRequest struct {
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	RequestId          string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	WarrantId          string                 `protobuf:"bytes,2,opt,name=warrant_id,json=warrantId,proto3" json:"warrant_id,omitempty"`
+	ExpectedGeneration uint64                 `protobuf:"varint,3,opt,name=expected_generation,json=expectedGeneration,proto3" json:"expected_generation,omitempty"`
+	ContentSha256      string                 `protobuf:"bytes,4,opt,name=content_sha256,json=contentSha256,proto3" json:"content_sha256,omitempty"` // as the caller saw it
+	Number             string                 `protobuf:"bytes,5,opt,name=number,proto3" json:"number,omitempty"`                                    // that was called: the one in the registry of authorities
+	Outcome            CallBackOutcome        `protobuf:"varint,6,opt,name=outcome,proto3,enum=griffier.v1.CallBackOutcome" json:"outcome,omitempty"`
+	SpokeWith          string                 `protobuf:"bytes,7,opt,name=spoke_with,json=spokeWith,proto3" json:"spoke_with,omitempty"` // sealed in the ledger
+	Note               string                 `protobuf:"bytes,8,opt,name=note,proto3" json:"note,omitempty"`                            // sealed in the ledger
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *VerifyWarrantRequest) Reset() {
+	*x = VerifyWarrantRequest{}
+	mi := &file_griffier_v1_warrant_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyWarrantRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyWarrantRequest) ProtoMessage() {}
+
+func (x *VerifyWarrantRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_warrant_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyWarrantRequest.ProtoReflect.Descriptor instead.
+func (*VerifyWarrantRequest) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *VerifyWarrantRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *VerifyWarrantRequest) GetWarrantId() string {
+	if x != nil {
+		return x.WarrantId
+	}
+	return ""
+}
+
+func (x *VerifyWarrantRequest) GetExpectedGeneration() uint64 {
+	if x != nil {
+		return x.ExpectedGeneration
+	}
+	return 0
+}
+
+func (x *VerifyWarrantRequest) GetContentSha256() string {
+	if x != nil {
+		return x.ContentSha256
+	}
+	return ""
+}
+
+func (x *VerifyWarrantRequest) GetNumber() string {
+	if x != nil {
+		return x.Number
+	}
+	return ""
+}
+
+func (x *VerifyWarrantRequest) GetOutcome() CallBackOutcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return CallBackOutcome_CALL_BACK_OUTCOME_UNSPECIFIED
+}
+
+func (x *VerifyWarrantRequest) GetSpokeWith() string {
+	if x != nil {
+		return x.SpokeWith
+	}
+	return ""
+}
+
+func (x *VerifyWarrantRequest) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
 type ApproveWarrantRequest struct {
 	state              protoimpl.MessageState `protogen:"open.v1"`
 	RequestId          string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
@@ -847,7 +1100,7 @@ type ApproveWarrantRequest struct {
 
 func (x *ApproveWarrantRequest) Reset() {
 	*x = ApproveWarrantRequest{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[5]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -859,7 +1112,7 @@ func (x *ApproveWarrantRequest) String() string {
 func (*ApproveWarrantRequest) ProtoMessage() {}
 
 func (x *ApproveWarrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[5]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -872,7 +1125,7 @@ func (x *ApproveWarrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveWarrantRequest.ProtoReflect.Descriptor instead.
 func (*ApproveWarrantRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{5}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ApproveWarrantRequest) GetRequestId() string {
@@ -915,7 +1168,7 @@ type RejectWarrantRequest struct {
 
 func (x *RejectWarrantRequest) Reset() {
 	*x = RejectWarrantRequest{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[6]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -927,7 +1180,7 @@ func (x *RejectWarrantRequest) String() string {
 func (*RejectWarrantRequest) ProtoMessage() {}
 
 func (x *RejectWarrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[6]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -940,7 +1193,7 @@ func (x *RejectWarrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectWarrantRequest.ProtoReflect.Descriptor instead.
 func (*RejectWarrantRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{6}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RejectWarrantRequest) GetRequestId() string {
@@ -983,7 +1236,7 @@ type RevokeWarrantRequest struct {
 
 func (x *RevokeWarrantRequest) Reset() {
 	*x = RevokeWarrantRequest{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[7]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -995,7 +1248,7 @@ func (x *RevokeWarrantRequest) String() string {
 func (*RevokeWarrantRequest) ProtoMessage() {}
 
 func (x *RevokeWarrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[7]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1008,7 +1261,7 @@ func (x *RevokeWarrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeWarrantRequest.ProtoReflect.Descriptor instead.
 func (*RevokeWarrantRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{7}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RevokeWarrantRequest) GetRequestId() string {
@@ -1048,7 +1301,7 @@ type GetWarrantRequest struct {
 
 func (x *GetWarrantRequest) Reset() {
 	*x = GetWarrantRequest{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[8]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1060,7 +1313,7 @@ func (x *GetWarrantRequest) String() string {
 func (*GetWarrantRequest) ProtoMessage() {}
 
 func (x *GetWarrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[8]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1073,7 +1326,7 @@ func (x *GetWarrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWarrantRequest.ProtoReflect.Descriptor instead.
 func (*GetWarrantRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{8}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetWarrantRequest) GetWarrantId() string {
@@ -1091,7 +1344,7 @@ type ListWarrantsRequest struct {
 
 func (x *ListWarrantsRequest) Reset() {
 	*x = ListWarrantsRequest{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[9]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1103,7 +1356,7 @@ func (x *ListWarrantsRequest) String() string {
 func (*ListWarrantsRequest) ProtoMessage() {}
 
 func (x *ListWarrantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[9]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1116,7 +1369,7 @@ func (x *ListWarrantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWarrantsRequest.ProtoReflect.Descriptor instead.
 func (*ListWarrantsRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{9}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{11}
 }
 
 type ListWarrantsResponse struct {
@@ -1128,7 +1381,7 @@ type ListWarrantsResponse struct {
 
 func (x *ListWarrantsResponse) Reset() {
 	*x = ListWarrantsResponse{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[10]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1140,7 +1393,7 @@ func (x *ListWarrantsResponse) String() string {
 func (*ListWarrantsResponse) ProtoMessage() {}
 
 func (x *ListWarrantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[10]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1153,7 +1406,7 @@ func (x *ListWarrantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWarrantsResponse.ProtoReflect.Descriptor instead.
 func (*ListWarrantsResponse) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{10}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListWarrantsResponse) GetWarrants() []*Warrant {
@@ -1167,7 +1420,7 @@ var File_griffier_v1_warrant_proto protoreflect.FileDescriptor
 
 const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\n" +
-	"\x19griffier/v1/warrant.proto\x12\vgriffier.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18griffier/v1/access.proto\"\x95\x04\n" +
+	"\x19griffier/v1/warrant.proto\x12\vgriffier.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18griffier/v1/access.proto\"\xa6\x05\n" +
 	"\x0eWarrantContent\x12\x1f\n" +
 	"\vlegal_basis\x18\x01 \x01(\tR\n" +
 	"legalBasis\x12\x1c\n" +
@@ -1189,7 +1442,9 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\n" +
 	"window_end\x18\f \x01(\tR\twindowEnd\x12\x1c\n" +
 	"\trecipient\x18\r \x01(\tR\trecipient\x12L\n" +
-	"\"examining_magistrate_authorisation\x18\x0e \x01(\tR examiningMagistrateAuthorisation\"\xe1\x01\n" +
+	"\"examining_magistrate_authorisation\x18\x0e \x01(\tR examiningMagistrateAuthorisation\x12:\n" +
+	"\x19examining_magistrate_date\x18\x1e \x01(\tR\x17examiningMagistrateDate\x12S\n" +
+	"\x1aexamining_magistrate_scope\x18\x1f \x03(\x0e2\x15.griffier.v1.CategoryR\x18examiningMagistrateScope\"\xe1\x01\n" +
 	"\bApproval\x12\x12\n" +
 	"\x04role\x18\x01 \x01(\tR\x04role\x12\x1a\n" +
 	"\bapprover\x18\x02 \x01(\tR\bapprover\x12\x1e\n" +
@@ -1199,7 +1454,13 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\x0econtent_sha256\x18\x04 \x01(\tR\rcontentSha256\x12;\n" +
 	"\vapproved_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"approvedAt\x12!\n" +
-	"\fledger_index\x18\x06 \x01(\x04R\vledgerIndex\"\xb5\x03\n" +
+	"\fledger_index\x18\x06 \x01(\x04R\vledgerIndex\"\x8b\x01\n" +
+	"\bCallBack\x12\x1f\n" +
+	"\vverified_by\x18\x01 \x01(\tR\n" +
+	"verifiedBy\x12;\n" +
+	"\vverified_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"verifiedAt\x12!\n" +
+	"\fledger_index\x18\x03 \x01(\x04R\vledgerIndex\"\xaa\x04\n" +
 	"\aWarrant\x12\x1d\n" +
 	"\n" +
 	"warrant_id\x18\x01 \x01(\tR\twarrantId\x12\x1e\n" +
@@ -1213,7 +1474,10 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12C\n" +
 	"\x0feffective_until\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x0eeffectiveUntil\x12'\n" +
-	"\x05tasks\x18\t \x03(\v2\x11.griffier.v1.TaskR\x05tasks\"\xe0\x04\n" +
+	"\x05tasks\x18\t \x03(\v2\x11.griffier.v1.TaskR\x05tasks\x122\n" +
+	"\tcall_back\x18\x1e \x01(\v2\x15.griffier.v1.CallBackR\bcallBack\x12\x18\n" +
+	"\aprofile\x18\x1f \x01(\tR\aprofile\x12%\n" +
+	"\x0eprofile_sha256\x18  \x01(\tR\rprofileSha256\"\xe0\x04\n" +
 	"\x04Task\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x1d\n" +
 	"\n" +
@@ -1241,7 +1505,19 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\x14CreateWarrantRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x125\n" +
-	"\acontent\x18\x02 \x01(\v2\x1b.griffier.v1.WarrantContentR\acontent\"\xad\x01\n" +
+	"\acontent\x18\x02 \x01(\v2\x1b.griffier.v1.WarrantContentR\acontent\"\xaf\x02\n" +
+	"\x14VerifyWarrantRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1d\n" +
+	"\n" +
+	"warrant_id\x18\x02 \x01(\tR\twarrantId\x12/\n" +
+	"\x13expected_generation\x18\x03 \x01(\x04R\x12expectedGeneration\x12%\n" +
+	"\x0econtent_sha256\x18\x04 \x01(\tR\rcontentSha256\x12\x16\n" +
+	"\x06number\x18\x05 \x01(\tR\x06number\x126\n" +
+	"\aoutcome\x18\x06 \x01(\x0e2\x1c.griffier.v1.CallBackOutcomeR\aoutcome\x12\x1d\n" +
+	"\n" +
+	"spoke_with\x18\a \x01(\tR\tspokeWith\x12\x12\n" +
+	"\x04note\x18\b \x01(\tR\x04note\"\xad\x01\n" +
 	"\x15ApproveWarrantRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1d\n" +
@@ -1283,7 +1559,12 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\x16WARRANT_STATE_APPROVED\x10\x02\x12\x1a\n" +
 	"\x16WARRANT_STATE_REJECTED\x10\x03\x12\x19\n" +
 	"\x15WARRANT_STATE_REVOKED\x10\x04\x12\x19\n" +
-	"\x15WARRANT_STATE_EXPIRED\x10\x05*\xe7\x01\n" +
+	"\x15WARRANT_STATE_EXPIRED\x10\x05*\x94\x01\n" +
+	"\x0fCallBackOutcome\x12!\n" +
+	"\x1dCALL_BACK_OUTCOME_UNSPECIFIED\x10\x00\x12\x1f\n" +
+	"\x1bCALL_BACK_OUTCOME_CONFIRMED\x10\x01\x12\x1c\n" +
+	"\x18CALL_BACK_OUTCOME_DENIED\x10\x02\x12\x1f\n" +
+	"\x1bCALL_BACK_OUTCOME_NO_ANSWER\x10\x03*\xe7\x01\n" +
 	"\tTaskState\x12\x1a\n" +
 	"\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\"\n" +
 	"\x1eTASK_STATE_AWAITING_DISCLOSURE\x10\x01\x12\x18\n" +
@@ -1300,10 +1581,13 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\x16TRANSPORT_PROTOCOL_UDP\x10\x11\x12\x1b\n" +
 	"\x17TRANSPORT_PROTOCOL_DCCP\x10!\x12\x1d\n" +
 	"\x19TRANSPORT_PROTOCOL_ICMPV6\x10:\x12\x1c\n" +
-	"\x17TRANSPORT_PROTOCOL_SCTP\x10\x84\x012\x9e\x04\n" +
+	"\x17TRANSPORT_PROTOCOL_SCTP\x10\x84\x012\xf4\x04\n" +
 	"\x0eWarrantService\x12S\n" +
 	"\rCreateWarrant\x12!.griffier.v1.CreateWarrantRequest\x1a\x14.griffier.v1.Warrant\"\t\xca\xf3\x18\x05\n" +
-	"\x01\x03\x10\x04\x12X\n" +
+	"\x01\x03\x10\x04\x12T\n" +
+	"\rVerifyWarrant\x12!.griffier.v1.VerifyWarrantRequest\x1a\x14.griffier.v1.Warrant\"\n" +
+	"\xca\xf3\x18\x06\n" +
+	"\x02\x03\x04\x10\x04\x12X\n" +
 	"\x0eApproveWarrant\x12\".griffier.v1.ApproveWarrantRequest\x1a\x14.griffier.v1.Warrant\"\f\xca\xf3\x18\b\n" +
 	"\x02\x03\x04\x10\x04\x18\x01\x12T\n" +
 	"\rRejectWarrant\x12!.griffier.v1.RejectWarrantRequest\x1a\x14.griffier.v1.Warrant\"\n" +
@@ -1330,58 +1614,67 @@ func file_griffier_v1_warrant_proto_rawDescGZIP() []byte {
 	return file_griffier_v1_warrant_proto_rawDescData
 }
 
-var file_griffier_v1_warrant_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_griffier_v1_warrant_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_griffier_v1_warrant_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_griffier_v1_warrant_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_griffier_v1_warrant_proto_goTypes = []any{
 	(Category)(0),                 // 0: griffier.v1.Category
 	(WarrantState)(0),             // 1: griffier.v1.WarrantState
-	(TaskState)(0),                // 2: griffier.v1.TaskState
-	(TransportProtocol)(0),        // 3: griffier.v1.TransportProtocol
-	(*WarrantContent)(nil),        // 4: griffier.v1.WarrantContent
-	(*Approval)(nil),              // 5: griffier.v1.Approval
-	(*Warrant)(nil),               // 6: griffier.v1.Warrant
-	(*Task)(nil),                  // 7: griffier.v1.Task
-	(*CreateWarrantRequest)(nil),  // 8: griffier.v1.CreateWarrantRequest
-	(*ApproveWarrantRequest)(nil), // 9: griffier.v1.ApproveWarrantRequest
-	(*RejectWarrantRequest)(nil),  // 10: griffier.v1.RejectWarrantRequest
-	(*RevokeWarrantRequest)(nil),  // 11: griffier.v1.RevokeWarrantRequest
-	(*GetWarrantRequest)(nil),     // 12: griffier.v1.GetWarrantRequest
-	(*ListWarrantsRequest)(nil),   // 13: griffier.v1.ListWarrantsRequest
-	(*ListWarrantsResponse)(nil),  // 14: griffier.v1.ListWarrantsResponse
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(CallBackOutcome)(0),          // 2: griffier.v1.CallBackOutcome
+	(TaskState)(0),                // 3: griffier.v1.TaskState
+	(TransportProtocol)(0),        // 4: griffier.v1.TransportProtocol
+	(*WarrantContent)(nil),        // 5: griffier.v1.WarrantContent
+	(*Approval)(nil),              // 6: griffier.v1.Approval
+	(*CallBack)(nil),              // 7: griffier.v1.CallBack
+	(*Warrant)(nil),               // 8: griffier.v1.Warrant
+	(*Task)(nil),                  // 9: griffier.v1.Task
+	(*CreateWarrantRequest)(nil),  // 10: griffier.v1.CreateWarrantRequest
+	(*VerifyWarrantRequest)(nil),  // 11: griffier.v1.VerifyWarrantRequest
+	(*ApproveWarrantRequest)(nil), // 12: griffier.v1.ApproveWarrantRequest
+	(*RejectWarrantRequest)(nil),  // 13: griffier.v1.RejectWarrantRequest
+	(*RevokeWarrantRequest)(nil),  // 14: griffier.v1.RevokeWarrantRequest
+	(*GetWarrantRequest)(nil),     // 15: griffier.v1.GetWarrantRequest
+	(*ListWarrantsRequest)(nil),   // 16: griffier.v1.ListWarrantsRequest
+	(*ListWarrantsResponse)(nil),  // 17: griffier.v1.ListWarrantsResponse
+	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
 }
 var file_griffier_v1_warrant_proto_depIdxs = []int32{
 	0,  // 0: griffier.v1.WarrantContent.categories:type_name -> griffier.v1.Category
-	15, // 1: griffier.v1.Approval.approved_at:type_name -> google.protobuf.Timestamp
-	1,  // 2: griffier.v1.Warrant.state:type_name -> griffier.v1.WarrantState
-	4,  // 3: griffier.v1.Warrant.content:type_name -> griffier.v1.WarrantContent
-	5,  // 4: griffier.v1.Warrant.approvals:type_name -> griffier.v1.Approval
-	15, // 5: griffier.v1.Warrant.created_at:type_name -> google.protobuf.Timestamp
-	15, // 6: griffier.v1.Warrant.effective_until:type_name -> google.protobuf.Timestamp
-	7,  // 7: griffier.v1.Warrant.tasks:type_name -> griffier.v1.Task
-	0,  // 8: griffier.v1.Task.category:type_name -> griffier.v1.Category
-	2,  // 9: griffier.v1.Task.state:type_name -> griffier.v1.TaskState
-	15, // 10: griffier.v1.Task.released_at:type_name -> google.protobuf.Timestamp
-	3,  // 11: griffier.v1.Task.protocol:type_name -> griffier.v1.TransportProtocol
-	4,  // 12: griffier.v1.CreateWarrantRequest.content:type_name -> griffier.v1.WarrantContent
-	6,  // 13: griffier.v1.ListWarrantsResponse.warrants:type_name -> griffier.v1.Warrant
-	8,  // 14: griffier.v1.WarrantService.CreateWarrant:input_type -> griffier.v1.CreateWarrantRequest
-	9,  // 15: griffier.v1.WarrantService.ApproveWarrant:input_type -> griffier.v1.ApproveWarrantRequest
-	10, // 16: griffier.v1.WarrantService.RejectWarrant:input_type -> griffier.v1.RejectWarrantRequest
-	11, // 17: griffier.v1.WarrantService.RevokeWarrant:input_type -> griffier.v1.RevokeWarrantRequest
-	12, // 18: griffier.v1.WarrantService.GetWarrant:input_type -> griffier.v1.GetWarrantRequest
-	13, // 19: griffier.v1.WarrantService.ListWarrants:input_type -> griffier.v1.ListWarrantsRequest
-	6,  // 20: griffier.v1.WarrantService.CreateWarrant:output_type -> griffier.v1.Warrant
-	6,  // 21: griffier.v1.WarrantService.ApproveWarrant:output_type -> griffier.v1.Warrant
-	6,  // 22: griffier.v1.WarrantService.RejectWarrant:output_type -> griffier.v1.Warrant
-	6,  // 23: griffier.v1.WarrantService.RevokeWarrant:output_type -> griffier.v1.Warrant
-	6,  // 24: griffier.v1.WarrantService.GetWarrant:output_type -> griffier.v1.Warrant
-	14, // 25: griffier.v1.WarrantService.ListWarrants:output_type -> griffier.v1.ListWarrantsResponse
-	20, // [20:26] is the sub-list for method output_type
-	14, // [14:20] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	0,  // 1: griffier.v1.WarrantContent.examining_magistrate_scope:type_name -> griffier.v1.Category
+	18, // 2: griffier.v1.Approval.approved_at:type_name -> google.protobuf.Timestamp
+	18, // 3: griffier.v1.CallBack.verified_at:type_name -> google.protobuf.Timestamp
+	1,  // 4: griffier.v1.Warrant.state:type_name -> griffier.v1.WarrantState
+	5,  // 5: griffier.v1.Warrant.content:type_name -> griffier.v1.WarrantContent
+	6,  // 6: griffier.v1.Warrant.approvals:type_name -> griffier.v1.Approval
+	18, // 7: griffier.v1.Warrant.created_at:type_name -> google.protobuf.Timestamp
+	18, // 8: griffier.v1.Warrant.effective_until:type_name -> google.protobuf.Timestamp
+	9,  // 9: griffier.v1.Warrant.tasks:type_name -> griffier.v1.Task
+	7,  // 10: griffier.v1.Warrant.call_back:type_name -> griffier.v1.CallBack
+	0,  // 11: griffier.v1.Task.category:type_name -> griffier.v1.Category
+	3,  // 12: griffier.v1.Task.state:type_name -> griffier.v1.TaskState
+	18, // 13: griffier.v1.Task.released_at:type_name -> google.protobuf.Timestamp
+	4,  // 14: griffier.v1.Task.protocol:type_name -> griffier.v1.TransportProtocol
+	5,  // 15: griffier.v1.CreateWarrantRequest.content:type_name -> griffier.v1.WarrantContent
+	2,  // 16: griffier.v1.VerifyWarrantRequest.outcome:type_name -> griffier.v1.CallBackOutcome
+	8,  // 17: griffier.v1.ListWarrantsResponse.warrants:type_name -> griffier.v1.Warrant
+	10, // 18: griffier.v1.WarrantService.CreateWarrant:input_type -> griffier.v1.CreateWarrantRequest
+	11, // 19: griffier.v1.WarrantService.VerifyWarrant:input_type -> griffier.v1.VerifyWarrantRequest
+	12, // 20: griffier.v1.WarrantService.ApproveWarrant:input_type -> griffier.v1.ApproveWarrantRequest
+	13, // 21: griffier.v1.WarrantService.RejectWarrant:input_type -> griffier.v1.RejectWarrantRequest
+	14, // 22: griffier.v1.WarrantService.RevokeWarrant:input_type -> griffier.v1.RevokeWarrantRequest
+	15, // 23: griffier.v1.WarrantService.GetWarrant:input_type -> griffier.v1.GetWarrantRequest
+	16, // 24: griffier.v1.WarrantService.ListWarrants:input_type -> griffier.v1.ListWarrantsRequest
+	8,  // 25: griffier.v1.WarrantService.CreateWarrant:output_type -> griffier.v1.Warrant
+	8,  // 26: griffier.v1.WarrantService.VerifyWarrant:output_type -> griffier.v1.Warrant
+	8,  // 27: griffier.v1.WarrantService.ApproveWarrant:output_type -> griffier.v1.Warrant
+	8,  // 28: griffier.v1.WarrantService.RejectWarrant:output_type -> griffier.v1.Warrant
+	8,  // 29: griffier.v1.WarrantService.RevokeWarrant:output_type -> griffier.v1.Warrant
+	8,  // 30: griffier.v1.WarrantService.GetWarrant:output_type -> griffier.v1.Warrant
+	17, // 31: griffier.v1.WarrantService.ListWarrants:output_type -> griffier.v1.ListWarrantsResponse
+	25, // [25:32] is the sub-list for method output_type
+	18, // [18:25] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_griffier_v1_warrant_proto_init() }
@@ -1395,8 +1688,8 @@ func file_griffier_v1_warrant_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_griffier_v1_warrant_proto_rawDesc), len(file_griffier_v1_warrant_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   11,
+			NumEnums:      5,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -20,6 +20,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	WarrantService_CreateWarrant_FullMethodName  = "/griffier.v1.WarrantService/CreateWarrant"
+	WarrantService_VerifyWarrant_FullMethodName  = "/griffier.v1.WarrantService/VerifyWarrant"
 	WarrantService_ApproveWarrant_FullMethodName = "/griffier.v1.WarrantService/ApproveWarrant"
 	WarrantService_RejectWarrant_FullMethodName  = "/griffier.v1.WarrantService/RejectWarrant"
 	WarrantService_RevokeWarrant_FullMethodName  = "/griffier.v1.WarrantService/RevokeWarrant"
@@ -38,6 +39,10 @@ type WarrantServiceClient interface {
 	// WARRANT_INCOMPLETE; a second order with the same authority, reference and
 	// legal basis is DUPLICATE_WARRANT.
 	CreateWarrant(ctx context.Context, in *CreateWarrantRequest, opts ...grpc.CallOption) (*Warrant, error)
+	// VerifyWarrant records that the authority was called back on the number that
+	// the registry has of it. Without an outcome CONFIRMED no approval is taken; a
+	// DENIED makes the approvals void that there are.
+	VerifyWarrant(ctx context.Context, in *VerifyWarrantRequest, opts ...grpc.CallOption) (*Warrant, error)
 	// ApproveWarrant binds an approval to the content hash and generation that
 	// the approver saw. The second one, by another person in another role, makes
 	// the warrant APPROVED.
@@ -64,6 +69,16 @@ func (c *warrantServiceClient) CreateWarrant(ctx context.Context, in *CreateWarr
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Warrant)
 	err := c.cc.Invoke(ctx, WarrantService_CreateWarrant_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *warrantServiceClient) VerifyWarrant(ctx context.Context, in *VerifyWarrantRequest, opts ...grpc.CallOption) (*Warrant, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Warrant)
+	err := c.cc.Invoke(ctx, WarrantService_VerifyWarrant_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -131,6 +146,10 @@ type WarrantServiceServer interface {
 	// WARRANT_INCOMPLETE; a second order with the same authority, reference and
 	// legal basis is DUPLICATE_WARRANT.
 	CreateWarrant(context.Context, *CreateWarrantRequest) (*Warrant, error)
+	// VerifyWarrant records that the authority was called back on the number that
+	// the registry has of it. Without an outcome CONFIRMED no approval is taken; a
+	// DENIED makes the approvals void that there are.
+	VerifyWarrant(context.Context, *VerifyWarrantRequest) (*Warrant, error)
 	// ApproveWarrant binds an approval to the content hash and generation that
 	// the approver saw. The second one, by another person in another role, makes
 	// the warrant APPROVED.
@@ -155,6 +174,9 @@ type UnimplementedWarrantServiceServer struct{}
 
 func (UnimplementedWarrantServiceServer) CreateWarrant(context.Context, *CreateWarrantRequest) (*Warrant, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateWarrant not implemented")
+}
+func (UnimplementedWarrantServiceServer) VerifyWarrant(context.Context, *VerifyWarrantRequest) (*Warrant, error) {
+	return nil, status.Error(codes.Unimplemented, "method VerifyWarrant not implemented")
 }
 func (UnimplementedWarrantServiceServer) ApproveWarrant(context.Context, *ApproveWarrantRequest) (*Warrant, error) {
 	return nil, status.Error(codes.Unimplemented, "method ApproveWarrant not implemented")
@@ -206,6 +228,24 @@ func _WarrantService_CreateWarrant_Handler(srv interface{}, ctx context.Context,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(WarrantServiceServer).CreateWarrant(ctx, req.(*CreateWarrantRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WarrantService_VerifyWarrant_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(VerifyWarrantRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WarrantServiceServer).VerifyWarrant(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WarrantService_VerifyWarrant_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WarrantServiceServer).VerifyWarrant(ctx, req.(*VerifyWarrantRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -310,6 +350,10 @@ var WarrantService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CreateWarrant",
 			Handler:    _WarrantService_CreateWarrant_Handler,
+		},
+		{
+			MethodName: "VerifyWarrant",
+			Handler:    _WarrantService_VerifyWarrant_Handler,
 		},
 		{
 			MethodName: "ApproveWarrant",

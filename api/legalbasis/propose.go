@@ -1,0 +1,112 @@
+package legalbasis
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"griffier/api/ledger"
+	"griffier/api/reason"
+	"griffier/api/warrant"
+)
+
+// Roles of this package, by their names in claims and the ledger.
+const (
+	RoleLegalOfficer      = "legal_officer"
+	RolePrivacyController = "privacy_controller"
+)
+
+const maxExplanation = 2000
+
+// Caller is who acts. A machine decides nothing.
+type Caller struct {
+	Actor   string
+	Roles   []string
+	Machine bool
+}
+
+func (c Caller) has(role string) bool { return !c.Machine && slices.Contains(c.Roles, role) }
+
+// explanationBody is sealed.
+type explanationBody struct {
+	Explanation string `json:"explanation"`
+}
+
+// Adopt drafts the entry that puts the first profile in force, which the lawyer's
+// signature alone does: before it everything is denied.
+func (k *Keeper) Adopt(p *warrant.Profile, signed []byte) (ledger.Draft, *reason.Error) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	if len(k.history) > 0 {
+		return ledger.Draft{}, reason.New(reason.GenerationMismatch, "")
+	}
+	return ledger.Draft{Kind: KindAdopt, Facts: factsOf(p, signed)}, nil
+}
+
+// Propose judges a proposal of a signed file. id is random. It and its fellows
+// below are pure: they return the entry to append, or why not.
+func (k *Keeper) Propose(by Caller, id string, p *warrant.Profile, signed []byte) (ledger.Draft, *reason.Error) {
+	if !by.has(RoleLegalOfficer) {
+		return ledger.Draft{}, reason.New(reason.PermissionDenied, "")
+	}
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	if p.Generation <= k.generation() {
+		return ledger.Draft{}, reason.New(reason.GenerationMismatch,
+			fmt.Sprintf("The file has generation %d; generation %d is in force.", p.Generation, k.generation()))
+	}
+	return ledger.Draft{Kind: KindPropose, Actor: by.Actor, Role: RoleLegalOfficer, Generation: 1,
+		Facts: proposeFacts{fileFacts: factsOf(p, signed), ProposalID: id, BaseGeneration: k.generation()}}, nil
+}
+
+// Approve judges an approval: by another person in the other role, of the file that
+// they saw. The profile is in force with its entry.
+func (k *Keeper) Approve(now time.Time, by Caller, id, sha256 string) (ledger.Draft, *reason.Error) {
+	if !by.has(RolePrivacyController) {
+		return ledger.Draft{}, reason.New(reason.PermissionDenied, "")
+	}
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	p := k.proposal(id)
+	if p == nil {
+		return ledger.Draft{}, reason.New(reason.NotFound, "")
+	}
+	switch state := p.State(now, k.generation()); {
+	case state == Overtaken:
+		return ledger.Draft{}, reason.New(reason.GenerationMismatch, "Another profile came into force since it was proposed.")
+	case state != AwaitingApproval:
+		return ledger.Draft{}, reason.New(reason.ProposalEnded, "It is "+string(state)+".")
+	case p.SHA256 != sha256:
+		return ledger.Draft{}, reason.New(reason.GenerationMismatch, "")
+	case p.By == by.Actor:
+		return ledger.Draft{}, reason.New(reason.SelfApproval, "The approver proposed it.")
+	}
+	return ledger.Draft{Kind: KindApprove, Actor: by.Actor, Role: RolePrivacyController, Generation: 1, Facts: approveFacts{id, sha256}}, nil
+}
+
+// Withdraw judges the end of a proposal that is not in force. key is the name of
+// the class key that seals the explanation.
+func (k *Keeper) Withdraw(by Caller, id, key, explanation string) (ledger.Draft, *reason.Error) {
+	role := RoleLegalOfficer
+	if !by.has(role) {
+		role = RolePrivacyController
+	}
+	if !by.has(role) {
+		return ledger.Draft{}, reason.New(reason.PermissionDenied, "")
+	}
+	if len(explanation) > maxExplanation {
+		return ledger.Draft{}, reason.Invalid(reason.InvalidRequest,
+			reason.Violation{Field: "explanation", Description: fmt.Sprintf("is longer than %d bytes", maxExplanation)})
+	}
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	p := k.proposal(id)
+	switch {
+	case p == nil:
+		return ledger.Draft{}, reason.New(reason.NotFound, "")
+	case p.Withdrawn || !p.ApprovedAt.IsZero():
+		return ledger.Draft{}, reason.New(reason.ProposalEnded, "")
+	}
+	return ledger.Draft{Kind: KindWithdraw, Actor: by.Actor, Role: role, Generation: 1, KeyID: key,
+		Facts: withdrawFacts{id}, Body: explanationBody{explanation}}, nil
+}
