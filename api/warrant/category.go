@@ -18,6 +18,18 @@ const (
 // Categories lists every category.
 var Categories = []Category{Identity, Attribution, History, TimeCategory, Volume, Preservation}
 
+// defaultRecords is how many records a task of the category may disclose unless it
+// says otherwise: months of one line, and no more.
+func (c Category) defaultRecords() uint32 {
+	switch c {
+	case History, TimeCategory:
+		return 10_000
+	case Volume:
+		return 20_000
+	}
+	return 1
+}
+
 // Known reports whether c is one of [Categories].
 func (c Category) Known() bool { return slices.Contains(Categories, c) }
 
@@ -28,7 +40,11 @@ type Role string
 const (
 	LegalOfficer  Role = "legal_officer"
 	LegalApprover Role = "legal_approver"
-	Executor      Role = "executor" // the service itself: results, releases, aborts
+	// ExternalApprover is a lawyer from outside, who approves as the legal approver
+	// does, and does nothing else.
+	ExternalApprover  Role = "external_approver"
+	PrivacyController Role = "privacy_controller" // third approver of a warrant with many targets
+	Executor          Role = "executor"           // the service itself: results, releases, aborts
 )
 
 // Caller is who asks, by pseudonym: two accounts of one person have one Actor.

@@ -24,14 +24,27 @@ type Rules struct {
 	// authority, reference and basis is found, at least 16 bytes. The hash stands
 	// in clear headers; without a key it would give the reference away.
 	DuplicateKey []byte
+	// RequireDocument wants the order itself in the dossier before anybody approves
+	// (disclosure.md D-03).
+	RequireDocument bool
 	// ApprovalAge is how long an approval counts. Default 24 h.
 	ApprovalAge time.Duration
+	// ThirdApproverAbove is how many targets a warrant may name before the privacy
+	// controller must approve it too. Default [DefaultThirdApproverAbove].
+	ThirdApproverAbove int
 	// MaxTasks is how many tasks one warrant may have. Default 100.
 	MaxTasks int
+	// DoubleEntry wants every question keyed a second time, by another person, before
+	// it is run (disclosure.md D-25).
+	DoubleEntry bool
 	// PackageExpires returns when a package that was first fetched at an instant
 	// has been kept long enough, by the retention policy in force; false: not
 	// before its warrant ends, when every package goes. Nil: never sooner.
 	PackageExpires func(fetchedAt time.Time) (time.Time, bool)
+	// DownloadFor is how long a package may be downloaded, at most and by default
+	// [MaxDownload]. AcknowledgedFor is how long one is kept that the authority
+	// acknowledged. Default [DefaultAcknowledgedFor].
+	DownloadFor, AcknowledgedFor time.Duration
 }
 
 // DefaultApprovalAge and DefaultMaxTasks are what zero values of [Rules] mean.
@@ -51,6 +64,9 @@ func NewRules(r Rules) (*Rules, error) {
 	}
 	if r.ApprovalAge <= 0 {
 		r.ApprovalAge = DefaultApprovalAge
+	}
+	if r.ThirdApproverAbove <= 0 {
+		r.ThirdApproverAbove = DefaultThirdApproverAbove
 	}
 	if r.MaxTasks <= 0 {
 		r.MaxTasks = DefaultMaxTasks
@@ -72,40 +88,62 @@ func (r *Rules) Create(s *State, now time.Time, by Caller, req CreateRequest) (l
 	if !by.Has(LegalOfficer) {
 		return ledger.Draft{}, reason.New(reason.PermissionDenied, "")
 	}
-	profile := r.Profile()
-	if err := r.compelled(profile, req.Content); err != nil {
-		return ledger.Draft{}, err
-	}
-	times, err := req.Content.Validate(now)
+	facts, err := r.judge(s, now, req.Content, req.Salt, nil)
 	if err != nil {
 		return ledger.Draft{}, err
 	}
-	if err := profile.permit(req.Content, times, now); err != nil {
-		return ledger.Draft{}, err
-	}
-	recipient, _ := RecipientFingerprint(req.Content.Recipient)
-	if err := r.mayReceive(req.Content.Authority, req.Content.Categories, recipient); err != nil {
-		return ledger.Draft{}, err
-	}
-	if !now.Before(times.ValidUntil) {
-		return ledger.Draft{}, reason.New(reason.WarrantExpired, "")
-	}
-	key := r.duplicateKey(req.Content)
-	s.mu.RLock()
-	taken := s.duplicates[key] != "" || s.warrants[req.ID] != nil
-	s.mu.RUnlock()
-	if taken {
+	if _, taken := s.Warrant(req.ID); taken {
 		return ledger.Draft{}, reason.New(reason.DuplicateWarrant, "")
 	}
-	return ledger.Draft{
-		Kind: KindCreate, Actor: by.Actor, Role: string(LegalOfficer), WarrantID: req.ID, Generation: 1, KeyID: KeyID(req.ID),
-		Facts: createFacts{
-			Basis: req.Content.LegalBasis, Categories: slices.Sorted(slices.Values(req.Content.Categories)),
-			ValidFrom: times.ValidFrom.UTC(), ValidUntil: times.ValidUntil.UTC(),
-			ContentSHA256: req.Content.Hash(req.Salt), DuplicateKey: key,
-			Authority: req.Content.Authority, Recipient: recipient, Profile: profile.Name, ProfileSHA256: profile.SHA256,
-		},
-		Body: CreateBody{Content: req.Content, Salt: req.Salt},
+	return ledger.Draft{Kind: KindCreate, Actor: by.Actor, Role: string(LegalOfficer), WarrantID: req.ID, Generation: 1, KeyID: KeyID(req.ID),
+		Facts: facts, Body: CreateBody{Content: req.Content, Salt: req.Salt}}, nil
+}
+
+// judge judges a content, of a new warrant or of one that has another now, and
+// returns what of it stands in clear.
+func (r *Rules) judge(s *State, now time.Time, c Content, salt string, before *Warrant) (createFacts, *reason.Error) {
+	profile := r.Profile()
+	if err := r.compelled(profile, c); err != nil {
+		return createFacts{}, err
+	}
+	times, err := c.Validate(now)
+	if err != nil {
+		return createFacts{}, err
+	}
+	period, served, id := times, now, ""
+	if before != nil {
+		served, id = before.ServedAt, before.ID
+		if !before.PeriodFrom.Equal(before.ValidFrom) { // it was extended
+			period.ValidFrom = before.PeriodFrom
+		}
+	}
+	if err := profile.permit(c, period, now); err != nil {
+		return createFacts{}, err
+	}
+	recipient, _ := RecipientFingerprint(c.Recipient)
+	if err := r.mayReceive(c.Authority, c.Categories, recipient); err != nil {
+		return createFacts{}, err
+	}
+	if !now.Before(times.ValidUntil) {
+		return createFacts{}, reason.New(reason.WarrantExpired, "")
+	}
+	basis, _ := profile.Basis(c.LegalBasis) // permit has found it
+	if err := r.urgency(basis, c); err != nil {
+		return createFacts{}, err
+	}
+	key := r.duplicateKey(c)
+	s.mu.RLock()
+	holder := s.duplicates[key]
+	s.mu.RUnlock()
+	if holder != "" && holder != id {
+		return createFacts{}, reason.New(reason.DuplicateWarrant, "")
+	}
+	return createFacts{
+		Basis: c.LegalBasis, Categories: slices.Sorted(slices.Values(c.Categories)),
+		ValidFrom: times.ValidFrom.UTC(), ValidUntil: times.ValidUntil.UTC(), PeriodFrom: period.ValidFrom.UTC(),
+		ContentSHA256: c.Hash(salt), DuplicateKey: key, DocumentKey: r.documentKey(c.DocumentSHA256),
+		Authority: c.Authority, Recipient: recipient, Profile: profile.Name, ProfileSHA256: profile.SHA256,
+		Terms: r.terms(profile, basis, c, served),
 	}, nil
 }
 
@@ -116,108 +154,6 @@ func (r *Rules) duplicateKey(c Content) string {
 		io.WriteString(mac, s)
 	}
 	return hex.EncodeToString(mac.Sum(nil)[:16])
-}
-
-// ApproveRequest binds an approval to what the approver saw.
-type ApproveRequest struct {
-	WarrantID     string
-	Generation    uint64
-	ContentSHA256 string
-}
-
-// Approve adds an approval. The first may be the creator's; the second must be
-// by another person in the other role. An approval older than the age limit
-// counts no more, and may be given anew.
-func (r *Rules) Approve(s *State, now time.Time, by Caller, req ApproveRequest) (ledger.Draft, *reason.Error) {
-	w, err := s.liveWarrant(now, req.WarrantID, req.Generation)
-	if err != nil {
-		return ledger.Draft{}, err
-	}
-	if req.ContentSHA256 != w.ContentSHA256 {
-		return ledger.Draft{}, reason.New(reason.GenerationMismatch, "")
-	}
-	if err := w.verified(); err != nil {
-		return ledger.Draft{}, err
-	}
-	if err := r.Entitled(w); err != nil {
-		return ledger.Draft{}, err
-	}
-	var roles []Role
-	for _, role := range []Role{LegalOfficer, LegalApprover} {
-		if by.Has(role) {
-			roles = append(roles, role)
-		}
-	}
-	if len(roles) == 0 {
-		return ledger.Draft{}, reason.New(reason.PermissionDenied, "")
-	}
-	beside := []uint64{}
-	for _, a := range w.Approvals {
-		if !now.Before(a.At.Add(r.ApprovalAge)) {
-			continue
-		}
-		if a.Actor == by.Actor {
-			return ledger.Draft{}, reason.New(reason.SelfApproval, "The caller's approval is there already.")
-		}
-		roles = slices.DeleteFunc(roles, func(role Role) bool { return role == a.Role })
-		beside = append(beside, a.Index)
-	}
-	if len(beside) == 2 {
-		return ledger.Draft{}, reason.New(reason.WarrantTerminal, "It has both approvals.")
-	}
-	if len(roles) == 0 {
-		return ledger.Draft{}, reason.New(reason.SelfApproval, "The approval that is there was given in the same role.")
-	}
-	return ledger.Draft{
-		Kind: KindApprove, Actor: by.Actor, Role: string(roles[0]), WarrantID: w.ID, Generation: w.Generation,
-		Facts: approveFacts{Revision: w.Revision, ContentSHA256: w.ContentSHA256, Role: roles[0], Beside: beside},
-	}, nil
-}
-
-// EndRequest rejects or revokes a warrant. The explanation is sealed.
-type EndRequest struct {
-	WarrantID   string
-	Generation  uint64
-	Explanation string
-}
-
-// Reject ends a warrant that is not approved. A new one with the same reference
-// may follow, since a rejection is how a mistake at intake is put right.
-func (r *Rules) Reject(s *State, now time.Time, by Caller, req EndRequest) (ledger.Draft, *reason.Error) {
-	w, err := s.liveWarrant(now, req.WarrantID, req.Generation)
-	if err != nil {
-		return ledger.Draft{}, err
-	}
-	if w.State(now) == Approved {
-		return ledger.Draft{}, reason.New(reason.WarrantTerminal, "It is approved: revoke it.")
-	}
-	return end(KindReject, w, by, req)
-}
-
-// Revoke ends a warrant in any live state. Running tasks of it stop, unfetched
-// packages are destroyed.
-func (r *Rules) Revoke(s *State, now time.Time, by Caller, req EndRequest) (ledger.Draft, *reason.Error) {
-	w, err := s.liveWarrant(now, req.WarrantID, req.Generation)
-	if err != nil {
-		return ledger.Draft{}, err
-	}
-	return end(KindRevoke, w, by, req)
-}
-
-func end(kind string, w Warrant, by Caller, req EndRequest) (ledger.Draft, *reason.Error) {
-	role := LegalOfficer
-	if !by.Has(role) {
-		role = LegalApprover
-	}
-	if !by.Has(role) {
-		return ledger.Draft{}, reason.New(reason.PermissionDenied, "")
-	}
-	if len(req.Explanation) > maxExplanation {
-		return ledger.Draft{}, reason.Invalid(reason.InvalidRequest,
-			reason.Violation{Field: "explanation", Description: fmt.Sprintf("is longer than %d bytes", maxExplanation)})
-	}
-	return ledger.Draft{Kind: kind, Actor: by.Actor, Role: string(role), WarrantID: w.ID, Generation: w.Generation, KeyID: w.KeyID,
-		Facts: struct{}{}, Body: explanationBody{req.Explanation}}, nil
 }
 
 // liveWarrant returns the warrant if it exists, has not ended at now and has

@@ -17,7 +17,7 @@ import (
 
 // Limits of a warrant's content.
 const (
-	MaxTargets    = 10 // more needs a third approver, which this version does not have
+	MaxTargets    = 100 // however many approve: more is no order about persons
 	maxText       = 200
 	maxIdentifier = 128
 	// clockTolerance is how far the clock of whoever types the date may be ahead.
@@ -43,6 +43,13 @@ type Content struct {
 	// ExaminingMagistrateAuthorisation is the reference of the rechter-commissaris'
 	// authorisation, where the basis needs one.
 	ExaminingMagistrateAuthorisation string `json:"examining_magistrate_authorisation"`
+	// Priority drives the deadline; empty means what is usual under the basis.
+	Priority Priority `json:"priority,omitempty"`
+	// Emergency: the order was given orally. Its document may follow.
+	Emergency bool `json:"emergency,omitempty"`
+	// EnforcingAuthorityNotified: the authority of this country that an EPOC is
+	// notified to may still refuse it.
+	EnforcingAuthorityNotified bool `json:"enforcing_authority_notified,omitempty"`
 	// ExaminingMagistrateDate is its calendar date, as 2026-11-19, and
 	// ExaminingMagistrateScope the categories that it covers.
 	ExaminingMagistrateDate  string     `json:"examining_magistrate_date"`
@@ -108,6 +115,7 @@ func (c Content) Validate(now time.Time) (Times, *reason.Error) {
 		v.add(reason.WarrantIncomplete, "window_end", "must be later than window_start")
 	}
 	switch {
+	case c.DocumentSHA256 == "" && c.Emergency:
 	case c.DocumentSHA256 == "":
 		v.missing("document_sha256")
 	case !sha256Form.MatchString(c.DocumentSHA256):
@@ -120,6 +128,9 @@ func (c Content) Validate(now time.Time) (Times, *reason.Error) {
 		if !category.Known() || slices.Contains(c.Categories[:i], category) {
 			v.add(reason.WarrantIncomplete, "categories["+strconv.Itoa(i)+"]", "is unknown or stands there twice")
 		}
+	}
+	if c.Priority != "" && !slices.Contains(Priorities, c.Priority) {
+		v.add(reason.WarrantIncomplete, "priority", "is unknown")
 	}
 	v.targets(c.Targets)
 	switch _, ok := RecipientFingerprint(c.Recipient); {
@@ -145,8 +156,8 @@ func (c Content) Canonical() []byte {
 	c.ExaminingMagistrateScope = slices.Sorted(slices.Values(c.ExaminingMagistrateScope))
 	targets := make([]string, 0, len(c.Targets))
 	for _, s := range c.Targets {
-		if a, err := ParseTarget(s); err == nil {
-			s = a.String()
+		if t, err := ParseTarget(s); err == nil {
+			s = t.String()
 		}
 		targets = append(targets, s)
 	}
@@ -207,14 +218,14 @@ func (v *violations) targets(targets []string) {
 	seen := map[string]bool{}
 	for i, s := range targets {
 		field := "targets[" + strconv.Itoa(i) + "]"
-		a, err := ParseTarget(s)
+		t, err := ParseTarget(s)
 		switch {
 		case err != nil:
-			v.add(reason.TargetNotSpecific, field, "is not one concrete address")
-		case seen[a.String()]:
+			v.add(reason.TargetNotSpecific, field, "is not one concrete target")
+		case seen[t.String()]:
 			v.add(reason.WarrantIncomplete, field, "stands there twice")
 		default:
-			seen[a.String()] = true
+			seen[t.String()] = true
 		}
 	}
 }

@@ -1,14 +1,15 @@
 package warrant
 
-import "time"
+import (
+	"time"
+
+	"griffier/api/reason"
+)
 
 // Kinds of ledger entry that this package drafts. All but the last change the
 // state that the fold rebuilds.
 const (
 	KindCreate     = "warrant.create"
-	KindApprove    = "warrant.approve"
-	KindReject     = "warrant.reject"
-	KindRevoke     = "warrant.revoke"
 	KindTaskCreate = "task.create"
 	KindTaskIntent = "task.intent"
 	KindTaskResult = "task.result"
@@ -29,19 +30,15 @@ type createFacts struct {
 	Categories    []Category `json:"categories"`
 	ValidFrom     time.Time  `json:"valid_from"`
 	ValidUntil    time.Time  `json:"valid_until"`
+	PeriodFrom    time.Time  `json:"period_from"`    // of the validity that the basis limits
 	ContentSHA256 string     `json:"content_sha256"` // salted
 	DuplicateKey  string     `json:"duplicate_key"`  // keyed hash of authority, reference and basis
+	DocumentKey   string     `json:"document_key"`   // keyed hash of the document that the content names
 	Authority     string     `json:"authority"`      // its id in the registry: an office, no person
 	Recipient     string     `json:"recipient"`      // fingerprint of its key
 	Profile       string     `json:"profile"`        // by which it was judged
 	ProfileSHA256 string     `json:"profile_sha256"` // of the signed text
-}
-
-type approveFacts struct {
-	Revision      uint64   `json:"revision"`
-	ContentSHA256 string   `json:"content_sha256"`
-	Role          Role     `json:"role"`
-	Beside        []uint64 `json:"beside"` // ledger indexes of the approvals that still counted
+	Terms
 }
 
 type taskCreateFacts struct {
@@ -62,6 +59,9 @@ type ResultFacts struct {
 	Answer        string `json:"answer"`
 	PackageSHA256 string `json:"package_sha256"`
 	PackageBytes  int64  `json:"package_bytes"`
+	// Incomplete and Neighbours are as in [Outcome].
+	Incomplete []reason.Reason `json:"incomplete,omitempty"`
+	Neighbours string          `json:"neighbours,omitempty"`
 }
 
 type releaseFacts struct {
@@ -87,18 +87,21 @@ type CreateBody struct {
 
 // TaskBody is the sealed body of a task's first entry, and again of its intent.
 type TaskBody struct {
-	Target             string `json:"target"`
+	Target             string `json:"target"`  // [Target.String], without a port
 	Instant            string `json:"instant"` // RFC 3339, as entered
 	UncertaintySeconds uint32 `json:"uncertainty_seconds"`
 	Port               uint32 `json:"port,omitempty"` // 1 to 65535; 0: not stated
 	Protocol           uint32 `json:"protocol,omitempty"`
-	// WindowEnd and HoldDays are of preservation tasks: the end of the window that
-	// Instant begins, exclusive, RFC 3339 as entered, empty for the instant alone;
-	// and the days that the order asks for, 0 for all that the basis allows.
+	// WindowEnd is the end of the window that Instant begins, exclusive, RFC 3339 as
+	// entered, empty for the instant alone; HoldDays are of preservation tasks: the
+	// days that the order asks for, 0 for all that the basis allows.
 	WindowEnd string `json:"window_end,omitempty"`
 	HoldDays  uint32 `json:"hold_days,omitempty"`
 	// FromHold is the hold that the question is asked of; empty: the store itself.
 	FromHold string `json:"from_hold,omitempty"`
+	// How many lines and records may be disclosed; if there are more, nothing is.
+	MaxSubjects uint32 `json:"max_subjects,omitempty"`
+	MaxRecords  uint32 `json:"max_records,omitempty"`
 }
 
 // explanationBody is the sealed body of a rejection or revocation.

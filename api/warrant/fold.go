@@ -3,7 +3,7 @@ package warrant
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
+	"time"
 
 	"griffier/api/ledger"
 	"griffier/api/reason"
@@ -27,10 +27,26 @@ func (s *State) Apply(e ledger.Entry) error {
 		applied, err = s.applyApprove(e)
 	case KindVerify:
 		applied, err = s.applyVerify(e)
-	case KindReject, KindRevoke:
+	case KindEdit, KindExtend:
+		applied, err = s.applyEdit(e)
+	case KindPaper:
+		applied, err = s.applyPaper(e)
+	case KindClearNotice:
+		applied, err = s.applyClearNotice(e)
+	case KindSuspend:
+		applied = s.applySuspend(e)
+	case KindResume:
+		applied, err = s.applyResume(e)
+	case KindReject, KindRevoke, KindCancel:
 		applied = s.applyEnd(e)
+	case KindLapse:
+		applied, err = s.applyLapse(e)
 	case KindTaskCreate:
 		applied, err = s.applyTaskCreate(e)
+	case KindDocument:
+		applied, err = s.applyDocument(e)
+	case KindTaskConfirm:
+		applied, err = s.applyTaskConfirm(e)
 	case KindTaskIntent:
 		applied, err = s.applyIntent(e)
 	case KindTaskResult:
@@ -39,8 +55,8 @@ func (s *State) Apply(e ledger.Entry) error {
 		applied, err = s.applyRelease(e)
 	case KindAbort:
 		applied, err = s.applyAbort(e)
-	case KindFetch, KindDestroy:
-		applied = s.applyPackage(e)
+	case KindFetch, KindDestroy, KindGrant, KindAcknowledge, KindRecall, KindCorrect:
+		applied, err = s.applyPackage(e)
 	default:
 		return nil
 	}
@@ -62,16 +78,40 @@ func (s *State) applyCreate(e ledger.Entry) (bool, error) {
 	if s.warrants[id] != nil || s.duplicates[f.DuplicateKey] != "" {
 		return false, nil
 	}
-	s.warrants[id] = &Warrant{
-		ID: id, Index: e.Index, KeyID: e.Header.KeyID, Generation: e.Header.Generation, Revision: 1,
-		Basis: f.Basis, Categories: f.Categories, ValidFrom: f.ValidFrom, ValidUntil: f.ValidUntil,
-		ContentSHA256: f.ContentSHA256, DuplicateKey: f.DuplicateKey,
-		Authority: f.Authority, Recipient: f.Recipient, Profile: f.Profile, ProfileSHA256: f.ProfileSHA256,
-		CreatedBy: e.Header.Actor, CreatedAt: e.Header.At,
+	w := &Warrant{ID: id, Index: e.Index, ContentIndex: e.Index, KeyID: e.Header.KeyID, Generation: e.Header.Generation, Revision: 1,
+		CreatedBy: e.Header.Actor, CreatedAt: e.Header.At}
+	w.set(f)
+	if w.Emergency && w.DocumentKey != "" {
+		w.PaperAt = e.Header.At
 	}
+	s.warrants[id] = w
 	s.order = append(s.order, id)
 	s.duplicates[f.DuplicateKey] = id
 	return true, nil
+}
+
+// set takes over what stands in clear of a content.
+func (w *Warrant) set(f createFacts) {
+	w.Basis, w.Categories, w.ValidFrom, w.ValidUntil, w.PeriodFrom = f.Basis, f.Categories, f.ValidFrom, f.ValidUntil, f.PeriodFrom
+	w.ContentSHA256, w.DuplicateKey, w.DocumentKey = f.ContentSHA256, f.DuplicateKey, f.DocumentKey
+	w.Authority, w.Recipient, w.Profile, w.ProfileSHA256 = f.Authority, f.Recipient, f.Profile, f.ProfileSHA256
+	w.Terms = f.Terms
+}
+
+// acted notes when the last task of a warrant was answered that can be.
+func (s *State) acted(w *Warrant) {
+	w.ActedAt = time.Time{}
+	var last time.Time
+	for _, id := range w.Tasks {
+		t := s.tasks[id]
+		if t.open() && t.Generation == w.Generation {
+			return
+		}
+		if t.ReleasedAt.After(last) {
+			last = t.ReleasedAt
+		}
+	}
+	w.ActedAt = last
 }
 
 // current returns the entry's warrant when the entry was decided on its present
@@ -84,43 +124,17 @@ func (s *State) current(e ledger.Entry, revision uint64) *Warrant {
 	return w
 }
 
-func (s *State) applyApprove(e ledger.Entry) (bool, error) {
-	var f approveFacts
-	if err := json.Unmarshal(e.Header.Facts, &f); err != nil {
-		return false, err
+// executing returns the entry's warrant and task as current does, when the warrant
+// let its tasks run at the time of the entry.
+func (s *State) executing(e ledger.Entry, revision uint64) (*Warrant, *Task) {
+	w, t := s.current(e, revision), s.tasks[e.Header.TaskID]
+	if w == nil || t == nil || t.WarrantID != w.ID || t.Generation != w.Generation {
+		return nil, nil
 	}
-	w := s.current(e, f.Revision)
-	if w == nil || f.ContentSHA256 != w.ContentSHA256 {
-		return false, nil
+	if state := w.State(e.Header.At); state != Approved && state != EmergencyApproval {
+		return nil, nil
 	}
-	var kept []Approval
-	for _, a := range w.Approvals {
-		if slices.Contains(f.Beside, a.Index) {
-			if a.Actor == e.Header.Actor || a.Role == f.Role {
-				return false, nil
-			}
-			kept = append(kept, a)
-		}
-	}
-	w.Approvals = append(kept, Approval{Actor: e.Header.Actor, Role: f.Role, Generation: e.Header.Generation,
-		ContentSHA256: f.ContentSHA256, At: e.Header.At, Index: e.Index})
-	w.Revision++
-	return true, nil
-}
-
-// applyEnd takes in an end whatever the revision: to stop is always safe.
-func (s *State) applyEnd(e ledger.Entry) bool {
-	w := s.warrants[e.Header.WarrantID]
-	if w == nil || w.Ended != "" {
-		return false
-	}
-	w.Ended, w.EndedAt = Revoked, e.Header.At
-	if e.Header.Kind == KindReject {
-		w.Ended = Rejected
-		delete(s.duplicates, w.DuplicateKey)
-	}
-	w.Revision++
-	return true
+	return w, t
 }
 
 func (s *State) applyTaskCreate(e ledger.Entry) (bool, error) {
@@ -133,8 +147,9 @@ func (s *State) applyTaskCreate(e ledger.Entry) (bool, error) {
 		return false, nil
 	}
 	s.tasks[e.Header.TaskID] = &Task{ID: e.Header.TaskID, WarrantID: w.ID, Index: e.Index, Generation: e.Header.Generation,
-		Category: f.Category, CreatedAt: e.Header.At, stored: TaskAwaiting}
+		Category: f.Category, CreatedBy: e.Header.Actor, CreatedAt: e.Header.At, stored: TaskAwaiting}
 	w.Tasks = append(w.Tasks, e.Header.TaskID)
+	w.ActedAt = time.Time{}
 	w.Revision++
 	return true, nil
 }
@@ -144,11 +159,11 @@ func (s *State) applyIntent(e ledger.Entry) (bool, error) {
 	if err := json.Unmarshal(e.Header.Facts, &f); err != nil {
 		return false, err
 	}
-	w, t := s.current(e, f.Revision), s.tasks[e.Header.TaskID]
-	if w == nil || t == nil || t.WarrantID != w.ID || !t.executable() || f.Attempt != t.Attempt+1 {
+	w, t := s.executing(e, f.Revision)
+	if w == nil || !t.executable() || f.Attempt != t.Attempt+1 {
 		return false, nil
 	}
-	t.stored, t.Attempt, t.IntentIndex = TaskExecuting, f.Attempt, e.Index
+	t.stored, t.Attempt, t.AttemptOf, t.IntentIndex = TaskExecuting, f.Attempt, w.Generation, e.Index
 	w.Revision++
 	return true, nil
 }
@@ -158,12 +173,13 @@ func (s *State) applyResult(e ledger.Entry) (bool, error) {
 	if err := json.Unmarshal(e.Header.Facts, &f); err != nil {
 		return false, err
 	}
-	w, t := s.current(e, f.Revision), s.tasks[e.Header.TaskID]
-	if w == nil || t == nil || t.WarrantID != w.ID || t.stored != TaskExecuting || f.Attempt != t.Attempt || f.IntentIndex != t.IntentIndex {
+	w, t := s.executing(e, f.Revision)
+	if w == nil || t.AttemptOf != w.Generation || t.stored != TaskExecuting || f.Attempt != t.Attempt || f.IntentIndex != t.IntentIndex {
 		return false, nil
 	}
 	t.stored, t.ResultIndex = TaskSealed, e.Index
 	t.Answer, t.PackageSHA256, t.PackageBytes = reason.Reason(f.Answer), f.PackageSHA256, f.PackageBytes
+	t.Incomplete, t.Neighbours = f.Incomplete, f.Neighbours
 	w.Revision++
 	return true, nil
 }
@@ -173,8 +189,8 @@ func (s *State) applyRelease(e ledger.Entry) (bool, error) {
 	if err := json.Unmarshal(e.Header.Facts, &f); err != nil {
 		return false, err
 	}
-	w, t := s.current(e, f.Revision), s.tasks[e.Header.TaskID]
-	if w == nil || t == nil || t.WarrantID != w.ID || t.stored != TaskSealed || f.Attempt != t.Attempt || f.ResultIndex != t.ResultIndex {
+	w, t := s.executing(e, f.Revision)
+	if w == nil || w.noticeBlocks(e.Header.At) || t.AttemptOf != w.Generation || t.stored != TaskSealed || f.Attempt != t.Attempt || f.ResultIndex != t.ResultIndex {
 		return false, nil
 	}
 	t.stored = TaskNotAvailable
@@ -185,6 +201,8 @@ func (s *State) applyRelease(e ledger.Entry) (bool, error) {
 		t.stored = TaskPreserved
 	}
 	t.ReleaseIndex, t.ReleasedAt = e.Index, e.Header.At
+	t.Delivery.GrantedAt = e.Header.At // the first download
+	s.acted(w)
 	w.Revision++
 	return true, nil
 }
@@ -203,24 +221,9 @@ func (s *State) applyAbort(e ledger.Entry) (bool, error) {
 		t.stored = TaskAwaiting
 	}
 	t.Answer, t.PackageSHA256, t.PackageBytes, t.ResultIndex = "", "", 0, 0
+	t.Incomplete, t.Neighbours = nil, ""
 	s.warrants[t.WarrantID].Revision++
 	return true, nil
-}
-
-func (s *State) applyPackage(e ledger.Entry) bool {
-	t := s.tasks[e.Header.TaskID]
-	if t == nil || t.ReleasedAt.IsZero() {
-		return false
-	}
-	if e.Header.Kind == KindDestroy {
-		t.Destroyed = true
-	} else {
-		if t.Fetched == 0 {
-			t.FetchedAt = e.Header.At
-		}
-		t.Fetched++
-	}
-	return true
 }
 
 // executable reports whether an intent may follow.

@@ -11,14 +11,30 @@ import (
 // WarrantState is the state of a warrant at a time.
 type WarrantState string
 
-// States of a warrant. The last three are terminal.
+// States of a warrant (TS 103 120 AuthorisationStatus; Revoked is ours). The last
+// four are terminal.
 const (
 	AwaitingApproval WarrantState = "AWAITING_APPROVAL"
 	Approved         WarrantState = "APPROVED"
-	Rejected         WarrantState = "REJECTED"
-	Revoked          WarrantState = "REVOKED"
-	Expired          WarrantState = "EXPIRED"
+	// EmergencyApproval is that of an oral order under one approval, until its
+	// paper and the second one are there, or the days for them are over.
+	EmergencyApproval WarrantState = "EMERGENCY_APPROVAL"
+	// Suspended: nothing executes, is released or is fetched. By a person, who may
+	// lift it, or by itself when the paper of an oral order did not come.
+	Suspended WarrantState = "SUSPENDED"
+	Rejected  WarrantState = "REJECTED"  // by us, before it was approved
+	Revoked   WarrantState = "REVOKED"   // by us
+	Cancelled WarrantState = "CANCELLED" // by the authority
+	Expired   WarrantState = "EXPIRED"
 )
+
+// WarrantStates lists every state.
+var WarrantStates = []WarrantState{AwaitingApproval, Approved, EmergencyApproval, Suspended, Rejected, Revoked, Cancelled, Expired}
+
+// Terminal reports whether nothing follows s.
+func (s WarrantState) Terminal() bool {
+	return s == Rejected || s == Revoked || s == Cancelled || s == Expired
+}
 
 // TaskState is the state of a task at a time.
 type TaskState string
@@ -36,91 +52,108 @@ const (
 	TaskError        TaskState = "ERROR"
 )
 
-// Approval is one person's approval in one role.
-type Approval struct {
-	Actor         string
-	Role          Role
-	Generation    uint64
-	ContentSHA256 string
-	At            time.Time
-	Index         uint64 // of the ledger entry
-}
-
 // Warrant is what the headers tell about a warrant. Its content is in the
-// sealed body of the entry at Index.
+// sealed body of the entry at ContentIndex.
 type Warrant struct {
 	ID            string
-	Index         uint64
+	Index         uint64 // of the entry that made it
+	ContentIndex  uint64 // of the entry that made it, edited it last or extended it last
 	KeyID         string
-	Generation    uint64
+	Generation    uint64 // counts contents: 1 as made, one more with every edit and extension
 	Revision      uint64
 	Basis         string
 	Categories    []Category
 	ValidFrom     time.Time
-	ValidUntil    time.Time
+	ValidUntil    time.Time // it lapses
+	PeriodFrom    time.Time // the validity that the basis limits began: ValidFrom, or where the last extension went on from
 	ContentSHA256 string
 	DuplicateKey  string
-	CreatedBy     string
-	CreatedAt     time.Time
+	DocumentKey   string // keyed hash of the document that the content names
 	Authority     string // its id in the registry
 	Recipient     string // fingerprint of the key that packages are sealed to
-	Profile       string // by which the content was judged, and the hash of its signed text
+	Profile       string // legal profile by which the content was judged, and the hash of its text
 	ProfileSHA256 string
-	// Verified tells that the authority was called back and confirmed the order, in
-	// the entry at VerifiedIndex.
-	Verified      bool
+	Verified      bool // the authority was called back and confirmed the order, in the entry at VerifiedIndex
 	VerifiedIndex uint64
 	VerifiedBy    string
 	VerifiedAt    time.Time
-	Approvals     []Approval
-	Ended         WarrantState // Rejected or Revoked, else empty
-	EndedAt       time.Time
-	Tasks         []string
+	CreatedBy     string
+	CreatedAt     time.Time // served: the server's clock, which starts its deadlines
+	Terms
+	Approvals   []Approval // of this generation
+	WasApproved bool       // by enough people to execute under it, in any generation
+	// PaperAt is when the paper of an oral order was recorded, zero before.
+	PaperAt         time.Time
+	NoticeClearedAt time.Time
+	SuspendedAt     time.Time    // by a person, zero when not
+	ActedAt         time.Time    // the last of its tasks was answered; zero while one is open
+	Ended           WarrantState // Rejected, Revoked or Cancelled, else empty
+	EndedAt         time.Time
+	Noted           Lapse // the last lapse that the ledger was told of
+	Tasks           []string
 }
 
-// State returns the warrant's state at now. Expiry is a property of the
-// warrant, not of a job: at ValidUntil it is EXPIRED, whoever looks.
+// State returns the warrant's state at now. What a time brings about is a property
+// of the warrant, not of a job: at ValidUntil it is EXPIRED, and when the paper of
+// an oral order is not there in time it is SUSPENDED, whoever looks.
 func (w *Warrant) State(now time.Time) WarrantState {
 	switch {
 	case w.Ended != "":
 		return w.Ended
 	case !now.Before(w.ValidUntil):
 		return Expired
-	case w.fourEyes():
+	case !w.SuspendedAt.IsZero(), w.paperOverdue(now):
+		return Suspended
+	case w.approved() && (!w.Emergency || !w.PaperAt.IsZero()):
 		return Approved
+	case w.Emergency && w.seat(LegalOfficer) != nil:
+		return EmergencyApproval
 	}
 	return AwaitingApproval
 }
 
-func (w *Warrant) fourEyes() bool {
-	return len(w.Approvals) == 2 && w.Approvals[0].Actor != w.Approvals[1].Actor && w.Approvals[0].Role != w.Approvals[1].Role
-}
-
 // EffectiveUntil returns when the server stops executing under the warrant: the
-// end of its validity, or earlier when an approval gets too old, or when it was
-// ended.
+// end of its validity, or earlier when an approval gets too old or the paper of an
+// oral order is due, or when it was suspended or ended.
 func (w *Warrant) EffectiveUntil(approvalAge time.Duration) time.Time {
 	until := w.ValidUntil
-	if w.fourEyes() {
-		for _, a := range w.Approvals {
-			if lapse := a.At.Add(approvalAge); lapse.Before(until) {
-				until = lapse
-			}
+	sooner := func(at time.Time) {
+		if !at.IsZero() && at.Before(until) {
+			until = at
 		}
 	}
-	if w.Ended != "" && w.EndedAt.Before(until) {
-		until = w.EndedAt
+	whole := w.approved()
+	if whole || w.Emergency {
+		for _, a := range w.Approvals {
+			sooner(a.At.Add(approvalAge))
+		}
 	}
+	if w.Emergency && (!whole || w.PaperAt.IsZero()) {
+		sooner(w.PaperBy)
+	}
+	sooner(w.SuspendedAt)
+	sooner(w.EndedAt)
 	return until
 }
 
 // live refuses when the warrant has ended at now.
 func (w *Warrant) live(now time.Time) *reason.Error {
-	switch w.State(now) {
-	case Rejected, Revoked:
-		return reason.New(reason.WarrantTerminal, "")
-	case Expired:
+	switch s := w.State(now); {
+	case s == Expired:
 		return reason.New(reason.WarrantExpired, "")
+	case s.Terminal():
+		return reason.New(reason.WarrantTerminal, "")
+	}
+	return nil
+}
+
+// running refuses when the warrant has ended or is suspended at now.
+func (w *Warrant) running(now time.Time) *reason.Error {
+	if err := w.live(now); err != nil {
+		return err
+	}
+	if w.State(now) == Suspended {
+		return reason.New(reason.WarrantSuspended, w.whySuspended())
 	}
 	return nil
 }
@@ -128,36 +161,60 @@ func (w *Warrant) live(now time.Time) *reason.Error {
 // Task is what the headers tell about a task. Target and instant are in the
 // sealed body of the entry at Index.
 type Task struct {
-	ID            string
-	WarrantID     string
-	Index         uint64
-	Generation    uint64 // of the warrant when the task was made
-	Category      Category
-	CreatedAt     time.Time
-	Attempt       uint32 // counts intents
-	IntentIndex   uint64
-	ResultIndex   uint64
-	ReleaseIndex  uint64
-	Answer        reason.Reason
-	PackageSHA256 string
-	PackageBytes  int64
-	ReleasedAt    time.Time
-	Fetched       uint32
-	FetchedAt     time.Time // first
-	Destroyed     bool
-	stored        TaskState
+	ID        string
+	WarrantID string
+	Index     uint64
+	// Generation is that of the warrant when the task was made, or when an edit or
+	// extension last took it along. One that was left behind never runs.
+	Generation     uint64
+	Category       Category
+	CreatedBy      string
+	CreatedAt      time.Time
+	ConfirmedBy    string // who keyed the question a second time, in the entry at ConfirmedIndex
+	ConfirmedAt    time.Time
+	ConfirmedIndex uint64
+	Attempt        uint32 // counts intents
+	AttemptOf      uint64 // generation of the warrant at the last intent
+	IntentIndex    uint64
+	ResultIndex    uint64
+	ReleaseIndex   uint64
+	Answer         reason.Reason
+	PackageSHA256  string
+	PackageBytes   int64
+	Incomplete     []reason.Reason // of a released MATCH: records may be missing, and why
+	Neighbours     string          // band of other holders at about that time
+	ReleasedAt     time.Time
+	Fetched        uint32
+	FetchedAt      time.Time // first
+	Destroyed      bool
+	Delivery       Delivery
+	stored         TaskState
 }
 
 // State returns the task's state under its warrant at now.
 func (t *Task) State(w *Warrant, now time.Time) TaskState {
-	switch t.stored {
-	case TaskDisclosed, TaskNotAvailable, TaskPreserved:
+	if !t.open() {
 		return t.stored
 	}
-	if s := w.State(now); s == Rejected || s == Revoked || s == Expired {
+	if w.State(now).Terminal() || t.Generation != w.Generation {
 		return TaskCancelled
 	}
 	return t.stored
+}
+
+// open reports whether the task was not answered yet.
+func (t *Task) open() bool {
+	return t.stored != TaskDisclosed && t.stored != TaskNotAvailable && t.stored != TaskPreserved
+}
+
+// Asks reports whether the task waits for an answer under the warrant as it is.
+func (t *Task) Asks(w *Warrant) bool { return t.open() && t.Generation == w.Generation }
+
+// Void reports whether what the task's last attempt sealed can never be released:
+// its warrant has ended at now, or its content is no longer the one that was
+// approved for the attempt.
+func (t *Task) Void(w *Warrant, now time.Time) bool {
+	return w.State(now).Terminal() || t.open() && t.Attempt > 0 && t.AttemptOf != w.Generation
 }
 
 // Stored returns the state that the last entry left the task in, whether or not
@@ -172,6 +229,7 @@ type State struct {
 	order      []string
 	tasks      map[string]*Task
 	duplicates map[string]string
+	documents  documentFold
 	ignored    uint64
 }
 

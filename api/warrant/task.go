@@ -2,8 +2,6 @@ package warrant
 
 import (
 	"fmt"
-	"net/netip"
-	"regexp"
 	"slices"
 	"time"
 
@@ -11,36 +9,12 @@ import (
 	"griffier/api/reason"
 )
 
-// MaxUncertainty is the widest uncertainty that a task may state. A wider one
-// would make every answer ambiguous, or a fishing net.
-const MaxUncertainty = time.Hour
-
-// TaskRequest asks one question under a warrant. ID is random, made by the shell.
-type TaskRequest struct {
-	ID, WarrantID      string
-	Generation         uint64
-	Category           Category
-	Target             string
-	Instant            string
-	UncertaintySeconds uint32
-	Port               uint32 // source port, 0 if not stated
-	Protocol           uint32 // IANA number, 0 if not stated
-	WindowEnd          string // these three as in [TaskBody]
-	HoldDays           uint32
-	FromHold           string
-}
-
-// holdIDForm is that of ids that the shell makes.
-var holdIDForm = regexp.MustCompile(`^[0-9a-f]{32}$`)
-
-// Protocols are the transport protocols that a task may name: those with ports,
-// or, for ICMP, identifiers that a translator takes for ports.
-var Protocols = []uint32{1, 6, 17, 33, 58, 132}
-
 // CreateTask judges a question against the warrant whose content is given (read
 // from its sealed body by the shell). Nothing is clipped: an instant that with
 // its stated uncertainty reaches a second outside the window is refused. A task
-// may be made before the warrant is approved; it cannot run before.
+// may be made before the warrant is approved; it cannot run before. Whether a hold
+// that it names exists, and what of, is not asked here: before anybody approved, that
+// would be a way to find out.
 func (r *Rules) CreateTask(s *State, now time.Time, by Caller, req TaskRequest, content Content) (ledger.Draft, *reason.Error) {
 	if !by.Has(LegalOfficer) {
 		return ledger.Draft{}, reason.New(reason.PermissionDenied, "")
@@ -52,38 +26,21 @@ func (r *Rules) CreateTask(s *State, now time.Time, by Caller, req TaskRequest, 
 	if err := r.permitted(w, req.Category); err != nil {
 		return ledger.Draft{}, err
 	}
-	target, err := ParseTarget(req.Target)
+	body, err := req.Body()
 	if err != nil {
 		return ledger.Draft{}, err
 	}
-	if !slices.ContainsFunc(content.Targets, func(s string) bool { a, err := ParseTarget(s); return err == nil && a == target }) {
+	question, err := body.Question()
+	if err != nil {
+		return ledger.Draft{}, err
+	}
+	if !slices.ContainsFunc(content.Targets, func(s string) bool { t, err := ParseTarget(s); return err == nil && t.Names(question.Target) }) {
 		return ledger.Draft{}, reason.New(reason.TargetNotSpecific, "The warrant does not name it.")
 	}
-	instant, err := ParseInstant(req.Instant)
-	if err != nil {
-		return ledger.Draft{}, err
+	if basis, _ := r.Profile().Basis(w.Basis); int64(req.HoldDays) > int64(basis.HoldDays) {
+		return ledger.Draft{}, violation("hold_days", fmt.Sprintf("are more than %d, the most that the basis allows", basis.HoldDays))
 	}
-	uncertainty := time.Duration(req.UncertaintySeconds) * time.Second
-	if uncertainty > MaxUncertainty {
-		return ledger.Draft{}, reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "uncertainty_seconds",
-			Description: fmt.Sprintf("is more than %d", int(MaxUncertainty/time.Second))})
-	}
-	if err := req.ports(); err != nil {
-		return ledger.Draft{}, err
-	}
-	if err := r.preservation(w, req); err != nil {
-		return ledger.Draft{}, err
-	}
-	last := instant
-	if req.WindowEnd != "" {
-		if last, err = ParseInstant(req.WindowEnd); err != nil {
-			return ledger.Draft{}, err
-		}
-		if last = last.Add(-time.Nanosecond); last.Before(instant) { // its last moment
-			return ledger.Draft{}, reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "window_end", Description: "must be later than instant"})
-		}
-	}
-	if err := inWindow(content, instant, last, uncertainty); err != nil {
+	if err := inWindow(content, question.Instant, question.Last(), question.Uncertainty); err != nil {
 		return ledger.Draft{}, err
 	}
 	if len(w.Tasks) >= r.MaxTasks {
@@ -95,49 +52,12 @@ func (r *Rules) CreateTask(s *State, now time.Time, by Caller, req TaskRequest, 
 	return ledger.Draft{
 		Kind: KindTaskCreate, Actor: by.Actor, Role: string(LegalOfficer), WarrantID: w.ID, TaskID: req.ID, Generation: w.Generation,
 		KeyID: w.KeyID, Facts: taskCreateFacts{Revision: w.Revision, Category: req.Category},
-		Body: TaskBody{Target: target.String(), Instant: req.Instant, UncertaintySeconds: req.UncertaintySeconds,
-			Port: req.Port, Protocol: req.Protocol, WindowEnd: req.WindowEnd, HoldDays: req.HoldDays, FromHold: req.FromHold},
+		Body: body,
 	}, nil
 }
 
-// preservation refuses what only a preservation task has in another, and the
-// other way round. Whether there is such a hold, and what of, is not asked here:
-// before anybody approved, that would be a way to find out.
-func (r *Rules) preservation(w Warrant, req TaskRequest) *reason.Error {
-	invalid := func(field, description string) *reason.Error {
-		return reason.Invalid(reason.InvalidRequest, reason.Violation{Field: field, Description: description})
-	}
-	switch preserves := req.Category == Preservation; {
-	case !preserves && req.WindowEnd != "":
-		return invalid("window_end", "belongs to PRESERVATION: other questions are about an instant")
-	case !preserves && req.HoldDays != 0:
-		return invalid("hold_days", "belongs to PRESERVATION")
-	case preserves && req.FromHold != "":
-		return invalid("from_hold", "is for reading a hold; a hold of a hold is not made, extend it")
-	case req.FromHold != "" && !holdIDForm.MatchString(req.FromHold):
-		return invalid("from_hold", "is not the id of a hold: 32 hexadecimal digits")
-	}
-	if basis, _ := r.Profile().Basis(w.Basis); int64(req.HoldDays) > int64(basis.HoldDays) {
-		return invalid("hold_days", fmt.Sprintf("are more than %d, the most that the basis allows", basis.HoldDays))
-	}
-	return nil
-}
-
-// ports refuses a port that there is not, and a protocol without a port.
-func (q TaskRequest) ports() *reason.Error {
-	switch {
-	case q.Port > 65535:
-		return reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "port", Description: "is more than 65535"})
-	case q.Protocol != 0 && q.Port == 0:
-		return reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "protocol", Description: "says nothing without a port"})
-	case q.Protocol != 0 && !slices.Contains(Protocols, q.Protocol):
-		return reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "protocol", Description: "is not one that has ports"})
-	}
-	return nil
-}
-
 // permitted refuses a category that the warrant or the profile, as it is now,
-// does not cover, or that this version has no task for.
+// does not cover.
 func (r *Rules) permitted(w Warrant, category Category) *reason.Error {
 	if !category.Known() {
 		return reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "category", Description: "is unknown"})
@@ -151,9 +71,6 @@ func (r *Rules) permitted(w Warrant, category Category) *reason.Error {
 		return profile.exceeds(basis, category)
 	case !slices.Contains(w.Categories, category):
 		return reason.New(reason.CategoryExceedsBasis, "The warrant does not name "+string(category)+".")
-	case category != Attribution && category != Preservation:
-		return reason.Invalid(reason.InvalidRequest,
-			reason.Violation{Field: "category", Description: "has no task in this version, which answers ATTRIBUTION and PRESERVATION"})
 	}
 	return nil
 }
@@ -181,7 +98,7 @@ func (r *Rules) executable(s *State, now time.Time, taskID string, generation ui
 	if !ok {
 		return Task{}, Warrant{}, reason.New(reason.NotFound, "")
 	}
-	if err := w.live(now); err != nil {
+	if err := w.running(now); err != nil {
 		return Task{}, Warrant{}, err
 	}
 	if w.Generation != generation || t.Generation != generation {
@@ -191,13 +108,8 @@ func (r *Rules) executable(s *State, now time.Time, taskID string, generation ui
 		return Task{}, Warrant{}, reason.Invalid(reason.WarrantIncomplete,
 			reason.Violation{Field: "content.valid_from", Description: "lies ahead: the warrant is not in force yet"})
 	}
-	if w.State(now) != Approved {
-		return Task{}, Warrant{}, reason.Invalid(reason.WarrantIncomplete, reason.Violation{Field: "approvals",
-			Description: fmt.Sprintf("are %d of 2: two persons in two roles must approve", len(w.Approvals))})
-	}
-	if !now.Before(w.EffectiveUntil(r.ApprovalAge)) {
-		return Task{}, Warrant{}, reason.Invalid(reason.WarrantIncomplete, reason.Violation{Field: "approvals",
-			Description: fmt.Sprintf("are older than %v: approve again", r.ApprovalAge)})
+	if err := w.approvedAt(now, r.ApprovalAge); err != nil {
+		return Task{}, Warrant{}, err
 	}
 	if err := r.Entitled(w); err != nil {
 		return Task{}, Warrant{}, err
@@ -238,6 +150,10 @@ type Outcome struct {
 	Answer        reason.Reason
 	PackageSHA256 string
 	PackageBytes  int64
+	// Incomplete are the reasons for which records may be missing; Neighbours is a band
+	// of other holders of the address at about that time.
+	Incomplete []reason.Reason
+	Neighbours string
 }
 
 // Result drafts the entry that fixes the sealed package before anything of it leaves.
@@ -245,6 +161,9 @@ func (r *Rules) Result(s *State, now time.Time, by Caller, taskID string, genera
 	t, w, err := r.executable(s, now, taskID, generation)
 	if err != nil {
 		return ledger.Draft{}, err
+	}
+	if t.AttemptOf != w.Generation { // it was asked under what the warrant said before
+		return ledger.Draft{}, reason.New(reason.GenerationMismatch, "")
 	}
 	if t.stored != TaskExecuting || t.Attempt != attempt {
 		return ledger.Draft{}, reason.New(reason.WarrantTerminal, "The execution was aborted.")
@@ -255,7 +174,7 @@ func (r *Rules) Result(s *State, now time.Time, by Caller, taskID string, genera
 	d := r.taskDraft(KindTaskResult, by, t, w)
 	d.Reason = string(o.Answer)
 	d.Facts = ResultFacts{Revision: w.Revision, Attempt: attempt, IntentIndex: t.IntentIndex, Answer: string(o.Answer),
-		PackageSHA256: o.PackageSHA256, PackageBytes: o.PackageBytes}
+		PackageSHA256: o.PackageSHA256, PackageBytes: o.PackageBytes, Incomplete: o.Incomplete, Neighbours: o.Neighbours}
 	return d, nil
 }
 
@@ -265,6 +184,12 @@ func (r *Rules) Release(s *State, now time.Time, by Caller, taskID string, gener
 	t, w, err := r.executable(s, now, taskID, generation)
 	if err != nil {
 		return ledger.Draft{}, err
+	}
+	if err := w.noticed(now); err != nil {
+		return ledger.Draft{}, err
+	}
+	if t.AttemptOf != w.Generation {
+		return ledger.Draft{}, reason.New(reason.GenerationMismatch, "")
 	}
 	if t.stored != TaskSealed || t.Attempt != attempt {
 		return ledger.Draft{}, reason.New(reason.WarrantTerminal, "There is no sealed package to release.")
@@ -292,63 +217,6 @@ func (r *Rules) Abort(s *State, by Caller, taskID string, attempt uint32, why re
 	return d, nil
 }
 
-// PackageExpired reports whether a task's package has been kept long enough since
-// it was first fetched.
-func (r *Rules) PackageExpired(t Task, now time.Time) bool {
-	if t.Fetched == 0 || r.PackageExpires == nil {
-		return false
-	}
-	at, ok := r.PackageExpires(t.FetchedAt)
-	return ok && !now.Before(at)
-}
-
-// Fetch drafts the entry that precedes handing the package over. A package is
-// handed over only while its warrant lasts and its retention period has not ended.
-func (r *Rules) Fetch(s *State, now time.Time, by Caller, taskID string) (ledger.Draft, *reason.Error) {
-	t, w, ok := s.Task(taskID)
-	if !ok {
-		return ledger.Draft{}, reason.New(reason.NotFound, "")
-	}
-	role := LegalOfficer
-	if !by.Has(role) {
-		role = LegalApprover
-	}
-	if !by.Has(role) {
-		return ledger.Draft{}, reason.New(reason.PermissionDenied, "")
-	}
-	if err := w.live(now); err != nil {
-		return ledger.Draft{}, err
-	}
-	if t.ReleasedAt.IsZero() || t.Destroyed {
-		return ledger.Draft{}, reason.New(reason.NotFound, "No released package of this task is kept.")
-	}
-	if r.PackageExpired(t, now) {
-		return ledger.Draft{}, reason.New(reason.NotFound, "The package was fetched, and has been kept for as long as the retention policy says.")
-	}
-	d := r.taskDraft(KindFetch, by, t, w)
-	d.Role, d.Facts = string(role), packageFacts{t.PackageSHA256}
-	return d, nil
-}
-
-// Destroy drafts the entry that a released package was destroyed, because its
-// warrant ended before it was fetched, or after, or its retention period did.
-func (r *Rules) Destroy(s *State, now time.Time, by Caller, taskID string) (ledger.Draft, *reason.Error) {
-	t, w, ok := s.Task(taskID)
-	if !ok {
-		return ledger.Draft{}, reason.New(reason.NotFound, "")
-	}
-	why := w.live(now)
-	if why == nil && r.PackageExpired(t, now) {
-		why = reason.New(reason.RetentionElapsed, "")
-	}
-	if why == nil || t.ReleasedAt.IsZero() || t.Destroyed {
-		return ledger.Draft{}, reason.New(reason.WarrantTerminal, "There is no package to destroy.")
-	}
-	d := r.taskDraft(KindDestroy, by, t, w)
-	d.Reason, d.Facts = string(why.Reason), packageFacts{t.PackageSHA256}
-	return d, nil
-}
-
 func (r *Rules) taskDraft(kind string, by Caller, t Task, w Warrant) ledger.Draft {
 	role := LegalOfficer
 	if !by.Has(role) {
@@ -356,17 +224,4 @@ func (r *Rules) taskDraft(kind string, by Caller, t Task, w Warrant) ledger.Draf
 	}
 	return ledger.Draft{Kind: kind, Actor: by.Actor, Role: string(role), WarrantID: w.ID, TaskID: t.ID,
 		Generation: w.Generation}
-}
-
-// Question returns the parsed question of a task's body.
-func (b TaskBody) Question() (netip.Addr, time.Time, time.Duration, *reason.Error) {
-	target, err := ParseTarget(b.Target)
-	if err != nil {
-		return netip.Addr{}, time.Time{}, 0, err
-	}
-	instant, err := ParseInstant(b.Instant)
-	if err != nil {
-		return netip.Addr{}, time.Time{}, 0, err
-	}
-	return target, instant, time.Duration(b.UncertaintySeconds) * time.Second, nil
 }
