@@ -37,7 +37,6 @@ import (
 	"griffier/api/register"
 	"griffier/api/warrant"
 	"griffier/api/warrant/warrantrpc"
-	"griffier/api/warrant/warranttest"
 	griffierv1 "griffier/proto/griffier/v1"
 	"griffier/schema"
 	"griffier/schema/engine/enginetest"
@@ -59,8 +58,13 @@ type lab struct {
 	identity   *age.X25519Identity
 	noon       time.Time // the instant that questions are about, yesterday or the day before
 	skew       atomic.Int64
-	adrift     atomic.Bool // nothing keeps the clock
-	traffic    *probe
+	adrift     atomic.Bool   // nothing keeps the clock
+	limit      time.Duration // of a step of the ledger
+	margin     time.Duration // of the clock; zero: the default
+	logs       slog.Handler
+	// credentials, if set, makes an actor known by a token.
+	credentials func(actor string) context.Context
+	traffic     *probe
 
 	// What a restart replaces.
 	state    *warrant.State
@@ -102,8 +106,10 @@ func (p *probe) Assignments(ctx context.Context, plan disclosure.Plan) ([]schema
 type brittle struct {
 	*ledger.Log
 	dieAt atomic.Int64 // the n-th Decide from now ends its goroutine; 0 never
-	// before, if set, is called before each Decide with its context.
+	// before, if set, is called before each Decide with its context; after, with
+	// what was decided.
 	before func(context.Context)
+	after  func(ledger.Entry)
 }
 
 func (b *brittle) Decide(ctx context.Context, id string, fn func(time.Time) (ledger.Draft, error)) (ledger.Entry, error) {
@@ -113,7 +119,11 @@ func (b *brittle) Decide(ctx context.Context, id string, fn func(time.Time) (led
 	if b.before != nil {
 		b.before(ctx)
 	}
-	return b.Log.Decide(ctx, id, fn)
+	e, err := b.Log.Decide(ctx, id, fn)
+	if b.after != nil && err == nil {
+		b.after(e)
+	}
+	return e, err
 }
 
 var errDied = errors.New("the server died here")
@@ -123,46 +133,60 @@ const patience = 10 * time.Second
 
 func (l *lab) now() time.Time { return time.Now().Add(time.Duration(l.skew.Load())) }
 
+// newLab makes everything anew: an engine, a folder, keys, lines and what they held.
 func newLab(t *testing.T) *lab {
-	l := &lab{t: t, dir: t.TempDir()}
+	t.Helper()
+	l := &lab{t: t, dir: t.TempDir(), sock: enginetest.Start(t).Socket, limit: patience, logs: slog.DiscardHandler}
 	ctx := t.Context()
-	database := enginetest.Start(t)
-	l.sock = database.Socket
-	var err error
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	l.conn, err = schema.Open(ctx, schema.Config{Socket: database.Socket})
+	must(keystore.GenerateMasterKey(filepath.Join(l.dir, "master")))
+	_, err := ledger.GenerateKey(filepath.Join(l.dir, "ledger.key"), "isp.example/griffier")
 	must(err)
-	t.Cleanup(func() { l.conn.Close() })
+	l.identity, err = age.GenerateX25519Identity()
+	must(err)
+	l.open()
 	must(schema.Migrate(ctx, l.conn, nil))
 	var policies []schema.Policy
 	for _, class := range schema.Classes {
 		policies = append(policies, schema.Policy{Class: class, Period: "P10D", Zone: "Europe/Amsterdam", Purpose: "faults and complaints", Basis: "test", Source: "test"})
 	}
 	must(schema.WritePolicy(ctx, l.conn, schema.ProfileNL, policies))
-	must(keystore.GenerateMasterKey(filepath.Join(l.dir, "master")))
+	l.noon = time.Now().UTC().Truncate(24 * time.Hour).Add(-12 * time.Hour)
+	l.populate(ctx, l.pseudonyms)
+	l.start()
+	t.Cleanup(func() { l.stop() })
+	return l
+}
+
+// open opens what there is in the lab's folder and store, all but the ledger.
+func (l *lab) open() {
+	l.t.Helper()
+	must := func(err error) {
+		l.t.Helper()
+		if err != nil {
+			l.t.Fatal(err)
+		}
+	}
+	var err error
+	l.conn, err = schema.Open(l.t.Context(), schema.Config{Socket: l.sock})
+	must(err)
+	l.t.Cleanup(func() { l.conn.Close() })
 	l.keys, err = keystore.Open(filepath.Join(l.dir, "keys"), filepath.Join(l.dir, "master"))
 	must(err)
 	l.pseudonyms, err = schema.NewPseudonymiser(bytes.Repeat([]byte{7}, schema.KeyLength))
 	must(err)
 	l.register, err = register.New(register.Config{Conn: l.conn, Vault: l.keys, Pseudonyms: l.pseudonyms, BlindKey: make([]byte, 32), Now: time.Now})
 	must(err)
-	l.key, err = ledger.GenerateKey(filepath.Join(l.dir, "ledger.key"), "isp.example/griffier")
+	l.key, err = ledger.LoadKey(filepath.Join(l.dir, "ledger.key"))
 	must(err)
 	l.signer, err = disclosure.NewSigner(bytes.Repeat([]byte{1}, 32))
 	must(err)
-	l.identity, err = age.GenerateX25519Identity()
-	must(err)
 	l.traffic = &probe{Traffic: execute.NewTraffic(l.conn)}
-	l.noon = time.Now().UTC().Truncate(24 * time.Hour).Add(-12 * time.Hour)
-	l.populate(ctx, l.pseudonyms)
-	l.start()
-	t.Cleanup(func() { l.stop() })
-	return l
 }
 
 // populate writes two lines, their persons, the ranges, and what they held.
@@ -233,19 +257,19 @@ func (l *lab) start() {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	if l.rules, err = warrant.NewRules(warrant.Rules{Profile: warrant.Always(profile), Authorities: warranttest.Registry(l.identity.Recipient().String()), DuplicateKey: make([]byte, 32)}); err != nil {
+	if l.rules, err = warrant.NewRules(warrant.Rules{Profile: profile, DuplicateKey: make([]byte, 32)}); err != nil {
 		l.t.Fatal(err)
 	}
 	l.state, l.holds = warrant.NewState(), hold.NewState()
-	quiet := slog.New(slog.DiscardHandler)
+	quiet := slog.New(l.logs)
 	l.log, err = ledger.Open(l.t.Context(), ledger.Config{Dir: filepath.Join(l.dir, "ledger"), WitnessFile: filepath.Join(l.dir, "witness"), Key: l.key,
-		Keys: l.keys, Folds: []ledger.Fold{l.state, l.holds}, Now: l.now, Logger: quiet, Limit: patience})
+		Keys: l.keys, Folds: []ledger.Fold{l.state, l.holds}, Now: l.now, Logger: quiet, Limit: l.limit})
 	if err != nil {
 		l.t.Fatal(err)
 	}
 	l.book = &brittle{Log: l.log}
 	l.keeper, err = keep.New(keep.Config{Dir: filepath.Join(l.dir, "holds"), Keys: l.keys, Book: l.book, State: l.holds,
-		Rules: &hold.Rules{Profile: warrant.Always(profile), ApprovalAge: l.rules.ApprovalAge, DocumentKey: l.rules.DuplicateKey}, Now: l.now, Log: quiet})
+		Rules: &hold.Rules{Profile: profile, ApprovalAge: l.rules.ApprovalAge, DocumentKey: l.rules.DuplicateKey}, Now: l.now, Log: quiet})
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -253,7 +277,7 @@ func (l *lab) start() {
 		l.t.Fatal(err)
 	}
 	l.executor, err = execute.New(execute.Config{Holds: l.keeper, Book: l.book, State: l.state, Rules: l.rules, Traffic: l.traffic, Lines: l.register, Signer: l.signer,
-		Dir: filepath.Join(l.dir, "packages"), Software: "griffier test", Now: l.now, Log: quiet,
+		Dir: filepath.Join(l.dir, "packages"), Software: "griffier test", ClockMargin: l.margin, Now: l.now, Log: quiet,
 		Clock: &clock.Judge{RequireSync: true, LastAt: l.log.LastAt, Now: l.now, Read: func() (clock.Reading, error) {
 			return clock.Reading{Synced: !l.adrift.Load()}, nil
 		}}})
@@ -325,6 +349,9 @@ func (s *identified) Context() context.Context { return s.ctx }
 
 // as returns a context of a caller.
 func (l *lab) as(actor string, roles ...griffierv1.Role) context.Context {
+	if l.credentials != nil {
+		return l.credentials(actor)
+	}
 	kv := []string{"actor", actor}
 	for _, r := range roles {
 		kv = append(kv, "role", strconv.Itoa(int(r)))
@@ -363,9 +390,6 @@ func (l *lab) approved(d time.Duration) *griffierv1.Warrant {
 func (l *lab) approve(content *griffierv1.WarrantContent) *griffierv1.Warrant {
 	l.t.Helper()
 	w, err := l.warrants.CreateWarrant(l.officer(), &griffierv1.CreateWarrantRequest{RequestId: l.request(), Content: content})
-	if err == nil {
-		w, err = l.calledBack(w)
-	}
 	for _, ctx := range []context.Context{l.officer(), l.approver()} {
 		if err == nil {
 			w, err = l.warrants.ApproveWarrant(ctx, &griffierv1.ApproveWarrantRequest{RequestId: l.request(), WarrantId: w.WarrantId,
@@ -376,12 +400,6 @@ func (l *lab) approve(content *griffierv1.WarrantContent) *griffierv1.Warrant {
 		l.t.Fatal(err)
 	}
 	return w
-}
-
-// calledBack records that the authority confirmed the order.
-func (l *lab) calledBack(w *griffierv1.Warrant) (*griffierv1.Warrant, error) {
-	return l.warrants.VerifyWarrant(l.officer(), &griffierv1.VerifyWarrantRequest{RequestId: l.request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation,
-		ContentSha256: w.ContentSha256, Number: warranttest.CallBack, Outcome: griffierv1.CallBackOutcome_CALL_BACK_OUTCOME_CONFIRMED, SpokeWith: "the desk"})
 }
 
 func (l *lab) task(w *griffierv1.Warrant, target string, instant time.Time) *griffierv1.Task {

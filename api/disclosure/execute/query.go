@@ -76,10 +76,12 @@ func (t *Traffic) Assignments(ctx context.Context, p disclosure.Plan) ([]schema.
 			" AND ({protocol:UInt8} = 0 OR protocol IN (0, {protocol:UInt8})) ORDER BY prefix_length, started_at", clickhouse.Named("port", p.Port), clickhouse.Named("protocol", p.Protocol))
 	}
 	// The whole address first, every row; then of each sharer one. It is one question,
-	// not two: planning it through the view takes longer than reading its rows.
+	// not two: planning it through the view takes longer than reading its rows. The
+	// prefix is part of what there is one of: the key finds rows of the address that
+	// a wider prefix would begin with, which is a neighbour's, and they go below.
 	const whole = "(port_start = 0 AND port_end = 65535 AND protocol = 0 AND inside_address = toIPv6('::'))"
-	rows, err := t.assignments(ctx, p, "ORDER BY "+whole+" DESC, prefix_length, started_at LIMIT 1 BY access_ref, inside_address, "+
-		"if("+whole+", (prefix_length, started_at, version, source, collector_id), (0, toDateTime64(0, 3, 'UTC'), 0, '', ''))")
+	rows, err := t.assignments(ctx, p, "ORDER BY "+whole+" DESC, prefix_length, started_at LIMIT 1 BY prefix_address, prefix_length, access_ref, inside_address, "+
+		"if("+whole+", (started_at, version, source, collector_id), (toDateTime64(0, 3, 'UTC'), 0, '', ''))")
 	if err != nil {
 		return nil, err
 	}

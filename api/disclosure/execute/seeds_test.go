@@ -1,0 +1,176 @@
+package execute_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"griffier/api/hold/keep"
+	"griffier/api/reason"
+	"griffier/api/register"
+	"griffier/schema"
+)
+
+// assigned is a row of an address that a subscriber had around noon.
+func (l *lab) assigned(id schema.ID, name, address string, from, to time.Duration) *schema.Assignment {
+	return &schema.Assignment{AssignmentID: id, SessionID: id, Prefix: netip.MustParsePrefix(address + "/32"), PortEnd: 65535,
+		AccessRef:           l.pseudonyms.Ref(schema.Identifier{Kind: schema.IdentRADIUSUser, Value: name + "@isp.example"}),
+		AssignmentStartedAt: l.noon.Add(from), StartedAt: l.noon.Add(from), EndedAt: l.noon.Add(to), Version: 1, EndCause: schema.EndRelease,
+		Source: schema.SourceRADIUS, Certainty: schema.CertaintyObserved, CollectorID: "edge1"}
+}
+
+// Seed: "order valid from tomorrow". It can be prepared and approved; it executes
+// nothing before its day, to the second.
+func TestSeedValidFromTomorrow(t *testing.T) {
+	l := newLab(t)
+	content := l.content(48 * time.Hour)
+	from := l.now().Add(20 * time.Hour) // within the approvals' age
+	content.ValidFrom = from.Format(time.RFC3339Nano)
+	task := l.task(l.approve(content), "192.0.2.17", l.noon)
+	for _, wait := range []time.Duration{0, 20*time.Hour - 5*time.Second} {
+		l.skew.Store(int64(wait))
+		_, err := l.execute(task)
+		l.want(err, reason.WarrantIncomplete)
+		if err != nil && !strings.Contains(err.Error(), "valid_from") && len(reason.From(err).Violations) == 0 {
+			t.Errorf("the refusal does not say why: %v", err)
+		}
+	}
+	if n := l.traffic.reads.Load(); n != 0 {
+		t.Errorf("%d reads", n)
+	}
+	l.skew.Store(int64(time.Until(from)))
+	l.mustExecute(task, reason.Match)
+}
+
+// Seed: "subscriber deceased/contract moved mid-window". A line is its contract's:
+// whoever had it before or after is another answer, and the moment between is none.
+func TestSeedContractMoves(t *testing.T) {
+	l := newLab(t)
+	begin := l.noon.Add(-90 * 24 * time.Hour)
+	identifier := schema.Identifier{Kind: schema.IdentRADIUSUser, Value: "moved@isp.example"}
+	line := func(id, name string, from, to time.Time) {
+		t.Helper()
+		err := l.register.PutLine(t.Context(), register.Line{LineID: id, AccountID: id, TimeZone: "Europe/Amsterdam", BillingDay: 1, ContractStart: from, ContractEnd: to},
+			[]register.Identifier{{Identifier: identifier, ValidFrom: from, ValidTo: to}},
+			register.Person{Name: name, InstallationAddress: register.PostalAddress{Street: "Kade", HouseNumber: "3", Postcode: "2345 BC", Town: "Stad", Country: "NL"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	line("moved-old", "Carla Eerder", begin, l.noon)
+	line("moved-new", "Dirk Later", l.noon, l.noon.Add(time.Hour)) // and deceased an hour after: nobody's from then on
+	if err := schema.Insert(t.Context(), l.conn, "moved", []schema.Record{l.assigned(schema.ID{16, 1}, "moved", "192.0.2.60", -3*time.Hour, 3*time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	content := l.content(time.Hour)
+	content.Targets = []string{"192.0.2.60"}
+	w := l.approve(content)
+	for _, test := range []struct {
+		at        time.Duration
+		want      reason.Reason
+		says, not string
+	}{
+		{-time.Minute, reason.Match, "Carla Eerder", "Dirk Later"},
+		{time.Minute, reason.Match, "Dirk Later", "Carla Eerder"},
+		{0, reason.AmbiguousBoundary, "", "moved-"},
+		{time.Hour + time.Minute, reason.DataConflict, "", "Dirk Later"},
+		{time.Hour, reason.DataConflict, "", "Dirk Later"},
+	} {
+		_, plain := l.mustExecute(l.task(w, "192.0.2.60", l.noon.Add(test.at)), test.want)
+		if !strings.Contains(plain, test.says) || strings.Contains(plain, test.not) {
+			t.Errorf("at %v: the package does not say %q, or says %q", test.at, test.says, test.not)
+		}
+	}
+}
+
+// Seed: "installation vs billing address (IPCO 2019-8)". Where there is no
+// installation address the answer has none: the bill's is never put in its place.
+func TestSeedBillingAddress(t *testing.T) {
+	l := newLab(t)
+	begin := l.noon.Add(-90 * 24 * time.Hour)
+	err := l.register.PutLine(t.Context(), register.Line{LineID: "line-bills", AccountID: "bills", TimeZone: "Europe/Amsterdam", BillingDay: 1, ContractStart: begin, ContractEnd: schema.Forever},
+		[]register.Identifier{{Identifier: schema.Identifier{Kind: schema.IdentRADIUSUser, Value: "bills@isp.example"}, ValidFrom: begin, ValidTo: schema.Forever}},
+		register.Person{Name: "Els Zonderadres", BillingAddress: register.PostalAddress{Street: "Betaalweg", HouseNumber: "9", Postcode: "9999 ZZ", Town: "Elders", Country: "NL"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := schema.Insert(t.Context(), l.conn, "bills", []schema.Record{l.assigned(schema.ID{17, 1}, "bills", "192.0.2.61", -time.Hour, time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	content := l.content(time.Hour)
+	content.Targets = []string{"192.0.2.61"}
+	_, plain := l.mustExecute(l.task(l.approve(content), "192.0.2.61", l.noon), reason.Match)
+	if !strings.Contains(plain, "Els Zonderadres") {
+		t.Error("the package does not name the subscriber")
+	}
+	for _, secret := range []string{"Betaalweg", "9999 ZZ", "Elders"} {
+		if strings.Contains(plain, secret) {
+			t.Errorf("the package says %q of the bill", secret)
+		}
+	}
+}
+
+// Seed: "reseller line". Which provider has a range, moment by moment; what it did
+// with its addresses is not ours to know, even where a collector saw it.
+func TestSeedReseller(t *testing.T) {
+	l := newLab(t)
+	begin := l.noon.Add(-90 * 24 * time.Hour)
+	for _, r := range []register.Range{
+		{Prefix: netip.MustParsePrefix("198.18.0.0/24"), Provider: "Example Telecom", ValidFrom: begin, ValidTo: l.noon},
+		{Prefix: netip.MustParsePrefix("198.18.0.0/24"), ValidFrom: l.noon, ValidTo: schema.Forever},
+	} {
+		r.CollectorIDs = []string{"edge1"}
+		if err := l.register.PutRange(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := schema.Insert(t.Context(), l.conn, "resold", []schema.Record{l.assigned(schema.ID{18, 1}, "alice", "198.18.0.9", -time.Hour, time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	content := l.content(time.Hour)
+	content.Targets = []string{"198.18.0.9"}
+	w := l.approve(content)
+	for _, test := range []struct {
+		at   time.Duration
+		want reason.Reason
+		says string
+	}{
+		{-time.Minute, reason.OtherProvider, "Example Telecom"},
+		{0, reason.AmbiguousBoundary, ""},
+		{time.Minute, reason.Match, "line-alice"},
+	} {
+		_, plain := l.mustExecute(l.task(w, "198.18.0.9", l.noon.Add(test.at)), test.want)
+		if !strings.Contains(plain, test.says) {
+			t.Errorf("at %v: the package does not say %q", test.at, test.says)
+		}
+		if found := reveals(plain); test.want != reason.Match && found != nil {
+			t.Errorf("at %v: %s says %v", test.at, test.want, found)
+		}
+	}
+}
+
+// Seed: "int overflow in octets (2^63)". A counter of that size is kept whole when
+// its line is preserved; what is computed of it later starts from what is kept.
+func TestSeedOctets(t *testing.T) {
+	l := newLab(t)
+	begin := l.noon.Add(-5 * time.Minute)
+	ref := l.pseudonyms.Ref(schema.Identifier{Kind: schema.IdentRADIUSUser, Value: "alice@isp.example"})
+	var rows []schema.Record
+	for _, direction := range []schema.Direction{schema.Down, schema.Up} {
+		rows = append(rows, &schema.Usage{AccessRef: ref, BucketStartedAt: begin, EndedAt: begin.Add(schema.BucketLength), SampledAt: begin.Add(time.Minute), Direction: direction,
+			IPVersion: 4, Bytes: 1 << 63, Packets: 1 << 62, CumulativeBytes: 1<<64 - 1, CumulativePackets: 1 << 63, CounterID: schema.ID{4, byte(len(direction))},
+			CollectorID: "edge1", Source: schema.UsageKernel})
+	}
+	if err := schema.Insert(t.Context(), l.conn, "octets", rows); err != nil {
+		t.Fatal(err)
+	}
+	done, _ := l.mustExecute(l.preservation(l.order("NL-126ni", time.Hour), "192.0.2.17", l.noon.Add(-10*time.Minute), l.noon), reason.Preserved)
+	o, err := l.keeper.Open(done.HoldId, func(keep.Head) bool { return true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(o.Usage) != 2 || o.Usage[0].Bytes != 1<<63 || o.Usage[1].Bytes != 1<<63 || o.Usage[0].CumulativeBytes != 1<<64-1 {
+		t.Errorf("usage %s", asJSON(o.Usage))
+	}
+}
