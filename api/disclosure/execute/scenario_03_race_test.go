@@ -1,0 +1,57 @@
+package execute_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"griffier/api/reason"
+)
+
+// Scenario 3, race of expiry against a query: "query blocked 5 s by a failpoint,
+// order expires at +2 s -> release refused, package never readable, audit shows
+// intent + aborted result. Run 1000x with random offsets; no release with
+// released_at >= EndTime." The thousand are [TestInterleavings].
+func TestScenario03ExpiryDuringTheQuery(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		clock func(l *lab, until time.Time) // before the execution
+		query func(l *lab, until time.Time) // in the middle of it
+	}{
+		{"the query does not notice", func(l *lab, until time.Time) { l.skew.Store(int64(time.Until(until) - 2*time.Second)) },
+			func(*lab, time.Time) { time.Sleep(5 * time.Second) }},
+		{"the clock leaps in the query", func(*lab, time.Time) {},
+			func(l *lab, until time.Time) { l.skew.Store(int64(time.Until(until))) }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			l := newLab(t)
+			w := l.approved(time.Hour)
+			until, err := time.Parse(time.RFC3339Nano, w.Content.ValidUntil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			task := l.task(w, "192.0.2.17", l.noon)
+			test.clock(l, until)
+			l.traffic.during = func(context.Context) { test.query(l, until) }
+			_, err = l.execute(task)
+			l.want(err, reason.WarrantExpired)
+			l.traffic.during = nil
+			if got := l.kinds(task.TaskId); !slices.Equal(got, []string{"create", "intent", "abort"}) {
+				t.Errorf("entries %v", got)
+			}
+			check := func(when string) {
+				if files := l.shelved(); len(files) != 0 {
+					t.Errorf("%s: left behind: %v", when, files)
+				}
+				_, _, err := l.fetch(task)
+				l.want(err, reason.WarrantExpired)
+				_, err = l.execute(task)
+				l.want(err, reason.WarrantExpired)
+			}
+			check("after the execution")
+			l.restart()
+			check("after a restart")
+		})
+	}
+}

@@ -1,0 +1,109 @@
+package execute_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"griffier/api/reason"
+	griffierv1 "griffier/proto/griffier/v1"
+)
+
+// Scenario 6, insider: "LO approves own; two accounts of one person (same sub/device)
+// -> SELF_APPROVAL". Roles are by person: who has two hats is one person still.
+func TestScenario06Approvals(t *testing.T) {
+	l := newGatedLab(t)
+	create := func(by context.Context) *griffierv1.Warrant {
+		t.Helper()
+		w, err := l.warrants.CreateWarrant(by, &griffierv1.CreateWarrantRequest{RequestId: l.request(), Content: l.content(time.Hour)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w
+	}
+	approve := func(by context.Context, w *griffierv1.Warrant) error {
+		_, err := l.warrants.ApproveWarrant(by, &griffierv1.ApproveWarrantRequest{RequestId: l.request(), WarrantId: w.WarrantId,
+			ExpectedGeneration: w.Generation, ContentSha256: w.ContentSha256})
+		return err
+	}
+	w := create(l.officer())
+	l.want(approve(l.officer(), w), "")
+	l.want(approve(l.officer(), w), reason.SelfApproval)
+	task := l.task(w, "192.0.2.17", l.noon)
+	_, err := l.execute(task)
+	l.want(err, reason.WarrantIncomplete)
+
+	w = create(l.as("two hats"))
+	l.want(approve(l.as("two hats"), w), "")
+	l.want(approve(l.as("two hats"), w), reason.SelfApproval)
+
+	// Neither those who look on nor those without a part in it can approve, execute
+	// or read; and an approval is of what was seen.
+	w = create(l.officer())
+	for _, who := range []string{"support", "overseer"} {
+		l.want(approve(l.as(who), w), reason.PermissionDenied)
+		_, err := l.tasks.ExecuteTask(l.as(who), &griffierv1.ExecuteTaskRequest{TaskId: task.TaskId, ExpectedGeneration: 1})
+		l.want(err, reason.PermissionDenied)
+	}
+	w.ContentSha256 = strings.Repeat("0", 64)
+	l.want(approve(l.approver(), w), reason.GenerationMismatch)
+	if n := l.traffic.reads.Load(); n != 0 {
+		t.Errorf("%d reads", n)
+	}
+}
+
+// Scenario 6, insider: "DBA selects the legal view -> denied". The embedded store
+// has no users: its socket is its owner's alone, and what is behind it names nobody.
+// A server's users are tried one by one in package schema.
+func TestScenario06DatabaseAdministrator(t *testing.T) {
+	l := newLab(t)
+	info, err := os.Stat(l.sock)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("the store's socket: %v, %v", info.Mode(), err)
+	}
+	if _, err := l.execute(l.task(l.approved(time.Hour), "192.0.2.17", l.noon)); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := l.conn.Query(t.Context(), "SELECT concat(database, '.', name) FROM system.tables WHERE database IN ('traffic', 'register') AND engine LIKE '%MergeTree'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tables []string
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			t.Fatal(err)
+		}
+		tables = append(tables, name)
+	}
+	rows.Close()
+	content := map[string]string{}
+	for _, table := range tables {
+		var text string
+		if err := l.conn.QueryRow(t.Context(), fmt.Sprintf("SELECT arrayStringConcat(groupArray(toString(tuple(*))), '\\n') FROM %s", table)).Scan(&text); err != nil {
+			t.Fatalf("%s: %v", table, err)
+		}
+		content[table] = text
+	}
+	// The register knows lines by their ids, the traffic nothing but pseudonyms.
+	for table, text := range content {
+		for _, secret := range []string{"Jansen", "Dorpsstraat", "Betaalweg", "1234 AB", "alice@isp", "0ff1", "NL-OM"} {
+			if strings.Contains(text, secret) {
+				t.Errorf("%s says %q", table, secret)
+			}
+		}
+		if strings.HasPrefix(table, "traffic.") && strings.Contains(text, "line-") {
+			t.Errorf("%s names a line", table)
+		}
+	}
+	// Negative control: the rows were read.
+	if text := content["register.line"]; !strings.Contains(text, "line-alice") {
+		t.Errorf("register.line: %q", text)
+	}
+	if text := content["traffic.assignment_slice"]; !strings.Contains(text, "192.0.2.17") {
+		t.Errorf("traffic.assignment_slice: %.200q", text)
+	}
+}

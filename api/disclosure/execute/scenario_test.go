@@ -1,0 +1,128 @@
+package execute_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/pem"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+
+	"griffier/api/auth"
+	"griffier/api/auth/demoidp"
+	"griffier/api/disclosure/execute"
+	"griffier/api/ledger"
+	"griffier/api/server"
+	"griffier/api/warrant/warrantrpc"
+	griffierv1 "griffier/proto/griffier/v1"
+)
+
+// The files scenario_NN_…_test.go play the adversarial scenarios against which the
+// legal path was designed, each quoted above its test. They share the lab of this
+// package, so that nothing is played that the product does not have.
+
+// staff are those who can log in where the lab has its gate.
+var staff = []demoidp.Person{
+	{Subject: "0ff1", Roles: []string{"legal_officer"}},
+	{Subject: "a44r", Roles: []string{"legal_approver"}},
+	{Subject: "two hats", Roles: []string{"legal_officer", "legal_approver"}},
+	{Subject: "support", Roles: []string{"support"}},
+	{Subject: "overseer", Roles: []string{"overseer"}},
+}
+
+// gate puts griffierd's own server in front of the services: tokens of an identity
+// provider, access rules, step-up, and entries of what it refuses.
+func (l *lab) gate() {
+	l.t.Helper()
+	var provider *demoidp.Provider
+	idp := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { provider.ServeHTTP(w, r) }))
+	l.t.Cleanup(idp.Close)
+	provider, err := demoidp.New(demoidp.Config{Issuer: idp.URL, Audience: "griffier", People: staff})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	ca := filepath.Join(l.dir, "idp.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: idp.Certificate().Raw}), 0o600); err != nil {
+		l.t.Fatal(err)
+	}
+	people, err := auth.NewPeople(auth.OIDCConfig{Issuer: idp.URL, Audience: "griffier", CAFile: ca})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	srv, err := server.New(server.Config{Auth: &auth.Authenticator{People: people, ActorKey: auth.ActorKey(bytes.Repeat([]byte{7}, 32))},
+		Ledger: l.log, Keys: l.keys, Registry: prometheus.NewRegistry(), Log: slog.New(l.logs), Now: time.Now,
+		Register: func(r grpc.ServiceRegistrar) {
+			griffierv1.RegisterWarrantServiceServer(r, warrantrpc.NewService(warrantrpc.Config{Book: l.book, Keys: l.keys, State: l.state, Rules: l.rules,
+				Now: l.now, Ended: l.executor.Ended}))
+			griffierv1.RegisterDisclosureServiceServer(r, execute.NewService(l.executor))
+		}})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ctx, listener, time.Second) }()
+	client, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.warrants, l.tasks = griffierv1.NewWarrantServiceClient(client), griffierv1.NewDisclosureServiceClient(client)
+	l.credentials = func(actor string) context.Context {
+		token, err := provider.Token(actor, time.Now())
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		return metadata.AppendToOutgoingContext(l.t.Context(), "authorization", "Bearer "+token)
+	}
+	l.t.Cleanup(func() {
+		client.Close()
+		cancel()
+		if err := <-served; err != nil {
+			l.t.Errorf("serve: %v", err)
+		}
+	})
+}
+
+// queries is how many queries the engine has begun, this one included.
+func (l *lab) queries() (n uint64) {
+	l.t.Helper()
+	if err := l.conn.QueryRow(l.t.Context(), "SELECT sum(value) FROM system.events WHERE event = 'Query'").Scan(&n); err != nil {
+		l.t.Fatal(err)
+	}
+	return n
+}
+
+// since returns the entries from an index on.
+func (l *lab) since(index uint64) []ledger.Entry { return l.entries()[index:] }
+
+// reveals tells which of what identifies the lab's subscribers a text has.
+func reveals(text string) (found []string) {
+	for _, secret := range []string{"Jansen", "Alice", "Bob", "alice", "bob", "Dorpsstraat", "Betaalweg", "1234 AB", "line-", "account-", "@isp.example"} {
+		if strings.Contains(text, secret) {
+			found = append(found, secret)
+		}
+	}
+	return found
+}
+
+// newGatedLab is a lab behind its gate.
+func newGatedLab(t *testing.T) *lab {
+	l := newLab(t)
+	l.gate()
+	return l
+}
