@@ -37,6 +37,7 @@ import (
 	"griffier/api/register"
 	"griffier/api/warrant"
 	"griffier/api/warrant/warrantrpc"
+	"griffier/api/warrant/warranttest"
 	griffierv1 "griffier/proto/griffier/v1"
 	"griffier/schema"
 	"griffier/schema/engine/enginetest"
@@ -257,7 +258,7 @@ func (l *lab) start() {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	if l.rules, err = warrant.NewRules(warrant.Rules{Profile: profile, DuplicateKey: make([]byte, 32)}); err != nil {
+	if l.rules, err = warrant.NewRules(warrant.Rules{Profile: warrant.Always(profile), Authorities: warranttest.Registry(l.identity.Recipient().String()), DuplicateKey: make([]byte, 32)}); err != nil {
 		l.t.Fatal(err)
 	}
 	l.state, l.holds = warrant.NewState(), hold.NewState()
@@ -269,7 +270,7 @@ func (l *lab) start() {
 	}
 	l.book = &brittle{Log: l.log}
 	l.keeper, err = keep.New(keep.Config{Dir: filepath.Join(l.dir, "holds"), Keys: l.keys, Book: l.book, State: l.holds,
-		Rules: &hold.Rules{Profile: profile, ApprovalAge: l.rules.ApprovalAge, DocumentKey: l.rules.DuplicateKey}, Now: l.now, Log: quiet})
+		Rules: &hold.Rules{Profile: warrant.Always(profile), ApprovalAge: l.rules.ApprovalAge, DocumentKey: l.rules.DuplicateKey}, Now: l.now, Log: quiet})
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -390,6 +391,9 @@ func (l *lab) approved(d time.Duration) *griffierv1.Warrant {
 func (l *lab) approve(content *griffierv1.WarrantContent) *griffierv1.Warrant {
 	l.t.Helper()
 	w, err := l.warrants.CreateWarrant(l.officer(), &griffierv1.CreateWarrantRequest{RequestId: l.request(), Content: content})
+	if err == nil {
+		w, err = l.calledBack(w)
+	}
 	for _, ctx := range []context.Context{l.officer(), l.approver()} {
 		if err == nil {
 			w, err = l.warrants.ApproveWarrant(ctx, &griffierv1.ApproveWarrantRequest{RequestId: l.request(), WarrantId: w.WarrantId,
@@ -400,6 +404,12 @@ func (l *lab) approve(content *griffierv1.WarrantContent) *griffierv1.Warrant {
 		l.t.Fatal(err)
 	}
 	return w
+}
+
+// calledBack records that the authority confirmed the order.
+func (l *lab) calledBack(w *griffierv1.Warrant) (*griffierv1.Warrant, error) {
+	return l.warrants.VerifyWarrant(l.officer(), &griffierv1.VerifyWarrantRequest{RequestId: l.request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation,
+		ContentSha256: w.ContentSha256, Number: warranttest.CallBack, Outcome: griffierv1.CallBackOutcome_CALL_BACK_OUTCOME_CONFIRMED, SpokeWith: "the desk"})
 }
 
 func (l *lab) task(w *griffierv1.Warrant, target string, instant time.Time) *griffierv1.Task {
