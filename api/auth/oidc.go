@@ -71,6 +71,7 @@ var roleNames = map[string]griffierv1.Role{
 	"legal_officer":      griffierv1.Role_ROLE_LEGAL_OFFICER,
 	"legal_approver":     griffierv1.Role_ROLE_LEGAL_APPROVER,
 	"overseer":           griffierv1.Role_ROLE_OVERSEER,
+	"external_approver":  griffierv1.Role_ROLE_EXTERNAL_APPROVER,
 	"privacy_controller": griffierv1.Role_ROLE_PRIVACY_CONTROLLER,
 	"operator":           griffierv1.Role_ROLE_OPERATOR,
 	"network_engineer":   griffierv1.Role_ROLE_NETWORK_ENGINEER,

@@ -73,6 +73,15 @@ func ErrReused() error {
 	return reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "request_id", Description: "was used for another request"})
 }
 
+// roles are those that the legal workflow knows, of the API's.
+var roles = []struct {
+	message griffierv1.Role
+	role    warrant.Role
+}{
+	{griffierv1.Role_ROLE_LEGAL_OFFICER, warrant.LegalOfficer}, {griffierv1.Role_ROLE_LEGAL_APPROVER, warrant.LegalApprover},
+	{griffierv1.Role_ROLE_EXTERNAL_APPROVER, warrant.ExternalApprover}, {griffierv1.Role_ROLE_PRIVACY_CONTROLLER, warrant.PrivacyController},
+}
+
 // Caller returns the caller of the context as package warrant sees them. Without
 // one everything is refused.
 func Caller(ctx context.Context) (warrant.Caller, error) {
@@ -81,11 +90,10 @@ func Caller(ctx context.Context) (warrant.Caller, error) {
 		return warrant.Caller{}, reason.New(reason.Unauthenticated, "")
 	}
 	out := warrant.Caller{Actor: c.Actor}
-	if c.Has(griffierv1.Role_ROLE_LEGAL_OFFICER) {
-		out.Roles = append(out.Roles, warrant.LegalOfficer)
-	}
-	if c.Has(griffierv1.Role_ROLE_LEGAL_APPROVER) {
-		out.Roles = append(out.Roles, warrant.LegalApprover)
+	for _, r := range roles {
+		if c.Has(r.message) {
+			out.Roles = append(out.Roles, r.role)
+		}
 	}
 	return out, nil
 }
@@ -110,17 +118,26 @@ func body(ctx context.Context, book Book, index uint64, to any) error {
 	return nil
 }
 
-// Content reads a warrant's content from its sealed body, and checks it against
-// the hash that was approved.
+// Content reads a warrant's content, as it was last edited or extended, from its
+// sealed body, and checks it against the hash that was approved.
 func Content(ctx context.Context, book Book, w warrant.Warrant) (warrant.Content, error) {
-	var b warrant.CreateBody
-	if err := body(ctx, book, w.Index, &b); err != nil {
-		return warrant.Content{}, shredded(err)
+	b, err := contentAt(ctx, book, w.ContentIndex)
+	if err != nil {
+		return warrant.Content{}, err
 	}
 	if b.Content.Hash(b.Salt) != w.ContentSHA256 {
-		return warrant.Content{}, fmt.Errorf("content of the warrant at entry %d does not have the approved hash", w.Index)
+		return warrant.Content{}, fmt.Errorf("content of the warrant at entry %d does not have the approved hash", w.ContentIndex)
 	}
 	return b.Content, nil
+}
+
+// contentAt reads the content that an entry made, edited or extended a warrant to.
+func contentAt(ctx context.Context, book Book, index uint64) (warrant.CreateBody, error) {
+	var b warrant.CreateBody
+	if err := body(ctx, book, index, &b); err != nil {
+		return warrant.CreateBody{}, shredded(err)
+	}
+	return b, nil
 }
 
 // Question reads a task's question from its sealed body.

@@ -34,11 +34,41 @@ func categoryMessage(c warrant.Category) griffierv1.Category {
 }
 
 var warrantStates = map[warrant.WarrantState]griffierv1.WarrantState{
-	warrant.AwaitingApproval: griffierv1.WarrantState_WARRANT_STATE_AWAITING_APPROVAL,
-	warrant.Approved:         griffierv1.WarrantState_WARRANT_STATE_APPROVED,
-	warrant.Rejected:         griffierv1.WarrantState_WARRANT_STATE_REJECTED,
-	warrant.Revoked:          griffierv1.WarrantState_WARRANT_STATE_REVOKED,
-	warrant.Expired:          griffierv1.WarrantState_WARRANT_STATE_EXPIRED,
+	warrant.AwaitingApproval:  griffierv1.WarrantState_WARRANT_STATE_AWAITING_APPROVAL,
+	warrant.Approved:          griffierv1.WarrantState_WARRANT_STATE_APPROVED,
+	warrant.Rejected:          griffierv1.WarrantState_WARRANT_STATE_REJECTED,
+	warrant.Revoked:           griffierv1.WarrantState_WARRANT_STATE_REVOKED,
+	warrant.Expired:           griffierv1.WarrantState_WARRANT_STATE_EXPIRED,
+	warrant.Cancelled:         griffierv1.WarrantState_WARRANT_STATE_CANCELLED,
+	warrant.Suspended:         griffierv1.WarrantState_WARRANT_STATE_SUSPENDED,
+	warrant.EmergencyApproval: griffierv1.WarrantState_WARRANT_STATE_EMERGENCY_APPROVAL,
+}
+
+var priorities = map[griffierv1.WarrantPriority]warrant.Priority{
+	griffierv1.WarrantPriority_WARRANT_PRIORITY_UNSPECIFIED:            "",
+	griffierv1.WarrantPriority_WARRANT_PRIORITY_ROUTINE:                warrant.Routine,
+	griffierv1.WarrantPriority_WARRANT_PRIORITY_HIGH:                   warrant.High,
+	griffierv1.WarrantPriority_WARRANT_PRIORITY_TEN_DAYS_ASAP:          warrant.TenDays,
+	griffierv1.WarrantPriority_WARRANT_PRIORITY_TEN_DAYS_SUBJECT_TO_EA: warrant.TenDaysSubjectToEA,
+	griffierv1.WarrantPriority_WARRANT_PRIORITY_EIGHT_HOURS:            warrant.EightHours,
+}
+
+// priorityOf returns the priority of a message; one that the API does not know
+// keeps its number, which every rule refuses.
+func priorityOf(p griffierv1.WarrantPriority) warrant.Priority {
+	if priority, ok := priorities[p]; ok {
+		return priority
+	}
+	return warrant.Priority(p.String())
+}
+
+func priorityMessage(p warrant.Priority) griffierv1.WarrantPriority {
+	for message, priority := range priorities {
+		if priority == p {
+			return message
+		}
+	}
+	return griffierv1.WarrantPriority_WARRANT_PRIORITY_UNSPECIFIED
 }
 
 var taskStates = map[warrant.TaskState]griffierv1.TaskState{
@@ -57,6 +87,7 @@ func contentOf(m *griffierv1.WarrantContent) warrant.Content {
 		LegalBasis: m.GetLegalBasis(), Authority: m.GetAuthority(), Reference: m.GetReference(), RequestedBy: m.GetRequestedBy(),
 		IssuedAt: m.GetIssuedAt(), ValidFrom: m.GetValidFrom(), ValidUntil: m.GetValidUntil(), DocumentSHA256: m.GetDocumentSha256(),
 		Targets: m.GetTargets(), WindowStart: m.GetWindowStart(), WindowEnd: m.GetWindowEnd(), Recipient: m.GetRecipient(),
+		Priority: priorityOf(m.GetPriority()), Emergency: m.GetEmergency(), EnforcingAuthorityNotified: m.GetEnforcingAuthorityNotified(),
 		ExaminingMagistrateAuthorisation: m.GetExaminingMagistrateAuthorisation(), ExaminingMagistrateDate: m.GetExaminingMagistrateDate(),
 	}
 	for _, category := range m.GetExaminingMagistrateScope() {
@@ -73,6 +104,7 @@ func contentMessage(c warrant.Content, withTargets bool) *griffierv1.WarrantCont
 		LegalBasis: c.LegalBasis, Authority: c.Authority, Reference: c.Reference, RequestedBy: c.RequestedBy,
 		IssuedAt: c.IssuedAt, ValidFrom: c.ValidFrom, ValidUntil: c.ValidUntil, DocumentSha256: c.DocumentSHA256,
 		WindowStart: c.WindowStart, WindowEnd: c.WindowEnd, Recipient: c.Recipient,
+		Priority: priorityMessage(c.Priority), Emergency: c.Emergency, EnforcingAuthorityNotified: c.EnforcingAuthorityNotified,
 		ExaminingMagistrateAuthorisation: c.ExaminingMagistrateAuthorisation, ExaminingMagistrateDate: c.ExaminingMagistrateDate,
 	}
 	for _, category := range c.ExaminingMagistrateScope {
@@ -87,21 +119,51 @@ func contentMessage(c warrant.Content, withTargets bool) *griffierv1.WarrantCont
 	return m
 }
 
-// message returns a warrant as it is at now. Without targets, those of its
-// tasks are left out too. A warrant whose case key was destroyed has no content.
-func (s *Service) message(ctx context.Context, w warrant.Warrant, now time.Time, withTargets bool) (*griffierv1.Warrant, error) {
+// header returns what the headers tell of a warrant as it is at now, with every
+// time and limit that follows from it.
+func (s *Service) header(w warrant.Warrant, now time.Time) *griffierv1.Warrant {
+	state := w.State(now)
 	m := &griffierv1.Warrant{
-		WarrantId: w.ID, Generation: w.Generation, State: warrantStates[w.State(now)], ContentSha256: w.ContentSHA256,
-		CreatedAt: timestamppb.New(w.CreatedAt), EffectiveUntil: timestamppb.New(w.EffectiveUntil(s.rules.ApprovalAge)),
+		WarrantId: w.ID, Generation: w.Generation, State: warrantStates[state], ContentSha256: w.ContentSHA256,
+		CreatedAt: stamp(w.CreatedAt), EffectiveUntil: stamp(w.EffectiveUntil(s.rules.ApprovalAge)),
+		ServedAt: stamp(w.ServedAt), ValidUntil: stamp(w.ValidUntil), ActBy: stamp(w.ActBy), ActedAt: stamp(w.ActedAt),
+		PaperBy: stamp(w.PaperBy), PaperAt: stamp(w.PaperAt), NoticeUntil: stamp(w.NoticeUntil), NoticeClearedAt: stamp(w.NoticeClearedAt),
+		SuspendedAt: stamp(w.SuspendedAt), EndedAt: stamp(w.EndedAt), Priority: priorityMessage(w.Priority), TargetCount: uint32(w.Targets),
+		StateDetail: w.StateDetail(now), Profile: w.Profile, ProfileSha256: w.ProfileSHA256,
 	}
-	m.Profile, m.ProfileSha256 = w.Profile, w.ProfileSHA256
+	if state == warrant.Expired {
+		m.EndedAt = stamp(w.ValidUntil)
+	}
+	if !state.Terminal() {
+		for _, role := range w.AwaitingApprovals(now, s.rules.ApprovalAge) {
+			m.AwaitingRoles = append(m.AwaitingRoles, string(role))
+		}
+	}
+	for _, c := range w.Running(now) {
+		m.Clocks = append(m.Clocks, &griffierv1.WarrantClock{Clock: string(c.Clock), From: stamp(c.From), By: stamp(c.By), Percent: uint32(c.Percent), Alarm: uint32(c.Alarm)})
+	}
 	if w.Verified {
-		m.CallBack = &griffierv1.CallBack{VerifiedBy: w.VerifiedBy, VerifiedAt: timestamppb.New(w.VerifiedAt), LedgerIndex: w.VerifiedIndex}
+		m.CallBack = &griffierv1.CallBack{VerifiedBy: w.VerifiedBy, VerifiedAt: stamp(w.VerifiedAt), LedgerIndex: w.VerifiedIndex}
 	}
 	for _, a := range w.Approvals {
 		m.Approvals = append(m.Approvals, &griffierv1.Approval{Role: string(a.Role), Approver: a.Actor, Generation: a.Generation,
-			ContentSha256: a.ContentSHA256, ApprovedAt: timestamppb.New(a.At), LedgerIndex: a.Index})
+			ContentSha256: a.ContentSHA256, ApprovedAt: stamp(a.At), LedgerIndex: a.Index})
 	}
+	return m
+}
+
+// stamp is an instant as a message, absent when it is zero.
+func stamp(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}
+
+// message returns a warrant as it is at now. Without targets, those of its
+// tasks are left out too. A warrant whose case key was destroyed has no content.
+func (s *Service) message(ctx context.Context, w warrant.Warrant, now time.Time, withTargets bool) (*griffierv1.Warrant, error) {
+	m := s.header(w, now)
 	content, err := Content(ctx, s.book, w)
 	switch {
 	case reason.Of(err) == reason.NotFound:

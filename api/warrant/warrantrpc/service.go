@@ -26,8 +26,8 @@ type Config struct {
 	State *warrant.State // a fold of Book
 	Rules *warrant.Rules
 	Now   func() time.Time
-	// Ended is called after a warrant was rejected or revoked, to stop what runs
-	// under it. May be nil.
+	// Ended is called after an act that stops what runs under a warrant: an end, a
+	// suspension, or another content. May be nil.
 	Ended func(warrantID string)
 }
 
@@ -70,6 +70,11 @@ func (s *Service) CreateWarrant(ctx context.Context, req *griffierv1.CreateWarra
 		return nil, err
 	}
 	create := warrant.CreateRequest{ID: RandomID(), Salt: RandomID(), Content: contentOf(req.GetContent())}
+	if req.GetValidateOnly() {
+		return s.preview(ctx, func(now time.Time, by warrant.Caller) (ledger.Draft, *reason.Error) {
+			return s.rules.Create(s.state, now, by, create)
+		})
+	}
 	_, refusal := s.rules.Create(s.state, s.now(), by, create)
 	if refusal == nil {
 		if err := s.keys.Create(warrant.KeyID(create.ID)); err != nil {
@@ -120,77 +125,27 @@ func (s *Service) VerifyWarrant(ctx context.Context, req *griffierv1.VerifyWarra
 	})
 }
 
-// ApproveWarrant implements WarrantService.
-func (s *Service) ApproveWarrant(ctx context.Context, req *griffierv1.ApproveWarrantRequest) (*griffierv1.Warrant, error) {
-	return s.act(ctx, "ApproveWarrant", warrant.KindApprove, req.GetRequestId(), req.GetWarrantId(), func(now time.Time, by warrant.Caller) (ledger.Draft, *reason.Error) {
-		return s.rules.Approve(s.state, now, by, warrant.ApproveRequest{WarrantID: req.GetWarrantId(),
-			Generation: req.GetExpectedGeneration(), ContentSHA256: req.GetContentSha256()})
-	})
-}
-
-// RejectWarrant implements WarrantService.
-func (s *Service) RejectWarrant(ctx context.Context, req *griffierv1.RejectWarrantRequest) (*griffierv1.Warrant, error) {
-	w, err := s.act(ctx, "RejectWarrant", warrant.KindReject, req.GetRequestId(), req.GetWarrantId(), func(now time.Time, by warrant.Caller) (ledger.Draft, *reason.Error) {
-		return s.rules.Reject(s.state, now, by, warrant.EndRequest{WarrantID: req.GetWarrantId(),
-			Generation: req.GetExpectedGeneration(), Explanation: req.GetExplanation()})
-	})
-	if err == nil {
-		s.ended(req.GetWarrantId())
-	}
-	return w, err
-}
-
-// RevokeWarrant implements WarrantService.
-func (s *Service) RevokeWarrant(ctx context.Context, req *griffierv1.RevokeWarrantRequest) (*griffierv1.Warrant, error) {
-	w, err := s.act(ctx, "RevokeWarrant", warrant.KindRevoke, req.GetRequestId(), req.GetWarrantId(), func(now time.Time, by warrant.Caller) (ledger.Draft, *reason.Error) {
-		return s.rules.Revoke(s.state, now, by, warrant.EndRequest{WarrantID: req.GetWarrantId(),
-			Generation: req.GetExpectedGeneration(), Explanation: req.GetExplanation()})
-	})
-	if err == nil {
-		s.ended(req.GetWarrantId())
-	}
-	return w, err
-}
-
-// act decides one act on a warrant and returns the warrant after it.
-func (s *Service) act(ctx context.Context, method, kind, clientID, warrantID string,
-	rule func(time.Time, warrant.Caller) (ledger.Draft, *reason.Error)) (*griffierv1.Warrant, error) {
-	by, err := Caller(ctx)
-	if err != nil {
-		return nil, err
-	}
-	requestID, err := RequestID(by, method, clientID)
-	if err != nil {
-		return nil, err
-	}
-	e, err := Decide(ctx, s.book, requestID, func(now time.Time) (ledger.Draft, *reason.Error) { return rule(now, by) })
-	if err != nil {
-		return nil, err
-	}
-	if e.Header.WarrantID != warrantID || e.Header.Kind != kind {
-		return nil, ErrReused()
-	}
-	w, ok := s.state.Warrant(warrantID)
-	if !ok {
-		return nil, reason.New(reason.NotFound, "")
-	}
-	return s.message(ctx, w, s.now(), true)
-}
-
 // GetWarrant implements WarrantService.
 func (s *Service) GetWarrant(ctx context.Context, req *griffierv1.GetWarrantRequest) (*griffierv1.Warrant, error) {
-	w, ok := s.state.Warrant(req.GetWarrantId())
-	if !ok {
-		return nil, reason.New(reason.NotFound, "")
+	if _, err := Sees(ctx, s.state, req.GetWarrantId()); err != nil {
+		return nil, err
 	}
+	w, _ := s.state.Warrant(req.GetWarrantId())
 	return s.message(ctx, w, s.now(), true)
 }
 
 // ListWarrants implements WarrantService.
 func (s *Service) ListWarrants(ctx context.Context, _ *griffierv1.ListWarrantsRequest) (*griffierv1.ListWarrantsResponse, error) {
+	by, overseer, err := viewer(ctx)
+	if err != nil {
+		return nil, err
+	}
 	res := &griffierv1.ListWarrantsResponse{}
 	now := s.now()
 	for _, w := range s.state.Warrants() {
+		if !visible(by, overseer, w) {
+			continue
+		}
 		m, err := s.message(ctx, w, now, false)
 		if err != nil {
 			return nil, err

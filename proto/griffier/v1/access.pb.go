@@ -42,6 +42,7 @@ const (
 	Role_ROLE_NETWORK_ENGINEER   Role = 9  // lets collectors in and out; sees no line
 	Role_ROLE_COLLECTOR          Role = 10 // machine: renews its own certificate
 	Role_ROLE_OPERATOR           Role = 11 // runs griffierd, as a person or a machine: proposes policy, sees retention; no personal data
+	Role_ROLE_EXTERNAL_APPROVER  Role = 12 // a lawyer from outside: approves second for a provider with one lawyer, and nothing else
 )
 
 // Enum value maps for Role.
@@ -59,6 +60,7 @@ var (
 		9:  "ROLE_NETWORK_ENGINEER",
 		10: "ROLE_COLLECTOR",
 		11: "ROLE_OPERATOR",
+		12: "ROLE_EXTERNAL_APPROVER",
 	}
 	Role_value = map[string]int32{
 		"ROLE_UNSPECIFIED":        0,
@@ -73,6 +75,7 @@ var (
 		"ROLE_NETWORK_ENGINEER":   9,
 		"ROLE_COLLECTOR":          10,
 		"ROLE_OPERATOR":           11,
+		"ROLE_EXTERNAL_APPROVER":  12,
 	}
 )
 
@@ -245,7 +248,7 @@ const file_griffier_v1_access_proto_rawDesc = "" +
 	"\x06Access\x12'\n" +
 	"\x05roles\x18\x01 \x03(\x0e2\x11.griffier.v1.RoleR\x05roles\x12(\n" +
 	"\x05audit\x18\x02 \x01(\x0e2\x12.griffier.v1.AuditR\x05audit\x12\x17\n" +
-	"\astep_up\x18\x03 \x01(\bR\x06stepUp*\x8b\x02\n" +
+	"\astep_up\x18\x03 \x01(\bR\x06stepUp*\xa7\x02\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rROLE_CUSTOMER\x10\x01\x12\x10\n" +
@@ -259,7 +262,8 @@ const file_griffier_v1_access_proto_rawDesc = "" +
 	"\x15ROLE_NETWORK_ENGINEER\x10\t\x12\x12\n" +
 	"\x0eROLE_COLLECTOR\x10\n" +
 	"\x12\x11\n" +
-	"\rROLE_OPERATOR\x10\v*q\n" +
+	"\rROLE_OPERATOR\x10\v\x12\x1a\n" +
+	"\x16ROLE_EXTERNAL_APPROVER\x10\f*q\n" +
 	"\x05Audit\x12\x15\n" +
 	"\x11AUDIT_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +

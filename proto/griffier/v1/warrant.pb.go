@@ -87,12 +87,15 @@ func (Category) EnumDescriptor() ([]byte, []int) {
 type WarrantState int32
 
 const (
-	WarrantState_WARRANT_STATE_UNSPECIFIED       WarrantState = 0
-	WarrantState_WARRANT_STATE_AWAITING_APPROVAL WarrantState = 1
-	WarrantState_WARRANT_STATE_APPROVED          WarrantState = 2
-	WarrantState_WARRANT_STATE_REJECTED          WarrantState = 3 // terminal
-	WarrantState_WARRANT_STATE_REVOKED           WarrantState = 4 // terminal
-	WarrantState_WARRANT_STATE_EXPIRED           WarrantState = 5 // terminal
+	WarrantState_WARRANT_STATE_UNSPECIFIED        WarrantState = 0
+	WarrantState_WARRANT_STATE_AWAITING_APPROVAL  WarrantState = 1
+	WarrantState_WARRANT_STATE_APPROVED           WarrantState = 2
+	WarrantState_WARRANT_STATE_REJECTED           WarrantState = 3 // terminal
+	WarrantState_WARRANT_STATE_REVOKED            WarrantState = 4 // terminal
+	WarrantState_WARRANT_STATE_EXPIRED            WarrantState = 5 // terminal
+	WarrantState_WARRANT_STATE_CANCELLED          WarrantState = 6 // terminal: by the authority
+	WarrantState_WARRANT_STATE_SUSPENDED          WarrantState = 7 // nothing is executed, released or fetched
+	WarrantState_WARRANT_STATE_EMERGENCY_APPROVAL WarrantState = 8 // an oral order under one approval, until its paper is due
 )
 
 // Enum value maps for WarrantState.
@@ -104,14 +107,20 @@ var (
 		3: "WARRANT_STATE_REJECTED",
 		4: "WARRANT_STATE_REVOKED",
 		5: "WARRANT_STATE_EXPIRED",
+		6: "WARRANT_STATE_CANCELLED",
+		7: "WARRANT_STATE_SUSPENDED",
+		8: "WARRANT_STATE_EMERGENCY_APPROVAL",
 	}
 	WarrantState_value = map[string]int32{
-		"WARRANT_STATE_UNSPECIFIED":       0,
-		"WARRANT_STATE_AWAITING_APPROVAL": 1,
-		"WARRANT_STATE_APPROVED":          2,
-		"WARRANT_STATE_REJECTED":          3,
-		"WARRANT_STATE_REVOKED":           4,
-		"WARRANT_STATE_EXPIRED":           5,
+		"WARRANT_STATE_UNSPECIFIED":        0,
+		"WARRANT_STATE_AWAITING_APPROVAL":  1,
+		"WARRANT_STATE_APPROVED":           2,
+		"WARRANT_STATE_REJECTED":           3,
+		"WARRANT_STATE_REVOKED":            4,
+		"WARRANT_STATE_EXPIRED":            5,
+		"WARRANT_STATE_CANCELLED":          6,
+		"WARRANT_STATE_SUSPENDED":          7,
+		"WARRANT_STATE_EMERGENCY_APPROVAL": 8,
 	}
 )
 
@@ -140,6 +149,65 @@ func (x WarrantState) Number() protoreflect.EnumNumber {
 // Deprecated: Use WarrantState.Descriptor instead.
 func (WarrantState) EnumDescriptor() ([]byte, []int) {
 	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{1}
+}
+
+// WarrantPriority is how urgent the authority says the order is (TS 103 120, TS 104 144).
+type WarrantPriority int32
+
+const (
+	WarrantPriority_WARRANT_PRIORITY_UNSPECIFIED            WarrantPriority = 0 // ROUTINE
+	WarrantPriority_WARRANT_PRIORITY_ROUTINE                WarrantPriority = 1
+	WarrantPriority_WARRANT_PRIORITY_HIGH                   WarrantPriority = 2
+	WarrantPriority_WARRANT_PRIORITY_TEN_DAYS_ASAP          WarrantPriority = 3
+	WarrantPriority_WARRANT_PRIORITY_TEN_DAYS_SUBJECT_TO_EA WarrantPriority = 4 // an enforcing authority was notified
+	WarrantPriority_WARRANT_PRIORITY_EIGHT_HOURS            WarrantPriority = 5
+)
+
+// Enum value maps for WarrantPriority.
+var (
+	WarrantPriority_name = map[int32]string{
+		0: "WARRANT_PRIORITY_UNSPECIFIED",
+		1: "WARRANT_PRIORITY_ROUTINE",
+		2: "WARRANT_PRIORITY_HIGH",
+		3: "WARRANT_PRIORITY_TEN_DAYS_ASAP",
+		4: "WARRANT_PRIORITY_TEN_DAYS_SUBJECT_TO_EA",
+		5: "WARRANT_PRIORITY_EIGHT_HOURS",
+	}
+	WarrantPriority_value = map[string]int32{
+		"WARRANT_PRIORITY_UNSPECIFIED":            0,
+		"WARRANT_PRIORITY_ROUTINE":                1,
+		"WARRANT_PRIORITY_HIGH":                   2,
+		"WARRANT_PRIORITY_TEN_DAYS_ASAP":          3,
+		"WARRANT_PRIORITY_TEN_DAYS_SUBJECT_TO_EA": 4,
+		"WARRANT_PRIORITY_EIGHT_HOURS":            5,
+	}
+)
+
+func (x WarrantPriority) Enum() *WarrantPriority {
+	p := new(WarrantPriority)
+	*p = x
+	return p
+}
+
+func (x WarrantPriority) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (WarrantPriority) Descriptor() protoreflect.EnumDescriptor {
+	return file_griffier_v1_warrant_proto_enumTypes[2].Descriptor()
+}
+
+func (WarrantPriority) Type() protoreflect.EnumType {
+	return &file_griffier_v1_warrant_proto_enumTypes[2]
+}
+
+func (x WarrantPriority) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use WarrantPriority.Descriptor instead.
+func (WarrantPriority) EnumDescriptor() ([]byte, []int) {
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{2}
 }
 
 type CallBackOutcome int32
@@ -178,11 +246,11 @@ func (x CallBackOutcome) String() string {
 }
 
 func (CallBackOutcome) Descriptor() protoreflect.EnumDescriptor {
-	return file_griffier_v1_warrant_proto_enumTypes[2].Descriptor()
+	return file_griffier_v1_warrant_proto_enumTypes[3].Descriptor()
 }
 
 func (CallBackOutcome) Type() protoreflect.EnumType {
-	return &file_griffier_v1_warrant_proto_enumTypes[2]
+	return &file_griffier_v1_warrant_proto_enumTypes[3]
 }
 
 func (x CallBackOutcome) Number() protoreflect.EnumNumber {
@@ -191,7 +259,7 @@ func (x CallBackOutcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use CallBackOutcome.Descriptor instead.
 func (CallBackOutcome) EnumDescriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{2}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{3}
 }
 
 type TaskState int32
@@ -242,11 +310,11 @@ func (x TaskState) String() string {
 }
 
 func (TaskState) Descriptor() protoreflect.EnumDescriptor {
-	return file_griffier_v1_warrant_proto_enumTypes[3].Descriptor()
+	return file_griffier_v1_warrant_proto_enumTypes[4].Descriptor()
 }
 
 func (TaskState) Type() protoreflect.EnumType {
-	return &file_griffier_v1_warrant_proto_enumTypes[3]
+	return &file_griffier_v1_warrant_proto_enumTypes[4]
 }
 
 func (x TaskState) Number() protoreflect.EnumNumber {
@@ -255,7 +323,7 @@ func (x TaskState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TaskState.Descriptor instead.
 func (TaskState) EnumDescriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{3}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{4}
 }
 
 // TransportProtocol has the numbers of the IANA protocol registry.
@@ -304,11 +372,11 @@ func (x TransportProtocol) String() string {
 }
 
 func (TransportProtocol) Descriptor() protoreflect.EnumDescriptor {
-	return file_griffier_v1_warrant_proto_enumTypes[4].Descriptor()
+	return file_griffier_v1_warrant_proto_enumTypes[5].Descriptor()
 }
 
 func (TransportProtocol) Type() protoreflect.EnumType {
-	return &file_griffier_v1_warrant_proto_enumTypes[4]
+	return &file_griffier_v1_warrant_proto_enumTypes[5]
 }
 
 func (x TransportProtocol) Number() protoreflect.EnumNumber {
@@ -317,7 +385,7 @@ func (x TransportProtocol) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TransportProtocol.Descriptor instead.
 func (TransportProtocol) EnumDescriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{4}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{5}
 }
 
 // WarrantContent is what approvals are bound to, by the hash of its canonical form.
@@ -339,6 +407,9 @@ type WarrantContent struct {
 	WindowEnd                        string                 `protobuf:"bytes,12,opt,name=window_end,json=windowEnd,proto3" json:"window_end,omitempty"`                                                                                  // exclusive
 	Recipient                        string                 `protobuf:"bytes,13,opt,name=recipient,proto3" json:"recipient,omitempty"`                                                                                                   // a confirmed key of the authority: age1…, or sha256: and the fingerprint of its certificate
 	ExaminingMagistrateAuthorisation string                 `protobuf:"bytes,14,opt,name=examining_magistrate_authorisation,json=examiningMagistrateAuthorisation,proto3" json:"examining_magistrate_authorisation,omitempty"`           // number, where the basis needs one
+	Priority                         WarrantPriority        `protobuf:"varint,15,opt,name=priority,proto3,enum=griffier.v1.WarrantPriority" json:"priority,omitempty"`                                                                   // drives act_by
+	Emergency                        bool                   `protobuf:"varint,16,opt,name=emergency,proto3" json:"emergency,omitempty"`                                                                                                  // ordered orally; document_sha256 may follow as paper
+	EnforcingAuthorityNotified       bool                   `protobuf:"varint,17,opt,name=enforcing_authority_notified,json=enforcingAuthorityNotified,proto3" json:"enforcing_authority_notified,omitempty"`                            // of an EPOC: release waits for it
 	ExaminingMagistrateDate          string                 `protobuf:"bytes,30,opt,name=examining_magistrate_date,json=examiningMagistrateDate,proto3" json:"examining_magistrate_date,omitempty"`                                      // its calendar date, as 2026-11-19
 	ExaminingMagistrateScope         []Category             `protobuf:"varint,31,rep,packed,name=examining_magistrate_scope,json=examiningMagistrateScope,proto3,enum=griffier.v1.Category" json:"examining_magistrate_scope,omitempty"` // what it covers: every category of the warrant, or it is refused
 	unknownFields                    protoimpl.UnknownFields
@@ -471,6 +542,27 @@ func (x *WarrantContent) GetExaminingMagistrateAuthorisation() string {
 		return x.ExaminingMagistrateAuthorisation
 	}
 	return ""
+}
+
+func (x *WarrantContent) GetPriority() WarrantPriority {
+	if x != nil {
+		return x.Priority
+	}
+	return WarrantPriority_WARRANT_PRIORITY_UNSPECIFIED
+}
+
+func (x *WarrantContent) GetEmergency() bool {
+	if x != nil {
+		return x.Emergency
+	}
+	return false
+}
+
+func (x *WarrantContent) GetEnforcingAuthorityNotified() bool {
+	if x != nil {
+		return x.EnforcingAuthorityNotified
+	}
+	return false
 }
 
 func (x *WarrantContent) GetExaminingMagistrateDate() string {
@@ -632,6 +724,83 @@ func (x *CallBack) GetLedgerIndex() uint64 {
 	return 0
 }
 
+// WarrantClock is a deadline of a warrant.
+type WarrantClock struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Clock         string                 `protobuf:"bytes,1,opt,name=clock,proto3" json:"clock,omitempty"` // ACT_BY, PAPER or NOTICE
+	From          *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	By            *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	Percent       uint32                 `protobuf:"varint,4,opt,name=percent,proto3" json:"percent,omitempty"` // of the time that is gone
+	Alarm         uint32                 `protobuf:"varint,5,opt,name=alarm,proto3" json:"alarm,omitempty"`     // 50, 80 or 100 once so much is gone, 0 before
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WarrantClock) Reset() {
+	*x = WarrantClock{}
+	mi := &file_griffier_v1_warrant_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WarrantClock) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WarrantClock) ProtoMessage() {}
+
+func (x *WarrantClock) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_warrant_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WarrantClock.ProtoReflect.Descriptor instead.
+func (*WarrantClock) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *WarrantClock) GetClock() string {
+	if x != nil {
+		return x.Clock
+	}
+	return ""
+}
+
+func (x *WarrantClock) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *WarrantClock) GetBy() *timestamppb.Timestamp {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *WarrantClock) GetPercent() uint32 {
+	if x != nil {
+		return x.Percent
+	}
+	return 0
+}
+
+func (x *WarrantClock) GetAlarm() uint32 {
+	if x != nil {
+		return x.Alarm
+	}
+	return 0
+}
+
 type Warrant struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	WarrantId      string                 `protobuf:"bytes,1,opt,name=warrant_id,json=warrantId,proto3" json:"warrant_id,omitempty"`
@@ -643,16 +812,35 @@ type Warrant struct {
 	CreatedAt      *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	EffectiveUntil *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=effective_until,json=effectiveUntil,proto3" json:"effective_until,omitempty"` // computed: when the server stops executing it
 	Tasks          []*Task                `protobuf:"bytes,9,rep,name=tasks,proto3" json:"tasks,omitempty"`
-	CallBack       *CallBack              `protobuf:"bytes,30,opt,name=call_back,json=callBack,proto3" json:"call_back,omitempty"` // absent: the authority was not called back, and nobody can approve
-	Profile        string                 `protobuf:"bytes,31,opt,name=profile,proto3" json:"profile,omitempty"`                   // legal-basis profile that the content was judged by
-	ProfileSha256  string                 `protobuf:"bytes,32,opt,name=profile_sha256,json=profileSha256,proto3" json:"profile_sha256,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// What follows from the content and the server's clock, computed by the server.
+	ServedAt        *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=served_at,json=servedAt,proto3" json:"served_at,omitempty"`       // starts the clocks: intake, or the last extension
+	ValidUntil      *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=valid_until,json=validUntil,proto3" json:"valid_until,omitempty"` // it lapses
+	ActBy           *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=act_by,json=actBy,proto3" json:"act_by,omitempty"`                // it is to be answered; absent: the basis sets no time
+	ActedAt         *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=acted_at,json=actedAt,proto3" json:"acted_at,omitempty"`          // the last open task was answered
+	Clocks          []*WarrantClock        `protobuf:"bytes,14,rep,name=clocks,proto3" json:"clocks,omitempty"`                           // that run, or ran out unanswered
+	PaperBy         *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=paper_by,json=paperBy,proto3" json:"paper_by,omitempty"`          // of an oral order
+	PaperAt         *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=paper_at,json=paperAt,proto3" json:"paper_at,omitempty"`
+	NoticeUntil     *timestamppb.Timestamp `protobuf:"bytes,17,opt,name=notice_until,json=noticeUntil,proto3" json:"notice_until,omitempty"` // nothing is released before, unless cleared
+	NoticeClearedAt *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=notice_cleared_at,json=noticeClearedAt,proto3" json:"notice_cleared_at,omitempty"`
+	SuspendedAt     *timestamppb.Timestamp `protobuf:"bytes,19,opt,name=suspended_at,json=suspendedAt,proto3" json:"suspended_at,omitempty"`       // by a person
+	EndedAt         *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`                   // rejected, revoked, cancelled or lapsed
+	AwaitingRoles   []string               `protobuf:"bytes,21,rep,name=awaiting_roles,json=awaitingRoles,proto3" json:"awaiting_roles,omitempty"` // that must still approve
+	Priority        WarrantPriority        `protobuf:"varint,22,opt,name=priority,proto3,enum=griffier.v1.WarrantPriority" json:"priority,omitempty"`
+	TargetCount     uint32                 `protobuf:"varint,23,opt,name=target_count,json=targetCount,proto3" json:"target_count,omitempty"`
+	StateDetail     string                 `protobuf:"bytes,24,opt,name=state_detail,json=stateDetail,proto3" json:"state_detail,omitempty"` // why it is suspended
+	// Of a request with validate_only: what it would do, a sentence each. The warrant
+	// is then as it would be, without content; nothing was done.
+	Effects       []string  `protobuf:"bytes,25,rep,name=effects,proto3" json:"effects,omitempty"`
+	CallBack      *CallBack `protobuf:"bytes,30,opt,name=call_back,json=callBack,proto3" json:"call_back,omitempty"` // absent: the authority was not called back, and nobody can approve
+	Profile       string    `protobuf:"bytes,31,opt,name=profile,proto3" json:"profile,omitempty"`                   // legal-basis profile that the content was judged by
+	ProfileSha256 string    `protobuf:"bytes,32,opt,name=profile_sha256,json=profileSha256,proto3" json:"profile_sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Warrant) Reset() {
 	*x = Warrant{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[3]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -664,7 +852,7 @@ func (x *Warrant) String() string {
 func (*Warrant) ProtoMessage() {}
 
 func (x *Warrant) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[3]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -677,7 +865,7 @@ func (x *Warrant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Warrant.ProtoReflect.Descriptor instead.
 func (*Warrant) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{3}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Warrant) GetWarrantId() string {
@@ -743,6 +931,118 @@ func (x *Warrant) GetTasks() []*Task {
 	return nil
 }
 
+func (x *Warrant) GetServedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ServedAt
+	}
+	return nil
+}
+
+func (x *Warrant) GetValidUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ValidUntil
+	}
+	return nil
+}
+
+func (x *Warrant) GetActBy() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ActBy
+	}
+	return nil
+}
+
+func (x *Warrant) GetActedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ActedAt
+	}
+	return nil
+}
+
+func (x *Warrant) GetClocks() []*WarrantClock {
+	if x != nil {
+		return x.Clocks
+	}
+	return nil
+}
+
+func (x *Warrant) GetPaperBy() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PaperBy
+	}
+	return nil
+}
+
+func (x *Warrant) GetPaperAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PaperAt
+	}
+	return nil
+}
+
+func (x *Warrant) GetNoticeUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NoticeUntil
+	}
+	return nil
+}
+
+func (x *Warrant) GetNoticeClearedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NoticeClearedAt
+	}
+	return nil
+}
+
+func (x *Warrant) GetSuspendedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SuspendedAt
+	}
+	return nil
+}
+
+func (x *Warrant) GetEndedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndedAt
+	}
+	return nil
+}
+
+func (x *Warrant) GetAwaitingRoles() []string {
+	if x != nil {
+		return x.AwaitingRoles
+	}
+	return nil
+}
+
+func (x *Warrant) GetPriority() WarrantPriority {
+	if x != nil {
+		return x.Priority
+	}
+	return WarrantPriority_WARRANT_PRIORITY_UNSPECIFIED
+}
+
+func (x *Warrant) GetTargetCount() uint32 {
+	if x != nil {
+		return x.TargetCount
+	}
+	return 0
+}
+
+func (x *Warrant) GetStateDetail() string {
+	if x != nil {
+		return x.StateDetail
+	}
+	return ""
+}
+
+func (x *Warrant) GetEffects() []string {
+	if x != nil {
+		return x.Effects
+	}
+	return nil
+}
+
 func (x *Warrant) GetCallBack() *CallBack {
 	if x != nil {
 		return x.CallBack
@@ -789,7 +1089,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[4]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -801,7 +1101,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[4]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -814,7 +1114,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{4}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Task) GetTaskId() string {
@@ -940,13 +1240,14 @@ type CreateWarrantRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // UUID of the client; a retry with it finds out what became of it
 	Content       *WarrantContent        `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
+	ValidateOnly  bool                   `protobuf:"varint,20,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"` // say what would happen, and do nothing
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateWarrantRequest) Reset() {
 	*x = CreateWarrantRequest{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[5]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -958,7 +1259,7 @@ func (x *CreateWarrantRequest) String() string {
 func (*CreateWarrantRequest) ProtoMessage() {}
 
 func (x *CreateWarrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[5]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -971,7 +1272,7 @@ func (x *CreateWarrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateWarrantRequest.ProtoReflect.Descriptor instead.
 func (*CreateWarrantRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{5}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CreateWarrantRequest) GetRequestId() string {
@@ -986,6 +1287,13 @@ func (x *CreateWarrantRequest) GetContent() *WarrantContent {
 		return x.Content
 	}
 	return nil
+}
+
+func (x *CreateWarrantRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
 }
 
 type VerifyWarrantRequest struct {
@@ -1004,7 +1312,7 @@ type VerifyWarrantRequest struct {
 
 func (x *VerifyWarrantRequest) Reset() {
 	*x = VerifyWarrantRequest{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[6]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1016,7 +1324,7 @@ func (x *VerifyWarrantRequest) String() string {
 func (*VerifyWarrantRequest) ProtoMessage() {}
 
 func (x *VerifyWarrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[6]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1029,7 +1337,7 @@ func (x *VerifyWarrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyWarrantRequest.ProtoReflect.Descriptor instead.
 func (*VerifyWarrantRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{6}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *VerifyWarrantRequest) GetRequestId() string {
@@ -1094,13 +1402,14 @@ type ApproveWarrantRequest struct {
 	WarrantId          string                 `protobuf:"bytes,2,opt,name=warrant_id,json=warrantId,proto3" json:"warrant_id,omitempty"`
 	ExpectedGeneration uint64                 `protobuf:"varint,3,opt,name=expected_generation,json=expectedGeneration,proto3" json:"expected_generation,omitempty"`
 	ContentSha256      string                 `protobuf:"bytes,4,opt,name=content_sha256,json=contentSha256,proto3" json:"content_sha256,omitempty"` // as the approver saw it
+	ValidateOnly       bool                   `protobuf:"varint,20,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`  // say what would happen, and do nothing
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
 
 func (x *ApproveWarrantRequest) Reset() {
 	*x = ApproveWarrantRequest{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[7]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1112,7 +1421,7 @@ func (x *ApproveWarrantRequest) String() string {
 func (*ApproveWarrantRequest) ProtoMessage() {}
 
 func (x *ApproveWarrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[7]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1125,7 +1434,7 @@ func (x *ApproveWarrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveWarrantRequest.ProtoReflect.Descriptor instead.
 func (*ApproveWarrantRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{7}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ApproveWarrantRequest) GetRequestId() string {
@@ -1156,19 +1465,27 @@ func (x *ApproveWarrantRequest) GetContentSha256() string {
 	return ""
 }
 
+func (x *ApproveWarrantRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
 type RejectWarrantRequest struct {
 	state              protoimpl.MessageState `protogen:"open.v1"`
 	RequestId          string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	WarrantId          string                 `protobuf:"bytes,2,opt,name=warrant_id,json=warrantId,proto3" json:"warrant_id,omitempty"`
 	ExpectedGeneration uint64                 `protobuf:"varint,3,opt,name=expected_generation,json=expectedGeneration,proto3" json:"expected_generation,omitempty"`
 	Explanation        string                 `protobuf:"bytes,4,opt,name=explanation,proto3" json:"explanation,omitempty"`
+	ValidateOnly       bool                   `protobuf:"varint,20,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"` // say what would happen, and do nothing
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
 
 func (x *RejectWarrantRequest) Reset() {
 	*x = RejectWarrantRequest{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[8]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1180,7 +1497,7 @@ func (x *RejectWarrantRequest) String() string {
 func (*RejectWarrantRequest) ProtoMessage() {}
 
 func (x *RejectWarrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[8]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1193,7 +1510,7 @@ func (x *RejectWarrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectWarrantRequest.ProtoReflect.Descriptor instead.
 func (*RejectWarrantRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{8}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *RejectWarrantRequest) GetRequestId() string {
@@ -1224,19 +1541,27 @@ func (x *RejectWarrantRequest) GetExplanation() string {
 	return ""
 }
 
+func (x *RejectWarrantRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
 type RevokeWarrantRequest struct {
 	state              protoimpl.MessageState `protogen:"open.v1"`
 	RequestId          string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	WarrantId          string                 `protobuf:"bytes,2,opt,name=warrant_id,json=warrantId,proto3" json:"warrant_id,omitempty"`
 	ExpectedGeneration uint64                 `protobuf:"varint,3,opt,name=expected_generation,json=expectedGeneration,proto3" json:"expected_generation,omitempty"`
 	Explanation        string                 `protobuf:"bytes,4,opt,name=explanation,proto3" json:"explanation,omitempty"`
+	ValidateOnly       bool                   `protobuf:"varint,20,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"` // say what would happen, and do nothing
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
 
 func (x *RevokeWarrantRequest) Reset() {
 	*x = RevokeWarrantRequest{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[9]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1248,7 +1573,7 @@ func (x *RevokeWarrantRequest) String() string {
 func (*RevokeWarrantRequest) ProtoMessage() {}
 
 func (x *RevokeWarrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[9]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1261,7 +1586,7 @@ func (x *RevokeWarrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeWarrantRequest.ProtoReflect.Descriptor instead.
 func (*RevokeWarrantRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{9}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RevokeWarrantRequest) GetRequestId() string {
@@ -1292,6 +1617,577 @@ func (x *RevokeWarrantRequest) GetExplanation() string {
 	return ""
 }
 
+func (x *RevokeWarrantRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+type EditWarrantRequest struct {
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	RequestId          string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	WarrantId          string                 `protobuf:"bytes,2,opt,name=warrant_id,json=warrantId,proto3" json:"warrant_id,omitempty"`
+	ExpectedGeneration uint64                 `protobuf:"varint,3,opt,name=expected_generation,json=expectedGeneration,proto3" json:"expected_generation,omitempty"`
+	Content            *WarrantContent        `protobuf:"bytes,4,opt,name=content,proto3" json:"content,omitempty"`                                 // the whole of it
+	ValidateOnly       bool                   `protobuf:"varint,20,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"` // say what would happen, and do nothing
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *EditWarrantRequest) Reset() {
+	*x = EditWarrantRequest{}
+	mi := &file_griffier_v1_warrant_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EditWarrantRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EditWarrantRequest) ProtoMessage() {}
+
+func (x *EditWarrantRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_warrant_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EditWarrantRequest.ProtoReflect.Descriptor instead.
+func (*EditWarrantRequest) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *EditWarrantRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *EditWarrantRequest) GetWarrantId() string {
+	if x != nil {
+		return x.WarrantId
+	}
+	return ""
+}
+
+func (x *EditWarrantRequest) GetExpectedGeneration() uint64 {
+	if x != nil {
+		return x.ExpectedGeneration
+	}
+	return 0
+}
+
+func (x *EditWarrantRequest) GetContent() *WarrantContent {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+func (x *EditWarrantRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+type ExtendWarrantRequest struct {
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	RequestId          string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	WarrantId          string                 `protobuf:"bytes,2,opt,name=warrant_id,json=warrantId,proto3" json:"warrant_id,omitempty"`
+	ExpectedGeneration uint64                 `protobuf:"varint,3,opt,name=expected_generation,json=expectedGeneration,proto3" json:"expected_generation,omitempty"`
+	ValidUntil         string                 `protobuf:"bytes,4,opt,name=valid_until,json=validUntil,proto3" json:"valid_until,omitempty"`             // RFC 3339 with an offset, later than it was
+	DocumentSha256     string                 `protobuf:"bytes,5,opt,name=document_sha256,json=documentSha256,proto3" json:"document_sha256,omitempty"` // hexadecimal, of the document that extends it
+	ValidateOnly       bool                   `protobuf:"varint,20,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`     // say what would happen, and do nothing
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *ExtendWarrantRequest) Reset() {
+	*x = ExtendWarrantRequest{}
+	mi := &file_griffier_v1_warrant_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExtendWarrantRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExtendWarrantRequest) ProtoMessage() {}
+
+func (x *ExtendWarrantRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_warrant_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExtendWarrantRequest.ProtoReflect.Descriptor instead.
+func (*ExtendWarrantRequest) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ExtendWarrantRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ExtendWarrantRequest) GetWarrantId() string {
+	if x != nil {
+		return x.WarrantId
+	}
+	return ""
+}
+
+func (x *ExtendWarrantRequest) GetExpectedGeneration() uint64 {
+	if x != nil {
+		return x.ExpectedGeneration
+	}
+	return 0
+}
+
+func (x *ExtendWarrantRequest) GetValidUntil() string {
+	if x != nil {
+		return x.ValidUntil
+	}
+	return ""
+}
+
+func (x *ExtendWarrantRequest) GetDocumentSha256() string {
+	if x != nil {
+		return x.DocumentSha256
+	}
+	return ""
+}
+
+func (x *ExtendWarrantRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+type RecordPaperRequest struct {
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	RequestId          string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	WarrantId          string                 `protobuf:"bytes,2,opt,name=warrant_id,json=warrantId,proto3" json:"warrant_id,omitempty"`
+	ExpectedGeneration uint64                 `protobuf:"varint,3,opt,name=expected_generation,json=expectedGeneration,proto3" json:"expected_generation,omitempty"`
+	DocumentSha256     string                 `protobuf:"bytes,4,opt,name=document_sha256,json=documentSha256,proto3" json:"document_sha256,omitempty"`
+	Note               string                 `protobuf:"bytes,5,opt,name=note,proto3" json:"note,omitempty"`                                       // sealed in the ledger
+	ValidateOnly       bool                   `protobuf:"varint,20,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"` // say what would happen, and do nothing
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *RecordPaperRequest) Reset() {
+	*x = RecordPaperRequest{}
+	mi := &file_griffier_v1_warrant_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordPaperRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordPaperRequest) ProtoMessage() {}
+
+func (x *RecordPaperRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_warrant_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordPaperRequest.ProtoReflect.Descriptor instead.
+func (*RecordPaperRequest) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *RecordPaperRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *RecordPaperRequest) GetWarrantId() string {
+	if x != nil {
+		return x.WarrantId
+	}
+	return ""
+}
+
+func (x *RecordPaperRequest) GetExpectedGeneration() uint64 {
+	if x != nil {
+		return x.ExpectedGeneration
+	}
+	return 0
+}
+
+func (x *RecordPaperRequest) GetDocumentSha256() string {
+	if x != nil {
+		return x.DocumentSha256
+	}
+	return ""
+}
+
+func (x *RecordPaperRequest) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+func (x *RecordPaperRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+type ClearNoticeRequest struct {
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	RequestId          string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	WarrantId          string                 `protobuf:"bytes,2,opt,name=warrant_id,json=warrantId,proto3" json:"warrant_id,omitempty"`
+	ExpectedGeneration uint64                 `protobuf:"varint,3,opt,name=expected_generation,json=expectedGeneration,proto3" json:"expected_generation,omitempty"`
+	DocumentSha256     string                 `protobuf:"bytes,4,opt,name=document_sha256,json=documentSha256,proto3" json:"document_sha256,omitempty"` // of the enforcing authority's message
+	Note               string                 `protobuf:"bytes,5,opt,name=note,proto3" json:"note,omitempty"`                                           // sealed in the ledger
+	ValidateOnly       bool                   `protobuf:"varint,20,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`     // say what would happen, and do nothing
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *ClearNoticeRequest) Reset() {
+	*x = ClearNoticeRequest{}
+	mi := &file_griffier_v1_warrant_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClearNoticeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClearNoticeRequest) ProtoMessage() {}
+
+func (x *ClearNoticeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_warrant_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClearNoticeRequest.ProtoReflect.Descriptor instead.
+func (*ClearNoticeRequest) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ClearNoticeRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ClearNoticeRequest) GetWarrantId() string {
+	if x != nil {
+		return x.WarrantId
+	}
+	return ""
+}
+
+func (x *ClearNoticeRequest) GetExpectedGeneration() uint64 {
+	if x != nil {
+		return x.ExpectedGeneration
+	}
+	return 0
+}
+
+func (x *ClearNoticeRequest) GetDocumentSha256() string {
+	if x != nil {
+		return x.DocumentSha256
+	}
+	return ""
+}
+
+func (x *ClearNoticeRequest) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+func (x *ClearNoticeRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+type SuspendWarrantRequest struct {
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	RequestId          string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	WarrantId          string                 `protobuf:"bytes,2,opt,name=warrant_id,json=warrantId,proto3" json:"warrant_id,omitempty"`
+	ExpectedGeneration uint64                 `protobuf:"varint,3,opt,name=expected_generation,json=expectedGeneration,proto3" json:"expected_generation,omitempty"`
+	Explanation        string                 `protobuf:"bytes,4,opt,name=explanation,proto3" json:"explanation,omitempty"`
+	ValidateOnly       bool                   `protobuf:"varint,20,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"` // say what would happen, and do nothing
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *SuspendWarrantRequest) Reset() {
+	*x = SuspendWarrantRequest{}
+	mi := &file_griffier_v1_warrant_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SuspendWarrantRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SuspendWarrantRequest) ProtoMessage() {}
+
+func (x *SuspendWarrantRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_warrant_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SuspendWarrantRequest.ProtoReflect.Descriptor instead.
+func (*SuspendWarrantRequest) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *SuspendWarrantRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *SuspendWarrantRequest) GetWarrantId() string {
+	if x != nil {
+		return x.WarrantId
+	}
+	return ""
+}
+
+func (x *SuspendWarrantRequest) GetExpectedGeneration() uint64 {
+	if x != nil {
+		return x.ExpectedGeneration
+	}
+	return 0
+}
+
+func (x *SuspendWarrantRequest) GetExplanation() string {
+	if x != nil {
+		return x.Explanation
+	}
+	return ""
+}
+
+func (x *SuspendWarrantRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+type ResumeWarrantRequest struct {
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	RequestId          string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	WarrantId          string                 `protobuf:"bytes,2,opt,name=warrant_id,json=warrantId,proto3" json:"warrant_id,omitempty"`
+	ExpectedGeneration uint64                 `protobuf:"varint,3,opt,name=expected_generation,json=expectedGeneration,proto3" json:"expected_generation,omitempty"`
+	Explanation        string                 `protobuf:"bytes,4,opt,name=explanation,proto3" json:"explanation,omitempty"`
+	ValidateOnly       bool                   `protobuf:"varint,20,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"` // say what would happen, and do nothing
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *ResumeWarrantRequest) Reset() {
+	*x = ResumeWarrantRequest{}
+	mi := &file_griffier_v1_warrant_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeWarrantRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeWarrantRequest) ProtoMessage() {}
+
+func (x *ResumeWarrantRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_warrant_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeWarrantRequest.ProtoReflect.Descriptor instead.
+func (*ResumeWarrantRequest) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ResumeWarrantRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ResumeWarrantRequest) GetWarrantId() string {
+	if x != nil {
+		return x.WarrantId
+	}
+	return ""
+}
+
+func (x *ResumeWarrantRequest) GetExpectedGeneration() uint64 {
+	if x != nil {
+		return x.ExpectedGeneration
+	}
+	return 0
+}
+
+func (x *ResumeWarrantRequest) GetExplanation() string {
+	if x != nil {
+		return x.Explanation
+	}
+	return ""
+}
+
+func (x *ResumeWarrantRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+type CancelWarrantRequest struct {
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	RequestId          string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	WarrantId          string                 `protobuf:"bytes,2,opt,name=warrant_id,json=warrantId,proto3" json:"warrant_id,omitempty"`
+	ExpectedGeneration uint64                 `protobuf:"varint,3,opt,name=expected_generation,json=expectedGeneration,proto3" json:"expected_generation,omitempty"`
+	Explanation        string                 `protobuf:"bytes,4,opt,name=explanation,proto3" json:"explanation,omitempty"`
+	DocumentSha256     string                 `protobuf:"bytes,5,opt,name=document_sha256,json=documentSha256,proto3" json:"document_sha256,omitempty"` // of the withdrawal, if it came in writing
+	ValidateOnly       bool                   `protobuf:"varint,20,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`     // say what would happen, and do nothing
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *CancelWarrantRequest) Reset() {
+	*x = CancelWarrantRequest{}
+	mi := &file_griffier_v1_warrant_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelWarrantRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelWarrantRequest) ProtoMessage() {}
+
+func (x *CancelWarrantRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_warrant_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelWarrantRequest.ProtoReflect.Descriptor instead.
+func (*CancelWarrantRequest) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *CancelWarrantRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *CancelWarrantRequest) GetWarrantId() string {
+	if x != nil {
+		return x.WarrantId
+	}
+	return ""
+}
+
+func (x *CancelWarrantRequest) GetExpectedGeneration() uint64 {
+	if x != nil {
+		return x.ExpectedGeneration
+	}
+	return 0
+}
+
+func (x *CancelWarrantRequest) GetExplanation() string {
+	if x != nil {
+		return x.Explanation
+	}
+	return ""
+}
+
+func (x *CancelWarrantRequest) GetDocumentSha256() string {
+	if x != nil {
+		return x.DocumentSha256
+	}
+	return ""
+}
+
+func (x *CancelWarrantRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
 type GetWarrantRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	WarrantId     string                 `protobuf:"bytes,1,opt,name=warrant_id,json=warrantId,proto3" json:"warrant_id,omitempty"`
@@ -1301,7 +2197,7 @@ type GetWarrantRequest struct {
 
 func (x *GetWarrantRequest) Reset() {
 	*x = GetWarrantRequest{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[10]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1313,7 +2209,7 @@ func (x *GetWarrantRequest) String() string {
 func (*GetWarrantRequest) ProtoMessage() {}
 
 func (x *GetWarrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[10]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1326,7 +2222,7 @@ func (x *GetWarrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWarrantRequest.ProtoReflect.Descriptor instead.
 func (*GetWarrantRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{10}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetWarrantRequest) GetWarrantId() string {
@@ -1344,7 +2240,7 @@ type ListWarrantsRequest struct {
 
 func (x *ListWarrantsRequest) Reset() {
 	*x = ListWarrantsRequest{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[11]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1356,7 +2252,7 @@ func (x *ListWarrantsRequest) String() string {
 func (*ListWarrantsRequest) ProtoMessage() {}
 
 func (x *ListWarrantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[11]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1369,7 +2265,7 @@ func (x *ListWarrantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWarrantsRequest.ProtoReflect.Descriptor instead.
 func (*ListWarrantsRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{11}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{19}
 }
 
 type ListWarrantsResponse struct {
@@ -1381,7 +2277,7 @@ type ListWarrantsResponse struct {
 
 func (x *ListWarrantsResponse) Reset() {
 	*x = ListWarrantsResponse{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[12]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1393,7 +2289,7 @@ func (x *ListWarrantsResponse) String() string {
 func (*ListWarrantsResponse) ProtoMessage() {}
 
 func (x *ListWarrantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[12]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1406,7 +2302,7 @@ func (x *ListWarrantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWarrantsResponse.ProtoReflect.Descriptor instead.
 func (*ListWarrantsResponse) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{12}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListWarrantsResponse) GetWarrants() []*Warrant {
@@ -1420,7 +2316,7 @@ var File_griffier_v1_warrant_proto protoreflect.FileDescriptor
 
 const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\n" +
-	"\x19griffier/v1/warrant.proto\x12\vgriffier.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18griffier/v1/access.proto\"\xa6\x05\n" +
+	"\x19griffier/v1/warrant.proto\x12\vgriffier.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18griffier/v1/access.proto\"\xc0\x06\n" +
 	"\x0eWarrantContent\x12\x1f\n" +
 	"\vlegal_basis\x18\x01 \x01(\tR\n" +
 	"legalBasis\x12\x1c\n" +
@@ -1442,7 +2338,10 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\n" +
 	"window_end\x18\f \x01(\tR\twindowEnd\x12\x1c\n" +
 	"\trecipient\x18\r \x01(\tR\trecipient\x12L\n" +
-	"\"examining_magistrate_authorisation\x18\x0e \x01(\tR examiningMagistrateAuthorisation\x12:\n" +
+	"\"examining_magistrate_authorisation\x18\x0e \x01(\tR examiningMagistrateAuthorisation\x128\n" +
+	"\bpriority\x18\x0f \x01(\x0e2\x1c.griffier.v1.WarrantPriorityR\bpriority\x12\x1c\n" +
+	"\temergency\x18\x10 \x01(\bR\temergency\x12@\n" +
+	"\x1cenforcing_authority_notified\x18\x11 \x01(\bR\x1aenforcingAuthorityNotified\x12:\n" +
 	"\x19examining_magistrate_date\x18\x1e \x01(\tR\x17examiningMagistrateDate\x12S\n" +
 	"\x1aexamining_magistrate_scope\x18\x1f \x03(\x0e2\x15.griffier.v1.CategoryR\x18examiningMagistrateScope\"\xe1\x01\n" +
 	"\bApproval\x12\x12\n" +
@@ -1460,7 +2359,14 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"verifiedBy\x12;\n" +
 	"\vverified_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"verifiedAt\x12!\n" +
-	"\fledger_index\x18\x03 \x01(\x04R\vledgerIndex\"\xaa\x04\n" +
+	"\fledger_index\x18\x03 \x01(\x04R\vledgerIndex\"\xb0\x01\n" +
+	"\fWarrantClock\x12\x14\n" +
+	"\x05clock\x18\x01 \x01(\tR\x05clock\x12.\n" +
+	"\x04from\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
+	"\x02by\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02by\x12\x18\n" +
+	"\apercent\x18\x04 \x01(\rR\apercent\x12\x14\n" +
+	"\x05alarm\x18\x05 \x01(\rR\x05alarm\"\xe9\n" +
+	"\n" +
 	"\aWarrant\x12\x1d\n" +
 	"\n" +
 	"warrant_id\x18\x01 \x01(\tR\twarrantId\x12\x1e\n" +
@@ -1474,7 +2380,25 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\n" +
 	"created_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12C\n" +
 	"\x0feffective_until\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x0eeffectiveUntil\x12'\n" +
-	"\x05tasks\x18\t \x03(\v2\x11.griffier.v1.TaskR\x05tasks\x122\n" +
+	"\x05tasks\x18\t \x03(\v2\x11.griffier.v1.TaskR\x05tasks\x127\n" +
+	"\tserved_at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\bservedAt\x12;\n" +
+	"\vvalid_until\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"validUntil\x121\n" +
+	"\x06act_by\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x05actBy\x125\n" +
+	"\bacted_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\aactedAt\x121\n" +
+	"\x06clocks\x18\x0e \x03(\v2\x19.griffier.v1.WarrantClockR\x06clocks\x125\n" +
+	"\bpaper_by\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\apaperBy\x125\n" +
+	"\bpaper_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\apaperAt\x12=\n" +
+	"\fnotice_until\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampR\vnoticeUntil\x12F\n" +
+	"\x11notice_cleared_at\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\x0fnoticeClearedAt\x12=\n" +
+	"\fsuspended_at\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\vsuspendedAt\x125\n" +
+	"\bended_at\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x12%\n" +
+	"\x0eawaiting_roles\x18\x15 \x03(\tR\rawaitingRoles\x128\n" +
+	"\bpriority\x18\x16 \x01(\x0e2\x1c.griffier.v1.WarrantPriorityR\bpriority\x12!\n" +
+	"\ftarget_count\x18\x17 \x01(\rR\vtargetCount\x12!\n" +
+	"\fstate_detail\x18\x18 \x01(\tR\vstateDetail\x12\x18\n" +
+	"\aeffects\x18\x19 \x03(\tR\aeffects\x122\n" +
 	"\tcall_back\x18\x1e \x01(\v2\x15.griffier.v1.CallBackR\bcallBack\x12\x18\n" +
 	"\aprofile\x18\x1f \x01(\tR\aprofile\x12%\n" +
 	"\x0eprofile_sha256\x18  \x01(\tR\rprofileSha256\"\xe0\x04\n" +
@@ -1501,11 +2425,12 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"window_end\x18\x0e \x01(\tR\twindowEnd\x12\x1b\n" +
 	"\thold_days\x18\x0f \x01(\rR\bholdDays\x12\x1b\n" +
 	"\tfrom_hold\x18\x10 \x01(\tR\bfromHold\x12\x17\n" +
-	"\ahold_id\x18\x11 \x01(\tR\x06holdId\"l\n" +
+	"\ahold_id\x18\x11 \x01(\tR\x06holdId\"\x91\x01\n" +
 	"\x14CreateWarrantRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x125\n" +
-	"\acontent\x18\x02 \x01(\v2\x1b.griffier.v1.WarrantContentR\acontent\"\xaf\x02\n" +
+	"\acontent\x18\x02 \x01(\v2\x1b.griffier.v1.WarrantContentR\acontent\x12#\n" +
+	"\rvalidate_only\x18\x14 \x01(\bR\fvalidateOnly\"\xaf\x02\n" +
 	"\x14VerifyWarrantRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1d\n" +
@@ -1517,28 +2442,92 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\aoutcome\x18\x06 \x01(\x0e2\x1c.griffier.v1.CallBackOutcomeR\aoutcome\x12\x1d\n" +
 	"\n" +
 	"spoke_with\x18\a \x01(\tR\tspokeWith\x12\x12\n" +
-	"\x04note\x18\b \x01(\tR\x04note\"\xad\x01\n" +
+	"\x04note\x18\b \x01(\tR\x04note\"\xd2\x01\n" +
 	"\x15ApproveWarrantRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1d\n" +
 	"\n" +
 	"warrant_id\x18\x02 \x01(\tR\twarrantId\x12/\n" +
 	"\x13expected_generation\x18\x03 \x01(\x04R\x12expectedGeneration\x12%\n" +
-	"\x0econtent_sha256\x18\x04 \x01(\tR\rcontentSha256\"\xa7\x01\n" +
+	"\x0econtent_sha256\x18\x04 \x01(\tR\rcontentSha256\x12#\n" +
+	"\rvalidate_only\x18\x14 \x01(\bR\fvalidateOnly\"\xcc\x01\n" +
 	"\x14RejectWarrantRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1d\n" +
 	"\n" +
 	"warrant_id\x18\x02 \x01(\tR\twarrantId\x12/\n" +
 	"\x13expected_generation\x18\x03 \x01(\x04R\x12expectedGeneration\x12 \n" +
-	"\vexplanation\x18\x04 \x01(\tR\vexplanation\"\xa7\x01\n" +
+	"\vexplanation\x18\x04 \x01(\tR\vexplanation\x12#\n" +
+	"\rvalidate_only\x18\x14 \x01(\bR\fvalidateOnly\"\xcc\x01\n" +
 	"\x14RevokeWarrantRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1d\n" +
 	"\n" +
 	"warrant_id\x18\x02 \x01(\tR\twarrantId\x12/\n" +
 	"\x13expected_generation\x18\x03 \x01(\x04R\x12expectedGeneration\x12 \n" +
-	"\vexplanation\x18\x04 \x01(\tR\vexplanation\"2\n" +
+	"\vexplanation\x18\x04 \x01(\tR\vexplanation\x12#\n" +
+	"\rvalidate_only\x18\x14 \x01(\bR\fvalidateOnly\"\xdf\x01\n" +
+	"\x12EditWarrantRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1d\n" +
+	"\n" +
+	"warrant_id\x18\x02 \x01(\tR\twarrantId\x12/\n" +
+	"\x13expected_generation\x18\x03 \x01(\x04R\x12expectedGeneration\x125\n" +
+	"\acontent\x18\x04 \x01(\v2\x1b.griffier.v1.WarrantContentR\acontent\x12#\n" +
+	"\rvalidate_only\x18\x14 \x01(\bR\fvalidateOnly\"\xf4\x01\n" +
+	"\x14ExtendWarrantRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1d\n" +
+	"\n" +
+	"warrant_id\x18\x02 \x01(\tR\twarrantId\x12/\n" +
+	"\x13expected_generation\x18\x03 \x01(\x04R\x12expectedGeneration\x12\x1f\n" +
+	"\vvalid_until\x18\x04 \x01(\tR\n" +
+	"validUntil\x12'\n" +
+	"\x0fdocument_sha256\x18\x05 \x01(\tR\x0edocumentSha256\x12#\n" +
+	"\rvalidate_only\x18\x14 \x01(\bR\fvalidateOnly\"\xe5\x01\n" +
+	"\x12RecordPaperRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1d\n" +
+	"\n" +
+	"warrant_id\x18\x02 \x01(\tR\twarrantId\x12/\n" +
+	"\x13expected_generation\x18\x03 \x01(\x04R\x12expectedGeneration\x12'\n" +
+	"\x0fdocument_sha256\x18\x04 \x01(\tR\x0edocumentSha256\x12\x12\n" +
+	"\x04note\x18\x05 \x01(\tR\x04note\x12#\n" +
+	"\rvalidate_only\x18\x14 \x01(\bR\fvalidateOnly\"\xe5\x01\n" +
+	"\x12ClearNoticeRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1d\n" +
+	"\n" +
+	"warrant_id\x18\x02 \x01(\tR\twarrantId\x12/\n" +
+	"\x13expected_generation\x18\x03 \x01(\x04R\x12expectedGeneration\x12'\n" +
+	"\x0fdocument_sha256\x18\x04 \x01(\tR\x0edocumentSha256\x12\x12\n" +
+	"\x04note\x18\x05 \x01(\tR\x04note\x12#\n" +
+	"\rvalidate_only\x18\x14 \x01(\bR\fvalidateOnly\"\xcd\x01\n" +
+	"\x15SuspendWarrantRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1d\n" +
+	"\n" +
+	"warrant_id\x18\x02 \x01(\tR\twarrantId\x12/\n" +
+	"\x13expected_generation\x18\x03 \x01(\x04R\x12expectedGeneration\x12 \n" +
+	"\vexplanation\x18\x04 \x01(\tR\vexplanation\x12#\n" +
+	"\rvalidate_only\x18\x14 \x01(\bR\fvalidateOnly\"\xcc\x01\n" +
+	"\x14ResumeWarrantRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1d\n" +
+	"\n" +
+	"warrant_id\x18\x02 \x01(\tR\twarrantId\x12/\n" +
+	"\x13expected_generation\x18\x03 \x01(\x04R\x12expectedGeneration\x12 \n" +
+	"\vexplanation\x18\x04 \x01(\tR\vexplanation\x12#\n" +
+	"\rvalidate_only\x18\x14 \x01(\bR\fvalidateOnly\"\xf5\x01\n" +
+	"\x14CancelWarrantRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1d\n" +
+	"\n" +
+	"warrant_id\x18\x02 \x01(\tR\twarrantId\x12/\n" +
+	"\x13expected_generation\x18\x03 \x01(\x04R\x12expectedGeneration\x12 \n" +
+	"\vexplanation\x18\x04 \x01(\tR\vexplanation\x12'\n" +
+	"\x0fdocument_sha256\x18\x05 \x01(\tR\x0edocumentSha256\x12#\n" +
+	"\rvalidate_only\x18\x14 \x01(\bR\fvalidateOnly\"2\n" +
 	"\x11GetWarrantRequest\x12\x1d\n" +
 	"\n" +
 	"warrant_id\x18\x01 \x01(\tR\twarrantId\"\x15\n" +
@@ -1552,14 +2541,24 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\x10CATEGORY_HISTORY\x10\x03\x12\x11\n" +
 	"\rCATEGORY_TIME\x10\x04\x12\x13\n" +
 	"\x0fCATEGORY_VOLUME\x10\x05\x12\x19\n" +
-	"\x15CATEGORY_PRESERVATION\x10\x06*\xc0\x01\n" +
+	"\x15CATEGORY_PRESERVATION\x10\x06*\xa0\x02\n" +
 	"\fWarrantState\x12\x1d\n" +
 	"\x19WARRANT_STATE_UNSPECIFIED\x10\x00\x12#\n" +
 	"\x1fWARRANT_STATE_AWAITING_APPROVAL\x10\x01\x12\x1a\n" +
 	"\x16WARRANT_STATE_APPROVED\x10\x02\x12\x1a\n" +
 	"\x16WARRANT_STATE_REJECTED\x10\x03\x12\x19\n" +
 	"\x15WARRANT_STATE_REVOKED\x10\x04\x12\x19\n" +
-	"\x15WARRANT_STATE_EXPIRED\x10\x05*\x94\x01\n" +
+	"\x15WARRANT_STATE_EXPIRED\x10\x05\x12\x1b\n" +
+	"\x17WARRANT_STATE_CANCELLED\x10\x06\x12\x1b\n" +
+	"\x17WARRANT_STATE_SUSPENDED\x10\a\x12$\n" +
+	" WARRANT_STATE_EMERGENCY_APPROVAL\x10\b*\xdf\x01\n" +
+	"\x0fWarrantPriority\x12 \n" +
+	"\x1cWARRANT_PRIORITY_UNSPECIFIED\x10\x00\x12\x1c\n" +
+	"\x18WARRANT_PRIORITY_ROUTINE\x10\x01\x12\x19\n" +
+	"\x15WARRANT_PRIORITY_HIGH\x10\x02\x12\"\n" +
+	"\x1eWARRANT_PRIORITY_TEN_DAYS_ASAP\x10\x03\x12+\n" +
+	"'WARRANT_PRIORITY_TEN_DAYS_SUBJECT_TO_EA\x10\x04\x12 \n" +
+	"\x1cWARRANT_PRIORITY_EIGHT_HOURS\x10\x05*\x94\x01\n" +
 	"\x0fCallBackOutcome\x12!\n" +
 	"\x1dCALL_BACK_OUTCOME_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bCALL_BACK_OUTCOME_CONFIRMED\x10\x01\x12\x1c\n" +
@@ -1581,26 +2580,44 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\x16TRANSPORT_PROTOCOL_UDP\x10\x11\x12\x1b\n" +
 	"\x17TRANSPORT_PROTOCOL_DCCP\x10!\x12\x1d\n" +
 	"\x19TRANSPORT_PROTOCOL_ICMPV6\x10:\x12\x1c\n" +
-	"\x17TRANSPORT_PROTOCOL_SCTP\x10\x84\x012\xf4\x04\n" +
+	"\x17TRANSPORT_PROTOCOL_SCTP\x10\x84\x012\xcc\t\n" +
 	"\x0eWarrantService\x12S\n" +
 	"\rCreateWarrant\x12!.griffier.v1.CreateWarrantRequest\x1a\x14.griffier.v1.Warrant\"\t\xca\xf3\x18\x05\n" +
 	"\x01\x03\x10\x04\x12T\n" +
 	"\rVerifyWarrant\x12!.griffier.v1.VerifyWarrantRequest\x1a\x14.griffier.v1.Warrant\"\n" +
 	"\xca\xf3\x18\x06\n" +
-	"\x02\x03\x04\x10\x04\x12X\n" +
-	"\x0eApproveWarrant\x12\".griffier.v1.ApproveWarrantRequest\x1a\x14.griffier.v1.Warrant\"\f\xca\xf3\x18\b\n" +
+	"\x02\x03\x04\x10\x04\x12Z\n" +
+	"\x0eApproveWarrant\x12\".griffier.v1.ApproveWarrantRequest\x1a\x14.griffier.v1.Warrant\"\x0e\xca\xf3\x18\n" +
+	"\n" +
+	"\x04\x03\x04\f\x06\x10\x04\x18\x01\x12O\n" +
+	"\vEditWarrant\x12\x1f.griffier.v1.EditWarrantRequest\x1a\x14.griffier.v1.Warrant\"\t\xca\xf3\x18\x05\n" +
+	"\x01\x03\x10\x04\x12S\n" +
+	"\rExtendWarrant\x12!.griffier.v1.ExtendWarrantRequest\x1a\x14.griffier.v1.Warrant\"\t\xca\xf3\x18\x05\n" +
+	"\x01\x03\x10\x04\x12P\n" +
+	"\vRecordPaper\x12\x1f.griffier.v1.RecordPaperRequest\x1a\x14.griffier.v1.Warrant\"\n" +
+	"\xca\xf3\x18\x06\n" +
+	"\x02\x03\x04\x10\x04\x12R\n" +
+	"\vClearNotice\x12\x1f.griffier.v1.ClearNoticeRequest\x1a\x14.griffier.v1.Warrant\"\f\xca\xf3\x18\b\n" +
+	"\x02\x03\x04\x10\x04\x18\x01\x12V\n" +
+	"\x0eSuspendWarrant\x12\".griffier.v1.SuspendWarrantRequest\x1a\x14.griffier.v1.Warrant\"\n" +
+	"\xca\xf3\x18\x06\n" +
+	"\x02\x03\x04\x10\x04\x12V\n" +
+	"\rResumeWarrant\x12!.griffier.v1.ResumeWarrantRequest\x1a\x14.griffier.v1.Warrant\"\f\xca\xf3\x18\b\n" +
 	"\x02\x03\x04\x10\x04\x18\x01\x12T\n" +
+	"\rCancelWarrant\x12!.griffier.v1.CancelWarrantRequest\x1a\x14.griffier.v1.Warrant\"\n" +
+	"\xca\xf3\x18\x06\n" +
+	"\x02\x03\x04\x10\x04\x12T\n" +
 	"\rRejectWarrant\x12!.griffier.v1.RejectWarrantRequest\x1a\x14.griffier.v1.Warrant\"\n" +
 	"\xca\xf3\x18\x06\n" +
 	"\x02\x03\x04\x10\x04\x12T\n" +
 	"\rRevokeWarrant\x12!.griffier.v1.RevokeWarrantRequest\x1a\x14.griffier.v1.Warrant\"\n" +
 	"\xca\xf3\x18\x06\n" +
-	"\x02\x03\x04\x10\x04\x12O\n" +
+	"\x02\x03\x04\x10\x04\x12Q\n" +
 	"\n" +
-	"GetWarrant\x12\x1e.griffier.v1.GetWarrantRequest\x1a\x14.griffier.v1.Warrant\"\v\xca\xf3\x18\a\n" +
-	"\x03\x03\x04\x05\x10\x03\x12`\n" +
-	"\fListWarrants\x12 .griffier.v1.ListWarrantsRequest\x1a!.griffier.v1.ListWarrantsResponse\"\v\xca\xf3\x18\a\n" +
-	"\x03\x03\x04\x05\x10\x03B'Z%griffier/proto/griffier/v1;griffierv1b\x06proto3"
+	"GetWarrant\x12\x1e.griffier.v1.GetWarrantRequest\x1a\x14.griffier.v1.Warrant\"\r\xca\xf3\x18\t\n" +
+	"\x05\x03\x04\x05\f\x06\x10\x03\x12b\n" +
+	"\fListWarrants\x12 .griffier.v1.ListWarrantsRequest\x1a!.griffier.v1.ListWarrantsResponse\"\r\xca\xf3\x18\t\n" +
+	"\x05\x03\x04\x05\f\x06\x10\x03B'Z%griffier/proto/griffier/v1;griffierv1b\x06proto3"
 
 var (
 	file_griffier_v1_warrant_proto_rawDescOnce sync.Once
@@ -1614,67 +2631,106 @@ func file_griffier_v1_warrant_proto_rawDescGZIP() []byte {
 	return file_griffier_v1_warrant_proto_rawDescData
 }
 
-var file_griffier_v1_warrant_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_griffier_v1_warrant_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_griffier_v1_warrant_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_griffier_v1_warrant_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_griffier_v1_warrant_proto_goTypes = []any{
 	(Category)(0),                 // 0: griffier.v1.Category
 	(WarrantState)(0),             // 1: griffier.v1.WarrantState
-	(CallBackOutcome)(0),          // 2: griffier.v1.CallBackOutcome
-	(TaskState)(0),                // 3: griffier.v1.TaskState
-	(TransportProtocol)(0),        // 4: griffier.v1.TransportProtocol
-	(*WarrantContent)(nil),        // 5: griffier.v1.WarrantContent
-	(*Approval)(nil),              // 6: griffier.v1.Approval
-	(*CallBack)(nil),              // 7: griffier.v1.CallBack
-	(*Warrant)(nil),               // 8: griffier.v1.Warrant
-	(*Task)(nil),                  // 9: griffier.v1.Task
-	(*CreateWarrantRequest)(nil),  // 10: griffier.v1.CreateWarrantRequest
-	(*VerifyWarrantRequest)(nil),  // 11: griffier.v1.VerifyWarrantRequest
-	(*ApproveWarrantRequest)(nil), // 12: griffier.v1.ApproveWarrantRequest
-	(*RejectWarrantRequest)(nil),  // 13: griffier.v1.RejectWarrantRequest
-	(*RevokeWarrantRequest)(nil),  // 14: griffier.v1.RevokeWarrantRequest
-	(*GetWarrantRequest)(nil),     // 15: griffier.v1.GetWarrantRequest
-	(*ListWarrantsRequest)(nil),   // 16: griffier.v1.ListWarrantsRequest
-	(*ListWarrantsResponse)(nil),  // 17: griffier.v1.ListWarrantsResponse
-	(*timestamppb.Timestamp)(nil), // 18: google.protobuf.Timestamp
+	(WarrantPriority)(0),          // 2: griffier.v1.WarrantPriority
+	(CallBackOutcome)(0),          // 3: griffier.v1.CallBackOutcome
+	(TaskState)(0),                // 4: griffier.v1.TaskState
+	(TransportProtocol)(0),        // 5: griffier.v1.TransportProtocol
+	(*WarrantContent)(nil),        // 6: griffier.v1.WarrantContent
+	(*Approval)(nil),              // 7: griffier.v1.Approval
+	(*CallBack)(nil),              // 8: griffier.v1.CallBack
+	(*WarrantClock)(nil),          // 9: griffier.v1.WarrantClock
+	(*Warrant)(nil),               // 10: griffier.v1.Warrant
+	(*Task)(nil),                  // 11: griffier.v1.Task
+	(*CreateWarrantRequest)(nil),  // 12: griffier.v1.CreateWarrantRequest
+	(*VerifyWarrantRequest)(nil),  // 13: griffier.v1.VerifyWarrantRequest
+	(*ApproveWarrantRequest)(nil), // 14: griffier.v1.ApproveWarrantRequest
+	(*RejectWarrantRequest)(nil),  // 15: griffier.v1.RejectWarrantRequest
+	(*RevokeWarrantRequest)(nil),  // 16: griffier.v1.RevokeWarrantRequest
+	(*EditWarrantRequest)(nil),    // 17: griffier.v1.EditWarrantRequest
+	(*ExtendWarrantRequest)(nil),  // 18: griffier.v1.ExtendWarrantRequest
+	(*RecordPaperRequest)(nil),    // 19: griffier.v1.RecordPaperRequest
+	(*ClearNoticeRequest)(nil),    // 20: griffier.v1.ClearNoticeRequest
+	(*SuspendWarrantRequest)(nil), // 21: griffier.v1.SuspendWarrantRequest
+	(*ResumeWarrantRequest)(nil),  // 22: griffier.v1.ResumeWarrantRequest
+	(*CancelWarrantRequest)(nil),  // 23: griffier.v1.CancelWarrantRequest
+	(*GetWarrantRequest)(nil),     // 24: griffier.v1.GetWarrantRequest
+	(*ListWarrantsRequest)(nil),   // 25: griffier.v1.ListWarrantsRequest
+	(*ListWarrantsResponse)(nil),  // 26: griffier.v1.ListWarrantsResponse
+	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
 }
 var file_griffier_v1_warrant_proto_depIdxs = []int32{
 	0,  // 0: griffier.v1.WarrantContent.categories:type_name -> griffier.v1.Category
-	0,  // 1: griffier.v1.WarrantContent.examining_magistrate_scope:type_name -> griffier.v1.Category
-	18, // 2: griffier.v1.Approval.approved_at:type_name -> google.protobuf.Timestamp
-	18, // 3: griffier.v1.CallBack.verified_at:type_name -> google.protobuf.Timestamp
-	1,  // 4: griffier.v1.Warrant.state:type_name -> griffier.v1.WarrantState
-	5,  // 5: griffier.v1.Warrant.content:type_name -> griffier.v1.WarrantContent
-	6,  // 6: griffier.v1.Warrant.approvals:type_name -> griffier.v1.Approval
-	18, // 7: griffier.v1.Warrant.created_at:type_name -> google.protobuf.Timestamp
-	18, // 8: griffier.v1.Warrant.effective_until:type_name -> google.protobuf.Timestamp
-	9,  // 9: griffier.v1.Warrant.tasks:type_name -> griffier.v1.Task
-	7,  // 10: griffier.v1.Warrant.call_back:type_name -> griffier.v1.CallBack
-	0,  // 11: griffier.v1.Task.category:type_name -> griffier.v1.Category
-	3,  // 12: griffier.v1.Task.state:type_name -> griffier.v1.TaskState
-	18, // 13: griffier.v1.Task.released_at:type_name -> google.protobuf.Timestamp
-	4,  // 14: griffier.v1.Task.protocol:type_name -> griffier.v1.TransportProtocol
-	5,  // 15: griffier.v1.CreateWarrantRequest.content:type_name -> griffier.v1.WarrantContent
-	2,  // 16: griffier.v1.VerifyWarrantRequest.outcome:type_name -> griffier.v1.CallBackOutcome
-	8,  // 17: griffier.v1.ListWarrantsResponse.warrants:type_name -> griffier.v1.Warrant
-	10, // 18: griffier.v1.WarrantService.CreateWarrant:input_type -> griffier.v1.CreateWarrantRequest
-	11, // 19: griffier.v1.WarrantService.VerifyWarrant:input_type -> griffier.v1.VerifyWarrantRequest
-	12, // 20: griffier.v1.WarrantService.ApproveWarrant:input_type -> griffier.v1.ApproveWarrantRequest
-	13, // 21: griffier.v1.WarrantService.RejectWarrant:input_type -> griffier.v1.RejectWarrantRequest
-	14, // 22: griffier.v1.WarrantService.RevokeWarrant:input_type -> griffier.v1.RevokeWarrantRequest
-	15, // 23: griffier.v1.WarrantService.GetWarrant:input_type -> griffier.v1.GetWarrantRequest
-	16, // 24: griffier.v1.WarrantService.ListWarrants:input_type -> griffier.v1.ListWarrantsRequest
-	8,  // 25: griffier.v1.WarrantService.CreateWarrant:output_type -> griffier.v1.Warrant
-	8,  // 26: griffier.v1.WarrantService.VerifyWarrant:output_type -> griffier.v1.Warrant
-	8,  // 27: griffier.v1.WarrantService.ApproveWarrant:output_type -> griffier.v1.Warrant
-	8,  // 28: griffier.v1.WarrantService.RejectWarrant:output_type -> griffier.v1.Warrant
-	8,  // 29: griffier.v1.WarrantService.RevokeWarrant:output_type -> griffier.v1.Warrant
-	8,  // 30: griffier.v1.WarrantService.GetWarrant:output_type -> griffier.v1.Warrant
-	17, // 31: griffier.v1.WarrantService.ListWarrants:output_type -> griffier.v1.ListWarrantsResponse
-	25, // [25:32] is the sub-list for method output_type
-	18, // [18:25] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	2,  // 1: griffier.v1.WarrantContent.priority:type_name -> griffier.v1.WarrantPriority
+	0,  // 2: griffier.v1.WarrantContent.examining_magistrate_scope:type_name -> griffier.v1.Category
+	27, // 3: griffier.v1.Approval.approved_at:type_name -> google.protobuf.Timestamp
+	27, // 4: griffier.v1.CallBack.verified_at:type_name -> google.protobuf.Timestamp
+	27, // 5: griffier.v1.WarrantClock.from:type_name -> google.protobuf.Timestamp
+	27, // 6: griffier.v1.WarrantClock.by:type_name -> google.protobuf.Timestamp
+	1,  // 7: griffier.v1.Warrant.state:type_name -> griffier.v1.WarrantState
+	6,  // 8: griffier.v1.Warrant.content:type_name -> griffier.v1.WarrantContent
+	7,  // 9: griffier.v1.Warrant.approvals:type_name -> griffier.v1.Approval
+	27, // 10: griffier.v1.Warrant.created_at:type_name -> google.protobuf.Timestamp
+	27, // 11: griffier.v1.Warrant.effective_until:type_name -> google.protobuf.Timestamp
+	11, // 12: griffier.v1.Warrant.tasks:type_name -> griffier.v1.Task
+	27, // 13: griffier.v1.Warrant.served_at:type_name -> google.protobuf.Timestamp
+	27, // 14: griffier.v1.Warrant.valid_until:type_name -> google.protobuf.Timestamp
+	27, // 15: griffier.v1.Warrant.act_by:type_name -> google.protobuf.Timestamp
+	27, // 16: griffier.v1.Warrant.acted_at:type_name -> google.protobuf.Timestamp
+	9,  // 17: griffier.v1.Warrant.clocks:type_name -> griffier.v1.WarrantClock
+	27, // 18: griffier.v1.Warrant.paper_by:type_name -> google.protobuf.Timestamp
+	27, // 19: griffier.v1.Warrant.paper_at:type_name -> google.protobuf.Timestamp
+	27, // 20: griffier.v1.Warrant.notice_until:type_name -> google.protobuf.Timestamp
+	27, // 21: griffier.v1.Warrant.notice_cleared_at:type_name -> google.protobuf.Timestamp
+	27, // 22: griffier.v1.Warrant.suspended_at:type_name -> google.protobuf.Timestamp
+	27, // 23: griffier.v1.Warrant.ended_at:type_name -> google.protobuf.Timestamp
+	2,  // 24: griffier.v1.Warrant.priority:type_name -> griffier.v1.WarrantPriority
+	8,  // 25: griffier.v1.Warrant.call_back:type_name -> griffier.v1.CallBack
+	0,  // 26: griffier.v1.Task.category:type_name -> griffier.v1.Category
+	4,  // 27: griffier.v1.Task.state:type_name -> griffier.v1.TaskState
+	27, // 28: griffier.v1.Task.released_at:type_name -> google.protobuf.Timestamp
+	5,  // 29: griffier.v1.Task.protocol:type_name -> griffier.v1.TransportProtocol
+	6,  // 30: griffier.v1.CreateWarrantRequest.content:type_name -> griffier.v1.WarrantContent
+	3,  // 31: griffier.v1.VerifyWarrantRequest.outcome:type_name -> griffier.v1.CallBackOutcome
+	6,  // 32: griffier.v1.EditWarrantRequest.content:type_name -> griffier.v1.WarrantContent
+	10, // 33: griffier.v1.ListWarrantsResponse.warrants:type_name -> griffier.v1.Warrant
+	12, // 34: griffier.v1.WarrantService.CreateWarrant:input_type -> griffier.v1.CreateWarrantRequest
+	13, // 35: griffier.v1.WarrantService.VerifyWarrant:input_type -> griffier.v1.VerifyWarrantRequest
+	14, // 36: griffier.v1.WarrantService.ApproveWarrant:input_type -> griffier.v1.ApproveWarrantRequest
+	17, // 37: griffier.v1.WarrantService.EditWarrant:input_type -> griffier.v1.EditWarrantRequest
+	18, // 38: griffier.v1.WarrantService.ExtendWarrant:input_type -> griffier.v1.ExtendWarrantRequest
+	19, // 39: griffier.v1.WarrantService.RecordPaper:input_type -> griffier.v1.RecordPaperRequest
+	20, // 40: griffier.v1.WarrantService.ClearNotice:input_type -> griffier.v1.ClearNoticeRequest
+	21, // 41: griffier.v1.WarrantService.SuspendWarrant:input_type -> griffier.v1.SuspendWarrantRequest
+	22, // 42: griffier.v1.WarrantService.ResumeWarrant:input_type -> griffier.v1.ResumeWarrantRequest
+	23, // 43: griffier.v1.WarrantService.CancelWarrant:input_type -> griffier.v1.CancelWarrantRequest
+	15, // 44: griffier.v1.WarrantService.RejectWarrant:input_type -> griffier.v1.RejectWarrantRequest
+	16, // 45: griffier.v1.WarrantService.RevokeWarrant:input_type -> griffier.v1.RevokeWarrantRequest
+	24, // 46: griffier.v1.WarrantService.GetWarrant:input_type -> griffier.v1.GetWarrantRequest
+	25, // 47: griffier.v1.WarrantService.ListWarrants:input_type -> griffier.v1.ListWarrantsRequest
+	10, // 48: griffier.v1.WarrantService.CreateWarrant:output_type -> griffier.v1.Warrant
+	10, // 49: griffier.v1.WarrantService.VerifyWarrant:output_type -> griffier.v1.Warrant
+	10, // 50: griffier.v1.WarrantService.ApproveWarrant:output_type -> griffier.v1.Warrant
+	10, // 51: griffier.v1.WarrantService.EditWarrant:output_type -> griffier.v1.Warrant
+	10, // 52: griffier.v1.WarrantService.ExtendWarrant:output_type -> griffier.v1.Warrant
+	10, // 53: griffier.v1.WarrantService.RecordPaper:output_type -> griffier.v1.Warrant
+	10, // 54: griffier.v1.WarrantService.ClearNotice:output_type -> griffier.v1.Warrant
+	10, // 55: griffier.v1.WarrantService.SuspendWarrant:output_type -> griffier.v1.Warrant
+	10, // 56: griffier.v1.WarrantService.ResumeWarrant:output_type -> griffier.v1.Warrant
+	10, // 57: griffier.v1.WarrantService.CancelWarrant:output_type -> griffier.v1.Warrant
+	10, // 58: griffier.v1.WarrantService.RejectWarrant:output_type -> griffier.v1.Warrant
+	10, // 59: griffier.v1.WarrantService.RevokeWarrant:output_type -> griffier.v1.Warrant
+	10, // 60: griffier.v1.WarrantService.GetWarrant:output_type -> griffier.v1.Warrant
+	26, // 61: griffier.v1.WarrantService.ListWarrants:output_type -> griffier.v1.ListWarrantsResponse
+	48, // [48:62] is the sub-list for method output_type
+	34, // [34:48] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_griffier_v1_warrant_proto_init() }
@@ -1688,8 +2744,8 @@ func file_griffier_v1_warrant_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_griffier_v1_warrant_proto_rawDesc), len(file_griffier_v1_warrant_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   13,
+			NumEnums:      6,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -22,6 +22,13 @@ const (
 	WarrantService_CreateWarrant_FullMethodName  = "/griffier.v1.WarrantService/CreateWarrant"
 	WarrantService_VerifyWarrant_FullMethodName  = "/griffier.v1.WarrantService/VerifyWarrant"
 	WarrantService_ApproveWarrant_FullMethodName = "/griffier.v1.WarrantService/ApproveWarrant"
+	WarrantService_EditWarrant_FullMethodName    = "/griffier.v1.WarrantService/EditWarrant"
+	WarrantService_ExtendWarrant_FullMethodName  = "/griffier.v1.WarrantService/ExtendWarrant"
+	WarrantService_RecordPaper_FullMethodName    = "/griffier.v1.WarrantService/RecordPaper"
+	WarrantService_ClearNotice_FullMethodName    = "/griffier.v1.WarrantService/ClearNotice"
+	WarrantService_SuspendWarrant_FullMethodName = "/griffier.v1.WarrantService/SuspendWarrant"
+	WarrantService_ResumeWarrant_FullMethodName  = "/griffier.v1.WarrantService/ResumeWarrant"
+	WarrantService_CancelWarrant_FullMethodName  = "/griffier.v1.WarrantService/CancelWarrant"
 	WarrantService_RejectWarrant_FullMethodName  = "/griffier.v1.WarrantService/RejectWarrant"
 	WarrantService_RevokeWarrant_FullMethodName  = "/griffier.v1.WarrantService/RevokeWarrant"
 	WarrantService_GetWarrant_FullMethodName     = "/griffier.v1.WarrantService/GetWarrant"
@@ -44,16 +51,37 @@ type WarrantServiceClient interface {
 	// DENIED makes the approvals void that there are.
 	VerifyWarrant(ctx context.Context, in *VerifyWarrantRequest, opts ...grpc.CallOption) (*Warrant, error)
 	// ApproveWarrant binds an approval to the content hash and generation that
-	// the approver saw. The second one, by another person in another role, makes
-	// the warrant APPROVED.
+	// the approver saw. The last one that is needed, each by another person in
+	// another role, makes the warrant APPROVED. An external approver counts as a
+	// legal approver; the privacy controller approves warrants of many targets.
 	ApproveWarrant(ctx context.Context, in *ApproveWarrantRequest, opts ...grpc.CallOption) (*Warrant, error)
-	// RejectWarrant ends a warrant that was not yet approved.
+	// EditWarrant gives a warrant another content. The generation rises, every
+	// approval is void, and an open task goes on only if it could be asked as it is
+	// under the new content. A later end needs ExtendWarrant.
+	EditWarrant(ctx context.Context, in *EditWarrantRequest, opts ...grpc.CallOption) (*Warrant, error)
+	// ExtendWarrant moves the end of a warrant, which has not come, to a later one
+	// by a new document. It is approved again.
+	ExtendWarrant(ctx context.Context, in *ExtendWarrantRequest, opts ...grpc.CallOption) (*Warrant, error)
+	// RecordPaper records that the paper of an oral order came.
+	RecordPaper(ctx context.Context, in *RecordPaperRequest, opts ...grpc.CallOption) (*Warrant, error)
+	// ClearNotice records that the enforcing authority which was notified of an order
+	// has no objection: what is sealed may be released before its time is over.
+	ClearNotice(ctx context.Context, in *ClearNoticeRequest, opts ...grpc.CallOption) (*Warrant, error)
+	// SuspendWarrant stops what runs under a warrant, and keeps anything from being
+	// executed, released or fetched until it is resumed.
+	SuspendWarrant(ctx context.Context, in *SuspendWarrantRequest, opts ...grpc.CallOption) (*Warrant, error)
+	ResumeWarrant(ctx context.Context, in *ResumeWarrantRequest, opts ...grpc.CallOption) (*Warrant, error)
+	// CancelWarrant ends a warrant because the authority withdrew it; a running task
+	// is stopped and an unfetched package destroyed.
+	CancelWarrant(ctx context.Context, in *CancelWarrantRequest, opts ...grpc.CallOption) (*Warrant, error)
+	// RejectWarrant ends a warrant that was never approved.
 	RejectWarrant(ctx context.Context, in *RejectWarrantRequest, opts ...grpc.CallOption) (*Warrant, error)
-	// RevokeWarrant ends an approved warrant; a running task is stopped and an
-	// unfetched package destroyed.
+	// RevokeWarrant ends a warrant by our own decision; a running task is stopped and
+	// an unfetched package destroyed.
 	RevokeWarrant(ctx context.Context, in *RevokeWarrantRequest, opts ...grpc.CallOption) (*Warrant, error)
 	GetWarrant(ctx context.Context, in *GetWarrantRequest, opts ...grpc.CallOption) (*Warrant, error)
-	// ListWarrants returns every warrant, newest first, without targets.
+	// ListWarrants returns every warrant, newest first, without targets. To external
+	// approvers and privacy controllers only those exist that they approve.
 	ListWarrants(ctx context.Context, in *ListWarrantsRequest, opts ...grpc.CallOption) (*ListWarrantsResponse, error)
 }
 
@@ -89,6 +117,76 @@ func (c *warrantServiceClient) ApproveWarrant(ctx context.Context, in *ApproveWa
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Warrant)
 	err := c.cc.Invoke(ctx, WarrantService_ApproveWarrant_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *warrantServiceClient) EditWarrant(ctx context.Context, in *EditWarrantRequest, opts ...grpc.CallOption) (*Warrant, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Warrant)
+	err := c.cc.Invoke(ctx, WarrantService_EditWarrant_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *warrantServiceClient) ExtendWarrant(ctx context.Context, in *ExtendWarrantRequest, opts ...grpc.CallOption) (*Warrant, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Warrant)
+	err := c.cc.Invoke(ctx, WarrantService_ExtendWarrant_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *warrantServiceClient) RecordPaper(ctx context.Context, in *RecordPaperRequest, opts ...grpc.CallOption) (*Warrant, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Warrant)
+	err := c.cc.Invoke(ctx, WarrantService_RecordPaper_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *warrantServiceClient) ClearNotice(ctx context.Context, in *ClearNoticeRequest, opts ...grpc.CallOption) (*Warrant, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Warrant)
+	err := c.cc.Invoke(ctx, WarrantService_ClearNotice_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *warrantServiceClient) SuspendWarrant(ctx context.Context, in *SuspendWarrantRequest, opts ...grpc.CallOption) (*Warrant, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Warrant)
+	err := c.cc.Invoke(ctx, WarrantService_SuspendWarrant_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *warrantServiceClient) ResumeWarrant(ctx context.Context, in *ResumeWarrantRequest, opts ...grpc.CallOption) (*Warrant, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Warrant)
+	err := c.cc.Invoke(ctx, WarrantService_ResumeWarrant_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *warrantServiceClient) CancelWarrant(ctx context.Context, in *CancelWarrantRequest, opts ...grpc.CallOption) (*Warrant, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Warrant)
+	err := c.cc.Invoke(ctx, WarrantService_CancelWarrant_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -151,16 +249,37 @@ type WarrantServiceServer interface {
 	// DENIED makes the approvals void that there are.
 	VerifyWarrant(context.Context, *VerifyWarrantRequest) (*Warrant, error)
 	// ApproveWarrant binds an approval to the content hash and generation that
-	// the approver saw. The second one, by another person in another role, makes
-	// the warrant APPROVED.
+	// the approver saw. The last one that is needed, each by another person in
+	// another role, makes the warrant APPROVED. An external approver counts as a
+	// legal approver; the privacy controller approves warrants of many targets.
 	ApproveWarrant(context.Context, *ApproveWarrantRequest) (*Warrant, error)
-	// RejectWarrant ends a warrant that was not yet approved.
+	// EditWarrant gives a warrant another content. The generation rises, every
+	// approval is void, and an open task goes on only if it could be asked as it is
+	// under the new content. A later end needs ExtendWarrant.
+	EditWarrant(context.Context, *EditWarrantRequest) (*Warrant, error)
+	// ExtendWarrant moves the end of a warrant, which has not come, to a later one
+	// by a new document. It is approved again.
+	ExtendWarrant(context.Context, *ExtendWarrantRequest) (*Warrant, error)
+	// RecordPaper records that the paper of an oral order came.
+	RecordPaper(context.Context, *RecordPaperRequest) (*Warrant, error)
+	// ClearNotice records that the enforcing authority which was notified of an order
+	// has no objection: what is sealed may be released before its time is over.
+	ClearNotice(context.Context, *ClearNoticeRequest) (*Warrant, error)
+	// SuspendWarrant stops what runs under a warrant, and keeps anything from being
+	// executed, released or fetched until it is resumed.
+	SuspendWarrant(context.Context, *SuspendWarrantRequest) (*Warrant, error)
+	ResumeWarrant(context.Context, *ResumeWarrantRequest) (*Warrant, error)
+	// CancelWarrant ends a warrant because the authority withdrew it; a running task
+	// is stopped and an unfetched package destroyed.
+	CancelWarrant(context.Context, *CancelWarrantRequest) (*Warrant, error)
+	// RejectWarrant ends a warrant that was never approved.
 	RejectWarrant(context.Context, *RejectWarrantRequest) (*Warrant, error)
-	// RevokeWarrant ends an approved warrant; a running task is stopped and an
-	// unfetched package destroyed.
+	// RevokeWarrant ends a warrant by our own decision; a running task is stopped and
+	// an unfetched package destroyed.
 	RevokeWarrant(context.Context, *RevokeWarrantRequest) (*Warrant, error)
 	GetWarrant(context.Context, *GetWarrantRequest) (*Warrant, error)
-	// ListWarrants returns every warrant, newest first, without targets.
+	// ListWarrants returns every warrant, newest first, without targets. To external
+	// approvers and privacy controllers only those exist that they approve.
 	ListWarrants(context.Context, *ListWarrantsRequest) (*ListWarrantsResponse, error)
 	mustEmbedUnimplementedWarrantServiceServer()
 }
@@ -180,6 +299,27 @@ func (UnimplementedWarrantServiceServer) VerifyWarrant(context.Context, *VerifyW
 }
 func (UnimplementedWarrantServiceServer) ApproveWarrant(context.Context, *ApproveWarrantRequest) (*Warrant, error) {
 	return nil, status.Error(codes.Unimplemented, "method ApproveWarrant not implemented")
+}
+func (UnimplementedWarrantServiceServer) EditWarrant(context.Context, *EditWarrantRequest) (*Warrant, error) {
+	return nil, status.Error(codes.Unimplemented, "method EditWarrant not implemented")
+}
+func (UnimplementedWarrantServiceServer) ExtendWarrant(context.Context, *ExtendWarrantRequest) (*Warrant, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExtendWarrant not implemented")
+}
+func (UnimplementedWarrantServiceServer) RecordPaper(context.Context, *RecordPaperRequest) (*Warrant, error) {
+	return nil, status.Error(codes.Unimplemented, "method RecordPaper not implemented")
+}
+func (UnimplementedWarrantServiceServer) ClearNotice(context.Context, *ClearNoticeRequest) (*Warrant, error) {
+	return nil, status.Error(codes.Unimplemented, "method ClearNotice not implemented")
+}
+func (UnimplementedWarrantServiceServer) SuspendWarrant(context.Context, *SuspendWarrantRequest) (*Warrant, error) {
+	return nil, status.Error(codes.Unimplemented, "method SuspendWarrant not implemented")
+}
+func (UnimplementedWarrantServiceServer) ResumeWarrant(context.Context, *ResumeWarrantRequest) (*Warrant, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResumeWarrant not implemented")
+}
+func (UnimplementedWarrantServiceServer) CancelWarrant(context.Context, *CancelWarrantRequest) (*Warrant, error) {
+	return nil, status.Error(codes.Unimplemented, "method CancelWarrant not implemented")
 }
 func (UnimplementedWarrantServiceServer) RejectWarrant(context.Context, *RejectWarrantRequest) (*Warrant, error) {
 	return nil, status.Error(codes.Unimplemented, "method RejectWarrant not implemented")
@@ -264,6 +404,132 @@ func _WarrantService_ApproveWarrant_Handler(srv interface{}, ctx context.Context
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(WarrantServiceServer).ApproveWarrant(ctx, req.(*ApproveWarrantRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WarrantService_EditWarrant_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EditWarrantRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WarrantServiceServer).EditWarrant(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WarrantService_EditWarrant_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WarrantServiceServer).EditWarrant(ctx, req.(*EditWarrantRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WarrantService_ExtendWarrant_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExtendWarrantRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WarrantServiceServer).ExtendWarrant(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WarrantService_ExtendWarrant_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WarrantServiceServer).ExtendWarrant(ctx, req.(*ExtendWarrantRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WarrantService_RecordPaper_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RecordPaperRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WarrantServiceServer).RecordPaper(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WarrantService_RecordPaper_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WarrantServiceServer).RecordPaper(ctx, req.(*RecordPaperRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WarrantService_ClearNotice_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ClearNoticeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WarrantServiceServer).ClearNotice(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WarrantService_ClearNotice_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WarrantServiceServer).ClearNotice(ctx, req.(*ClearNoticeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WarrantService_SuspendWarrant_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SuspendWarrantRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WarrantServiceServer).SuspendWarrant(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WarrantService_SuspendWarrant_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WarrantServiceServer).SuspendWarrant(ctx, req.(*SuspendWarrantRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WarrantService_ResumeWarrant_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResumeWarrantRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WarrantServiceServer).ResumeWarrant(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WarrantService_ResumeWarrant_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WarrantServiceServer).ResumeWarrant(ctx, req.(*ResumeWarrantRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _WarrantService_CancelWarrant_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CancelWarrantRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WarrantServiceServer).CancelWarrant(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WarrantService_CancelWarrant_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WarrantServiceServer).CancelWarrant(ctx, req.(*CancelWarrantRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -358,6 +624,34 @@ var WarrantService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ApproveWarrant",
 			Handler:    _WarrantService_ApproveWarrant_Handler,
+		},
+		{
+			MethodName: "EditWarrant",
+			Handler:    _WarrantService_EditWarrant_Handler,
+		},
+		{
+			MethodName: "ExtendWarrant",
+			Handler:    _WarrantService_ExtendWarrant_Handler,
+		},
+		{
+			MethodName: "RecordPaper",
+			Handler:    _WarrantService_RecordPaper_Handler,
+		},
+		{
+			MethodName: "ClearNotice",
+			Handler:    _WarrantService_ClearNotice_Handler,
+		},
+		{
+			MethodName: "SuspendWarrant",
+			Handler:    _WarrantService_SuspendWarrant_Handler,
+		},
+		{
+			MethodName: "ResumeWarrant",
+			Handler:    _WarrantService_ResumeWarrant_Handler,
+		},
+		{
+			MethodName: "CancelWarrant",
+			Handler:    _WarrantService_CancelWarrant_Handler,
 		},
 		{
 			MethodName: "RejectWarrant",
