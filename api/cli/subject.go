@@ -13,7 +13,7 @@ import (
 
 func (a *app) subject() *cobra.Command {
 	return noun("subject", "Carry out what persons ask about their data", a.subjectErase(), a.subjectApprove(), a.subjectErasures(),
-		a.subjectRestrict(), a.subjectLift(), a.subjectRestrictions())
+		a.subjectRestrict(), a.subjectLift(), a.subjectRestrictions(), a.subjectExport())
 }
 
 func (a *app) subjectErase() *cobra.Command {
@@ -129,5 +129,32 @@ func restrictionTable(restrictions ...*griffierv1.Restriction) table {
 	for _, x := range restrictions {
 		t.add(x.GetRestrictionId(), word(x.GetGround(), "RESTRICTION_GROUND_"), at(x.GetSince()), at(x.GetLiftedAt()))
 	}
+	return t
+}
+
+func (a *app) subjectExport() *cobra.Command {
+	return &cobra.Command{Use: "export LINE", Short: "Answer a request for access: what is kept, for how long, and who received it", Args: oneArg("LINE"),
+		Long: `Answer a person's request for access (GDPR 15) about a line: what is kept, for what and
+how long, and which authorities received data. A recipient that the person may not know
+of yet is left out; the document has the same form either way. The data itself is in the
+person's portal.`,
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.subjectAct(func(client griffierv1.SubjectServiceClient) (proto.Message, table, error) {
+				m, err := client.ExportAccess(c.Context(), &griffierv1.ExportAccessRequest{LineId: args[0]})
+				return m, exportTable(m), err
+			})
+		}}
+}
+
+func exportTable(m *griffierv1.AccessExport) table {
+	t := table{header: []string{"part", "name", "detail", "at"}}
+	t.add("line", m.GetLineId(), m.GetAccountId(), at(m.GetContractStart()))
+	for _, d := range m.GetData() {
+		t.add("data", d.GetClass(), d.GetPurpose()+", "+d.GetPeriod(), "")
+	}
+	for _, r := range m.GetRecipients() {
+		t.add("recipient", r.GetRecipient(), r.GetLegalBasis()+" "+r.GetCategory(), at(r.GetDisclosedAt()))
+	}
+	t.add("about", "recipients", m.GetAboutRecipients(), "")
 	return t
 }

@@ -51,6 +51,10 @@ type Desk struct {
 	// Backups, if not nil, lists those that there are, with when each becomes
 	// unreadable.
 	Backups func() []Copy
+	// Disclosures lists those about a line that its person may know of, oldest first,
+	// and Policy what is kept and for how long. Without both, nothing is exported.
+	Disclosures func(ctx context.Context, lineID string) ([]Disclosure, error)
+	Policy      func() []schema.Policy
 	// Embedded is a store without roles: rows that are left can be counted.
 	Embedded bool
 	Now      func() time.Time

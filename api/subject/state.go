@@ -1,5 +1,8 @@
-// Package subject carries out a person's rights over stored data: erasure (GDPR 17)
-// and restriction, also while an objection is judged (18, 21).
+// Package subject carries out a person's rights over stored data: access (GDPR 15),
+// erasure (17) and restriction, also while an objection is judged (18, 21).
+//
+// An export of access lists who received data, without what is secret; no form of
+// it says whether anything is.
 //
 // An erasure takes two people. When the second approves, the line's traffic is
 // unreadable at once ([schema.PutTombstones]), the person's key is destroyed and

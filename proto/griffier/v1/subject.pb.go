@@ -758,6 +758,303 @@ func (x *ListRestrictionsResponse) GetRestrictions() []*Restriction {
 	return nil
 }
 
+type ExportAccessRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	LineId        string                 `protobuf:"bytes,1,opt,name=line_id,json=lineId,proto3" json:"line_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportAccessRequest) Reset() {
+	*x = ExportAccessRequest{}
+	mi := &file_griffier_v1_subject_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportAccessRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportAccessRequest) ProtoMessage() {}
+
+func (x *ExportAccessRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_subject_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportAccessRequest.ProtoReflect.Descriptor instead.
+func (*ExportAccessRequest) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_subject_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ExportAccessRequest) GetLineId() string {
+	if x != nil {
+		return x.LineId
+	}
+	return ""
+}
+
+type AccessExport struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	LineId          string                 `protobuf:"bytes,1,opt,name=line_id,json=lineId,proto3" json:"line_id,omitempty"`
+	AccountId       string                 `protobuf:"bytes,2,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
+	TimeZone        string                 `protobuf:"bytes,3,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
+	MadeAt          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=made_at,json=madeAt,proto3" json:"made_at,omitempty"`
+	ContractStart   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=contract_start,json=contractStart,proto3" json:"contract_start,omitempty"`
+	ContractEnd     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=contract_end,json=contractEnd,proto3" json:"contract_end,omitempty"` // absent while it runs
+	Data            []*HeldData            `protobuf:"bytes,7,rep,name=data,proto3" json:"data,omitempty"`
+	Recipients      []*AccessRecipient     `protobuf:"bytes,8,rep,name=recipients,proto3" json:"recipients,omitempty"`                                  // oldest first
+	AboutRecipients string                 `protobuf:"bytes,9,opt,name=about_recipients,json=aboutRecipients,proto3" json:"about_recipients,omitempty"` // the same in every export
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *AccessExport) Reset() {
+	*x = AccessExport{}
+	mi := &file_griffier_v1_subject_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccessExport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccessExport) ProtoMessage() {}
+
+func (x *AccessExport) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_subject_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccessExport.ProtoReflect.Descriptor instead.
+func (*AccessExport) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_subject_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *AccessExport) GetLineId() string {
+	if x != nil {
+		return x.LineId
+	}
+	return ""
+}
+
+func (x *AccessExport) GetAccountId() string {
+	if x != nil {
+		return x.AccountId
+	}
+	return ""
+}
+
+func (x *AccessExport) GetTimeZone() string {
+	if x != nil {
+		return x.TimeZone
+	}
+	return ""
+}
+
+func (x *AccessExport) GetMadeAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.MadeAt
+	}
+	return nil
+}
+
+func (x *AccessExport) GetContractStart() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ContractStart
+	}
+	return nil
+}
+
+func (x *AccessExport) GetContractEnd() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ContractEnd
+	}
+	return nil
+}
+
+func (x *AccessExport) GetData() []*HeldData {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *AccessExport) GetRecipients() []*AccessRecipient {
+	if x != nil {
+		return x.Recipients
+	}
+	return nil
+}
+
+func (x *AccessExport) GetAboutRecipients() string {
+	if x != nil {
+		return x.AboutRecipients
+	}
+	return ""
+}
+
+// HeldData is a class of data that is kept of every line.
+type HeldData struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Class         string                 `protobuf:"bytes,1,opt,name=class,proto3" json:"class,omitempty"`
+	Purpose       string                 `protobuf:"bytes,2,opt,name=purpose,proto3" json:"purpose,omitempty"`
+	Period        string                 `protobuf:"bytes,3,opt,name=period,proto3" json:"period,omitempty"` // ISO 8601
+	Basis         string                 `protobuf:"bytes,4,opt,name=basis,proto3" json:"basis,omitempty"`
+	Source        string                 `protobuf:"bytes,5,opt,name=source,proto3" json:"source,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HeldData) Reset() {
+	*x = HeldData{}
+	mi := &file_griffier_v1_subject_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HeldData) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HeldData) ProtoMessage() {}
+
+func (x *HeldData) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_subject_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HeldData.ProtoReflect.Descriptor instead.
+func (*HeldData) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_subject_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *HeldData) GetClass() string {
+	if x != nil {
+		return x.Class
+	}
+	return ""
+}
+
+func (x *HeldData) GetPurpose() string {
+	if x != nil {
+		return x.Purpose
+	}
+	return ""
+}
+
+func (x *HeldData) GetPeriod() string {
+	if x != nil {
+		return x.Period
+	}
+	return ""
+}
+
+func (x *HeldData) GetBasis() string {
+	if x != nil {
+		return x.Basis
+	}
+	return ""
+}
+
+func (x *HeldData) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+type AccessRecipient struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Recipient     string                 `protobuf:"bytes,1,opt,name=recipient,proto3" json:"recipient,omitempty"` // an authority
+	LegalBasis    string                 `protobuf:"bytes,2,opt,name=legal_basis,json=legalBasis,proto3" json:"legal_basis,omitempty"`
+	Category      string                 `protobuf:"bytes,3,opt,name=category,proto3" json:"category,omitempty"`
+	DisclosedAt   *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=disclosed_at,json=disclosedAt,proto3" json:"disclosed_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccessRecipient) Reset() {
+	*x = AccessRecipient{}
+	mi := &file_griffier_v1_subject_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccessRecipient) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccessRecipient) ProtoMessage() {}
+
+func (x *AccessRecipient) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_subject_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccessRecipient.ProtoReflect.Descriptor instead.
+func (*AccessRecipient) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_subject_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *AccessRecipient) GetRecipient() string {
+	if x != nil {
+		return x.Recipient
+	}
+	return ""
+}
+
+func (x *AccessRecipient) GetLegalBasis() string {
+	if x != nil {
+		return x.LegalBasis
+	}
+	return ""
+}
+
+func (x *AccessRecipient) GetCategory() string {
+	if x != nil {
+		return x.Category
+	}
+	return ""
+}
+
+func (x *AccessRecipient) GetDisclosedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.DisclosedAt
+	}
+	return nil
+}
+
 var File_griffier_v1_subject_proto protoreflect.FileDescriptor
 
 const file_griffier_v1_subject_proto_rawDesc = "" +
@@ -812,7 +1109,34 @@ const file_griffier_v1_subject_proto_rawDesc = "" +
 	"\tlifted_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bliftedAt\"\x19\n" +
 	"\x17ListRestrictionsRequest\"X\n" +
 	"\x18ListRestrictionsResponse\x12<\n" +
-	"\frestrictions\x18\x01 \x03(\v2\x18.griffier.v1.RestrictionR\frestrictions*\xba\x01\n" +
+	"\frestrictions\x18\x01 \x03(\v2\x18.griffier.v1.RestrictionR\frestrictions\".\n" +
+	"\x13ExportAccessRequest\x12\x17\n" +
+	"\aline_id\x18\x01 \x01(\tR\x06lineId\"\xae\x03\n" +
+	"\fAccessExport\x12\x17\n" +
+	"\aline_id\x18\x01 \x01(\tR\x06lineId\x12\x1d\n" +
+	"\n" +
+	"account_id\x18\x02 \x01(\tR\taccountId\x12\x1b\n" +
+	"\ttime_zone\x18\x03 \x01(\tR\btimeZone\x123\n" +
+	"\amade_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x06madeAt\x12A\n" +
+	"\x0econtract_start\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\rcontractStart\x12=\n" +
+	"\fcontract_end\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\vcontractEnd\x12)\n" +
+	"\x04data\x18\a \x03(\v2\x15.griffier.v1.HeldDataR\x04data\x12<\n" +
+	"\n" +
+	"recipients\x18\b \x03(\v2\x1c.griffier.v1.AccessRecipientR\n" +
+	"recipients\x12)\n" +
+	"\x10about_recipients\x18\t \x01(\tR\x0faboutRecipients\"\x80\x01\n" +
+	"\bHeldData\x12\x14\n" +
+	"\x05class\x18\x01 \x01(\tR\x05class\x12\x18\n" +
+	"\apurpose\x18\x02 \x01(\tR\apurpose\x12\x16\n" +
+	"\x06period\x18\x03 \x01(\tR\x06period\x12\x14\n" +
+	"\x05basis\x18\x04 \x01(\tR\x05basis\x12\x16\n" +
+	"\x06source\x18\x05 \x01(\tR\x06source\"\xab\x01\n" +
+	"\x0fAccessRecipient\x12\x1c\n" +
+	"\trecipient\x18\x01 \x01(\tR\trecipient\x12\x1f\n" +
+	"\vlegal_basis\x18\x02 \x01(\tR\n" +
+	"legalBasis\x12\x1a\n" +
+	"\bcategory\x18\x03 \x01(\tR\bcategory\x12=\n" +
+	"\fdisclosed_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\vdisclosedAt*\xba\x01\n" +
 	"\fErasureState\x12\x1d\n" +
 	"\x19ERASURE_STATE_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17ERASURE_STATE_REQUESTED\x10\x01\x12\x1a\n" +
@@ -823,7 +1147,7 @@ const file_griffier_v1_subject_proto_rawDesc = "" +
 	"\x11RestrictionGround\x12\"\n" +
 	"\x1eRESTRICTION_GROUND_UNSPECIFIED\x10\x00\x12\"\n" +
 	"\x1eRESTRICTION_GROUND_RESTRICTION\x10\x01\x12 \n" +
-	"\x1cRESTRICTION_GROUND_OBJECTION\x10\x022\xc6\x04\n" +
+	"\x1cRESTRICTION_GROUND_OBJECTION\x10\x022\xa0\x05\n" +
 	"\x0eSubjectService\x12W\n" +
 	"\x0eRequestErasure\x12\".griffier.v1.RequestErasureRequest\x1a\x14.griffier.v1.Erasure\"\v\xca\xf3\x18\a\n" +
 	"\x01\x06\x10\x04\x18\x01\x12X\n" +
@@ -837,7 +1161,9 @@ const file_griffier_v1_subject_proto_rawDesc = "" +
 	"\x01\x06\x10\x04\x12k\n" +
 	"\x10ListRestrictions\x12$.griffier.v1.ListRestrictionsRequest\x1a%.griffier.v1.ListRestrictionsResponse\"\n" +
 	"\xca\xf3\x18\x06\n" +
-	"\x02\x06\x05\x10\x03B'Z%griffier/proto/griffier/v1;griffierv1b\x06proto3"
+	"\x02\x06\x05\x10\x03\x12X\n" +
+	"\fExportAccess\x12 .griffier.v1.ExportAccessRequest\x1a\x19.griffier.v1.AccessExport\"\v\xca\xf3\x18\a\n" +
+	"\x01\x06\x10\x03\x18\x01B'Z%griffier/proto/griffier/v1;griffierv1b\x06proto3"
 
 var (
 	file_griffier_v1_subject_proto_rawDescOnce sync.Once
@@ -852,7 +1178,7 @@ func file_griffier_v1_subject_proto_rawDescGZIP() []byte {
 }
 
 var file_griffier_v1_subject_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_griffier_v1_subject_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_griffier_v1_subject_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_griffier_v1_subject_proto_goTypes = []any{
 	(ErasureState)(0),                // 0: griffier.v1.ErasureState
 	(RestrictionGround)(0),           // 1: griffier.v1.RestrictionGround
@@ -867,41 +1193,53 @@ var file_griffier_v1_subject_proto_goTypes = []any{
 	(*Restriction)(nil),              // 10: griffier.v1.Restriction
 	(*ListRestrictionsRequest)(nil),  // 11: griffier.v1.ListRestrictionsRequest
 	(*ListRestrictionsResponse)(nil), // 12: griffier.v1.ListRestrictionsResponse
-	(*timestamppb.Timestamp)(nil),    // 13: google.protobuf.Timestamp
+	(*ExportAccessRequest)(nil),      // 13: griffier.v1.ExportAccessRequest
+	(*AccessExport)(nil),             // 14: griffier.v1.AccessExport
+	(*HeldData)(nil),                 // 15: griffier.v1.HeldData
+	(*AccessRecipient)(nil),          // 16: griffier.v1.AccessRecipient
+	(*timestamppb.Timestamp)(nil),    // 17: google.protobuf.Timestamp
 }
 var file_griffier_v1_subject_proto_depIdxs = []int32{
 	0,  // 0: griffier.v1.Erasure.state:type_name -> griffier.v1.ErasureState
-	13, // 1: griffier.v1.Erasure.requested_at:type_name -> google.protobuf.Timestamp
-	13, // 2: griffier.v1.Erasure.approved_at:type_name -> google.protobuf.Timestamp
-	13, // 3: griffier.v1.Erasure.unreadable_at:type_name -> google.protobuf.Timestamp
-	13, // 4: griffier.v1.Erasure.off_disk_by:type_name -> google.protobuf.Timestamp
-	13, // 5: griffier.v1.Erasure.off_disk_at:type_name -> google.protobuf.Timestamp
+	17, // 1: griffier.v1.Erasure.requested_at:type_name -> google.protobuf.Timestamp
+	17, // 2: griffier.v1.Erasure.approved_at:type_name -> google.protobuf.Timestamp
+	17, // 3: griffier.v1.Erasure.unreadable_at:type_name -> google.protobuf.Timestamp
+	17, // 4: griffier.v1.Erasure.off_disk_by:type_name -> google.protobuf.Timestamp
+	17, // 5: griffier.v1.Erasure.off_disk_at:type_name -> google.protobuf.Timestamp
 	5,  // 6: griffier.v1.Erasure.backups:type_name -> griffier.v1.BackupCopy
-	13, // 7: griffier.v1.BackupCopy.made_at:type_name -> google.protobuf.Timestamp
-	13, // 8: griffier.v1.BackupCopy.unreadable_by:type_name -> google.protobuf.Timestamp
+	17, // 7: griffier.v1.BackupCopy.made_at:type_name -> google.protobuf.Timestamp
+	17, // 8: griffier.v1.BackupCopy.unreadable_by:type_name -> google.protobuf.Timestamp
 	4,  // 9: griffier.v1.ListErasuresResponse.erasures:type_name -> griffier.v1.Erasure
 	1,  // 10: griffier.v1.RestrictLineRequest.ground:type_name -> griffier.v1.RestrictionGround
 	1,  // 11: griffier.v1.Restriction.ground:type_name -> griffier.v1.RestrictionGround
-	13, // 12: griffier.v1.Restriction.since:type_name -> google.protobuf.Timestamp
-	13, // 13: griffier.v1.Restriction.lifted_at:type_name -> google.protobuf.Timestamp
+	17, // 12: griffier.v1.Restriction.since:type_name -> google.protobuf.Timestamp
+	17, // 13: griffier.v1.Restriction.lifted_at:type_name -> google.protobuf.Timestamp
 	10, // 14: griffier.v1.ListRestrictionsResponse.restrictions:type_name -> griffier.v1.Restriction
-	2,  // 15: griffier.v1.SubjectService.RequestErasure:input_type -> griffier.v1.RequestErasureRequest
-	3,  // 16: griffier.v1.SubjectService.ApproveErasure:input_type -> griffier.v1.ApproveErasureRequest
-	6,  // 17: griffier.v1.SubjectService.ListErasures:input_type -> griffier.v1.ListErasuresRequest
-	8,  // 18: griffier.v1.SubjectService.RestrictLine:input_type -> griffier.v1.RestrictLineRequest
-	9,  // 19: griffier.v1.SubjectService.LiftRestriction:input_type -> griffier.v1.LiftRestrictionRequest
-	11, // 20: griffier.v1.SubjectService.ListRestrictions:input_type -> griffier.v1.ListRestrictionsRequest
-	4,  // 21: griffier.v1.SubjectService.RequestErasure:output_type -> griffier.v1.Erasure
-	4,  // 22: griffier.v1.SubjectService.ApproveErasure:output_type -> griffier.v1.Erasure
-	7,  // 23: griffier.v1.SubjectService.ListErasures:output_type -> griffier.v1.ListErasuresResponse
-	10, // 24: griffier.v1.SubjectService.RestrictLine:output_type -> griffier.v1.Restriction
-	10, // 25: griffier.v1.SubjectService.LiftRestriction:output_type -> griffier.v1.Restriction
-	12, // 26: griffier.v1.SubjectService.ListRestrictions:output_type -> griffier.v1.ListRestrictionsResponse
-	21, // [21:27] is the sub-list for method output_type
-	15, // [15:21] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	17, // 15: griffier.v1.AccessExport.made_at:type_name -> google.protobuf.Timestamp
+	17, // 16: griffier.v1.AccessExport.contract_start:type_name -> google.protobuf.Timestamp
+	17, // 17: griffier.v1.AccessExport.contract_end:type_name -> google.protobuf.Timestamp
+	15, // 18: griffier.v1.AccessExport.data:type_name -> griffier.v1.HeldData
+	16, // 19: griffier.v1.AccessExport.recipients:type_name -> griffier.v1.AccessRecipient
+	17, // 20: griffier.v1.AccessRecipient.disclosed_at:type_name -> google.protobuf.Timestamp
+	2,  // 21: griffier.v1.SubjectService.RequestErasure:input_type -> griffier.v1.RequestErasureRequest
+	3,  // 22: griffier.v1.SubjectService.ApproveErasure:input_type -> griffier.v1.ApproveErasureRequest
+	6,  // 23: griffier.v1.SubjectService.ListErasures:input_type -> griffier.v1.ListErasuresRequest
+	8,  // 24: griffier.v1.SubjectService.RestrictLine:input_type -> griffier.v1.RestrictLineRequest
+	9,  // 25: griffier.v1.SubjectService.LiftRestriction:input_type -> griffier.v1.LiftRestrictionRequest
+	11, // 26: griffier.v1.SubjectService.ListRestrictions:input_type -> griffier.v1.ListRestrictionsRequest
+	13, // 27: griffier.v1.SubjectService.ExportAccess:input_type -> griffier.v1.ExportAccessRequest
+	4,  // 28: griffier.v1.SubjectService.RequestErasure:output_type -> griffier.v1.Erasure
+	4,  // 29: griffier.v1.SubjectService.ApproveErasure:output_type -> griffier.v1.Erasure
+	7,  // 30: griffier.v1.SubjectService.ListErasures:output_type -> griffier.v1.ListErasuresResponse
+	10, // 31: griffier.v1.SubjectService.RestrictLine:output_type -> griffier.v1.Restriction
+	10, // 32: griffier.v1.SubjectService.LiftRestriction:output_type -> griffier.v1.Restriction
+	12, // 33: griffier.v1.SubjectService.ListRestrictions:output_type -> griffier.v1.ListRestrictionsResponse
+	14, // 34: griffier.v1.SubjectService.ExportAccess:output_type -> griffier.v1.AccessExport
+	28, // [28:35] is the sub-list for method output_type
+	21, // [21:28] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_griffier_v1_subject_proto_init() }
@@ -916,7 +1254,7 @@ func file_griffier_v1_subject_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_griffier_v1_subject_proto_rawDesc), len(file_griffier_v1_subject_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   11,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

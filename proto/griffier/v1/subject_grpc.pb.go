@@ -25,6 +25,7 @@ const (
 	SubjectService_RestrictLine_FullMethodName     = "/griffier.v1.SubjectService/RestrictLine"
 	SubjectService_LiftRestriction_FullMethodName  = "/griffier.v1.SubjectService/LiftRestriction"
 	SubjectService_ListRestrictions_FullMethodName = "/griffier.v1.SubjectService/ListRestrictions"
+	SubjectService_ExportAccess_FullMethodName     = "/griffier.v1.SubjectService/ExportAccess"
 )
 
 // SubjectServiceClient is the client API for SubjectService service.
@@ -49,6 +50,11 @@ type SubjectServiceClient interface {
 	LiftRestriction(ctx context.Context, in *LiftRestrictionRequest, opts ...grpc.CallOption) (*Restriction, error)
 	// ListRestrictions lists those that hold, without their lines.
 	ListRestrictions(ctx context.Context, in *ListRestrictionsRequest, opts ...grpc.CallOption) (*ListRestrictionsResponse, error)
+	// ExportAccess answers a request for access (GDPR 15): what is kept of a line, for
+	// what and how long, and who received it. A recipient that the person may not know
+	// of yet is left out; the document has the same form either way. The data itself
+	// is in the person's portal.
+	ExportAccess(ctx context.Context, in *ExportAccessRequest, opts ...grpc.CallOption) (*AccessExport, error)
 }
 
 type subjectServiceClient struct {
@@ -119,6 +125,16 @@ func (c *subjectServiceClient) ListRestrictions(ctx context.Context, in *ListRes
 	return out, nil
 }
 
+func (c *subjectServiceClient) ExportAccess(ctx context.Context, in *ExportAccessRequest, opts ...grpc.CallOption) (*AccessExport, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AccessExport)
+	err := c.cc.Invoke(ctx, SubjectService_ExportAccess_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // SubjectServiceServer is the server API for SubjectService service.
 // All implementations must embed UnimplementedSubjectServiceServer
 // for forward compatibility.
@@ -141,6 +157,11 @@ type SubjectServiceServer interface {
 	LiftRestriction(context.Context, *LiftRestrictionRequest) (*Restriction, error)
 	// ListRestrictions lists those that hold, without their lines.
 	ListRestrictions(context.Context, *ListRestrictionsRequest) (*ListRestrictionsResponse, error)
+	// ExportAccess answers a request for access (GDPR 15): what is kept of a line, for
+	// what and how long, and who received it. A recipient that the person may not know
+	// of yet is left out; the document has the same form either way. The data itself
+	// is in the person's portal.
+	ExportAccess(context.Context, *ExportAccessRequest) (*AccessExport, error)
 	mustEmbedUnimplementedSubjectServiceServer()
 }
 
@@ -168,6 +189,9 @@ func (UnimplementedSubjectServiceServer) LiftRestriction(context.Context, *LiftR
 }
 func (UnimplementedSubjectServiceServer) ListRestrictions(context.Context, *ListRestrictionsRequest) (*ListRestrictionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListRestrictions not implemented")
+}
+func (UnimplementedSubjectServiceServer) ExportAccess(context.Context, *ExportAccessRequest) (*AccessExport, error) {
+	return nil, status.Error(codes.Unimplemented, "method ExportAccess not implemented")
 }
 func (UnimplementedSubjectServiceServer) mustEmbedUnimplementedSubjectServiceServer() {}
 func (UnimplementedSubjectServiceServer) testEmbeddedByValue()                        {}
@@ -298,6 +322,24 @@ func _SubjectService_ListRestrictions_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _SubjectService_ExportAccess_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ExportAccessRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SubjectServiceServer).ExportAccess(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: SubjectService_ExportAccess_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SubjectServiceServer).ExportAccess(ctx, req.(*ExportAccessRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // SubjectService_ServiceDesc is the grpc.ServiceDesc for SubjectService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -328,6 +370,10 @@ var SubjectService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListRestrictions",
 			Handler:    _SubjectService_ListRestrictions_Handler,
+		},
+		{
+			MethodName: "ExportAccess",
+			Handler:    _SubjectService_ExportAccess_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
