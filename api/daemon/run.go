@@ -72,16 +72,22 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	if err != nil {
 		return err
 	}
+	if s.guards, err = newGuards(cfg.Ledger, key.Signer.Name(), log); err != nil {
+		return err
+	}
 	book, err := ledger.Open(ctx, ledger.Config{
 		Dir: cfg.Ledger.Dir, WitnessFile: cfg.Ledger.WitnessFile, Key: key, Keys: keys,
 		Folds: s.folds(), Now: clock.NewSteady().Now, Limit: cfg.Ledger.Limit, Logger: log,
-		AcceptWitnessLoss: start.AcceptWitnessLoss,
+		AcceptWitnessLoss: start.AcceptWitnessLoss, Remotes: s.guards.remotes(),
 	})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, book.Close()) }()
 	log.LogAttrs(ctx, slog.LevelInfo, "ledger open", slog.Uint64("entries", book.Size()))
+	if err := s.guards.attach(book, registry); err != nil {
+		return err
+	}
 
 	if err := s.believeClock(ctx, book, start.AcceptClock); err != nil {
 		return err
@@ -120,7 +126,10 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	g, running := errgroup.WithContext(ctx)
 	g.Go(func() error { return srv.Serve(running, listener, cfg.ShutdownGrace) })
 	g.Go(func() error { s.executor.Run(running); return nil })
+	g.Go(func() error { s.watcher(book).Run(running); return nil })
+	g.Go(func() error { s.guards.run(running); return nil })
 	g.Go(func() error { s.held.Run(running); return nil })
+	g.Go(func() error { s.documents.Run(running); return nil })
 	g.Go(func() error { s.reads.Seal(running, book, log); return nil })
 	g.Go(func() error { roller.Run(running); return nil })
 	g.Go(func() error { dropper.Run(running); return nil })

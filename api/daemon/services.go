@@ -36,6 +36,7 @@ import (
 	"griffier/api/support"
 	"griffier/api/usage"
 	"griffier/api/warrant"
+	"griffier/api/warrant/document"
 	"griffier/api/warrant/warrantrpc"
 	griffierv1 "griffier/proto/griffier/v1"
 	"griffier/schema"
@@ -51,31 +52,33 @@ type services struct {
 	registry *prometheus.Registry
 	log      *slog.Logger
 
-	auth     *auth.Authenticator
-	register *register.Register
-	reads    *server.AccessLog
-	codes    *support.Codes
-	keeper   *retention.Keeper
-	record   *expiry.Record
-	verifier *expiry.Verifier // from Run on
-	desk     *retention.Desk  // from Run on
-	trusted  retention.Trusted
-	dossiers *dossier.Record
-	warrants *warrant.State
-	known    *authority.Registry
-	holds    *hold.State
-	held     *keep.Keeper // from server on
-	rules    *warrant.Rules
-	signer   *disclosure.Signer
-	released *statistics.Releases
-	enrolled *enrol.State
-	rights   *subject.State
-	subjects *subject.Desk // from Run on
-	copies   *backup.Record
-	backups  *backup.Maker     // from Run on
-	executor *execute.Executor // from server on
-	identity *server.Identity  // from server on; nil without TLS
-	leap     *clock.Leap       // from Run on
+	auth      *auth.Authenticator
+	guards    *guards // from Run on
+	register  *register.Register
+	reads     *server.AccessLog
+	codes     *support.Codes
+	keeper    *retention.Keeper
+	record    *expiry.Record
+	verifier  *expiry.Verifier // from Run on
+	desk      *retention.Desk  // from Run on
+	trusted   retention.Trusted
+	dossiers  *dossier.Record
+	warrants  *warrant.State
+	known     *authority.Registry
+	holds     *hold.State
+	held      *keep.Keeper // from server on
+	rules     *warrant.Rules
+	signer    *disclosure.Signer
+	released  *statistics.Releases
+	enrolled  *enrol.State
+	rights    *subject.State
+	subjects  *subject.Desk // from Run on
+	copies    *backup.Record
+	backups   *backup.Maker     // from Run on
+	executor  *execute.Executor // from server on
+	documents *document.Keeper  // from server on
+	identity  *server.Identity  // from server on; nil without TLS
+	leap      *clock.Leap       // from Run on
 }
 
 func newServices(cfg Config, store *store, keys *keystore.Store, registry *prometheus.Registry, log *slog.Logger) (*services, error) {
@@ -101,7 +104,7 @@ func newServices(cfg Config, store *store, keys *keystore.Store, registry *prome
 	}
 	keeper := &retention.Keeper{}
 	known := authority.NewRegistry()
-	rules, err := warrant.NewRules(warrant.Rules{Profile: warrant.Always(profile), DuplicateKey: reference, PackageExpires: packageExpires(keeper),
+	rules, err := warrant.NewRules(warrant.Rules{Profile: warrant.Always(profile), DuplicateKey: reference, DoubleEntry: true, PackageExpires: packageExpires(keeper),
 		Authorities: func(id string) (warrant.AuthorityView, bool) { return known.View(id, time.Now()) }})
 	if err != nil {
 		return nil, err
@@ -166,8 +169,11 @@ func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server
 	if s.held, err = s.keeperOfHolds(ctx, book); err != nil {
 		return nil, err
 	}
+	if s.documents, err = s.keeperOfDocuments(book); err != nil {
+		return nil, err
+	}
 	s.executor, err = execute.New(execute.Config{
-		Book: book, State: s.warrants, Rules: s.rules, Traffic: execute.NewTraffic(s.store.executor), Lines: s.register, Signer: s.signer,
+		Book: s.guards.book(book), State: s.warrants, Rules: s.rules, Traffic: execute.NewTraffic(s.store.executor), Lines: s.register, Signer: s.signer,
 		Dir: s.cfg.Legal.PackagesDir, Software: software(), ClockMargin: s.cfg.Legal.ClockMargin, Now: time.Now, Log: s.log,
 		Clock: s.judge(book), Holds: s.held,
 	})
@@ -184,7 +190,7 @@ func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server
 	}
 	reader := usage.NewReader(s.store.portal)
 	return server.New(server.Config{
-		TLS: listener, Auth: s.auth, Ledger: book, Keys: s.keys, Reads: s.reads,
+		TLS: listener, Auth: s.auth, Ledger: book, Refuses: s.guards.refuses, Keys: s.keys, Reads: s.reads,
 		Registry: s.registry, Log: s.log, Now: time.Now,
 		Register: func(r grpc.ServiceRegistrar) {
 			griffierv1.RegisterUsageServiceServer(r, usage.NewService(s.register, reader, s.codes))
@@ -195,6 +201,7 @@ func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server
 			griffierv1.RegisterAuthorityServiceServer(r, authorityrpc.NewService(authorityrpc.Config{
 				Book: book, Keys: s.keys, Registry: s.known, Warrants: s.warrants, Profile: s.rules.Profile, Now: time.Now,
 			}))
+			griffierv1.RegisterIntakeServiceServer(r, s.intake(book))
 			griffierv1.RegisterDisclosureServiceServer(r, execute.NewService(s.executor))
 			griffierv1.RegisterHoldServiceServer(r, holdrpc.NewService(book, s.held))
 			griffierv1.RegisterStatisticsServiceServer(r, statistics.NewService(s.statistics()))
@@ -202,7 +209,7 @@ func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server
 				Book: book, Keys: s.keys, Keeper: s.keeper, Desk: s.desk, Trusted: s.trusted, Conn: s.conn, Now: time.Now,
 			}))
 			griffierv1.RegisterExpiryServiceServer(r, expiry.NewService(s.verifier))
-			griffierv1.RegisterLedgerServiceServer(r, ledgerrpc.NewService(book))
+			griffierv1.RegisterLedgerServiceServer(r, ledgerrpc.NewService(book, s.guards.watched()))
 			griffierv1.RegisterRegisterServiceServer(r, register.NewService(s.register, book))
 			griffierv1.RegisterEnrolmentServiceServer(r, enrol.NewService(enrolment))
 			griffierv1.RegisterSubjectServiceServer(r, subject.NewService(s.subjects, s.keys))
@@ -247,11 +254,11 @@ func (s *services) shredder(book *ledger.Log) *dossier.Shredder {
 	return &dossier.Shredder{
 		Ended: func(at time.Time) (out []dossier.Case) {
 			for _, w := range s.warrants.Warrants() {
-				switch w.State(at) {
-				case warrant.Rejected, warrant.Revoked:
-					out = append(out, dossier.Case{WarrantID: w.ID, KeyID: w.KeyID, EndedAt: w.EndedAt})
-				case warrant.Expired:
+				switch state := w.State(at); {
+				case state == warrant.Expired:
 					out = append(out, dossier.Case{WarrantID: w.ID, KeyID: w.KeyID, EndedAt: w.ValidUntil})
+				case state.Terminal():
+					out = append(out, dossier.Case{WarrantID: w.ID, KeyID: w.KeyID, EndedAt: w.EndedAt})
 				}
 			}
 			return out

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"griffier/api/reason"
 	"griffier/api/warrant"
@@ -87,11 +88,27 @@ func TestParseTarget(t *testing.T) {
 		{"192.0.2.17", "192.0.2.17"},
 		{"2001:DB8:0:0::17", "2001:db8::17"},
 		{"::ffff:192.0.2.17", "192.0.2.17"},
-		{"192.0.2.17/32", ""}, {"192.0.2.0/24", ""}, {"2001:db8::/56", ""}, {"2001:db8::17/128", ""},
+		{"192.0.2.17/32", ""}, {"192.0.2.0/24", ""}, {"2001:db8::/32", ""}, {"2001:db8::17/128", ""},
 		{"192.0.2.1-192.0.2.9", ""}, {"192.0.2.*", ""}, {"%", ""}, {"*", ""}, {"", ""}, {" 192.0.2.17", ""},
-		{"192.0.2", ""}, {"192.0.02.17", ""}, {"192.0.2.17:80", ""}, {"fe80::1%eth0", ""}, {"example.org", ""},
+		{"192.0.2", ""}, {"192.0.02.17", ""}, {"fe80::1%eth0", ""}, {"example.org", ""},
 		{"0.0.0.0", ""}, {"::", ""}, {"224.0.0.1", ""}, {"ff02::1", ""}, {"127.0.0.1", ""}, {"::1", ""}, {"255.255.255.255", ""},
 		{"192.0.2.17,192.0.2.18", ""}, {"１９２.0.2.17", ""},
+		{"192.0.2.17:80", "192.0.2.17:80"}, {"192.0.2.17:80/TCP", "192.0.2.17:80/tcp"}, {"[2001:DB8::17]:443/udp", "[2001:db8::17]:443/udp"},
+		{"192.0.2.17:0", ""}, {"192.0.2.17:65536", ""}, {"192.0.2.17:080", ""}, {"192.0.2.17:+80", ""}, {"192.0.2.17:80/", ""}, {"192.0.2.17:80/gre", ""},
+		{"192.0.2.17:80-90", ""}, {"224.0.0.1:80", ""}, {"192.0.2.17/tcp", ""},
+		{"2001:db8:1:2300::/56", "2001:db8:1:2300::/56"}, {"2001:DB8:1::/48", "2001:db8:1::/48"}, {"2001:db8:1:2:0::/64", "2001:db8:1:2::/64"},
+		{"2001:db8:1:2301::/56", ""}, {"2001:db8::/47", ""}, {"2001:db8:1:2:3::/80", ""}, {"::/48", ""}, {"ff02::/48", ""}, {"::ffff:192.0.2.0/120", ""},
+		{"line:A-1.b_2", "line:A-1.b_2"}, {"line:", ""}, {"line:a b", ""}, {"line:A*", ""}, {"line:%", ""}, {"LINE:a", ""}, {"line:a\u0430", ""},
+		{"circuit:ge-0/0/1:100.7", "circuit:ge-0/0/1:100.7"}, {"circuit:eth 0/1", "circuit:eth 0/1"}, {"circuit:0x00FF", "circuit:0x00ff"}, {"circuit:", ""},
+		{"circuit: eth0", ""}, {"circuit:eth*", ""}, {"circuit:a\x00", ""}, {"circuit:0x0", "circuit:0x0"}, {"circuit:0x012", ""},
+		{"radius:alice@isp.example", "radius:alice@isp.example"}, {"radius:", ""}, {"radius:a b", ""}, {"radius:%@isp.example", ""}, {"radius:\u0430lice", ""},
+		{"mac:AA-BB-CC-DD-EE-FF", "mac:aa:bb:cc:dd:ee:ff"}, {"mac:aabb.ccdd.eeff", "mac:aa:bb:cc:dd:ee:ff"}, {"mac:aa:bb:cc", ""}, {"mac:ff:ff:ff:ff:ff:ff", ""},
+		{"mac:00:00:00:00:00:00", ""}, {"mac:01:00:5e:00:00:01", ""}, {"mac:aa:bb:cc:dd:ee:ff:00:11", ""},
+		{"person:Jos\u00e9 d'Hondt-van Dam;1234 ab;7", "person:Jos\u00e9 d'Hondt-van Dam;1234AB;7"}, {"person:Jose\u0301 Jansen;1000;7;bus 2", "person:Jos\u00e9 Jansen;1000;7;BUS 2"},
+		{"person:Jan*;1234AB;7", ""}, {"person:J\u0430n Jansen;1234AB;7", ""}, {"person:Jan Jansen;;7", ""}, {"person:Jan Jansen;1234AB;", ""}, {"person:Jan Jansen", ""},
+		{"person: Jan;1234AB;7", ""}, {"person:Jan  Jansen;1234AB;7", ""}, {"person:J;1234AB;7", ""}, {"person:Jan\x00sen;1234AB;7", ""}, {"person:Jan\u202eJansen;1234AB;7", ""},
+		{"address:1234AB;7", "address:1234AB;7"}, {"address:1234 ab;7;a", "address:1234AB;7;A"}, {"address:1234AB;7-9", ""}, {"address:12%;7", ""}, {"address:12;7", ""},
+		{"address:1234AB;007", ""}, {"address:1234AB;7;A;B", ""}, {"address:1234AB", ""}, {"address:1234AB;*", ""},
 	}
 	for _, test := range tests {
 		got, err := warrant.ParseTarget(test.in)
@@ -104,7 +121,8 @@ func TestParseTarget(t *testing.T) {
 }
 
 func FuzzParseTarget(f *testing.F) {
-	for _, s := range []string{"192.0.2.17", "2001:db8::17", "192.0.2.0/24", "::ffff:192.0.2.17", "fe80::1%eth0"} {
+	for _, s := range []string{"192.0.2.17", "2001:db8::17", "192.0.2.0/24", "::ffff:192.0.2.17", "fe80::1%eth0", "192.0.2.17:80/tcp",
+		"2001:db8:1:2300::/56", "line:a-1", "circuit:0x0001", "radius:alice@isp.example", "mac:aa:bb:cc:dd:ee:ff", "person:Jan Jansen;1234 AB;7;a", "address:1234AB;7"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -112,13 +130,40 @@ func FuzzParseTarget(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if again, err := warrant.ParseTarget(a.String()); err != nil || again != a {
+		if again, err := warrant.ParseTarget(a.String()); err != nil || again != a || !a.Names(again) {
 			t.Errorf("ParseTarget(%q) = %v, which reads back as %v, %v", s, a, again, err)
 		}
-		if a.IsUnspecified() || a.IsMulticast() || a.Is4In6() || strings.Contains(s, "/") {
+		if strings.ContainsAny(s, "*%") || strings.ContainsFunc(a.String(), func(c rune) bool { return !unicode.IsPrint(c) }) {
+			t.Errorf("ParseTarget(%q) = %v", s, a)
+		}
+		switch {
+		case a.Kind == warrant.TargetAddress && (!a.Address.IsValid() || a.Address.IsUnspecified() || a.Address.IsMulticast() || a.Address.Is4In6()):
+			t.Errorf("ParseTarget(%q) = %v", s, a)
+		case a.Kind == warrant.TargetPrefix && (a.Prefix.Bits() < warrant.MinPrefixBits || a.Prefix.Addr().Is4() || a.Prefix != a.Prefix.Masked()):
 			t.Errorf("ParseTarget(%q) = %v", s, a)
 		}
 	})
+}
+
+// A warrant that names a port covers a question about that port, and no other; one
+// that names the address covers all of them.
+func TestTargetNames(t *testing.T) {
+	for _, test := range []struct {
+		warrant, task string
+		want          bool
+	}{
+		{"192.0.2.17", "192.0.2.17", true}, {"192.0.2.17", "192.0.2.17:80", true}, {"192.0.2.17", "192.0.2.17:80/tcp", true}, {"192.0.2.17", "192.0.2.18", false},
+		{"192.0.2.17:80", "192.0.2.17", false}, {"192.0.2.17:80", "192.0.2.17:81", false}, {"192.0.2.17:80", "192.0.2.17:80/udp", true},
+		{"192.0.2.17:80/tcp", "192.0.2.17:80", false}, {"192.0.2.17:80/tcp", "192.0.2.17:80/udp", false}, {"192.0.2.17:80/tcp", "192.0.2.17:80/tcp", true},
+		{"2001:db8:1:2300::/56", "2001:db8:1:2300::1", false}, {"2001:db8:1:2300::1", "2001:db8:1:2300::/56", false}, {"2001:db8:1:2300::/56", "2001:db8:1:2300::/56", true},
+		{"line:a", "line:A", false}, {"line:a", "circuit:a", false}, {"address:1234AB;7", "person:Jan Jansen;1234AB;7", false}, {"address:1234AB;7", "address:1234 ab;7", true},
+	} {
+		named, err := warrant.ParseTarget(test.warrant)
+		asked, err2 := warrant.ParseTarget(test.task)
+		if err != nil || err2 != nil || named.Names(asked) != test.want {
+			t.Errorf("a warrant of %s and a task of %s: %v, %v, %v", test.warrant, test.task, !test.want, err, err2)
+		}
+	}
 }
 
 func TestContentListsEverything(t *testing.T) {
@@ -155,7 +200,7 @@ func TestContentFaults(t *testing.T) {
 			reason.TimeZoneMissing, "window_start window_end"},
 		{"clock change", func(c *warrant.Content) { c.WindowStart = "2026-10-25T02:30:00 Europe/Amsterdam" }, reason.TimeAmbiguousDST, "window_start"},
 		{"prefix", func(c *warrant.Content) { c.Targets = []string{"192.0.2.0/24"} }, reason.TargetNotSpecific, "targets[0]"},
-		{"too many targets", func(c *warrant.Content) { c.Targets = make([]string, 11) }, reason.TargetNotSpecific, "targets"},
+		{"too many targets", func(c *warrant.Content) { c.Targets = make([]string, warrant.MaxTargets+1) }, reason.TargetNotSpecific, "targets"},
 		{"same target twice", func(c *warrant.Content) { c.Targets = []string{"2001:db8::1", "2001:DB8:0::1"} }, reason.WarrantIncomplete, "targets[1]"},
 		{"prefix and no reference", func(c *warrant.Content) { c.Targets, c.Reference = []string{"10.0.0.0/8"}, "" }, reason.WarrantIncomplete, "reference targets[0]"},
 		{"homoglyph in reference", func(c *warrant.Content) { c.Reference = "РV-2026" }, reason.WarrantIncomplete, "reference"},

@@ -98,7 +98,7 @@ func (x *Executor) sweep(ctx context.Context) error {
 	for _, t := range x.cfg.State.Tasks(func(t warrant.Task) bool {
 		return !t.Destroyed && (t.Stored() == warrant.TaskSealed || t.Stored() == warrant.TaskExecuting || !t.ReleasedAt.IsZero())
 	}) {
-		if _, w, _ := x.cfg.State.Task(t.ID); !ended(w, now) && !x.cfg.Rules.PackageExpired(t, now) {
+		if _, w, _ := x.cfg.State.Task(t.ID); !t.Void(&w, now) && !x.cfg.Rules.PackageExpired(t, now) {
 			continue
 		}
 		errs = append(errs, x.clear(ctx, t))
@@ -120,8 +120,11 @@ func (x *Executor) clear(ctx context.Context, t warrant.Task) error {
 	}
 	if t.Stored() == warrant.TaskSealed || t.Stored() == warrant.TaskExecuting {
 		why := reason.WarrantTerminal
-		if w.State(x.cfg.Now()) == warrant.Expired {
+		switch state := w.State(x.cfg.Now()); {
+		case state == warrant.Expired:
 			why = reason.WarrantExpired
+		case !state.Terminal(): // it has another content since
+			why = reason.GenerationMismatch
 		}
 		return x.abort(ctx, service, t, why, false)
 	}
@@ -135,12 +138,4 @@ func (x *Executor) clear(ctx context.Context, t warrant.Task) error {
 		return x.cfg.Rules.Destroy(x.cfg.State, now, service, t.ID)
 	})
 	return err
-}
-
-func ended(w warrant.Warrant, now time.Time) bool {
-	switch w.State(now) {
-	case warrant.Rejected, warrant.Revoked, warrant.Expired:
-		return true
-	}
-	return false
 }
