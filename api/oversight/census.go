@@ -11,11 +11,12 @@ import (
 // Figures count requests by what became of them. A request is a task, or a warrant
 // that had none when the year ended.
 type Figures struct {
-	Disclosed  uint64 // answered with data: as many subjects
+	Disclosed  uint64 // answered with data
 	Preserved  uint64 // answered by a preservation
 	Unanswered uint64 // nothing could be given, or the warrant ended first
 	Refused    uint64 // we did not comply, or rejected it
 	Open       uint64 // at the end of the year
+	Further    uint64 // subjects, beyond one for each that was answered with data
 }
 
 // Requests is their sum.
@@ -26,13 +27,18 @@ func (f Figures) Requests() uint64 {
 // Answered counts both kinds of answer.
 func (f Figures) Answered() uint64 { return f.Disclosed + f.Preserved }
 
+// Subjects counts those about whom data was given; who is asked about twice counts
+// twice, since nobody keeps whom.
+func (f Figures) Subjects() uint64 { return f.Disclosed + f.Further }
+
 // Plus adds two up.
 func (f Figures) Plus(o Figures) Figures {
-	return Figures{f.Disclosed + o.Disclosed, f.Preserved + o.Preserved, f.Unanswered + o.Unanswered, f.Refused + o.Refused, f.Open + o.Open}
+	return Figures{f.Disclosed + o.Disclosed, f.Preserved + o.Preserved, f.Unanswered + o.Unanswered, f.Refused + o.Refused, f.Open + o.Open, f.Further + o.Further}
 }
 
-func (f Figures) all() [5]uint64 {
-	return [5]uint64{f.Disclosed, f.Preserved, f.Unanswered, f.Refused, f.Open}
+// all are what every published figure is a sum of.
+func (f Figures) all() [6]uint64 {
+	return [6]uint64{f.Disclosed, f.Preserved, f.Unanswered, f.Refused, f.Open, f.Further}
 }
 
 // Unknown stands where nothing is known any more, and None where there is nothing
@@ -101,7 +107,11 @@ func (s *State) Census(legal *warrant.State, start, end, now time.Time, instant 
 			if at, ok := instant(t); ok {
 				age = AgeBand(t.CreatedAt, at)
 			}
-			add(w, string(t.Category), age, outcome(t, w, declined[t.ID] || declined[w.ID], end))
+			f := outcome(t, w, declined[t.ID] || declined[w.ID], end)
+			if n := s.lines(t.ID); f.Disclosed > 0 && n > 1 {
+				f.Further = uint64(n - 1)
+			}
+			add(w, string(t.Category), age, f)
 		}
 		if !any && in(w.CreatedAt) {
 			for _, c := range w.Categories {
@@ -115,6 +125,17 @@ func (s *State) Census(legal *warrant.State, start, end, now time.Time, instant 
 	}
 	slices.SortFunc(out, compareCells)
 	return out
+}
+
+// lines returns how many lines a task was answered about.
+func (s *State) lines(taskID string) int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	i, ok := s.recipientOf[taskID]
+	if !ok {
+		return 0
+	}
+	return s.recipients[i].Lines
 }
 
 func compareCells(a, b Cell) int {

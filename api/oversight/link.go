@@ -9,13 +9,13 @@ import (
 	"griffier/api/ledger"
 )
 
-// KindLinkage is entered for every disclosure about a line. Its facts are the
+// KindLinkage is entered for every line that a task discloses something about. Its facts are the
 // keyed tag; what it was linked to, if anything, is in the sealed body, which has
 // the same length either way: nobody but the overseer can tell an alarm from none.
 const KindLinkage = "oversight.linkage"
 
-// KindRecipient is entered with it: whose line it was, sealed under the case key,
-// so that a person can be told who received their data for as long as the dossier
+// KindRecipient is entered with them: whose lines a task was about, sealed under the
+// case key, so that a person can be told who received their data for as long as the dossier
 // is kept, and no longer.
 const KindRecipient = "oversight.recipient"
 
@@ -92,17 +92,23 @@ func LinkageDraft(t Tag, l Link, classKey string) ledger.Draft {
 
 // RecipientBody is the sealed body of a [KindRecipient] entry.
 type RecipientBody struct {
-	LineID string `json:"line_id"`
+	LineIDs []string `json:"line_ids"`
 }
 
-// RecipientDraft drafts the entry of whose line a task was answered about.
-func RecipientDraft(warrantID, taskID, caseKey, lineID string) ledger.Draft {
-	return ledger.Draft{Kind: KindRecipient, Role: "system", WarrantID: warrantID, TaskID: taskID, KeyID: caseKey, Body: RecipientBody{lineID}}
+type recipientFacts struct {
+	Lines int `json:"lines"`
 }
 
-// Recipient is where the ledger says whose line a task was about.
+// RecipientDraft drafts the entry of whose lines a task was answered about.
+func RecipientDraft(warrantID, taskID, caseKey string, lineIDs []string) ledger.Draft {
+	return ledger.Draft{Kind: KindRecipient, Role: "system", WarrantID: warrantID, TaskID: taskID, KeyID: caseKey,
+		Facts: recipientFacts{len(lineIDs)}, Body: RecipientBody{lineIDs}}
+}
+
+// Recipient is where the ledger says whose lines a task was about.
 type Recipient struct {
 	WarrantID, TaskID string
+	Lines             int
 	Index             uint64
 }
 
@@ -144,12 +150,17 @@ func (s *State) applyLinkage(e ledger.Entry) error {
 	return nil
 }
 
-func (s *State) applyRecipient(e ledger.Entry) {
-	r := Recipient{e.Header.WarrantID, e.Header.TaskID, e.Index}
+func (s *State) applyRecipient(e ledger.Entry) error {
+	var f recipientFacts
+	if err := json.Unmarshal(e.Header.Facts, &f); err != nil {
+		return err
+	}
+	r := Recipient{e.Header.WarrantID, e.Header.TaskID, f.Lines, e.Index}
 	if i, ok := s.recipientOf[r.TaskID]; ok {
 		s.recipients[i] = r
-		return
+		return nil
 	}
 	s.recipientOf[r.TaskID] = len(s.recipients)
 	s.recipients = append(s.recipients, r)
+	return nil
 }

@@ -55,7 +55,7 @@ func (s *State) Apply(e ledger.Entry) error {
 	case KindLinkage:
 		err = s.applyLinkage(e)
 	case KindRecipient:
-		s.applyRecipient(e)
+		err = s.applyRecipient(e)
 	case KindIntake:
 		err = s.applyIntake(e)
 	case KindLimited:

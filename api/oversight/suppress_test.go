@@ -18,7 +18,10 @@ func drawCells(rt *rapid.T) []Cell {
 		key := [4]string{fmt.Sprintf("A%d", rapid.IntRange(1, 4).Draw(rt, "authority")), fmt.Sprintf("B%d", rapid.IntRange(1, 4).Draw(rt, "basis")),
 			rapid.SampledFrom([]string{"IDENTITY", "ATTRIBUTION", "HISTORY"}).Draw(rt, "category"), rapid.SampledFrom(AgeBands[:3]).Draw(rt, "age")}
 		count := func() uint64 { return uint64(rapid.SampledFrom([]int{0, 0, 1, 2, 4, 5, 6, 12, 40}).Draw(rt, "count")) }
-		f := Figures{count(), count(), count(), count(), count()}
+		f := Figures{count(), count(), count(), count(), count(), 0}
+		if f.Disclosed > 0 {
+			f.Further = count()
+		}
 		if f.Requests() > 0 {
 			cells[key] = cells[key].Plus(f)
 		}
@@ -73,8 +76,8 @@ func leaks(tables []Table, cells []Cell, k uint64) string {
 						continue
 					}
 					x, y := a.all(), b.all()
-					columns := append(x[:], a.Requests(), a.Answered(), a.Requests()-a.Answered(), a.Answered()-a.Disclosed)
-					minus := append(y[:], b.Requests(), b.Answered(), b.Requests()-b.Answered(), b.Answered()-b.Disclosed)
+					columns := append(x[:], a.Requests(), a.Answered(), a.Requests()-a.Answered(), a.Answered()-a.Disclosed, a.Subjects())
+					minus := append(y[:], b.Requests(), b.Answered(), b.Requests()-b.Answered(), b.Answered()-b.Disclosed, b.Subjects())
 					for c := range columns {
 						if d := columns[c] - minus[c]; d > 0 && d < k {
 							return fmt.Sprintf("column %d: %d rows of %s less %d rows of %s give %d", c, len(a.covers), tables[i].By, len(b.covers), tables[j].By, d)

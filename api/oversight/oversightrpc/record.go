@@ -131,9 +131,6 @@ const (
 	causePrefix    = "ERROR_CAUSE_"
 )
 
-// kindRecall is package warrant's entry of a recall.
-const kindRecall = "package.recall"
-
 // reporters are who may report an error, in the order in which somebody who has
 // several roles does.
 var reporters = []griffierv1.Role{griffierv1.Role_ROLE_LEGAL_OFFICER, griffierv1.Role_ROLE_LEGAL_APPROVER,
@@ -149,6 +146,11 @@ func (s *Service) ReportError(ctx context.Context, req *griffierv1.ReportErrorRe
 		Severity: oversight.Severity(word(req.GetSeverity().String(), severityPrefix)), Cause: oversight.Cause(word(req.GetCause().String(), causePrefix)),
 		WarrantID: req.GetWarrantId(), TaskID: req.GetTaskId(), RecallIndex: req.GetRecallIndex(),
 		FaultBody: oversight.FaultBody{What: req.GetWhat(), Consequences: req.GetConsequences(), Measures: req.GetMeasures()}}
+	if fault.WarrantID != "" {
+		if _, err := warrantrpc.Sees(ctx, s.cfg.Warrants, fault.WarrantID); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.recalled(ctx, fault); err != nil {
 		return nil, err
 	}
@@ -184,7 +186,7 @@ func (s *Service) recalled(ctx context.Context, f oversight.FaultRequest) error 
 	if err != nil {
 		return warrantrpc.LedgerError(err)
 	}
-	if len(entries) != 1 || entries[0].Header.Kind != kindRecall || entries[0].Header.TaskID != f.TaskID {
+	if len(entries) != 1 || entries[0].Header.Kind != warrant.KindRecall || entries[0].Header.TaskID != f.TaskID {
 		return reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "recall_index", Description: "is not the entry of a recall of this task's package"})
 	}
 	return nil

@@ -73,5 +73,5 @@ func (s *Service) instant(ctx context.Context, t warrant.Task) (time.Time, bool,
 }
 
 func figures(f oversight.Figures) *griffierv1.DisclosureFigures {
-	return &griffierv1.DisclosureFigures{Requests: f.Requests(), Answered: f.Answered(), Unanswered: f.Unanswered, Refused: f.Refused, Open: f.Open, Subjects: f.Disclosed}
+	return &griffierv1.DisclosureFigures{Requests: f.Requests(), Answered: f.Answered(), Unanswered: f.Unanswered, Refused: f.Refused, Open: f.Open, Subjects: f.Subjects()}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"griffier/api/keystore"
@@ -41,7 +42,7 @@ func (w *Watch) Disclosures(ctx context.Context, legal *warrant.State, lineID st
 		}
 		t, of, ok := legal.Task(r.TaskID)
 		told := ok && t.Answer == reason.Match && !t.ReleasedAt.IsZero() && w.cfg.State.Secrecy(r.WarrantID).Ended()
-		if b.LineID == lineID && told {
+		if slices.Contains(b.LineIDs, lineID) && told {
 			out = append(out, Disclosure{of.Authority, of.Basis, t.Category, t.ReleasedAt})
 		}
 	}

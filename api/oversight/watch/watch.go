@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,8 +34,14 @@ type keys interface {
 	Shred(id string) error
 }
 
+// staff tells which lines are employees' ([register.Register]).
+type staff interface {
+	StaffLine(ctx context.Context, lineID string) (bool, error)
+}
+
 // Config holds what a [Watch] needs.
 type Config struct {
+	Staff  staff
 	Book   warrantrpc.Book
 	Keys   keys
 	State  *oversight.State // a fold of Book
@@ -168,10 +175,31 @@ func (w *Watch) classKey(now time.Time) (string, error) {
 	return key, nil
 }
 
-// Resolved enters that a task is being answered about a line, and counts an alarm
-// when it is one of several. It never refuses for that; an error says that the
-// ledger did not take the entries, and then nothing may leave.
-func (w *Watch) Resolved(ctx context.Context, t warrant.Task, of warrant.Warrant, lineID string) error {
+// Conflict refuses with CONFLICT_OF_INTEREST what is about a line of staff, whoever
+// of staff asks, unless somebody from outside approved the warrant. It does not say
+// about which line, nor whose.
+func (w *Watch) Conflict(ctx context.Context, of warrant.Warrant, _ warrant.Caller, lineIDs []string) error {
+	if slices.ContainsFunc(of.Approvals, func(a warrant.Approval) bool { return a.Role == warrant.ExternalApprover }) {
+		return nil
+	}
+	conflict := false
+	for _, id := range lineIDs { // all of them, so that the time it takes does not tell which
+		is, err := w.cfg.Staff.StaffLine(ctx, id)
+		if err != nil {
+			return reason.Wrap(reason.StoreUnavailable, err)
+		}
+		conflict = conflict || is
+	}
+	if conflict {
+		return reason.New(reason.ConflictOfInterest, "")
+	}
+	return nil
+}
+
+// Resolved enters that a task is being answered about lines, and counts an alarm for
+// each of which there were several disclosures. It never refuses for that; an error
+// says that the ledger did not take the entries, and then nothing may leave.
+func (w *Watch) Resolved(ctx context.Context, t warrant.Task, of warrant.Warrant, lineIDs []string) error {
 	ctx = context.WithoutCancel(ctx) // it must be known what became of each entry
 	now := w.cfg.Now()
 	secrets, keyID, err := w.present(ctx, now)
@@ -182,25 +210,27 @@ func (w *Watch) Resolved(ctx context.Context, t warrant.Task, of warrant.Warrant
 	if err != nil {
 		return err
 	}
-	if _, err := w.cfg.Book.Append(ctx, oversight.RecipientDraft(of.ID, t.ID, of.KeyID, lineID)); err != nil {
+	if _, err := w.cfg.Book.Append(ctx, oversight.RecipientDraft(of.ID, t.ID, of.KeyID, lineIDs)); err != nil {
 		return warrantrpc.LedgerError(err)
 	}
-	tag := oversight.Tag{Domain: oversight.OfLine, WarrantID: of.ID, TaskID: t.ID, KeyID: keyID}.Seal(secrets[keyID], lineID)
-	var link oversight.Link
-	// Decided, so that of two at once the later sees the earlier.
-	_, err = w.cfg.Book.Decide(ctx, ledger.RequestID("oversight", "linkage", fmt.Sprintf("%s/%d", t.ID, t.Attempt)), func(at time.Time) (ledger.Draft, error) {
-		link = w.cfg.State.Linked(at, tag, secrets, lineID)
-		sealed := oversight.Link{}
-		if link.Alarming() {
-			sealed = link
+	for i, lineID := range lineIDs {
+		tag := oversight.Tag{Domain: oversight.OfLine, WarrantID: of.ID, TaskID: t.ID, KeyID: keyID}.Seal(secrets[keyID], lineID)
+		var link oversight.Link
+		// Decided, so that of two at once the later sees the earlier.
+		_, err = w.cfg.Book.Decide(ctx, ledger.RequestID("oversight", "linkage", fmt.Sprintf("%s/%d/%d", t.ID, t.Attempt, i)), func(at time.Time) (ledger.Draft, error) {
+			link = w.cfg.State.Linked(at, tag, secrets, lineID)
+			sealed := oversight.Link{}
+			if link.Alarming() {
+				sealed = link
+			}
+			return oversight.LinkageDraft(tag, sealed, class), nil
+		})
+		if err != nil {
+			return warrantrpc.LedgerError(err)
 		}
-		return oversight.LinkageDraft(tag, sealed, class), nil
-	})
-	if err != nil {
-		return warrantrpc.LedgerError(err)
-	}
-	if link.Alarming() {
-		w.alarms.WithLabelValues(alarmLinkage).Inc()
+		if link.Alarming() {
+			w.alarms.WithLabelValues(alarmLinkage).Inc()
+		}
 	}
 	return nil
 }

@@ -102,7 +102,7 @@ func (d *desk) disclose(n int, line string) warrant.Task {
 	w := d.Warrant(id(n), "NL-OM", warrant.Attribution)
 	d.Task(w.ID, id(1000+n), "0f", warrant.Attribution)
 	t := d.Begin(w.ID, id(1000+n))
-	if err := d.Resolved(d.t.Context(), t, w, line); err != nil {
+	if err := d.Resolved(d.t.Context(), t, w, []string{line}); err != nil {
 		d.t.Fatal(err)
 	}
 	return d.Release(w.ID, t.ID, reason.Match)
@@ -209,7 +209,7 @@ func TestLinkageAtOnce(t *testing.T) {
 	for _, task := range tasks {
 		all.Go(func() {
 			_, w, _ := d.Legal.Task(task.ID)
-			if err := d.Resolved(context.Background(), task, w, "L-ex"); err != nil {
+			if err := d.Resolved(context.Background(), task, w, []string{"L-ex"}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -221,7 +221,7 @@ func TestLinkageAtOnce(t *testing.T) {
 	// A repetition of the same attempt counts nothing twice.
 	_, w, _ := d.Legal.Task(tasks[0].ID)
 	size := len(d.state.TagKeys())
-	if err := d.Resolved(context.Background(), tasks[0], w, "L-ex"); err != nil || len(d.state.TagKeys()) != size {
+	if err := d.Resolved(context.Background(), tasks[0], w, []string{"L-ex"}); err != nil || len(d.state.TagKeys()) != size {
 		t.Error(err)
 	}
 	linkage, _ := d.state.Sealed(time.Time{})
@@ -256,7 +256,7 @@ func TestNoLedgerNoDisclosure(t *testing.T) {
 	d.Task(w.ID, id(10), "0f", warrant.Attribution)
 	task := d.Begin(w.ID, id(10))
 	d.Book.Close()
-	if err := d.Resolved(t.Context(), task, w, "L-1"); reason.Of(err) != reason.LedgerUnavailable {
+	if err := d.Resolved(t.Context(), task, w, []string{"L-1"}); reason.Of(err) != reason.LedgerUnavailable {
 		t.Errorf("without a ledger: %v", err)
 	}
 	officer := warrant.Caller{Actor: "0f", Roles: []warrant.Role{warrant.LegalOfficer}}

@@ -29,6 +29,9 @@ type Config struct {
 	// Ended is called after an act that stops what runs under a warrant: an end, a
 	// suspension, or another content. May be nil.
 	Ended func(warrantID string)
+	// Received is asked before a warrant that would be granted is created, with the
+	// client's request id: its authority may have had too many entered. May be nil.
+	Received func(ctx context.Context, by warrant.Caller, requestID, warrantID string, c warrant.Content) error
 }
 
 // Service implements WarrantService. It is safe for concurrent use.
@@ -40,11 +43,13 @@ type Service struct {
 	rules *warrant.Rules
 	now   func() time.Time
 	ended func(string)
+
+	received func(ctx context.Context, by warrant.Caller, requestID, warrantID string, c warrant.Content) error
 }
 
 // NewService returns the service.
 func NewService(cfg Config) *Service {
-	s := &Service{book: cfg.Book, keys: cfg.Keys, state: cfg.State, rules: cfg.Rules, now: cfg.Now, ended: cfg.Ended}
+	s := &Service{book: cfg.Book, keys: cfg.Keys, state: cfg.State, rules: cfg.Rules, now: cfg.Now, ended: cfg.Ended, received: cfg.Received}
 	if s.ended == nil {
 		s.ended = func(string) {}
 	}
@@ -76,6 +81,11 @@ func (s *Service) CreateWarrant(ctx context.Context, req *griffierv1.CreateWarra
 		})
 	}
 	_, refusal := s.rules.Create(s.state, s.now(), by, create)
+	if refusal == nil && s.received != nil {
+		if err := s.received(ctx, by, req.GetRequestId(), create.ID, create.Content); err != nil {
+			return nil, err
+		}
+	}
 	if refusal == nil {
 		if err := s.keys.Create(warrant.KeyID(create.ID)); err != nil {
 			return nil, reason.Wrap(reason.LedgerUnavailable, err)
