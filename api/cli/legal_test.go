@@ -43,14 +43,15 @@ func TestLegalScripts(t *testing.T) {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	homes := serve(t, dir)
+	identity, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	registered(t, homes, identity.Recipient().String())
 	holder(t, filepath.Join(dir, "server", "store.sock"))
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/legal",
 		Setup: func(env *testscript.Env) error {
-			identity, err := age.GenerateX25519Identity()
-			if err != nil {
-				return err
-			}
 			now := time.Now().UTC()
 			env.Setenv("HOMES", homes)
 			env.Setenv("SERVER", filepath.Join(dir, "server"))
@@ -124,6 +125,36 @@ func serve(t *testing.T, dir string) (homes string) {
 	}
 	home("machine", fmt.Sprintf("cert_file: %s\nkey_file: %s\n", filepath.Join(server, "tls", "provisioner.pem"), filepath.Join(server, "tls", "provisioner.key")))
 	return homes
+}
+
+// registered enters the authority of the scripts, whose key is recipient, as people
+// do.
+func registered(t *testing.T, homes, recipient string) {
+	t.Helper()
+	dir := t.TempDir()
+	record, key := filepath.Join(dir, "authority.yaml"), filepath.Join(dir, "key.pub")
+	text := `{id: NL-OM-Amsterdam, name: Public prosecution service, country: NL, offices: [public-prosecutor, investigating-officer], bases: [NL-126na, NL-126na-2, NL-126n, NL-126ni],
+		categories: [identity, attribution, history, time, preservation], call_back: "+31201234567"}`
+	if err := errors.Join(os.WriteFile(record, []byte(text), 0o600), os.WriteFile(key, []byte(recipient), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	run := func(who string, args ...string) map[string]any {
+		t.Helper()
+		var stdout, stderr strings.Builder
+		if code := cli.Run(t.Context(), append([]string{"--home", filepath.Join(homes, who), "-o", "json", "authority"}, args...), strings.NewReader(""), &stdout, &stderr); code != 0 {
+			t.Fatalf("authority %v: exit %d: %s", args, code, stderr.String())
+		}
+		var out map[string]any
+		if err := json.Unmarshal([]byte(stdout.String()), &out); err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	p := run("olga", "propose", "--file", record)
+	run("petra", "approve", p["proposal_id"].(string), "--sha256", p["sha256"].(string))
+	a := run("olga", "key", "add", "NL-OM-Amsterdam", "--file", key, "--generation", "1")
+	fingerprint := a["keys"].([]any)[0].(map[string]any)["fingerprint"].(string)
+	run("arjan", "key", "confirm", "NL-OM-Amsterdam", "--fingerprint", fingerprint, "--number", "+31201234567", "--spoke-with", "desk", "--generation", "2")
 }
 
 // holder stores that somebody had 203.0.113.140 a day ago.

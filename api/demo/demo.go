@@ -142,7 +142,7 @@ func (d *demo) story(ctx context.Context) error {
 		f    func(context.Context) error
 	}{
 		{"Support looks up one line for one ticket", d.supportLooksUp},
-		{"A warrant: intake, and two people in two roles approve it", d.warrantApproved},
+		{"A warrant: the authority and its key, intake, and two people in two roles approve it", d.warrantApproved},
 		{"The one question that it allows is asked, and the answer is sealed", d.disclose},
 		{"Over-broad questions are refused", d.overBroad},
 		{"An expired warrant is refused", d.expiredWarrant},

@@ -103,10 +103,8 @@ func (d *demo) content(q asked, recipient string, reference string, until time.T
 	}
 }
 
-// demoAuthority is an authority of the nl profile.
-const demoAuthority = "NL-POLICE"
-
-// approved creates a warrant and has it approved by two people.
+// approved creates a warrant, has the authority called back, and has it approved by
+// two people.
 func (d *demo) approved(ctx context.Context, content *griffierv1.WarrantContent) (*griffierv1.Warrant, error) {
 	client := griffierv1.NewWarrantServiceClient(d.people)
 	olga, err := d.idp.as(ctx, "olga")
@@ -114,6 +112,12 @@ func (d *demo) approved(ctx context.Context, content *griffierv1.WarrantContent)
 		return nil, err
 	}
 	w, err := client.CreateWarrant(olga, &griffierv1.CreateWarrantRequest{RequestId: uuid.NewString(), Content: content})
+	if err != nil {
+		return nil, err
+	}
+	w, err = client.VerifyWarrant(olga, &griffierv1.VerifyWarrantRequest{RequestId: uuid.NewString(), WarrantId: w.GetWarrantId(),
+		ExpectedGeneration: w.GetGeneration(), ContentSha256: w.GetContentSha256(), Number: demoNumber,
+		Outcome: griffierv1.CallBackOutcome_CALL_BACK_OUTCOME_CONFIRMED, SpokeWith: "the desk"})
 	if err != nil {
 		return nil, err
 	}
@@ -142,6 +146,9 @@ func (d *demo) warrantApproved(ctx context.Context) error {
 	if err := os.WriteFile(d.out("authority.key"), []byte(identity.String()+"\n"), 0o600); err != nil {
 		return err
 	}
+	if err := d.registerAuthority(ctx, identity.Recipient().String()); err != nil {
+		return err
+	}
 	q, err := d.question(ctx)
 	if err != nil {
 		return err
@@ -161,6 +168,7 @@ func (d *demo) warrantApproved(ctx context.Context) error {
 	if d.warrant, err = d.approved(ctx, content); err != nil {
 		return err
 	}
+	d.say("Olga called the authority back on %s, its number in the registry: the order is its own.", demoNumber)
 	d.say("Warrant %s under %s: Olga approved it as legal officer, Arjan as legal approver,", d.warrant.GetWarrantId(), content.GetLegalBasis())
 	d.say("each bound to content %s…, generation %d.", d.warrant.GetContentSha256()[:16], d.warrant.GetGeneration())
 	return nil

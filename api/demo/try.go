@@ -41,6 +41,8 @@ and then each role (what is in capitals is printed by the command before it):
             griffier --home $H/anna support code --line L-anna
   support   griffier --home $H/sam support lookup --ticket T-1 --code CODE --purpose complaint --from %[5]s --to %[4]s
   officer   griffier --home $H/olga warrant create --file $D/out/order.json
+            griffier --home $H/olga authority show %[9]s
+            griffier --home $H/olga warrant verify WARRANT --content-sha256 HASH --number NUMBER --outcome confirmed --spoke-with desk
             griffier --home $H/olga warrant approve WARRANT --content-sha256 HASH
   approver  griffier --home $H/arjan warrant approve WARRANT --content-sha256 HASH
   officer   griffier --home $H/olga task create --warrant WARRANT --target %[6]s --instant %[7]s
@@ -62,7 +64,7 @@ Approving, executing and fetching want a log-in of the last five minutes: griffi
 (without a browser here: curl -s --cacert $D/idp/ca.pem -d subject=olga -d user_code=CODE %[8]s/confirm)
 Logs are in %[1]s. Ctrl-C stops everything; a temporary folder goes with it.
 `, d.dir, d.self(), now.AddDate(0, 0, -30).Format(time.RFC3339), now.Add(10*time.Minute).Format(time.RFC3339), now.Add(-time.Hour).Format(time.RFC3339),
-		order.GetTargets()[0], instant, d.idp.issuer)
+		order.GetTargets()[0], instant, d.idp.issuer, demoAuthority)
 	return nil
 }
 
