@@ -42,10 +42,11 @@ type selfReads interface {
 // audit leaves the trace of a call where its audit class says, before the call
 // reads anything: no ledger, no answer.
 type audit struct {
-	book  book
-	keys  keys
-	reads selfReads
-	now   func() time.Time
+	book    book
+	refuses func() error // may be nil
+	keys    keys
+	reads   selfReads
+	now     func() time.Time
 }
 
 // facts is the clear part of a read or refusal entry.
@@ -60,6 +61,12 @@ type body struct {
 }
 
 func (a *audit) before(ctx context.Context, c call, req any) error {
+	if needs := c.rule.GetAudit(); a.refuses != nil && area(c.method) != "ledger" &&
+		(needs == griffierv1.Audit_AUDIT_LEDGER_READ || needs == griffierv1.Audit_AUDIT_LEDGER_ACT) {
+		if why := a.refuses(); why != nil {
+			return &reason.Error{Reason: reason.LedgerUnavailable, Detail: "The ledger's copy on another host is too far behind; nothing new begins until it has caught up.", Cause: why}
+		}
+	}
 	switch c.rule.GetAudit() {
 	case griffierv1.Audit_AUDIT_NONE, griffierv1.Audit_AUDIT_LEDGER_ACT:
 		return nil
@@ -74,10 +81,11 @@ func (a *audit) before(ctx context.Context, c call, req any) error {
 	return reason.New(reason.PermissionDenied, "")
 }
 
-// refusal records that a call was refused and why. What was asked for is not
-// repeated: a refused request has not been checked for anything.
+// refusal records that a call was refused and why, with the ids of the warrant and
+// the task that it was about, so that a case has its refusals. What was asked for is
+// not repeated: a refused request has not been checked for anything.
 func (a *audit) refusal(ctx context.Context, c call, why reason.Reason) error {
-	return a.append(ctx, c, KindRefusal, string(why), nil)
+	return a.append(ctx, c, KindRefusal, string(why), c.request)
 }
 
 func (a *audit) append(ctx context.Context, c call, kind, why string, req any) error {
@@ -88,11 +96,13 @@ func (a *audit) append(ctx context.Context, c call, kind, why string, req any) e
 	b := body{Subject: c.caller.Subject}
 	var warrantID, taskID string
 	if message, ok := req.(proto.Message); ok {
-		text, err := protojson.Marshal(message)
-		if err != nil {
-			return reason.New(reason.InvalidRequest, "")
+		if kind != KindRefusal {
+			text, err := protojson.Marshal(message)
+			if err != nil {
+				return reason.New(reason.InvalidRequest, "")
+			}
+			b.Request = text
 		}
-		b.Request = text
 		warrantID, taskID = textField(message, "warrant_id"), textField(message, "task_id")
 	}
 	_, err := a.book.Append(ctx, ledger.Draft{

@@ -43,6 +43,7 @@ type gate struct {
 func (g *gate) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
 	reached(ctx)
 	ctx, call, err := g.admit(ctx, info.FullMethod)
+	call.request = req
 	if err == nil {
 		err = g.audit.before(ctx, call, req)
 	}
@@ -56,9 +57,9 @@ func (g *gate) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 	reached(ss.Context())
 	ctx, call, err := g.admit(ss.Context(), info.FullMethod)
 	if err == nil {
-		_, err = contained(func() (any, error) {
-			return nil, handler(srv, &auditedStream{ServerStream: ss, ctx: ctx, gate: g, call: call})
-		})
+		audited := &auditedStream{ServerStream: ss, ctx: ctx, gate: g, call: call}
+		_, err = contained(func() (any, error) { return nil, handler(srv, audited) })
+		call.request = audited.call.request
 	}
 	return g.finish(ctx, call, err)
 }
@@ -85,7 +86,7 @@ func (s *auditedStream) RecvMsg(m any) error {
 	if s.audited {
 		return nil
 	}
-	s.audited = true
+	s.audited, s.call.request = true, m
 	return s.gate.audit.before(s.ctx, s.call, m.(proto.Message))
 }
 
@@ -106,6 +107,8 @@ type call struct {
 	caller auth.Caller
 	known  bool // the caller authenticated
 	began  time.Time
+	// request is the one of the call, or the first of a stream: a refusal tells its ids.
+	request any
 }
 
 // role is the role in which the caller makes this call: the first of the rule's

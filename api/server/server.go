@@ -33,9 +33,12 @@ const (
 
 // Config holds what a [Server] needs.
 type Config struct {
-	TLS      *tls.Config // nil only for a listener on loopback
-	Auth     *auth.Authenticator
-	Ledger   book
+	TLS    *tls.Config // nil only for a listener on loopback
+	Auth   *auth.Authenticator
+	Ledger book
+	// Refuses says why no call that needs the ledger may begin; nil, or an answer of
+	// nil: none is refused. Reading the ledger itself goes on.
+	Refuses  func() error
 	Keys     keys
 	Reads    selfReads
 	Registry prometheus.Registerer
@@ -57,7 +60,7 @@ type Server struct {
 func New(cfg Config) (*Server, error) {
 	g := &gate{
 		auth:    cfg.Auth,
-		audit:   &audit{book: cfg.Ledger, keys: cfg.Keys, reads: cfg.Reads, now: cfg.Now},
+		audit:   &audit{book: cfg.Ledger, refuses: cfg.Refuses, keys: cfg.Keys, reads: cfg.Reads, now: cfg.Now},
 		limiter: newLimiter(rate.Limit(callsPerSecond), callBurst, cfg.Now),
 		metrics: newMetrics(cfg.Registry),
 		log:     cfg.Log,
