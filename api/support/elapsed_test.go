@@ -89,6 +89,17 @@ func TestALookUpTellsWhatExpired(t *testing.T) {
 		t.Fatalf("before anything expired: %v, %v", whole, err)
 	}
 
+	// While the line is an employee's, no colleague looks it up, and nothing tells whose it is.
+	for _, is := range []bool{true, false} {
+		if err := lines.PutStaffLine(ctx, "0123456789abcdef0123456789abcdef", "L-1", is); err != nil {
+			t.Fatal(err)
+		}
+		got, err := lookUp(-10, 0)
+		if is && (reason.Of(err) != reason.ConflictOfInterest || got != nil || reason.From(err).Detail != "") || !is && err != nil {
+			t.Errorf("a line of staff (%v): %v, %v", is, got, err)
+		}
+	}
+
 	keep("P3D", "P7D", "P5D")
 	part, err := lookUp(-10, 0)
 	if err != nil {

@@ -25,6 +25,7 @@ type lines interface {
 	Line(ctx context.Context, lineID string) (register.Line, error)
 	RefsOfLine(ctx context.Context, lineID string, start, end time.Time) ([]register.Held, error)
 	Restricted(ctx context.Context, lineID string) (bool, error)
+	StaffLine(ctx context.Context, lineID string) (bool, error)
 }
 
 // Service implements SupportService.
@@ -64,6 +65,13 @@ func (s *Service) LookUpLine(ctx context.Context, req *griffierv1.LookUpLineRequ
 	case err != nil:
 		return nil, reason.Wrap(reason.StoreUnavailable, err)
 	case caller.AccountID != "" && caller.AccountID == line.AccountID:
+		return nil, reason.New(reason.ConflictOfInterest, "")
+	}
+	// An employee's line is looked up by no colleague; the answer is that of one's own.
+	switch staff, err := s.lines.StaffLine(ctx, lineID); {
+	case err != nil:
+		return nil, reason.Wrap(reason.StoreUnavailable, err)
+	case staff:
 		return nil, reason.New(reason.ConflictOfInterest, "")
 	}
 	// A restricted line is one that support does not know.
