@@ -114,6 +114,9 @@ func (r *Rules) executable(s *State, now time.Time, taskID string, generation ui
 	if err := r.Entitled(w); err != nil {
 		return Task{}, Warrant{}, err
 	}
+	if err := r.confirmed(t); err != nil {
+		return Task{}, Warrant{}, err
+	}
 	return t, w, nil
 }
 
