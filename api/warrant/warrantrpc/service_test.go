@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,8 +31,12 @@ type office struct {
 	log   *ledger.Log
 	keys  *keystore.Store
 	state *warrant.State
+	rules *warrant.Rules
 	ended []string
+	ahead atomic.Int64 // how far the clock of everything stands ahead, in nanoseconds
 }
+
+func (o *office) now() time.Time { return time.Now().Add(time.Duration(o.ahead.Load())) }
 
 func newOffice(t *testing.T) *office {
 	o := &office{t: t, state: warrant.NewState()}
@@ -49,14 +54,14 @@ func newOffice(t *testing.T) *office {
 	key, err := ledger.GenerateKey(filepath.Join(dir, "ledger.key"), "isp.example/griffier")
 	must(err)
 	o.log, err = ledger.Open(t.Context(), ledger.Config{Dir: filepath.Join(dir, "log"), WitnessFile: filepath.Join(dir, "witness"), Key: key,
-		Keys: o.keys, Folds: []ledger.Fold{o.state}, Logger: slog.New(slog.DiscardHandler), Limit: 10 * time.Second})
+		Keys: o.keys, Folds: []ledger.Fold{o.state}, Now: o.now, Logger: slog.New(slog.DiscardHandler), Limit: 10 * time.Second})
 	must(err)
 	t.Cleanup(func() { o.log.Close() })
 	profile, err := warrant.LoadProfile("nl")
 	must(err)
-	rules, err := warrant.NewRules(warrant.Rules{Profile: warrant.Always(profile), Authorities: warranttest.Registry(identity.Recipient().String()), DuplicateKey: bytes.Repeat([]byte{3}, 32)})
+	o.rules, err = warrant.NewRules(warrant.Rules{Profile: warrant.Always(profile), Authorities: warranttest.Registry(identity.Recipient().String()), DuplicateKey: bytes.Repeat([]byte{3}, 32)})
 	must(err)
-	o.Service = warrantrpc.NewService(warrantrpc.Config{Book: o.log, Keys: o.keys, State: o.state, Rules: rules, Now: time.Now,
+	o.Service = warrantrpc.NewService(warrantrpc.Config{Book: o.log, Keys: o.keys, State: o.state, Rules: o.rules, Now: o.now,
 		Ended: func(id string) { o.ended = append(o.ended, id) }})
 	return o
 }
