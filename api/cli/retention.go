@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"griffier/api/retention"
+	"griffier/api/signedfile"
 	griffierv1 "griffier/proto/griffier/v1"
 )
 
@@ -33,12 +33,12 @@ func (a *app) readPolicy(path string) ([]byte, error) {
 		defer f.Close()
 		in = f
 	}
-	text, err := io.ReadAll(io.LimitReader(in, retention.MaxFile+1))
+	text, err := io.ReadAll(io.LimitReader(in, signedfile.MaxFile+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(text) > retention.MaxFile {
-		return nil, usageError{fmt.Errorf("%s: is longer than %d bytes", path, retention.MaxFile)}
+	if len(text) > signedfile.MaxFile {
+		return nil, usageError{fmt.Errorf("%s: is longer than %d bytes", path, signedfile.MaxFile)}
 	}
 	return text, nil
 }

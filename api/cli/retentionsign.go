@@ -12,6 +12,7 @@ import (
 
 	"griffier/api/ledger"
 	"griffier/api/retention"
+	"griffier/api/signedfile"
 )
 
 // checkedPolicy is the stable JSON form of a checked policy file.
@@ -33,15 +34,15 @@ sent anywhere. Every problem is told with its line and column.`}
 		if err != nil {
 			return err
 		}
-		trusted, err := retention.NewTrusted(*keys)
+		trusted, err := signedfile.NewTrusted(*keys)
 		if err != nil {
 			return usageError{err}
 		}
 		var f retention.File
 		if len(*keys) > 0 {
 			f, err = retention.Open(args[0], file, trusted)
-		} else if f, err = retention.Parse(retention.Text(file)); err != nil {
-			var wrong *retention.FileError
+		} else if f, err = retention.Parse(signedfile.Text(file)); err != nil {
+			var wrong *signedfile.FileError
 			if errors.As(err, &wrong) {
 				wrong.Name = args[0]
 			}
@@ -78,7 +79,7 @@ from the machine that griffierd runs on: who has it can shorten, and so destroy.
 		}
 		signed, err := retention.Sign(file, key.Signer)
 		if err != nil {
-			var wrong *retention.FileError
+			var wrong *signedfile.FileError
 			if errors.As(err, &wrong) {
 				wrong.Name = args[0]
 			}

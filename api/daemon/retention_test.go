@@ -17,6 +17,7 @@ import (
 	"griffier/api/reason"
 	"griffier/api/retention"
 	"griffier/api/retention/expiry"
+	"griffier/api/signedfile"
 	griffierv1 "griffier/proto/griffier/v1"
 	"griffier/schema"
 )
@@ -164,6 +165,6 @@ func (w *world) operatorsMachine(t *testing.T) {
 func (w *world) tooLargeForTheLedger(t *testing.T) {
 	_, err := griffierv1.NewRetentionServiceClient(w.people).PlanRetention(w.as(t, "otto"), &griffierv1.PlanRetentionRequest{File: make([]byte, 500_000)})
 	wantReason(t, "half a megabyte", err, reason.InvalidRequest)
-	_, err = griffierv1.NewRetentionServiceClient(w.people).PlanRetention(w.as(t, "otto"), &griffierv1.PlanRetentionRequest{File: make([]byte, retention.MaxFile+1)})
+	_, err = griffierv1.NewRetentionServiceClient(w.people).PlanRetention(w.as(t, "otto"), &griffierv1.PlanRetentionRequest{File: make([]byte, signedfile.MaxFile+1)})
 	wantReason(t, "more than a policy file has", err, reason.PolicyRefused)
 }

@@ -19,6 +19,7 @@ import (
 	"griffier/api/ledger"
 	"griffier/api/retention"
 	"griffier/api/retention/expiry"
+	"griffier/api/signedfile"
 	"griffier/api/usage"
 )
 
@@ -38,7 +39,7 @@ type Start struct {
 
 // Run serves until ctx ends, then stops in order and returns nil.
 func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err error) {
-	trusted, err := retention.ReadTrusted(cfg.RetentionKeysFile)
+	trusted, err := signedfile.ReadTrusted(cfg.RetentionKeysFile)
 	if err != nil {
 		return err
 	}

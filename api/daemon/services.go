@@ -31,6 +31,7 @@ import (
 	"griffier/api/retention/expiry"
 	"griffier/api/retention/retentionrpc"
 	"griffier/api/server"
+	"griffier/api/signedfile"
 	"griffier/api/statistics"
 	"griffier/api/subject"
 	"griffier/api/support"
@@ -61,7 +62,7 @@ type services struct {
 	record    *expiry.Record
 	verifier  *expiry.Verifier // from Run on
 	desk      *retention.Desk  // from Run on
-	trusted   retention.Trusted
+	trusted   signedfile.Trusted
 	dossiers  *dossier.Record
 	warrants  *warrant.State
 	known     *authority.Registry

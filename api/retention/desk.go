@@ -9,13 +9,15 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"griffier/api/signedfile"
 )
 
 // Desk takes the policy file from disk and brings it into force. It is safe for
 // concurrent use.
 type Desk struct {
 	path    string
-	trusted Trusted
+	trusted signedfile.Trusted
 	keeper  *Keeper
 	conn    driver.Conn
 	book    book
@@ -31,7 +33,7 @@ type deskMetrics struct {
 }
 
 // NewDesk returns the desk of the file at path, whose keeper is a fold of book.
-func NewDesk(path string, trusted Trusted, k *Keeper, conn driver.Conn, b book, reg prometheus.Registerer, log *slog.Logger) *Desk {
+func NewDesk(path string, trusted signedfile.Trusted, k *Keeper, conn driver.Conn, b book, reg prometheus.Registerer, log *slog.Logger) *Desk {
 	gauge := func(name, help string) prometheus.Gauge {
 		g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 		reg.MustRegister(g)
@@ -107,8 +109,8 @@ func (d *Desk) Problem() string {
 
 // refused tells a file that is not taken from a store or ledger that failed.
 func refused(err error) bool {
-	var form *FileError
+	var form *signedfile.FileError
 	var longer *LengthenError
 	var older *OlderError
-	return errors.As(err, &form) || errors.As(err, &longer) || errors.As(err, &older) || isNoFile(err)
+	return errors.As(err, &form) || errors.As(err, &longer) || errors.As(err, &older) || signedfile.NoFile(err)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/mod/sumdb/note"
 
+	"griffier/api/signedfile"
 	"griffier/schema"
 )
 
@@ -21,7 +22,7 @@ type office struct {
 	desk     *Desk
 	path     string
 	signer   note.Signer
-	trusted  Trusted
+	trusted  signedfile.Trusted
 	log      *bytes.Buffer
 	registry *prometheus.Registry
 }
@@ -99,7 +100,7 @@ func TestWhatCannotBeTakenChangesNothing(t *testing.T) {
 	o := newOffice(t)
 	// Without a policy in force a bad file is an error of the start.
 	o.lay(t, []byte(variant(t, 1, "P14D")))
-	if err := o.desk.Start(t.Context()); !errors.As(err, new(*FileError)) || !strings.Contains(err.Error(), o.path) {
+	if err := o.desk.Start(t.Context()); !errors.As(err, new(*signedfile.FileError)) || !strings.Contains(err.Error(), o.path) {
 		t.Fatalf("first start with an unsigned file: %v", err)
 	}
 	if n := len(o.facts(t, KindPolicy)); n != 0 {

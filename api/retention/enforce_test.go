@@ -11,6 +11,7 @@ import (
 	"griffier/api/clock"
 	"griffier/api/ledger"
 	"griffier/api/reason"
+	"griffier/api/signedfile"
 	"griffier/schema"
 )
 
@@ -210,7 +211,7 @@ func TestAnApprovedFileIsTakenFromDisk(t *testing.T) {
 		t.Errorf("restored a day after: %v, generation %d in force, want 1", err, k.Generation())
 	}
 	k.Now = nil
-	if err := k.Restore(t.Context(), h.conn, h.book, Trusted{}.Has); err != nil || k.Generation() != 1 {
+	if err := k.Restore(t.Context(), h.conn, h.book, signedfile.Trusted{}.Has); err != nil || k.Generation() != 1 {
 		t.Errorf("restored when nobody is trusted: %v, generation %d in force, want 1", err, k.Generation())
 	}
 	if err := k.Enforce(t.Context(), h.conn, h.book, file(t, 2, "P21D")); !errors.As(err, &refused) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"griffier/api/signedfile"
 	"griffier/api/strictyaml"
 	"griffier/schema"
 )
@@ -76,7 +77,7 @@ func (l law) exceeded(p schema.Policy) string {
 	if longer, err := most.Lengthens(p); err == nil && !longer {
 		return ""
 	}
-	return fmt.Sprintf("period %s is longer than lawful in %s: at most %s (%s)", clip(p.Period), l.Jurisdiction, most.Period, l.Classes[i].Source)
+	return fmt.Sprintf("period %s is longer than lawful in %s: at most %s (%s)", signedfile.Clip(p.Period), l.Jurisdiction, most.Period, l.Classes[i].Source)
 }
 
 // Maximum returns the longest lawful period of a class in a jurisdiction as

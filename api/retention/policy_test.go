@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"griffier/api/signedfile"
 	"griffier/schema"
 )
 
@@ -147,7 +148,7 @@ func TestReadFileRefuses(t *testing.T) {
 	}
 	// Everything that is wrong is told at once.
 	_, err = Parse([]byte(strings.Replace(replace("P14D", "P0D"), "[nl]", "[xx]", 1)))
-	var all *FileError
+	var all *signedfile.FileError
 	if !errors.As(err, &all) || len(all.Problems) != 2 || all.Problems[0].Line >= all.Problems[1].Line {
 		t.Errorf("two mistakes: %v, want both, in order", err)
 	}
@@ -161,7 +162,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		file, err := Parse(text)
 		if err != nil {
-			var told *FileError
+			var told *signedfile.FileError
 			if !errors.As(err, &told) || len(told.Problems) == 0 {
 				t.Fatalf("refused without a problem: %v", err)
 			}

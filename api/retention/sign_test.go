@@ -8,10 +8,12 @@ import (
 	"testing"
 
 	"golang.org/x/mod/sumdb/note"
+
+	"griffier/api/signedfile"
 )
 
 // testKey makes a signing key and trusts it.
-func testKey(t testing.TB, name string) (note.Signer, Trusted) {
+func testKey(t testing.TB, name string) (note.Signer, signedfile.Trusted) {
 	t.Helper()
 	secret, public, err := note.GenerateKey(rand.Reader, name)
 	if err != nil {
@@ -21,7 +23,7 @@ func testKey(t testing.TB, name string) (note.Signer, Trusted) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	trusted, err := NewTrusted([]string{public})
+	trusted, err := signedfile.NewTrusted([]string{public})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +80,7 @@ func TestSignatures(t *testing.T) {
 		"signature cut":       {last[:len(last)-20], "there is no signature"},
 		"cut in the text":     {good[200:], "the signature of test.example/lawyer is not of this text"},
 		"a line below":        {append(bytes.Clone(good), "zone: UTC\n"...), "there is no signature"},
-		"a long tail":         {append(bytes.Clone(good), bytes.Repeat([]byte("#\n"), MaxFile)...), "is longer than"},
+		"a long tail":         {append(bytes.Clone(good), bytes.Repeat([]byte("#\n"), signedfile.MaxFile)...), "is longer than"},
 		"a tab":               {bytes.Replace(good, []byte("# "), []byte("#\t"), 1), "control characters or a tab"},
 		"empty":               {nil, "there is no signature"},
 		"a signature alone":   {good[bytes.Index(good, []byte("\n\n— "))+2:], "there is no signature"},
@@ -93,7 +95,7 @@ func TestSignatures(t *testing.T) {
 		}
 	}
 	// No key is trusted: nothing is taken.
-	if _, err := Open("p.yaml", good, Trusted{}); err == nil {
+	if _, err := Open("p.yaml", good, signedfile.Trusted{}); err == nil {
 		t.Error("taken without a trusted key")
 	}
 	// A signature does not change what the hash is of.
@@ -108,7 +110,7 @@ func TestSignatures(t *testing.T) {
 		t.Error("a policy without classes was signed")
 	}
 	for _, key := range []string{"", "lawyer", "lawyer+00000000+AAAA"} {
-		if _, err := NewTrusted([]string{key}); err == nil {
+		if _, err := signedfile.NewTrusted([]string{key}); err == nil {
 			t.Errorf("%q is a key", key)
 		}
 	}
@@ -123,9 +125,9 @@ func FuzzOpen(f *testing.F) {
 	}
 	f.Add(good)
 	f.Add([]byte("a: b\n\n— test.example/lawyer AAAA\n"))
-	f.Add(append(bytes.Clone(good), bytes.Repeat([]byte("#\n"), MaxFile)...))
+	f.Add(append(bytes.Clone(good), bytes.Repeat([]byte("#\n"), signedfile.MaxFile)...))
 	f.Fuzz(func(t *testing.T, file []byte) {
-		if _, err := Open("", file, trusted); err == nil && (!bytes.Equal(Text(file), Text(good)) || len(file) > MaxFile) {
+		if _, err := Open("", file, trusted); err == nil && (!bytes.Equal(signedfile.Text(file), signedfile.Text(good)) || len(file) > signedfile.MaxFile) {
 			t.Fatal("taken, and not signed")
 		}
 	})

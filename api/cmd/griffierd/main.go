@@ -30,6 +30,7 @@ import (
 	"griffier/api/build"
 	"griffier/api/daemon"
 	"griffier/api/retention"
+	"griffier/api/signedfile"
 	"griffier/schema/engine"
 )
 
@@ -107,7 +108,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	if *check {
-		trusted, err := retention.ReadTrusted(cfg.RetentionKeysFile)
+		trusted, err := signedfile.ReadTrusted(cfg.RetentionKeysFile)
 		if err == nil {
 			_, err = retention.ReadFile(cfg.RetentionFile, trusted)
 		}

@@ -16,6 +16,7 @@ import (
 	"griffier/api/reason"
 	"griffier/api/retention"
 	"griffier/api/server"
+	"griffier/api/signedfile"
 	"griffier/api/warrant"
 	"griffier/api/warrant/warrantrpc"
 	griffierv1 "griffier/proto/griffier/v1"
@@ -43,7 +44,7 @@ type Config struct {
 	Keys    keys
 	Keeper  *retention.Keeper // a fold of Book
 	Desk    desk
-	Trusted retention.Trusted
+	Trusted signedfile.Trusted
 	Conn    driver.Conn
 	Now     func() time.Time
 }
@@ -81,7 +82,7 @@ func (s *Service) GetRetention(context.Context, *griffierv1.GetRetentionRequest)
 func (s *Service) PlanRetention(ctx context.Context, req *griffierv1.PlanRetentionRequest) (*griffierv1.PlanRetentionResponse, error) {
 	f, err := s.file(req.GetFile())
 	if err != nil { // without a signature it may be planned, and nothing else
-		unsigned, bad := refused(retention.Parse(retention.Text(req.GetFile())))
+		unsigned, bad := refused(retention.Parse(signedfile.Text(req.GetFile())))
 		if bad != nil {
 			return nil, err
 		}
@@ -203,7 +204,7 @@ func (s *Service) file(signed []byte) (retention.File, error) {
 
 // refused turns what is wrong with a file into a reason.
 func refused(f retention.File, err error) (retention.File, error) {
-	var wrong *retention.FileError
+	var wrong *signedfile.FileError
 	if !errors.As(err, &wrong) {
 		return f, err
 	}

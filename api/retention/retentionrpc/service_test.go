@@ -22,6 +22,7 @@ import (
 	"griffier/api/ledger"
 	"griffier/api/reason"
 	"griffier/api/retention"
+	"griffier/api/signedfile"
 	griffierv1 "griffier/proto/griffier/v1"
 	"griffier/schema"
 	"griffier/schema/engine/enginetest"
@@ -36,7 +37,7 @@ type office struct {
 	keys    *keystore.Store
 	key     *ledger.Key
 	signer  note.Signer
-	trusted retention.Trusted
+	trusted signedfile.Trusted
 	book    *ledger.Log
 	keeper  *retention.Keeper
 	desk    *retention.Desk
@@ -66,7 +67,7 @@ func newOffice(t *testing.T) *office {
 	o.must(err)
 	o.signer, err = note.NewSigner(secret)
 	o.must(err)
-	o.trusted, err = retention.NewTrusted([]string{public})
+	o.trusted, err = signedfile.NewTrusted([]string{public})
 	o.must(err)
 	o.must(os.WriteFile(o.path(), o.file(1, "P14D"), 0o600))
 	o.open()
@@ -237,7 +238,7 @@ func TestRefusals(t *testing.T) {
 	good := o.file(2, "P21D")
 	o.want("nobody", propose(context.Background(), "request-1", good), reason.Unauthenticated)
 	o.want("without a request id", propose(operator, "", good), reason.InvalidRequest)
-	o.want("unsigned", propose(operator, "request-1", retention.Text(good)), reason.PolicyRefused)
+	o.want("unsigned", propose(operator, "request-1", signedfile.Text(good)), reason.PolicyRefused)
 	o.want("edited", propose(operator, "request-1", bytes.Replace(good, []byte("P21D"), []byte("P22D"), 1)), reason.PolicyRefused)
 	o.want("a megabyte", propose(operator, "request-1", bytes.Repeat([]byte("#"), 1<<20)), reason.PolicyRefused)
 	o.want("nothing", propose(operator, "request-1", nil), reason.PolicyRefused)
@@ -267,13 +268,13 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("in force is %s, want P7D", o.inForce())
 	}
 	// What is wrong is told by line.
-	_, err = o.service.PlanRetention(operator, &griffierv1.PlanRetentionRequest{File: bytes.Replace(retention.Text(o.file(4, "P7D")), []byte("P7D"), []byte("P-1D"), 1)})
+	_, err = o.service.PlanRetention(operator, &griffierv1.PlanRetentionRequest{File: bytes.Replace(signedfile.Text(o.file(4, "P7D")), []byte("P7D"), []byte("P-1D"), 1)})
 	o.want("a bad plan", err, reason.PolicyRefused)
 	if v := reason.From(err).Violations; len(v) != 2 || !strings.HasPrefix(v[0].Field, "file:") || !strings.Contains(v[0].Description, "usage_5m") {
 		t.Errorf("violations %v, want line and column, and the missing signature", v)
 	}
 	// A plan needs no signature, and says that it has none.
-	plan, err := o.service.PlanRetention(operator, &griffierv1.PlanRetentionRequest{File: retention.Text(o.file(4, "P8D"))})
+	plan, err := o.service.PlanRetention(operator, &griffierv1.PlanRetentionRequest{File: signedfile.Text(o.file(4, "P8D"))})
 	o.want("an unsigned plan", err, "")
 	if plan.GetSignedBy() != "" || !plan.GetNeedsProposal() || plan.GetGenerationInForce() != 3 || len(plan.GetChanges()) != len(retention.Classes()) {
 		t.Errorf("plan %v", plan)
@@ -286,7 +287,7 @@ func TestAKeyThatWasTakenBack(t *testing.T) {
 	p := o.proposed(2, "P21D")
 	_, public, err := note.GenerateKey(rand.Reader, "test.example/successor")
 	o.must(err)
-	o.trusted, err = retention.NewTrusted([]string{public})
+	o.trusted, err = signedfile.NewTrusted([]string{public})
 	o.must(err)
 	o.must(o.book.Close())
 	o.open()
