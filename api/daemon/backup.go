@@ -20,6 +20,9 @@ func (c Config) folders() map[string]string {
 	if c.Legal.HoldsDir != "" {
 		out["holds"] = c.Legal.HoldsDir
 	}
+	if c.Legal.DocumentsDir != "" {
+		out["documents"] = c.Legal.DocumentsDir
+	}
 	return out
 }
 
