@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -17,9 +16,9 @@ import (
 const maxOrderBytes = 64 << 10
 
 func (a *app) warrant() *cobra.Command {
-	return noun("warrant", "Orders by authorities: create, approve, end", a.warrantCreate(), a.warrantVerify(), a.warrantApprove(),
-		a.warrantEnd("reject", "End a warrant that is not approved"), a.warrantEnd("revoke", "End a warrant; what runs under it stops"),
-		a.warrantGet(), a.warrantList())
+	return noun("warrant", "Orders by authorities: create, approve, change, end", a.warrantCreate(), a.warrantVerify(), a.warrantApprove(),
+		a.warrantPaper(), a.warrantEdit(), a.warrantExtend(), a.warrantClearNotice(), a.warrantSuspend(), a.warrantResume(),
+		a.warrantReject(), a.warrantRevoke(), a.warrantCancel(), a.warrantShow(), a.warrantList())
 }
 
 // order is a warrant's content as a file: the names of the API, in YAML or JSON.
@@ -40,6 +39,9 @@ type order struct {
 	ExaminingMagistrateAuthorisation string   `yaml:"examining_magistrate_authorisation"`
 	ExaminingMagistrateDate          string   `yaml:"examining_magistrate_date"`
 	ExaminingMagistrateScope         []string `yaml:"examining_magistrate_scope"`
+	Priority                         string   `yaml:"priority"`
+	Emergency                        bool     `yaml:"emergency"`
+	EnforcingAuthorityNotified       bool     `yaml:"enforcing_authority_notified"`
 }
 
 // readOrder reads a file, or stdin for "-". What is missing is for the server to
@@ -69,7 +71,7 @@ func (a *app) readOrder(path string) (*griffierv1.WarrantContent, error) {
 		LegalBasis: o.LegalBasis, Authority: o.Authority, Reference: o.Reference, RequestedBy: o.RequestedBy, IssuedAt: o.IssuedAt,
 		ValidFrom: o.ValidFrom, ValidUntil: o.ValidUntil, DocumentSha256: o.DocumentSHA256, Targets: o.Targets, WindowStart: o.WindowStart,
 		WindowEnd: o.WindowEnd, Recipient: o.Recipient, ExaminingMagistrateAuthorisation: o.ExaminingMagistrateAuthorisation,
-		ExaminingMagistrateDate: o.ExaminingMagistrateDate,
+		ExaminingMagistrateDate: o.ExaminingMagistrateDate, Emergency: o.Emergency, EnforcingAuthorityNotified: o.EnforcingAuthorityNotified,
 	}
 	for _, name := range o.ExaminingMagistrateScope {
 		category, err := parseCategory(name)
@@ -77,6 +79,9 @@ func (a *app) readOrder(path string) (*griffierv1.WarrantContent, error) {
 			return nil, err
 		}
 		m.ExaminingMagistrateScope = append(m.ExaminingMagistrateScope, category)
+	}
+	if m.Priority, err = parsePriority(o.Priority); err != nil {
+		return nil, err
 	}
 	for _, name := range o.Categories {
 		category, err := parseCategory(name)
@@ -129,136 +134,33 @@ zone. Everything missing is listed at once.`,
   targets: [192.0.2.17]
   window_start: 2026-11-19T12:59:00+01:00
   window_end: 2026-11-19T13:01:00+01:00
+  priority: routine
   recipient: age1…  # the authority's key; examining_magistrate_authorisation: where the basis wants it`}
 	file := c.Flags().StringP("file", "f", "", "the order, or - for stdin (required)")
-	request := requestFlag(c)
+	request, dryRun := requestFlag(c), dryRunFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		content, err := a.readOrder(*file)
 		if err != nil {
 			return err
 		}
-		w, err := griffierv1.NewWarrantServiceClient(a.server).CreateWarrant(c.Context(), &griffierv1.CreateWarrantRequest{RequestId: requestID(*request), Content: content})
-		if err != nil {
-			return err
-		}
-		return a.showWarrant(w)
+		return sendAct(a, c, griffierv1.WarrantServiceClient.CreateWarrant, &griffierv1.CreateWarrantRequest{RequestId: requestID(*request), Content: content, ValidateOnly: *dryRun})
 	}
 	return c
 }
 
 func (a *app) warrantApprove() *cobra.Command {
 	c := &cobra.Command{Use: "approve WARRANT", Short: "Approve exactly what you saw", Args: oneArg("WARRANT"),
-		Long: `Approve a warrant as "griffier warrant get" showed it: the approval is bound to the
-content hash and generation that you give. The second approval must be another
-person's, in the other role.`}
-	hash := c.Flags().String("content-sha256", "", "hash of the content as you saw it; griffier warrant get shows it (required)")
-	generation := c.Flags().Uint64("generation", 1, "generation of the warrant as you saw it")
-	request := requestFlag(c)
+		Long: `Approve a warrant as "griffier warrant show" showed it: the approval is bound to the
+content hash and generation that you give, and counts for a limited time from now. Every
+approval must be another person's, in another role: legal officer, legal approver (or a
+lawyer from outside), and of a warrant with many targets the privacy controller.`}
+	hash := c.Flags().String("content-sha256", "", "hash of the content as you saw it; griffier warrant show shows it (required)")
+	generation, request, dryRun := generationFlag(c), requestFlag(c), dryRunFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		w, err := griffierv1.NewWarrantServiceClient(a.server).ApproveWarrant(c.Context(), &griffierv1.ApproveWarrantRequest{
-			RequestId: requestID(*request), WarrantId: args[0], ExpectedGeneration: *generation, ContentSha256: *hash})
-		if err != nil {
-			return err
-		}
-		return a.showWarrant(w)
+		return sendAct(a, c, griffierv1.WarrantServiceClient.ApproveWarrant, &griffierv1.ApproveWarrantRequest{
+			RequestId: requestID(*request), WarrantId: args[0], ExpectedGeneration: *generation, ContentSha256: *hash, ValidateOnly: *dryRun})
 	}
 	return c
-}
-
-// warrantEnd is reject and revoke.
-func (a *app) warrantEnd(verb, short string) *cobra.Command {
-	c := &cobra.Command{Use: verb + " WARRANT", Short: short, Args: oneArg("WARRANT")}
-	generation := c.Flags().Uint64("generation", 1, "generation of the warrant as you saw it")
-	explanation := c.Flags().String("explanation", "", "why; sealed in the ledger")
-	request := requestFlag(c)
-	c.RunE = func(c *cobra.Command, args []string) error {
-		client := griffierv1.NewWarrantServiceClient(a.server)
-		var w *griffierv1.Warrant
-		var err error
-		if verb == "reject" {
-			w, err = client.RejectWarrant(c.Context(), &griffierv1.RejectWarrantRequest{RequestId: requestID(*request), WarrantId: args[0],
-				ExpectedGeneration: *generation, Explanation: *explanation})
-		} else {
-			w, err = client.RevokeWarrant(c.Context(), &griffierv1.RevokeWarrantRequest{RequestId: requestID(*request), WarrantId: args[0],
-				ExpectedGeneration: *generation, Explanation: *explanation})
-		}
-		if err != nil {
-			return err
-		}
-		return a.showWarrant(w)
-	}
-	return c
-}
-
-func (a *app) warrantGet() *cobra.Command {
-	return &cobra.Command{Use: "get WARRANT", Short: "Show a warrant with its targets and tasks; looking is entered in the ledger", Args: oneArg("WARRANT"),
-		RunE: func(c *cobra.Command, args []string) error {
-			w, err := griffierv1.NewWarrantServiceClient(a.server).GetWarrant(c.Context(), &griffierv1.GetWarrantRequest{WarrantId: args[0]})
-			if err != nil {
-				return err
-			}
-			return a.showWarrant(w)
-		}}
-}
-
-func (a *app) warrantList() *cobra.Command {
-	return &cobra.Command{Use: "list", Short: "List warrants, newest first, without targets", Args: noArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			resp, err := griffierv1.NewWarrantServiceClient(a.server).ListWarrants(c.Context(), &griffierv1.ListWarrantsRequest{})
-			if err != nil {
-				return err
-			}
-			t := table{header: []string{"warrant", "state", "basis", "authority", "reference", "created", "effective_until", "tasks"}}
-			for _, w := range resp.GetWarrants() {
-				content := w.GetContent()
-				t.add(w.GetWarrantId(), word(w.GetState(), "WARRANT_STATE_"), content.GetLegalBasis(), content.GetAuthority(), content.GetReference(),
-					at(w.GetCreatedAt()), at(w.GetEffectiveUntil()), strconv.Itoa(len(w.GetTasks())))
-			}
-			return a.print(resp, t)
-		}}
-}
-
-// showWarrant prints one warrant, field by field.
-func (a *app) showWarrant(w *griffierv1.Warrant) error {
-	t := table{header: []string{"field", "value"}}
-	t.add("warrant", w.GetWarrantId())
-	t.add("state", word(w.GetState(), "WARRANT_STATE_"))
-	t.add("generation", strconv.FormatUint(w.GetGeneration(), 10))
-	t.add("content_sha256", w.GetContentSha256())
-	if c := w.GetContent(); c != nil {
-		var categories []string
-		for _, category := range c.GetCategories() {
-			categories = append(categories, word(category, "CATEGORY_"))
-		}
-		t.add("legal_basis", c.GetLegalBasis())
-		t.add("authority", c.GetAuthority())
-		t.add("reference", c.GetReference())
-		t.add("requested_by", c.GetRequestedBy())
-		t.add("issued_at", c.GetIssuedAt())
-		t.add("valid", c.GetValidFrom()+" to "+c.GetValidUntil())
-		t.add("window", c.GetWindowStart()+" to "+c.GetWindowEnd())
-		t.add("categories", strings.Join(categories, " "))
-		t.add("targets", strings.Join(c.GetTargets(), " "))
-		t.add("recipient", c.GetRecipient())
-		t.add("document_sha256", c.GetDocumentSha256())
-		t.add("examining_magistrate_authorisation", strings.TrimSpace(c.GetExaminingMagistrateAuthorisation()+" "+c.GetExaminingMagistrateDate()))
-	}
-	if p := w.GetProfile(); p != "" {
-		t.add("profile", p+" "+short(w.GetProfileSha256()))
-	}
-	if v := w.GetCallBack(); v != nil {
-		t.add("called back", fmt.Sprintf("by %s at %s, ledger entry %d", short(v.GetVerifiedBy()), at(v.GetVerifiedAt()), v.GetLedgerIndex()))
-	} else {
-		t.add("called back", "no: griffier warrant verify")
-	}
-	for _, approval := range w.GetApprovals() {
-		t.add("approved", fmt.Sprintf("%s by %s at %s, ledger entry %d", approval.GetRole(), short(approval.GetApprover()), at(approval.GetApprovedAt()), approval.GetLedgerIndex()))
-	}
-	t.add("effective_until", at(w.GetEffectiveUntil()))
-	for _, task := range w.GetTasks() {
-		t.add("task "+task.GetTaskId(), strings.TrimSpace(word(task.GetState(), "TASK_STATE_")+" "+task.GetAnswer()))
-	}
-	return a.print(w, t)
 }
 
 // word is the short form of an enum's value.
