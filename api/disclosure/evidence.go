@@ -42,8 +42,8 @@ type Evidence struct {
 	Inside map[netip.Addr]Evidence
 }
 
-// Answer is the typed answer. LineID, Prefix, Source and Certainty are set for
-// MATCH only; Provider for OTHER_PROVIDER only.
+// Answer is the typed answer. LineID, Prefix, Source and Certainty are set for a
+// MATCH of ATTRIBUTION only; Provider for OTHER_PROVIDER only.
 type Answer struct {
 	Reason     reason.Reason
 	LineID     string
@@ -53,6 +53,11 @@ type Answer struct {
 	Provider   string
 	Candidates string // PORT_REQUIRED, AMBIGUOUS_PORT_REUSE: band of how many share the address or port; never who
 	Covering   []string
+	// Neighbours is the band of how many other lines had the address shortly before or
+	// after the interval; empty: none. It is of a MATCH only.
+	Neighbours string
+	// Incomplete are the reasons for which a MATCH of a window may lack records.
+	Incomplete []reason.Reason
 }
 
 // band returns a count band; exact counts of candidates never leave.

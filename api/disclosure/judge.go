@@ -33,7 +33,8 @@ import (
 //     was not may have seen a holder; otherwise COVERAGE_GAP.
 //
 // Of nested prefixes the longest counts, moment by moment. Several references
-// of one line are one line.
+// of one line are one line. A delegated prefix that is asked whole must have been
+// held whole: see [Wider].
 func Judge(p Plan, e Evidence) Answer {
 	t := newTimeline(p, e)
 	if a, done := t.owner(); done {
@@ -65,6 +66,7 @@ type timeline struct {
 	plan       Plan
 	evidence   Evidence
 	rows       []row
+	inner      []row // of parts of a prefix that is asked whole
 	moments    []time.Time
 	collectors []string // that the range lists at every moment
 	inside     map[netip.Addr]Answer
@@ -75,6 +77,8 @@ type row struct {
 	schema.Assignment
 	end time.Time
 }
+
+func (r row) holds(m time.Time) bool { return !m.Before(r.StartedAt) && m.Before(r.end) }
 
 func newTimeline(p Plan, e Evidence) *timeline {
 	t := &timeline{plan: p, evidence: e}
@@ -95,10 +99,16 @@ func newTimeline(p Plan, e Evidence) *timeline {
 	for _, a := range e.Assignments {
 		r := row{a, a.EndedAt}
 		if a.Open {
-			r.end = openEnd(a, e.Coverage)
+			r.end = openEnd(a.CollectorID, a.EndedAt, e.Coverage)
 		}
-		if p.touches(r.StartedAt, r.end) && r.Prefix.Contains(p.Address) {
+		if !p.touches(r.StartedAt, r.end) {
+			continue
+		}
+		if p.heldWhole(r.Prefix) {
 			t.rows = append(t.rows, r)
+			mark(r.StartedAt, r.end)
+		} else if p.Prefix.IsValid() && p.Prefix.Contains(r.Prefix.Addr()) {
+			t.inner = append(t.inner, r)
 			mark(r.StartedAt, r.end)
 		}
 	}
@@ -114,10 +124,10 @@ func newTimeline(p Plan, e Evidence) *timeline {
 // keeps order, so where its collector's coverage is stored up to a later moment,
 // an end before that moment would be stored too. It never reaches past the
 // coverage row in which the slice was last emitted.
-func openEnd(a schema.Assignment, coverage []schema.Coverage) time.Time {
-	end := a.EndedAt
+func openEnd(collector string, ended time.Time, coverage []schema.Coverage) time.Time {
+	end := ended
 	for _, c := range coverage {
-		if c.CollectorID == a.CollectorID && c.State == schema.Covered && !c.StartedAt.After(a.EndedAt) && c.EndedAt.After(end) {
+		if c.CollectorID == collector && c.State == schema.Covered && !c.StartedAt.After(ended) && c.EndedAt.After(end) {
 			end = c.EndedAt
 		}
 	}
@@ -227,6 +237,11 @@ func (t *timeline) holder() Answer {
 			here[line], lines[line] = true, true
 			a.take(line, r)
 		}
+		for _, r := range t.inner { // a part that another line had makes two of it
+			if line, ok := t.lineOf(r.AccessRef, m); r.holds(m) && !(ok && here[line]) {
+				conflict = true
+			}
+		}
 		conflict = conflict || len(here) > 1
 		if (i == 0 || i == len(t.moments)-1) && len(here) == 0 {
 			throughout = false
@@ -271,7 +286,7 @@ func (t *timeline) rowsAt(m time.Time) []row {
 	var rows []row
 	bits := -1
 	for _, r := range t.rows {
-		if m.Before(r.StartedAt) || !m.Before(r.end) || r.Prefix.Bits() < bits {
+		if !r.holds(m) || r.Prefix.Bits() < bits {
 			continue
 		}
 		if r.Prefix.Bits() > bits {

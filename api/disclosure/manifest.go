@@ -53,11 +53,11 @@ type Manifest struct {
 
 // ManifestQuestion is the question as it was entered and as it was understood.
 type ManifestQuestion struct {
-	Address                  string    `json:"address"`
+	Address                  string    `json:"address"`        // or whatever else the target is, in canonical form
 	Port                     uint16    `json:"port,omitempty"` // 0: not stated
 	Protocol                 uint8     `json:"protocol,omitempty"`
 	InstantEntered           string    `json:"instant_entered"`
-	WindowEndEntered         string    `json:"window_end_entered,omitempty"` // of a preservation
+	WindowEndEntered         string    `json:"window_end_entered,omitempty"` // of a window
 	InstantUTC               time.Time `json:"instant_utc"`
 	InstantLocal             string    `json:"instant_local"`
 	LocalZone                string    `json:"local_zone"`
@@ -100,6 +100,12 @@ type ManifestAnswer struct {
 	Provider       string        `json:"provider,omitempty"`
 	CandidateBand  string        `json:"candidate_band,omitempty"`
 	CoveringListed []string      `json:"covering_collectors"`
+	// Neighbours is the band of how many other lines had the address shortly before or
+	// after the interval.
+	Neighbours string `json:"neighbouring_assignments_band,omitempty"`
+	// Incomplete are the reasons for which records may be missing; none: the answer is
+	// complete.
+	Incomplete []reason.Reason `json:"incomplete,omitempty"`
 }
 
 // ManifestFile is another file of the package.
@@ -121,7 +127,7 @@ var Searched = []string{
 // SearchedHold and SearchedPreservation say the same of an attribution from a hold,
 // and of a preservation.
 var (
-	SearchedHold         = []string{"the hold that is named, as it was sealed: ranges, coverage, assignments and lines of the address in the interval"}
+	SearchedHold         = []string{"the hold that is named, as it was sealed: ranges, coverage, lines and the rows of the category that is asked, in the interval"}
 	SearchedPreservation = []string{
 		"ranges of the provider and of others that use them, in the interval",
 		"assignments of the address and of every prefix around it, that touch the interval",
@@ -129,8 +135,22 @@ var (
 	}
 )
 
+// SearchedRegister and SearchedWindow say the same of questions about a line.
+var (
+	SearchedRegister = []string{"the register of lines: which had the target, and whose they were, at the interval"}
+	SearchedWindow   = []string{
+		"the register of lines: which had the target, and by what pseudonyms, in the interval",
+		"what is kept of those pseudonyms of the category that is asked, in the interval",
+		"coverage by all collectors of the provider, over the whole interval",
+	}
+)
+
 func searched(c Case) []string {
 	switch {
+	case c.Category == string(warrant.Identity):
+		return SearchedRegister
+	case slices.Contains([]warrant.Category{warrant.History, warrant.TimeCategory, warrant.Volume}, warrant.Category(c.Category)) && c.FromHold == "":
+		return SearchedWindow
 	case c.Category == string(warrant.Preservation):
 		return SearchedPreservation
 	case c.FromHold != "":
@@ -157,7 +177,7 @@ type Case struct {
 	Retention            ManifestRetention
 	FromHold             string             // empty: the store was asked
 	Preserved            *ManifestPreserved // of the answer PRESERVED only
-	WindowEnd            string             // of a preservation, as entered
+	WindowEnd            string             // of a window, as entered
 }
 
 // newManifest returns the manifest without its files and signer.
@@ -168,13 +188,13 @@ func newManifest(c Case, p Plan, e Evidence, a Answer, columns []Column) Manifes
 		Attempt: c.Attempt, Category: c.Category, Columns: []string{}, Searched: searched(c), FromHold: c.FromHold, Preserved: c.Preserved, QueriedAt: c.QueriedAt.UTC(),
 		Retention: c.Retention, Coverage: []ManifestCover{}, IntentIndex: c.IntentIndex, Disclaimer: Disclaimer,
 		Question: ManifestQuestion{
-			Address: p.Address.String(), Port: p.Port, Protocol: p.Protocol, InstantEntered: c.InstantEntered, InstantUTC: p.Instant,
+			Address: p.asked(), Port: p.Port, Protocol: p.Protocol, InstantEntered: c.InstantEntered, InstantUTC: p.Instant,
 			InstantLocal: p.Instant.In(c.Zone).Format(time.RFC3339Nano), LocalZone: c.Zone.String(),
 			StatedUncertaintySeconds: p.Uncertainty.Seconds(), ClockMarginSeconds: p.ClockMargin.Seconds(),
 			IntervalFromUTC: p.From, IntervalToUTC: p.To, WindowEndEntered: c.WindowEnd,
 		},
 		Answer: ManifestAnswer{Reason: a.Reason, Meaning: a.Reason.Entry().Meaning, Provider: a.Provider,
-			CandidateBand: a.Candidates, CoveringListed: append([]string{}, a.Covering...)},
+			CandidateBand: a.Candidates, CoveringListed: append([]string{}, a.Covering...), Neighbours: a.Neighbours, Incomplete: a.Incomplete},
 	}
 	for _, col := range columns {
 		m.Columns = append(m.Columns, col.Name)

@@ -16,6 +16,7 @@ import (
 	"filippo.io/age"
 
 	"griffier/api/reason"
+	"griffier/schema"
 )
 
 // Names of the files in a package, in the order in which the tar has them.
@@ -54,17 +55,15 @@ type signature struct {
 }
 
 // Tar returns the package before it is sealed. Its bytes depend on the
-// arguments alone: order, times and modes of the files are fixed. subscriber is
-// used only if the answer is MATCH and the columns ask for it.
-func Tar(s *Signer, c Case, p Plan, e Evidence, a Answer, columns []Column, subscriber Person) ([]byte, error) {
-	var records []Record
-	if a.Reason == reason.Match {
-		sources := make([]string, len(a.Sources))
-		for i, source := range a.Sources {
-			sources[i] = string(source)
-		}
-		records = append(records, Record{TaskID: c.TaskID, Address: p.Address.String(), Port: number(p.Port), Protocol: number(p.Protocol), InstantUTC: p.Instant.Format(time.RFC3339Nano),
-			LineID: a.LineID, HeldPrefix: a.Prefix.String(), Source: strings.Join(sources, " "), Certainty: string(a.Certainty), Subscriber: subscriber})
+// arguments alone: order, times and modes of the files are fixed. There are records
+// if and only if the answer is MATCH; of them the package has the columns, and
+// nothing else.
+func Tar(s *Signer, c Case, p Plan, e Evidence, a Answer, records []Record, columns []Column) ([]byte, error) {
+	if (a.Reason == reason.Match) != (len(records) > 0) {
+		return nil, fmt.Errorf("pack: %d records of an answer %s", len(records), a.Reason)
+	}
+	for i := range records {
+		records[i].TaskID = c.TaskID
 	}
 	csvText, err := recordsCSV(records, columns)
 	if err != nil {
@@ -92,6 +91,24 @@ func Tar(s *Signer, c Case, p Plan, e Evidence, a Answer, columns []Column, subs
 		return nil, fmt.Errorf("pack: %w", err)
 	}
 	return writeTar(append([]file{{fileManifest, text}, {fileSignature, sig}}, files...))
+}
+
+// Attributed returns the record of an attribution that found its one line; no record
+// of any other answer.
+func Attributed(p Plan, a Answer, subscriber Person) []Record {
+	if a.Reason != reason.Match {
+		return nil
+	}
+	return []Record{{Address: p.asked(), Port: number(p.Port), Protocol: number(p.Protocol), InstantUTC: p.Instant.Format(time.RFC3339Nano),
+		LineID: a.LineID, HeldPrefix: a.Prefix.String(), Source: sourcesText(a.Sources), Certainty: string(a.Certainty), Subscriber: subscriber}}
+}
+
+func sourcesText(sources []schema.Source) string {
+	texts := make([]string, len(sources))
+	for i, source := range sources {
+		texts[i] = string(source)
+	}
+	return strings.Join(texts, " ")
 }
 
 // number is empty for 0, which is not stated.

@@ -9,9 +9,12 @@ import (
 // own clocks (disclosure.md D-28).
 const DefaultClockMargin = 2 * time.Second
 
-// Question is what a task asks: which line held Address at Instant.
+// Question is what a task asks: which line held Address at Instant, or what there is
+// of the line that Target names.
 type Question struct {
+	Target      string // canonical text, without a port
 	Address     netip.Addr
+	Prefix      netip.Prefix // a delegated prefix that is asked whole: Address is its first
 	Instant     time.Time
 	Uncertainty time.Duration // as stated by the authority
 	Port        uint16        // source port, 0 if not stated
@@ -42,6 +45,30 @@ func NewWindowPlan(q Question, last time.Time, margin time.Duration) Plan {
 	return p
 }
 
+// NewListPlan returns the plan of a window: what there is of a line from the
+// question's instant up to last, its last moment, and of no moment beside. The margin
+// is what clocks are judged by.
+func NewListPlan(q Question, last time.Time, margin time.Duration) Plan {
+	q.Instant = q.Instant.UTC()
+	return Plan{Question: q, ClockMargin: margin, From: q.Instant, To: last.UTC()}
+}
+
 // touches reports whether the half-open interval [start, end) holds a moment of
 // the plan's interval.
 func (p Plan) touches(start, end time.Time) bool { return !start.After(p.To) && end.After(p.From) }
+
+// asked returns the target as the answer names it.
+func (p Plan) asked() string {
+	switch {
+	case p.Prefix.IsValid():
+		return p.Prefix.String()
+	case p.Address.IsValid():
+		return p.Address.String()
+	}
+	return p.Target
+}
+
+// heldWhole reports whether who holds a prefix holds all that is asked.
+func (p Plan) heldWhole(held netip.Prefix) bool {
+	return held.Contains(p.Address) && (!p.Prefix.IsValid() || held.Bits() <= p.Prefix.Bits())
+}

@@ -131,7 +131,7 @@ func Verify(sealed, receipt []byte, trust Trust, identities ...age.Identity) Rep
 
 func recordsText(m Manifest) string {
 	if m.Answer.Reason == reason.Match {
-		return "one line is disclosed, in the columns that the manifest names"
+		return "what is disclosed has the columns that the manifest names, which are those of its category"
 	}
 	return "no line is disclosed: " + string(m.Answer.Reason)
 }
@@ -276,7 +276,7 @@ func verifyRecords(files []file, m Manifest) error {
 	}
 	for _, name := range m.Columns {
 		i := slices.IndexFunc(Columns, func(c Column) bool { return c.Name == name })
-		if i < 0 || (Columns[i].Category != warrant.Attribution && Columns[i].Category != warrant.Identity) {
+		if i < 0 || !Columns[i].Permits(warrant.Category(m.Category), warrant.Categories) {
 			return errors.New("there is a column that a package of this category never has")
 		}
 	}
@@ -290,12 +290,14 @@ func verifyRecords(files []file, m Manifest) error {
 		}
 		objects = append(objects, object)
 	}
-	want := 0
-	if m.Answer.Reason == reason.Match {
-		want = 1
-	}
-	if len(objects) != want || len(rows)-1 != want {
-		return fmt.Errorf("an answer %s has %d records", m.Answer.Reason, want)
+	match := m.Answer.Reason == reason.Match
+	switch n := len(objects); {
+	case n != len(rows)-1:
+		return errors.New("records.csv and records.jsonl differ")
+	case match != (n > 0):
+		return fmt.Errorf("an answer %s with %d records", m.Answer.Reason, n)
+	case n > 1 && m.Category == string(warrant.Attribution):
+		return errors.New("an attribution names one line, and there are more")
 	}
 	for i, object := range objects {
 		if len(object) != len(m.Columns) {
@@ -308,7 +310,7 @@ func verifyRecords(files []file, m Manifest) error {
 		}
 	}
 	_, certified := find(files, fileCertificate)
-	if certified != (want == 0) {
+	if certified == match {
 		return errors.New("a certificate belongs to a negative answer, and to no other")
 	}
 	return nil

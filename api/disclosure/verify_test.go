@@ -107,7 +107,7 @@ func (s *sample) tar(t *testing.T, c disclosure.Case, answer reason.Reason) []by
 		t.Fatalf("answer %s, want %s", a.Reason, answer)
 	}
 	columns := disclosure.ColumnsFor(warrant.Attribution, []warrant.Category{warrant.Attribution, warrant.Identity})
-	plain, err := disclosure.Tar(s.signer, c, p, e, a, columns, alice)
+	plain, err := disclosure.Tar(s.signer, c, p, e, a, disclosure.Attributed(p, a, alice), columns)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,8 +29,8 @@ func (r *Register) PutLine(ctx context.Context, line Line, identifiers []Identif
 	if err != nil {
 		return err
 	}
-	rows := make([][]any, 0, len(identifiers))
-	for _, id := range identifiers {
+	var rows [][]any
+	for _, id := range withEquipment(identifiers) {
 		ref := r.pseudonyms.Ref(id.Identifier)
 		rows = append(rows, []any{line.LineID, string(ref[:]), id.ValidFrom, id.ValidTo, version})
 	}

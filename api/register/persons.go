@@ -82,11 +82,14 @@ func (r *Register) Identity(ctx context.Context, lineID string, instant time.Tim
 // normalised name, and postcode with house number. Neither prefix nor likeness
 // can be searched.
 func (r *Register) blindIndex(p Person) []string {
-	place := p.InstallationAddress
 	return []string{
 		string(r.blind("name", Normalise(p.Name))),
-		string(r.blind("place", Normalise(place.Country)+"|"+Normalise(place.Postcode)+"|"+NormaliseNumber(place.HouseNumber))),
+		string(r.blind("place", placeOf(p.InstallationAddress))),
 	}
+}
+
+func placeOf(a PostalAddress) string {
+	return Normalise(a.Country) + "|" + Normalise(a.Postcode) + "|" + NormaliseNumber(a.HouseNumber)
 }
 
 // Normalise is the form in which names and postcodes are compared: NFKC, lower

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"griffier/schema"
@@ -31,13 +32,18 @@ func (r *Register) PutRange(ctx context.Context, rg Range) error {
 // RangesOf returns the ranges that hold addr at any time in [start, end], the
 // longest prefix first. None means that the address is not one of ours.
 func (r *Register) RangesOf(ctx context.Context, addr netip.Addr, start, end time.Time) ([]Range, error) {
+	ranges, err := r.ranges(ctx, "toIPv6({address:String}) BETWEEN IPv6CIDRToRange(prefix_address, prefix_length).1 AND IPv6CIDRToRange(prefix_address, prefix_length).2 AND ",
+		start, end, named("address", netip.AddrFrom16(addr.As16()).String()))
+	// IPv4 is stored v4-mapped, which ::/0 is not to hold.
+	return slices.DeleteFunc(ranges, func(rg Range) bool { return !rg.Prefix.Contains(addr.Unmap()) }), err
+}
+
+func (r *Register) ranges(ctx context.Context, where string, start, end time.Time, args ...any) ([]Range, error) {
 	rows, err := r.conn.Query(ctx, `SELECT prefix_address, prefix_length, provider, collector_ids, translation,
 			inside_prefix_address, inside_prefix_length, first_port, ports_per_subscriber, valid_from, valid_to
 		FROM register.range FINAL
-		WHERE toIPv6({address:String}) BETWEEN IPv6CIDRToRange(prefix_address, prefix_length).1 AND IPv6CIDRToRange(prefix_address, prefix_length).2
-		AND valid_from <= {end:DateTime64(3)} AND valid_to > {start:DateTime64(3)}
-		ORDER BY prefix_length DESC, valid_from`,
-		named("address", netip.AddrFrom16(addr.As16()).String()), at("start", start), at("end", end))
+		WHERE `+where+`valid_from <= {end:DateTime64(3)} AND valid_to > {start:DateTime64(3)}
+		ORDER BY prefix_length DESC, valid_from`, append(args, at("start", start), at("end", end))...)
 	if err != nil {
 		return nil, fmt.Errorf("read ranges: %w", err)
 	}
@@ -61,9 +67,7 @@ func (r *Register) RangesOf(ctx context.Context, addr netip.Addr, start, end tim
 				return nil, fmt.Errorf("read ranges: %w", err)
 			}
 		}
-		if rg.Prefix.Contains(addr.Unmap()) { // IPv4 is stored v4-mapped, which ::/0 is not to hold
-			ranges = append(ranges, rg)
-		}
+		ranges = append(ranges, rg)
 	}
 	return ranges, rows.Err()
 }

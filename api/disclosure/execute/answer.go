@@ -15,6 +15,26 @@ import (
 	"griffier/schema"
 )
 
+// job is one execution: a task under its warrant, what it asks, and since when.
+type job struct {
+	t       warrant.Task
+	w       warrant.Warrant
+	body    warrant.TaskBody
+	content warrant.Content
+	by      warrant.Caller
+	now     time.Time
+}
+
+// finding is what a job came to, before it is packed.
+type finding struct {
+	plan      disclosure.Plan
+	evidence  disclosure.Evidence
+	retention disclosure.ManifestRetention
+	answer    disclosure.Answer
+	records   []disclosure.Record
+	preserved *disclosure.ManifestPreserved
+}
+
 // source is what a question is asked of: the store and the register, or a hold.
 type source struct {
 	traffic traffic
@@ -24,65 +44,124 @@ type source struct {
 // answer reads the evidence, judges it, and seals the package onto the shelf.
 // Its context ends when the warrant does, so a query that outlives the warrant
 // is cut off; whether the warrant still lasts is asked again right before it.
-func (x *Executor) answer(ctx context.Context, t warrant.Task, w warrant.Warrant, question warrant.TaskBody, content warrant.Content) (warrant.Outcome, error) {
-	q, last, refusal := questionOf(question)
+func (x *Executor) answer(ctx context.Context, j job) (warrant.Outcome, error) {
+	q, refusal := j.body.Question()
 	if refusal != nil {
 		return warrant.Outcome{}, refusal
 	}
-	now := x.cfg.Now()
-	until := w.EffectiveUntil(x.cfg.Rules.ApprovalAge)
-	ctx, stop := context.WithTimeoutCause(ctx, until.Sub(now), errEnded)
+	j.now = x.cfg.Now()
+	until := j.w.EffectiveUntil(x.cfg.Rules.ApprovalAge)
+	ctx, stop := context.WithTimeoutCause(ctx, until.Sub(j.now), errEnded)
 	defer stop()
-	if refusal := x.cfg.Rules.StillExecutable(x.cfg.State, now, t.ID, t.Generation); refusal != nil {
+	if refusal := x.cfg.Rules.StillExecutable(x.cfg.State, j.now, j.t.ID, j.t.Generation); refusal != nil {
 		return warrant.Outcome{}, refusal
 	}
-	if t.Category == warrant.Preservation {
-		return x.preserve(ctx, t, w, question, content, now, disclosure.NewWindowPlan(q, last, x.cfg.ClockMargin))
+	if j.t.Category == warrant.Preservation {
+		return x.preserve(ctx, j, disclosure.NewWindowPlan(questionOf(q), q.Last(), x.cfg.ClockMargin))
 	}
-	plan := disclosure.NewPlan(q, x.cfg.ClockMargin)
-	from, err := x.sourceOf(question, plan)
+	ask, plan := x.attribute, disclosure.NewPlan(questionOf(q), x.cfg.ClockMargin)
+	switch j.t.Category {
+	case warrant.Identity:
+		ask = x.identify
+	case warrant.History, warrant.TimeCategory, warrant.Volume:
+		ask, plan = x.list, disclosure.NewListPlan(questionOf(q), q.Last(), x.cfg.ClockMargin)
+	}
+	from, err := x.sourceOf(j.body, plan)
 	if errors.Is(err, keep.ErrNotHeld) {
-		return x.seal(ctx, t, w, question, content, now, plan, disclosure.Evidence{}, disclosure.ManifestRetention{},
-			disclosure.Answer{Reason: reason.DataNotHeld}, disclosure.Person{}, nil)
-	} else if err != nil {
-		return warrant.Outcome{}, x.readError(ctx, t, err)
+		return x.seal(ctx, j, finding{plan: plan, answer: disclosure.Answer{Reason: reason.DataNotHeld}})
 	}
-	evidence, retention, err := x.evidence(ctx, from, plan)
 	if err != nil {
-		return warrant.Outcome{}, x.readError(ctx, t, err)
+		return warrant.Outcome{}, x.readError(ctx, j.t, err)
 	}
-	answer := disclosure.Judge(plan, evidence)
-	columns := disclosure.ColumnsFor(t.Category, w.Categories)
-	var subscriber disclosure.Person
-	if answer.Reason == reason.Match && disclosure.NeedsIdentity(columns) {
-		person, err := from.lines.Identity(ctx, answer.LineID, plan.Instant)
-		switch {
-		case errors.Is(err, register.ErrUnknownLine), errors.Is(err, register.ErrErased):
-			// A line whose subscriber is in no register is no answer to "who".
-			answer = disclosure.Answer{Reason: reason.DataConflict, Covering: answer.Covering}
-		case err != nil:
-			return warrant.Outcome{}, x.readError(ctx, t, err)
-		default:
-			subscriber = personOf(person)
-		}
+	f, err := ask(ctx, from, j, q, plan)
+	if err != nil {
+		return warrant.Outcome{}, x.readError(ctx, j.t, err)
 	}
-	return x.seal(ctx, t, w, question, content, now, plan, evidence, retention, answer, subscriber, nil)
+	return x.seal(ctx, j, f)
 }
 
-// seal packs an answer, seals it to the authority and puts it on the shelf.
-func (x *Executor) seal(ctx context.Context, t warrant.Task, w warrant.Warrant, question warrant.TaskBody, content warrant.Content, now time.Time,
-	plan disclosure.Plan, evidence disclosure.Evidence, retention disclosure.ManifestRetention, answer disclosure.Answer,
-	subscriber disclosure.Person, preserved *disclosure.ManifestPreserved) (warrant.Outcome, error) {
+// questionOf returns what a plan is made of.
+func questionOf(q warrant.Question) disclosure.Question {
+	bare := q.Target
+	bare.Port, bare.Protocol = 0, 0
+	out := disclosure.Question{Target: bare.String(), Address: q.Target.Address, Prefix: q.Target.Prefix, Instant: q.Instant, Uncertainty: q.Uncertainty,
+		Port: q.Target.Port, Protocol: q.Target.Protocol}
+	if out.Prefix.IsValid() {
+		out.Address = out.Prefix.Addr()
+	}
+	return out
+}
+
+// attribute answers which line held an address, a port of it, or a delegated prefix.
+func (x *Executor) attribute(ctx context.Context, from source, j job, _ warrant.Question, plan disclosure.Plan) (finding, error) {
+	f := finding{plan: plan}
+	limits, err := from.traffic.Limits(ctx)
+	if err != nil {
+		return f, err
+	}
+	limit := limits[schema.ClassAssignment]
+	f.retention = manifestRetention(schema.ClassAssignment, limit)
+	if f.evidence, err = x.evidence(ctx, from, plan, x.cfg.NeighbourMargin, limit.ReadableFrom); err != nil {
+		return f, err
+	}
+	if disclosure.Wider(plan, f.evidence) {
+		return f, reason.New(reason.TargetNotSpecific, "It is wider than what is delegated to one customer: ask for one address.")
+	}
+	f.answer = disclosure.Judge(plan, f.evidence)
+	if f.answer.Reason != reason.Match {
+		return f, nil
+	}
+	var subscriber disclosure.Person
+	if disclosure.NeedsIdentity(disclosure.ColumnsFor(j.t.Category, j.w.Categories)) {
+		who, known, err := x.subscribers(ctx, from, []string{f.answer.LineID}, plan.Instant)
+		if err != nil {
+			return f, err
+		}
+		if !known { // a line whose subscriber is in no register is no answer to "who"
+			f.answer = disclosure.Answer{Reason: reason.DataConflict, Covering: f.answer.Covering}
+			return f, nil
+		}
+		subscriber = who[f.answer.LineID]
+	}
+	f.answer.Neighbours = disclosure.Neighbours(plan.Around(x.cfg.NeighbourMargin), f.evidence, f.answer.LineID, disclosure.InsideAddresses(plan, f.evidence))
+	f.records = disclosure.Attributed(plan, f.answer, subscriber)
+	return f, nil
+}
+
+// subscribers returns who lines belonged to at an instant; false if that of any is not
+// in the register.
+func (x *Executor) subscribers(ctx context.Context, from source, lines []string, instant time.Time) (map[string]disclosure.Person, bool, error) {
+	out := map[string]disclosure.Person{}
+	for _, line := range lines {
+		person, err := from.lines.Identity(ctx, line, instant)
+		if errors.Is(err, register.ErrUnknownLine) || errors.Is(err, register.ErrErased) {
+			return nil, false, nil
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		out[line] = personOf(person)
+	}
+	return out, true, nil
+}
+
+// seal packs a finding, seals it to the authority and puts it on the shelf.
+func (x *Executor) seal(ctx context.Context, j job, f finding) (warrant.Outcome, error) {
+	if x.cfg.Conflict != nil && len(f.records) > 0 {
+		if err := x.cfg.Conflict(ctx, j.w, j.by, linesOf(f.records)); err != nil {
+			return warrant.Outcome{}, x.readError(ctx, j.t, err)
+		}
+	}
 	plain, err := disclosure.Tar(x.cfg.Signer, disclosure.Case{
-		Software: x.cfg.Software, WarrantID: w.ID, Reference: content.Reference, WarrantContentSHA256: w.ContentSHA256,
-		LegalBasis: w.Basis, TaskID: t.ID, Generation: t.Generation, Attempt: t.Attempt, Category: string(t.Category),
-		InstantEntered: question.Instant, Zone: x.zone, IntentIndex: t.IntentIndex, QueriedAt: now, Retention: retention,
-		FromHold: question.FromHold, Preserved: preserved, WindowEnd: question.WindowEnd,
-	}, plan, evidence, answer, disclosure.ColumnsFor(t.Category, w.Categories), subscriber)
+		Software: x.cfg.Software, WarrantID: j.w.ID, Reference: j.content.Reference, WarrantContentSHA256: j.w.ContentSHA256,
+		LegalBasis: j.w.Basis, TaskID: j.t.ID, Generation: j.t.Generation, Attempt: j.t.Attempt, Category: string(j.t.Category),
+		InstantEntered: j.body.Instant, Zone: x.zone, IntentIndex: j.t.IntentIndex, QueriedAt: j.now, Retention: f.retention,
+		FromHold: j.body.FromHold, Preserved: f.preserved, WindowEnd: j.body.WindowEnd,
+	}, f.plan, f.evidence, f.answer, f.records, disclosure.ColumnsFor(j.t.Category, j.w.Categories))
 	if err != nil {
 		return warrant.Outcome{}, reason.Wrap(reason.SchemaInvalid, err)
 	}
-	sealed, err := disclosure.Seal(plain, content.Recipient)
+	sealed, err := disclosure.Seal(plain, j.content.Recipient)
 	if err != nil {
 		return warrant.Outcome{}, reason.Wrap(reason.SchemaInvalid, err)
 	}
@@ -90,12 +169,23 @@ func (x *Executor) seal(ctx context.Context, t warrant.Task, w warrant.Warrant, 
 		return warrant.Outcome{}, reason.New(reason.MaxHits, "The package would be too large.")
 	}
 	if err := ctx.Err(); err != nil {
-		return warrant.Outcome{}, x.readError(ctx, t, err)
+		return warrant.Outcome{}, x.readError(ctx, j.t, err)
 	}
-	if err := x.shelf.put(t.ID, sealedSuffix, sealed); err != nil {
+	if err := x.shelf.put(j.t.ID, sealedSuffix, sealed); err != nil {
 		return warrant.Outcome{}, err
 	}
-	return warrant.Outcome{Answer: answer.Reason, PackageSHA256: disclosure.SHA256(sealed), PackageBytes: int64(len(sealed))}, nil
+	return warrant.Outcome{Answer: f.answer.Reason, PackageSHA256: disclosure.SHA256(sealed), PackageBytes: int64(len(sealed)),
+		Incomplete: f.answer.Incomplete, Neighbours: f.answer.Neighbours}, nil
+}
+
+// linesOf returns the lines that records are of, each once.
+func linesOf(records []disclosure.Record) (out []string) {
+	for _, r := range records {
+		if !slices.Contains(out, r.LineID) {
+			out = append(out, r.LineID)
+		}
+	}
+	return out
 }
 
 // readError says why reading failed: because the warrant ended, or because the
@@ -117,24 +207,15 @@ func (x *Executor) readError(ctx context.Context, t warrant.Task, err error) err
 // have had one port and leave one line, and those not looked at are unknown.
 const maxInside = 64
 
+func manifestRetention(class schema.Class, l schema.Limit) disclosure.ManifestRetention {
+	return disclosure.ManifestRetention{Class: string(class), Period: l.Policy.Period, Zone: l.Policy.Zone, ReadableFromUTC: l.ReadableFrom.UTC()}
+}
+
 // evidence reads what the plan needs, and nothing else: of a shared address also
-// what there is of each inside address that had the stated port.
-func (x *Executor) evidence(ctx context.Context, from source, p disclosure.Plan) (disclosure.Evidence, disclosure.ManifestRetention, error) {
-	policy, readableFrom, err := from.traffic.Retention(ctx)
-	if err != nil {
-		return disclosure.Evidence{}, disclosure.ManifestRetention{}, err
-	}
-	e, err := x.evidenceFrom(ctx, from, p, readableFrom)
-	return e, manifestRetention(policy, readableFrom), err
-}
-
-func manifestRetention(policy schema.Policy, readableFrom time.Time) disclosure.ManifestRetention {
-	return disclosure.ManifestRetention{Class: string(schema.ClassAssignment), Period: policy.Period, Zone: policy.Zone, ReadableFromUTC: readableFrom.UTC()}
-}
-
-// evidenceFrom is evidence under a limit that is known.
-func (x *Executor) evidenceFrom(ctx context.Context, from source, p disclosure.Plan, readableFrom time.Time) (disclosure.Evidence, error) {
-	e, err := x.evidenceOf(ctx, from, p, readableFrom)
+// what there is of each inside address that had the stated port. Assignments are read
+// as far as margin outside of the interval, for a warning only.
+func (x *Executor) evidence(ctx context.Context, from source, p disclosure.Plan, margin time.Duration, readableFrom time.Time) (disclosure.Evidence, error) {
+	e, err := x.evidenceOf(ctx, from, p, margin, readableFrom)
 	if err != nil {
 		return e, err
 	}
@@ -143,7 +224,7 @@ func (x *Executor) evidenceFrom(ctx context.Context, from source, p disclosure.P
 		if e.Inside == nil {
 			e.Inside = map[netip.Addr]disclosure.Evidence{}
 		}
-		if e.Inside[a], err = x.evidenceOf(ctx, from, disclosure.InsidePlan(p, a), readableFrom); err != nil {
+		if e.Inside[a], err = x.evidenceOf(ctx, from, disclosure.InsidePlan(p, a), 0, readableFrom); err != nil {
 			return e, err
 		}
 	}
@@ -152,16 +233,15 @@ func (x *Executor) evidenceFrom(ctx context.Context, from source, p disclosure.P
 
 // evidenceOf reads what is known of the plan's address itself. Coverage comes
 // before the assignments, see [Traffic.Coverage].
-func (x *Executor) evidenceOf(ctx context.Context, from source, p disclosure.Plan, readableFrom time.Time) (disclosure.Evidence, error) {
+func (x *Executor) evidenceOf(ctx context.Context, from source, p disclosure.Plan, margin time.Duration, readableFrom time.Time) (disclosure.Evidence, error) {
 	e := disclosure.Evidence{ReadableFrom: readableFrom}
 	ranges, err := from.lines.RangesOf(ctx, p.Address, p.From, p.To)
 	if err != nil {
 		return e, err
 	}
+	e.Ranges = rangesOf(ranges)
 	var collectors []string
 	for _, r := range ranges {
-		e.Ranges = append(e.Ranges, disclosure.Range{Prefix: r.Prefix, Provider: r.Provider, CollectorIDs: r.CollectorIDs, ValidFrom: r.ValidFrom, ValidTo: r.ValidTo,
-			Translation: r.Translation})
 		collectors = append(collectors, r.CollectorIDs...)
 	}
 	slices.Sort(collectors)
@@ -171,8 +251,17 @@ func (x *Executor) evidenceOf(ctx context.Context, from source, p disclosure.Pla
 	if e.Coverage, err = from.traffic.Coverage(ctx, collectors, p.From, p.To); err != nil {
 		return e, err
 	}
-	if e.Assignments, err = from.traffic.Assignments(ctx, p); err != nil {
+	around := p.Around(margin)
+	if e.Assignments, err = from.traffic.Assignments(ctx, around); err != nil {
 		return e, err
+	}
+	if margin > 0 && p.Port == 0 && slices.ContainsFunc(e.Assignments, func(a schema.Assignment) bool { return a.Shared() }) {
+		// Of those who share it one row each was read, which may be one outside of the
+		// interval.
+		around = p
+		if e.Assignments, err = from.traffic.Assignments(ctx, p); err != nil {
+			return e, err
+		}
 	}
 	var refs []schema.AccessRef
 	for _, a := range e.Assignments {
@@ -183,14 +272,27 @@ func (x *Executor) evidenceOf(ctx context.Context, from source, p disclosure.Pla
 	if len(refs) == 0 {
 		return e, nil
 	}
-	held, err := from.lines.LinesOfRefs(ctx, refs, p.From, p.To)
+	held, err := from.lines.LinesOfRefs(ctx, refs, around.From, around.To)
 	if err != nil {
 		return e, err
 	}
-	for _, h := range held {
-		e.Lines = append(e.Lines, disclosure.LineAccess{LineID: h.LineID, Ref: h.Ref, ValidFrom: h.ValidFrom, ValidTo: h.ValidTo})
-	}
+	e.Lines = accessOf(held)
 	return e, nil
+}
+
+func accessOf(held []register.Held) (out []disclosure.LineAccess) {
+	for _, h := range held {
+		out = append(out, disclosure.LineAccess{LineID: h.LineID, Ref: h.Ref, ValidFrom: h.ValidFrom, ValidTo: h.ValidTo})
+	}
+	return out
+}
+
+func rangesOf(ranges []register.Range) (out []disclosure.Range) {
+	for _, r := range ranges {
+		out = append(out, disclosure.Range{Prefix: r.Prefix, Provider: r.Provider, CollectorIDs: r.CollectorIDs, ValidFrom: r.ValidFrom, ValidTo: r.ValidTo,
+			Translation: r.Translation})
+	}
+	return out
 }
 
 // personOf leaves the billing address behind.

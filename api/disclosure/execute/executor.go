@@ -27,25 +27,36 @@ type Book interface {
 	Proof(ctx context.Context, index uint64) (ledger.Proof, error)
 }
 
-// traffic is what is read of the traffic store ([Traffic]).
+// traffic is what is read of the traffic store ([Traffic]), or of a hold in its place
+// ([keep.Opened]).
 type traffic interface {
-	Retention(ctx context.Context) (schema.Policy, time.Time, error)
+	Limits(ctx context.Context) (map[schema.Class]schema.Limit, error)
 	Coverage(ctx context.Context, collectors []string, from, to time.Time) ([]schema.Coverage, error)
 	Assignments(ctx context.Context, p disclosure.Plan) ([]schema.Assignment, error)
+	History(ctx context.Context, refs []schema.AccessRef, classes []schema.Class, from, to time.Time, limit int) (keep.History, error)
+	Translated(ctx context.Context, inside []netip.Addr, from, to time.Time, limit int) ([]schema.Assignment, error)
 }
 
-// history is what else a preservation copies of the traffic store ([Traffic]).
-type history interface {
-	History(ctx context.Context, refs []schema.AccessRef, from, to time.Time, limit int) (History, error)
-}
-
-// Lines is what is read of the register ([register.Register]).
-type Lines interface {
+// Register is what is read of the register ([register.Register]).
+type Register interface {
 	RangesOf(ctx context.Context, address netip.Addr, start, end time.Time) ([]register.Range, error)
+	RangesIn(ctx context.Context, start, end time.Time) ([]register.Range, error)
 	LinesOfRefs(ctx context.Context, refs []schema.AccessRef, start, end time.Time) ([]register.Held, error)
+	RefsOfLine(ctx context.Context, lineID string, start, end time.Time) ([]register.Held, error)
+	// Line returns a line's contract, or [register.ErrUnknownLine].
+	Line(ctx context.Context, lineID string) (register.Line, error)
 	// Identity returns the person of a line at an instant, or an error that is
 	// [register.ErrUnknownLine] or [register.ErrErased].
 	Identity(ctx context.Context, lineID string, instant time.Time) (register.Person, error)
+	LinesOfIdentifier(ctx context.Context, id schema.Identifier, start, end time.Time) ([]register.Held, error)
+	LinesOfSought(ctx context.Context, s register.Sought, limit int) ([]string, error)
+}
+
+// Lines is a register, or a hold in its place.
+type Lines interface {
+	Register
+	// LinesOfTarget returns the lines that had the address that the hold is of.
+	LinesOfTarget(ctx context.Context) ([]string, error)
 }
 
 // trust tells whether this host's clock can be believed (api/clock): nil, or a
@@ -57,16 +68,9 @@ type Config struct {
 	Book    Book
 	State   *warrant.State // a fold of Book
 	Rules   *warrant.Rules
-	Traffic interface {
-		traffic
-		history
-	}
-	Lines interface {
-		Lines
-		// Line returns a line's contract, which a preservation copies.
-		Line(ctx context.Context, lineID string) (register.Line, error)
-	}
-	Signer *disclosure.Signer
+	Traffic traffic
+	Lines   Register
+	Signer  *disclosure.Signer
 	// Holds keeps what is preserved. Nil: nothing can be, and no hold is known.
 	Holds *keep.Keeper
 	// Dir is the folder of sealed packages; one process owns it.
@@ -75,6 +79,21 @@ type Config struct {
 	// ClockMargin is added to every stated uncertainty. Zero means
 	// [disclosure.DefaultClockMargin].
 	ClockMargin time.Duration
+	// Grace is how long after the last moment that a question is about it is not run
+	// yet: rows may still be on their way (disclosure.md D-51). Zero means
+	// [DefaultGrace], negative none.
+	Grace time.Duration
+	// NeighbourMargin is how far outside of the uncertainty interval another holder of
+	// the address is warned of. Zero means [disclosure.DefaultNeighbourMargin], negative
+	// none.
+	NeighbourMargin time.Duration
+	// Country is where postcodes of targets are, ISO 3166-1 alpha-2. Empty: that of the
+	// legal profile's zone, if it is known.
+	Country string
+	// Conflict is asked before records of lines are sealed, with who asked for them and
+	// the warrant that others approved. It returns a [reason.Error] with
+	// CONFLICT_OF_INTEREST, which names nobody, or nil. Nil: nobody has any.
+	Conflict func(ctx context.Context, w warrant.Warrant, by warrant.Caller, lineIDs []string) error
 	// Limit bounds one execution. Default 60 s.
 	Limit time.Duration
 	Now   func() time.Time
@@ -108,6 +127,13 @@ var errEnded = errors.New("the warrant ended")
 // service is the actor of acts that nobody asked for.
 var service = warrant.Caller{Actor: "griffierd", Roles: []warrant.Role{warrant.Executor}}
 
+// DefaultGrace is how long rows may take to arrive, if the configuration does not
+// say.
+const DefaultGrace = 15 * time.Minute
+
+// countries are where the zones of legal profiles are.
+var countries = map[string]string{"Europe/Amsterdam": "NL", "Europe/Brussels": "BE"}
+
 // New returns an executor.
 func New(cfg Config) (*Executor, error) {
 	if cfg.Book == nil || cfg.State == nil || cfg.Rules == nil || cfg.Traffic == nil || cfg.Lines == nil || cfg.Signer == nil || cfg.Now == nil {
@@ -116,6 +142,13 @@ func New(cfg Config) (*Executor, error) {
 	if cfg.ClockMargin == 0 {
 		cfg.ClockMargin = disclosure.DefaultClockMargin
 	}
+	if cfg.Grace == 0 {
+		cfg.Grace = DefaultGrace
+	}
+	if cfg.NeighbourMargin == 0 {
+		cfg.NeighbourMargin = disclosure.DefaultNeighbourMargin
+	}
+	cfg.NeighbourMargin = max(0, cfg.NeighbourMargin)
 	if cfg.Limit == 0 {
 		cfg.Limit = time.Minute
 	}
@@ -129,6 +162,9 @@ func New(cfg Config) (*Executor, error) {
 	zone, err := time.LoadLocation(cfg.Rules.Profile().Zone)
 	if err != nil {
 		return nil, fmt.Errorf("executor: zone of the legal profile: %w", err)
+	}
+	if cfg.Country == "" {
+		cfg.Country = countries[zone.String()]
 	}
 	return &Executor{cfg: cfg, shelf: s, zone: zone, running: map[string]*run{}}, nil
 }
@@ -225,6 +261,9 @@ func (x *Executor) execute(ctx context.Context, by warrant.Caller, t warrant.Tas
 	if err != nil {
 		return err
 	}
+	if refusal := x.tooRecent(x.cfg.Now(), t.Category, question); refusal != nil {
+		return refusal
+	}
 	// Only the query is cut off when the warrant ends. The steps around it are
 	// judged by the decider, and their outcome must be known.
 	steps := context.WithoutCancel(ctx)
@@ -237,7 +276,7 @@ func (x *Executor) execute(ctx context.Context, by warrant.Caller, t warrant.Tas
 	if t, w, _ = x.cfg.State.Task(t.ID); t.Stored() != warrant.TaskExecuting || t.IntentIndex != intent.Index {
 		return reason.New(reason.UnknownOutcome, "")
 	}
-	outcome, err := x.answer(ctx, t, w, question, content)
+	outcome, err := x.answer(ctx, job{t: t, w: w, body: question, content: content, by: by})
 	if err == nil {
 		_, err = warrantrpc.Decide(steps, x.cfg.Book, stepID(t.ID, "result", t.Attempt), func(now time.Time) (ledger.Draft, *reason.Error) {
 			if refusal := x.stillHeld(now, question, outcome.Answer); refusal != nil {
@@ -293,7 +332,8 @@ func (x *Executor) writeReceipt(ctx context.Context, t warrant.Task) error {
 func (x *Executor) fail(ctx context.Context, by warrant.Caller, t warrant.Task, cause error) error {
 	why := reason.Of(cause)
 	switch why {
-	case reason.UnknownOutcome, reason.LedgerUnavailable, reason.ClockUntrusted:
+	case reason.UnknownOutcome, reason.LedgerUnavailable, reason.ClockUntrusted,
+		reason.NoticePending: // sealed while the data is there; released when the notice is over
 		return cause
 	case "":
 		why = reason.Internal

@@ -288,8 +288,8 @@ func TestPreservePastRetention(t *testing.T) {
 		l.mustExecute(l.fromHold(w, done.HoldId, "192.0.2.17", l.noon.Add(at)), want)
 	}
 	o, err := l.keeper.Open(done.HoldId, func(keep.Head) bool { return true })
-	if err != nil || o.Head.ReadableFrom.Before(l.noon.Add(-10*24*time.Hour)) {
-		t.Errorf("readable from %v, %v", o.Head.ReadableFrom, err)
+	if err != nil || o.Head.Limits[schema.ClassAssignment].ReadableFrom.Before(l.noon.Add(-10*24*time.Hour)) {
+		t.Errorf("readable from %v, %v", o.Head.Limits[schema.ClassAssignment].ReadableFrom, err)
 	}
 }
 

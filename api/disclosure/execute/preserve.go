@@ -19,30 +19,12 @@ import (
 	"griffier/schema"
 )
 
-// questionOf returns what a task asks, and the last moment that it is about: of a
-// preservation that has a window the last before its end, else the instant.
-func questionOf(b warrant.TaskBody) (disclosure.Question, time.Time, *reason.Error) {
-	address, instant, uncertainty, err := b.Question()
-	if err != nil {
-		return disclosure.Question{}, time.Time{}, err
-	}
-	last := instant
-	if b.WindowEnd != "" {
-		end, err := warrant.ParseInstant(b.WindowEnd)
-		if err != nil {
-			return disclosure.Question{}, time.Time{}, err
-		}
-		last = end.Add(-time.Nanosecond)
-	}
-	return disclosure.Question{Address: address, Instant: instant, Uncertainty: uncertainty, Port: uint16(b.Port), Protocol: uint8(b.Protocol)}, last, nil
-}
-
 // sourceOf returns what a question is asked of. A hold that does not exist, has
 // ended, or is of something else is [keep.ErrNotHeld], and these cannot be told
 // apart.
 func (x *Executor) sourceOf(question warrant.TaskBody, p disclosure.Plan) (source, error) {
 	if question.FromHold == "" {
-		return source{x.cfg.Traffic, x.cfg.Lines}, nil
+		return source{x.cfg.Traffic, live{x.cfg.Lines}}, nil
 	}
 	if x.cfg.Holds == nil {
 		return source{}, keep.ErrNotHeld
@@ -76,49 +58,52 @@ func (x *Executor) stillHeld(now time.Time, question warrant.TaskBody, answer re
 // officer's answer: that it was done, and until when, or why there was nothing.
 // The copy is on disk before the entry that makes it a hold; a task that has made
 // one already, and was interrupted, answers with that.
-func (x *Executor) preserve(ctx context.Context, t warrant.Task, w warrant.Warrant, question warrant.TaskBody, content warrant.Content, now time.Time,
-	plan disclosure.Plan) (warrant.Outcome, error) {
+func (x *Executor) preserve(ctx context.Context, j job, plan disclosure.Plan) (warrant.Outcome, error) {
 	if x.cfg.Holds == nil {
 		return warrant.Outcome{}, reason.New(reason.NotConfigured, "The server has no folder for holds.")
 	}
-	if made, ok := x.cfg.Holds.State().OfTask(t.ID); ok && made.Readable(x.cfg.Holds.Now()) {
-		return x.sealPreserved(ctx, t, w, question, content, now, plan, made)
+	if made, ok := x.cfg.Holds.State().OfTask(j.t.ID); ok && made.Readable(x.cfg.Holds.Now()) {
+		return x.sealPreserved(ctx, j, plan, made)
 	}
-	policy, readableFrom, err := x.cfg.Traffic.Retention(ctx)
+	limits, err := x.cfg.Traffic.Limits(ctx)
 	if err != nil {
-		return warrant.Outcome{}, x.readError(ctx, t, err)
+		return warrant.Outcome{}, x.readError(ctx, j.t, err)
 	}
+	readableFrom := limits[schema.ClassAssignment].ReadableFrom
 	readable := plan // what is past its limit is left out, the rest preserved
 	if readable.From.Before(readableFrom) && readableFrom.Before(readable.To) {
 		readable.From = readableFrom
 	}
-	evidence, err := x.evidenceFrom(ctx, source{x.cfg.Traffic, x.cfg.Lines}, readable, readableFrom)
+	evidence, err := x.evidence(ctx, source{x.cfg.Traffic, live{x.cfg.Lines}}, readable, 0, readableFrom)
 	if err != nil {
-		return warrant.Outcome{}, x.readError(ctx, t, err)
+		return warrant.Outcome{}, x.readError(ctx, j.t, err)
 	}
 	answer := disclosure.Preservable(plan, evidence)
 	if answer.Reason != reason.Preserved {
-		return x.seal(ctx, t, w, question, content, now, plan, evidence, manifestRetention(policy, readableFrom), answer, disclosure.Person{}, nil)
+		return x.seal(ctx, j, finding{plan: plan, evidence: evidence, retention: manifestRetention(schema.ClassAssignment, limits[schema.ClassAssignment]), answer: answer})
 	}
 	if len(disclosure.InsideAddresses(readable, evidence)) > maxInside {
 		return warrant.Outcome{}, reason.New(reason.MaxHits, "More inside addresses had the port than one hold may have: narrow the window.")
 	}
 	contents, err := x.copyOf(ctx, readable, evidence)
 	if err != nil {
-		return warrant.Outcome{}, x.readError(ctx, t, err)
+		return warrant.Outcome{}, x.readError(ctx, j.t, err)
 	}
 	// What expired while it was copied may be missing, so the later limit counts.
-	if policy, readableFrom, err = x.cfg.Traffic.Retention(ctx); err != nil {
-		return warrant.Outcome{}, x.readError(ctx, t, err)
+	if limits, err = x.cfg.Traffic.Limits(ctx); err != nil {
+		return warrant.Outcome{}, x.readError(ctx, j.t, err)
 	}
-	contents.Head.HoldID, contents.Head.WarrantID, contents.Head.TaskID = warrantrpc.RandomID(), w.ID, t.ID
+	contents.Head.HoldID, contents.Head.WarrantID, contents.Head.TaskID = warrantrpc.RandomID(), j.w.ID, j.t.ID
 	contents.Head.From, contents.Head.To = plan.From, plan.To
-	contents.Head.Policy, contents.Head.ReadableFrom, contents.Head.CopiedAt = policy, readableFrom.UTC(), now.UTC()
-	made, err := x.makeHold(ctx, t, w, question, contents)
+	contents.Head.Limits, contents.Head.CopiedAt = map[schema.Class]schema.Limit{}, j.now.UTC()
+	for _, class := range everything {
+		contents.Head.Limits[class] = limits[class]
+	}
+	made, err := x.makeHold(ctx, j.t, j.w, j.body, contents)
 	if err != nil {
 		return warrant.Outcome{}, err
 	}
-	return x.sealPreserved(ctx, t, w, question, content, now, plan, made)
+	return x.sealPreserved(ctx, j, plan, made)
 }
 
 // makeHold seals the copy and enters it. A copy that the ledger refuses is
@@ -155,10 +140,9 @@ func (x *Executor) makeHold(ctx context.Context, t warrant.Task, w warrant.Warra
 }
 
 // sealPreserved seals the answer that a hold was made. Of the evidence it has nothing.
-func (x *Executor) sealPreserved(ctx context.Context, t warrant.Task, w warrant.Warrant, question warrant.TaskBody, content warrant.Content, now time.Time,
-	plan disclosure.Plan, made hold.Hold) (warrant.Outcome, error) {
-	return x.seal(ctx, t, w, question, content, now, plan, disclosure.Evidence{}, disclosure.ManifestRetention{}, disclosure.Answer{Reason: reason.Preserved},
-		disclosure.Person{}, &disclosure.ManifestPreserved{HoldID: made.ID, UntilUTC: made.EndsAt.UTC()})
+func (x *Executor) sealPreserved(ctx context.Context, j job, plan disclosure.Plan, made hold.Hold) (warrant.Outcome, error) {
+	return x.seal(ctx, j, finding{plan: plan, answer: disclosure.Answer{Reason: reason.Preserved},
+		preserved: &disclosure.ManifestPreserved{HoldID: made.ID, UntilUTC: made.EndsAt.UTC()}})
 }
 
 // copyOf reads what a hold of the plan's address has: the evidence itself, and of
@@ -193,7 +177,7 @@ func (x *Executor) copyOf(ctx context.Context, p disclosure.Plan, e disclosure.E
 	if len(c.Head.Refs) > keep.MaxRefs {
 		return nil, reason.New(reason.MaxHits, "More access identifiers had the address than one hold may have: narrow the window.")
 	}
-	had, err := x.cfg.Traffic.History(ctx, c.Head.Refs, p.From, p.To, keep.MaxRows)
+	had, err := x.cfg.Traffic.History(ctx, c.Head.Refs, everything, p.From, p.To, keep.MaxRows)
 	if err != nil {
 		return nil, err
 	}
@@ -237,12 +221,4 @@ func (x *Executor) personFor(ctx context.Context, lineID string, p disclosure.Pl
 	}
 	out.Person.BillingAddress = register.PostalAddress{}
 	return out, err
-}
-
-// History is what pseudonyms had and did in an interval.
-type History struct {
-	Sessions    []schema.Session
-	Assignments []schema.Assignment
-	Usage       []schema.Usage
-	UsageDays   []schema.UsageDay
 }

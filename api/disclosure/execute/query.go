@@ -23,16 +23,11 @@ type Traffic struct{ conn driver.Conn }
 // NewTraffic returns a reader.
 func NewTraffic(conn driver.Conn) *Traffic { return &Traffic{conn} }
 
-// Retention returns the policy under which assignments are kept and the limit
-// that it means now, by the store's clock: rows that ended at or before it are
-// unreadable. Without a policy nothing is readable, and the limit is now.
-func (t *Traffic) Retention(ctx context.Context) (policy schema.Policy, readableFrom time.Time, err error) {
+// Limits returns how far back each class can be read now, by the store's clock. A
+// class without a policy can be read to no extent, and its limit is now.
+func (t *Traffic) Limits(ctx context.Context) (map[schema.Class]schema.Limit, error) {
 	limits, _, err := schema.Limits(ctx, t.conn)
-	if err != nil {
-		return policy, readableFrom, err
-	}
-	limit := limits[schema.ClassAssignment]
-	return limit.Policy, limit.ReadableFrom, nil
+	return limits, err
 }
 
 // Coverage returns the coverage rows of the collectors that touch [from, to].
@@ -95,11 +90,16 @@ func (t *Traffic) Assignments(ctx context.Context, p disclosure.Plan) ([]schema.
 }
 
 func (t *Traffic) assignments(ctx context.Context, p disclosure.Plan, and string, args ...any) ([]schema.Assignment, error) {
-	address, from, to := p.Address, p.From, p.To
+	from, to := p.From, p.To
+	keys := "prefix_address IN (SELECT toIPv6(arrayJoin({addresses:Array(String)})))"
+	if p.Prefix.IsValid() { // and parts of it
+		keys = "(" + keys + " OR prefix_address BETWEEN toIPv6({first:String}) AND toIPv6({last:String}))"
+		args = append(args, clickhouse.Named("first", p.Prefix.Addr().String()), clickhouse.Named("last", lastOf(p.Prefix).String()))
+	}
 	var addresses []string
 	seen := map[netip.Addr]bool{}
-	for _, p := range schema.CoveringPrefixes(address) {
-		if stored, _ := schema.PrefixColumns(p); !seen[stored] {
+	for _, covering := range schema.CoveringPrefixes(p.Address) {
+		if stored, _ := schema.PrefixColumns(covering); !seen[stored] {
 			seen[stored] = true
 			addresses = append(addresses, stored.String())
 		}
@@ -107,7 +107,7 @@ func (t *Traffic) assignments(ctx context.Context, p disclosure.Plan, and string
 	rows, err := t.conn.Query(ctx, `SELECT access_ref, prefix_address, prefix_length, port_start, port_end, protocol, inside_address, started_at, ended_at, open, version,
 			toString(source), toString(certainty), toString(collector_id)
 		FROM traffic.assignment
-		WHERE prefix_address IN (SELECT toIPv6(arrayJoin({addresses:Array(String)})))
+		WHERE `+keys+`
 		AND started_at >= {since:DateTime64(3)} AND started_at <= {to:DateTime64(3)} AND (ended_at >= {from:DateTime64(3)} OR open) `+and+`
 		LIMIT {most:UInt32}`,
 		append(args, clickhouse.Named("addresses", addresses), at("since", from.Add(-sliceLength)), at("from", from), at("to", to), clickhouse.Named("most", uint32(maxRows+1)))...)
@@ -131,7 +131,7 @@ func (t *Traffic) assignments(ctx context.Context, p disclosure.Plan, and string
 		}
 		a.Inside = schema.InsideFromColumn(inside)
 		a.Source, a.Certainty = schema.Source(source), schema.Certainty(certainty)
-		if a.Prefix.Contains(address) {
+		if a.Prefix.Contains(p.Address) || p.Prefix.IsValid() && p.Prefix.Contains(a.Prefix.Addr()) {
 			out = append(out, a)
 		}
 	}
@@ -142,6 +142,15 @@ func (t *Traffic) assignments(ctx context.Context, p disclosure.Plan, and string
 		return nil, fmt.Errorf("read assignments: more than %d rows of one address within a day", maxRows)
 	}
 	return out, nil
+}
+
+// lastOf returns the last address of an IPv6 prefix.
+func lastOf(p netip.Prefix) netip.Addr {
+	b := p.Addr().As16()
+	for i := p.Bits(); i < 128; i++ {
+		b[i/8] |= 0x80 >> (i % 8)
+	}
+	return netip.AddrFrom16(b)
 }
 
 func at(name string, t time.Time) any {

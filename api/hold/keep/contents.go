@@ -27,15 +27,22 @@ type Head struct {
 	// From and To are the interval that was copied, both inclusive.
 	From time.Time `json:"from"`
 	To   time.Time `json:"to"`
-	// Policy is what assignments were kept by, and ReadableFrom how far back they
-	// could be read when they were copied: older ones were gone already.
-	Policy       schema.Policy              `json:"policy"`
-	ReadableFrom time.Time                  `json:"readable_from"`
-	CopiedAt     time.Time                  `json:"copied_at"`
-	Rows         map[schema.Class]uint64    `json:"rows"`
-	Oldest       map[schema.Class]time.Time `json:"oldest"` // ended_at of the oldest row
-	Lines        []string                   `json:"lines"`
-	Refs         []schema.AccessRef         `json:"refs"`
+	// Limits are what each class of rows was kept by, and how far back it could be
+	// read, when they were copied: older ones were gone already.
+	Limits   map[schema.Class]schema.Limit `json:"limits"`
+	CopiedAt time.Time                     `json:"copied_at"`
+	Rows     map[schema.Class]uint64       `json:"rows"`
+	Oldest   map[schema.Class]time.Time    `json:"oldest"` // ended_at of the oldest row
+	Lines    []string                      `json:"lines"`
+	Refs     []schema.AccessRef            `json:"refs"`
+}
+
+// History is what pseudonyms had and did in an interval.
+type History struct {
+	Sessions    []schema.Session
+	Assignments []schema.Assignment
+	Usage       []schema.Usage
+	UsageDays   []schema.UsageDay
 }
 
 // Person is who a line belonged to when it was copied: without a name once that

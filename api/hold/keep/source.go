@@ -8,6 +8,7 @@ import (
 
 	"griffier/api/disclosure"
 	"griffier/api/register"
+	"griffier/api/warrant"
 	"griffier/schema"
 )
 
@@ -22,16 +23,22 @@ const maxSharers = 101
 type Opened struct{ Contents }
 
 // Covers reports whether a question is within what a hold is of: its address and
-// port, and every moment of its interval.
+// port, or a line that had it, and every moment of its interval.
 func (h Head) Covers(p disclosure.Plan) bool {
-	return p.Address == h.Address && !p.From.Before(h.From) && !p.To.After(h.To) &&
-		(h.Port == 0 || h.Port == p.Port) && (h.Protocol == 0 || h.Protocol == p.Protocol)
+	if p.From.Before(h.From) || p.To.After(h.To) {
+		return false
+	}
+	if !p.Address.IsValid() {
+		target, err := warrant.ParseTarget(p.Target)
+		return err == nil && target.Kind == warrant.TargetLine && slices.Contains(h.Lines, target.Value)
+	}
+	return p.Address == h.Address && !p.Prefix.IsValid() && (h.Port == 0 || h.Port == p.Port) && (h.Protocol == 0 || h.Protocol == p.Protocol)
 }
 
-// Retention returns the policy by which assignments were kept when they were
-// copied, and how far back they could be read then.
-func (o *Opened) Retention(context.Context) (schema.Policy, time.Time, error) {
-	return o.Head.Policy, o.Head.ReadableFrom, nil
+// Limits returns by what each class was kept when it was copied, and how far back it
+// could be read then.
+func (o *Opened) Limits(context.Context) (map[schema.Class]schema.Limit, error) {
+	return o.Head.Limits, nil
 }
 
 // Coverage returns the copied rows of the collectors that touch [from, to].
@@ -79,10 +86,15 @@ func touches(start, end time.Time, open bool, from, to time.Time) bool {
 
 // RangesOf returns the copied ranges that hold addr at any time in [start, end],
 // the longest prefix first.
-func (o *Opened) RangesOf(_ context.Context, addr netip.Addr, start, end time.Time) ([]register.Range, error) {
-	out := slices.DeleteFunc(slices.Clone(o.Ranges), func(r register.Range) bool {
-		return !r.Prefix.Contains(addr) || r.ValidFrom.After(end) || !r.ValidTo.After(start)
-	})
+func (o *Opened) RangesOf(ctx context.Context, addr netip.Addr, start, end time.Time) ([]register.Range, error) {
+	ranges, err := o.RangesIn(ctx, start, end)
+	return slices.DeleteFunc(ranges, func(r register.Range) bool { return !r.Prefix.Contains(addr) }), err
+}
+
+// RangesIn returns the copied ranges that were valid at any time in [start, end], the
+// longest prefix first.
+func (o *Opened) RangesIn(_ context.Context, start, end time.Time) ([]register.Range, error) {
+	out := slices.DeleteFunc(slices.Clone(o.Ranges), func(r register.Range) bool { return r.ValidFrom.After(end) || !r.ValidTo.After(start) })
 	slices.SortStableFunc(out, func(a, b register.Range) int { return b.Prefix.Bits() - a.Prefix.Bits() })
 	return out, nil
 }
