@@ -43,10 +43,12 @@ func (p Path) Warrant(warrantID, authority string, categories ...warrant.Categor
 	if err := p.Keys.Ensure(warrant.KeyID(warrantID)); err != nil {
 		p.T.Fatal(err)
 	}
+	content := warrant.Content{LegalBasis: "NL-126na", Authority: authority, Reference: "PV/" + warrantID, Categories: categories}
+	hash := content.Hash("salt")
 	p.append(ledger.Draft{Kind: warrant.KindCreate, Actor: "0f", WarrantID: warrantID, Generation: 1, KeyID: warrant.KeyID(warrantID),
 		Facts: map[string]any{"basis": "NL-126na", "authority": authority, "categories": categories, "valid_from": p.Now().UTC(),
-			"valid_until": p.Now().Add(7 * 24 * time.Hour).UTC(), "content_sha256": warrantID, "duplicate_key": warrantID, "document_key": warrantID},
-		Body: map[string]string{}})
+			"valid_until": p.Now().Add(7 * 24 * time.Hour).UTC(), "content_sha256": hash, "duplicate_key": warrantID, "document_key": warrantID},
+		Body: warrant.CreateBody{Content: content, Salt: "salt"}})
 	for i, role := range []warrant.Role{warrant.LegalOfficer, warrant.LegalApprover} {
 		w, _ := p.Legal.Warrant(warrantID)
 		beside := []uint64{}
@@ -54,7 +56,7 @@ func (p Path) Warrant(warrantID, authority string, categories ...warrant.Categor
 			beside = append(beside, a.Index)
 		}
 		p.append(ledger.Draft{Kind: warrant.KindApprove, Actor: strings.Repeat("a", i+1), Role: string(role), WarrantID: warrantID, Generation: 1,
-			Facts: map[string]any{"revision": p.revision(warrantID), "content_sha256": warrantID, "role": role, "beside": beside}})
+			Facts: map[string]any{"revision": p.revision(warrantID), "content_sha256": hash, "role": role, "beside": beside}})
 	}
 	w, _ := p.Legal.Warrant(warrantID)
 	if w.State(p.Now()) != warrant.Approved {
