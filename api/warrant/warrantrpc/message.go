@@ -196,9 +196,14 @@ func TaskMessage(t warrant.Task, w warrant.Warrant, q warrant.TaskBody, now time
 		TaskId: t.ID, WarrantId: t.WarrantID, Generation: t.Generation, Category: categoryMessage(t.Category),
 		Target: q.Target, Instant: q.Instant, UncertaintySeconds: q.UncertaintySeconds, State: taskStates[t.State(&w, now)],
 		Port: q.Port, Protocol: griffierv1.TransportProtocol(q.Protocol), WindowEnd: q.WindowEnd, HoldDays: q.HoldDays, FromHold: q.FromHold,
+		MaxSubjects: q.MaxSubjects, MaxRecords: q.MaxRecords,
 	}
 	if !t.ReleasedAt.IsZero() {
 		m.Answer, m.PackageSha256, m.ReleasedAt = string(t.Answer), t.PackageSHA256, timestamppb.New(t.ReleasedAt)
+		m.Neighbours = t.Neighbours
+		for _, why := range t.Incomplete {
+			m.Incomplete = append(m.Incomplete, string(why))
+		}
 	}
 	return m
 }

@@ -27,20 +27,28 @@ type CreateTaskRequest struct {
 	WarrantId          string                 `protobuf:"bytes,2,opt,name=warrant_id,json=warrantId,proto3" json:"warrant_id,omitempty"`
 	ExpectedGeneration uint64                 `protobuf:"varint,3,opt,name=expected_generation,json=expectedGeneration,proto3" json:"expected_generation,omitempty"`
 	Category           Category               `protobuf:"varint,4,opt,name=category,proto3,enum=griffier.v1.Category" json:"category,omitempty"`
-	Target             string                 `protobuf:"bytes,5,opt,name=target,proto3" json:"target,omitempty"`   // one IPv4 or IPv6 address
-	Instant            string                 `protobuf:"bytes,6,opt,name=instant,proto3" json:"instant,omitempty"` // RFC 3339 with seconds and an offset
-	UncertaintySeconds uint32                 `protobuf:"varint,7,opt,name=uncertainty_seconds,json=uncertaintySeconds,proto3" json:"uncertainty_seconds,omitempty"`
+	// One IPv4 or IPv6 address, ADDRESS:PORT/PROTOCOL, or a delegated prefix of /48 to
+	// /64; or line:ID, circuit:TEXT, radius:USER, mac:AA:BB:CC:DD:EE:FF,
+	// person:NAME;POSTCODE;NUMBER[;ADDITION], address:POSTCODE;NUMBER[;ADDITION].
+	Target             string `protobuf:"bytes,5,opt,name=target,proto3" json:"target,omitempty"`
+	Instant            string `protobuf:"bytes,6,opt,name=instant,proto3" json:"instant,omitempty"` // RFC 3339 with seconds and an offset
+	UncertaintySeconds uint32 `protobuf:"varint,7,opt,name=uncertainty_seconds,json=uncertaintySeconds,proto3" json:"uncertainty_seconds,omitempty"`
 	// Source port at that instant, as the authority's source logged it; 0 if not
 	// stated, which an address that is shared answers with PORT_REQUIRED.
 	Port     uint32            `protobuf:"varint,8,opt,name=port,proto3" json:"port,omitempty"`
 	Protocol TransportProtocol `protobuf:"varint,9,opt,name=protocol,proto3,enum=griffier.v1.TransportProtocol" json:"protocol,omitempty"` // only with a port
-	// Only of PRESERVATION: instant begins a window that ends here, exclusive, RFC
-	// 3339 with seconds and an offset; empty: the instant alone.
+	// Instant begins a window that ends here, exclusive, RFC 3339 with seconds and an
+	// offset; empty: the instant alone. HISTORY, TIME and VOLUME need one; of VOLUME
+	// both are multiples of five minutes. ATTRIBUTION and IDENTITY have none.
 	WindowEnd string `protobuf:"bytes,10,opt,name=window_end,json=windowEnd,proto3" json:"window_end,omitempty"`
 	HoldDays  uint32 `protobuf:"varint,11,opt,name=hold_days,json=holdDays,proto3" json:"hold_days,omitempty"` // only of PRESERVATION; 0: all that the legal basis allows
-	// Only of ATTRIBUTION: ask this hold, and not the store. One that does not
-	// exist, has ended or is of something else is answered with DATA_NOT_HELD.
+	// Ask this hold, and not the store; not of IDENTITY. The target is the address that
+	// the hold is of, or a line that had it. A hold that does not exist, has ended or is
+	// of something else is answered with DATA_NOT_HELD.
 	FromHold      string `protobuf:"bytes,12,opt,name=from_hold,json=fromHold,proto3" json:"from_hold,omitempty"`
+	MaxSubjects   uint32 `protobuf:"varint,13,opt,name=max_subjects,json=maxSubjects,proto3" json:"max_subjects,omitempty"`    // lines that may be disclosed; 0: 1
+	MaxRecords    uint32 `protobuf:"varint,14,opt,name=max_records,json=maxRecords,proto3" json:"max_records,omitempty"`       // records that may be disclosed; 0: what is usual for the category
+	ValidateOnly  bool   `protobuf:"varint,20,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"` // say what would happen, and do nothing
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -159,11 +167,33 @@ func (x *CreateTaskRequest) GetFromHold() string {
 	return ""
 }
 
+func (x *CreateTaskRequest) GetMaxSubjects() uint32 {
+	if x != nil {
+		return x.MaxSubjects
+	}
+	return 0
+}
+
+func (x *CreateTaskRequest) GetMaxRecords() uint32 {
+	if x != nil {
+		return x.MaxRecords
+	}
+	return 0
+}
+
+func (x *CreateTaskRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
 type ExecuteTaskRequest struct {
 	state              protoimpl.MessageState `protogen:"open.v1"`
 	RequestId          string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	TaskId             string                 `protobuf:"bytes,2,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
 	ExpectedGeneration uint64                 `protobuf:"varint,3,opt,name=expected_generation,json=expectedGeneration,proto3" json:"expected_generation,omitempty"` // of the warrant
+	ValidateOnly       bool                   `protobuf:"varint,20,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`                  // say whether it can be run now, and read nothing of the traffic
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -217,6 +247,13 @@ func (x *ExecuteTaskRequest) GetExpectedGeneration() uint64 {
 		return x.ExpectedGeneration
 	}
 	return 0
+}
+
+func (x *ExecuteTaskRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
 }
 
 type FetchPackageRequest struct {
@@ -320,7 +357,7 @@ var File_griffier_v1_disclosure_proto protoreflect.FileDescriptor
 
 const file_griffier_v1_disclosure_proto_rawDesc = "" +
 	"\n" +
-	"\x1cgriffier/v1/disclosure.proto\x12\vgriffier.v1\x1a\x18griffier/v1/access.proto\x1a\x19griffier/v1/warrant.proto\"\xc1\x03\n" +
+	"\x1cgriffier/v1/disclosure.proto\x12\vgriffier.v1\x1a\x18griffier/v1/access.proto\x1a\x19griffier/v1/warrant.proto\"\xaa\x04\n" +
 	"\x11CreateTaskRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1d\n" +
@@ -337,12 +374,17 @@ const file_griffier_v1_disclosure_proto_rawDesc = "" +
 	"window_end\x18\n" +
 	" \x01(\tR\twindowEnd\x12\x1b\n" +
 	"\thold_days\x18\v \x01(\rR\bholdDays\x12\x1b\n" +
-	"\tfrom_hold\x18\f \x01(\tR\bfromHold\"}\n" +
+	"\tfrom_hold\x18\f \x01(\tR\bfromHold\x12!\n" +
+	"\fmax_subjects\x18\r \x01(\rR\vmaxSubjects\x12\x1f\n" +
+	"\vmax_records\x18\x0e \x01(\rR\n" +
+	"maxRecords\x12#\n" +
+	"\rvalidate_only\x18\x14 \x01(\bR\fvalidateOnly\"\xa2\x01\n" +
 	"\x12ExecuteTaskRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x17\n" +
 	"\atask_id\x18\x02 \x01(\tR\x06taskId\x12/\n" +
-	"\x13expected_generation\x18\x03 \x01(\x04R\x12expectedGeneration\".\n" +
+	"\x13expected_generation\x18\x03 \x01(\x04R\x12expectedGeneration\x12#\n" +
+	"\rvalidate_only\x18\x14 \x01(\bR\fvalidateOnly\".\n" +
 	"\x13FetchPackageRequest\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\"F\n" +
 	"\x14FetchPackageResponse\x12\x14\n" +

@@ -31,13 +31,18 @@ const (
 // DisclosureService is the only road to traffic data for a legal officer: a task
 // under an approved, unexpired warrant. There is no search.
 type DisclosureServiceClient interface {
-	// CreateTask asks one question: which line held TARGET at INSTANT. A target
-	// that is not one address, or not the warrant's, is TARGET_NOT_SPECIFIC; an
-	// instant outside the warrant's window is WINDOW_EXCEEDS_WARRANT. A task of
+	// CreateTask asks one question: which line held an address at an instant
+	// (ATTRIBUTION); who a line's subscriber was (IDENTITY); what addresses a line had
+	// in a window (HISTORY), when it was connected (TIME), what it moved (VOLUME). A
+	// target that is not one concrete identifier, or not the warrant's, is
+	// TARGET_NOT_SPECIFIC; an instant or window that reaches outside of the warrant's,
+	// even by a nanosecond, is WINDOW_EXCEEDS_WARRANT: nothing is clipped. A task of
 	// category PRESERVATION asks for a hold instead: see HoldService.
 	CreateTask(ctx context.Context, in *CreateTaskRequest, opts ...grpc.CallOption) (*Task, error)
 	// ExecuteTask runs the question once and seals its answer. Called again it
-	// returns the same package, never a second query.
+	// returns the same package, never a second query. What is so recent that records
+	// may be on their way is TOO_RECENT, with when to ask again; more lines or records
+	// than the task allows are MAX_HITS, and nothing is sealed.
 	ExecuteTask(ctx context.Context, in *ExecuteTaskRequest, opts ...grpc.CallOption) (*Task, error)
 	// FetchPackage streams the sealed package. Each fetch is in the ledger.
 	FetchPackage(ctx context.Context, in *FetchPackageRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FetchPackageResponse], error)
@@ -97,13 +102,18 @@ type DisclosureService_FetchPackageClient = grpc.ServerStreamingClient[FetchPack
 // DisclosureService is the only road to traffic data for a legal officer: a task
 // under an approved, unexpired warrant. There is no search.
 type DisclosureServiceServer interface {
-	// CreateTask asks one question: which line held TARGET at INSTANT. A target
-	// that is not one address, or not the warrant's, is TARGET_NOT_SPECIFIC; an
-	// instant outside the warrant's window is WINDOW_EXCEEDS_WARRANT. A task of
+	// CreateTask asks one question: which line held an address at an instant
+	// (ATTRIBUTION); who a line's subscriber was (IDENTITY); what addresses a line had
+	// in a window (HISTORY), when it was connected (TIME), what it moved (VOLUME). A
+	// target that is not one concrete identifier, or not the warrant's, is
+	// TARGET_NOT_SPECIFIC; an instant or window that reaches outside of the warrant's,
+	// even by a nanosecond, is WINDOW_EXCEEDS_WARRANT: nothing is clipped. A task of
 	// category PRESERVATION asks for a hold instead: see HoldService.
 	CreateTask(context.Context, *CreateTaskRequest) (*Task, error)
 	// ExecuteTask runs the question once and seals its answer. Called again it
-	// returns the same package, never a second query.
+	// returns the same package, never a second query. What is so recent that records
+	// may be on their way is TOO_RECENT, with when to ask again; more lines or records
+	// than the task allows are MAX_HITS, and nothing is sealed.
 	ExecuteTask(context.Context, *ExecuteTaskRequest) (*Task, error)
 	// FetchPackage streams the sealed package. Each fetch is in the ledger.
 	FetchPackage(*FetchPackageRequest, grpc.ServerStreamingServer[FetchPackageResponse]) error

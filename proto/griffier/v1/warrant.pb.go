@@ -22,7 +22,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Category of data (disclosure matrix). There are tasks of ATTRIBUTION and PRESERVATION.
+// Category of data (disclosure matrix).
 type Category int32
 
 const (
@@ -402,7 +402,7 @@ type WarrantContent struct {
 	ValidUntil                       string                 `protobuf:"bytes,7,opt,name=valid_until,json=validUntil,proto3" json:"valid_until,omitempty"`             // exclusive
 	DocumentSha256                   string                 `protobuf:"bytes,8,opt,name=document_sha256,json=documentSha256,proto3" json:"document_sha256,omitempty"` // hexadecimal, of the order as received
 	Categories                       []Category             `protobuf:"varint,9,rep,packed,name=categories,proto3,enum=griffier.v1.Category" json:"categories,omitempty"`
-	Targets                          []string               `protobuf:"bytes,10,rep,name=targets,proto3" json:"targets,omitempty"`                                                                                                       // single addresses
+	Targets                          []string               `protobuf:"bytes,10,rep,name=targets,proto3" json:"targets,omitempty"`                                                                                                       // concrete identifiers, as in CreateTaskRequest
 	WindowStart                      string                 `protobuf:"bytes,11,opt,name=window_start,json=windowStart,proto3" json:"window_start,omitempty"`                                                                            // the period that the order covers, inclusive
 	WindowEnd                        string                 `protobuf:"bytes,12,opt,name=window_end,json=windowEnd,proto3" json:"window_end,omitempty"`                                                                                  // exclusive
 	Recipient                        string                 `protobuf:"bytes,13,opt,name=recipient,proto3" json:"recipient,omitempty"`                                                                                                   // a confirmed key of the authority: age1…, or sha256: and the fingerprint of its certificate
@@ -1079,10 +1079,16 @@ type Task struct {
 	ReleasedAt         *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=released_at,json=releasedAt,proto3" json:"released_at,omitempty"`
 	Port               uint32                 `protobuf:"varint,12,opt,name=port,proto3" json:"port,omitempty"` // source port, 0 if not stated
 	Protocol           TransportProtocol      `protobuf:"varint,13,opt,name=protocol,proto3,enum=griffier.v1.TransportProtocol" json:"protocol,omitempty"`
-	WindowEnd          string                 `protobuf:"bytes,14,opt,name=window_end,json=windowEnd,proto3" json:"window_end,omitempty"` // of PRESERVATION: exclusive, RFC 3339, as entered; empty: the instant alone
-	HoldDays           uint32                 `protobuf:"varint,15,opt,name=hold_days,json=holdDays,proto3" json:"hold_days,omitempty"`   // of PRESERVATION: as ordered; 0: all that the legal basis allows
-	FromHold           string                 `protobuf:"bytes,16,opt,name=from_hold,json=fromHold,proto3" json:"from_hold,omitempty"`    // of ATTRIBUTION: the hold that is asked; empty: the store
-	HoldId             string                 `protobuf:"bytes,17,opt,name=hold_id,json=holdId,proto3" json:"hold_id,omitempty"`          // of a PRESERVATION task that was answered PRESERVED
+	WindowEnd          string                 `protobuf:"bytes,14,opt,name=window_end,json=windowEnd,proto3" json:"window_end,omitempty"`                // exclusive, RFC 3339, as entered; empty: the instant alone
+	HoldDays           uint32                 `protobuf:"varint,15,opt,name=hold_days,json=holdDays,proto3" json:"hold_days,omitempty"`                  // of PRESERVATION: as ordered; 0: all that the legal basis allows
+	FromHold           string                 `protobuf:"bytes,16,opt,name=from_hold,json=fromHold,proto3" json:"from_hold,omitempty"`                   // the hold that is asked; empty: the store
+	HoldId             string                 `protobuf:"bytes,17,opt,name=hold_id,json=holdId,proto3" json:"hold_id,omitempty"`                         // of a PRESERVATION task that was answered PRESERVED
+	MaxSubjects        uint32                 `protobuf:"varint,18,opt,name=max_subjects,json=maxSubjects,proto3" json:"max_subjects,omitempty"`         // more lines than this and nothing is disclosed
+	MaxRecords         uint32                 `protobuf:"varint,19,opt,name=max_records,json=maxRecords,proto3" json:"max_records,omitempty"`            // the same of records
+	ExecutableFrom     *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=executable_from,json=executableFrom,proto3" json:"executable_from,omitempty"` // not before: records may be late; absent: at once
+	Incomplete         []string               `protobuf:"bytes,21,rep,name=incomplete,proto3" json:"incomplete,omitempty"`                               // of a released MATCH: reasons for which records may be missing
+	Neighbours         string                 `protobuf:"bytes,22,opt,name=neighbours,proto3" json:"neighbours,omitempty"`                               // of a released MATCH: band of other holders of the address shortly before or after
+	Effects            []string               `protobuf:"bytes,23,rep,name=effects,proto3" json:"effects,omitempty"`                                     // of a request with validate_only: what it would do, a sentence each
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -1234,6 +1240,48 @@ func (x *Task) GetHoldId() string {
 		return x.HoldId
 	}
 	return ""
+}
+
+func (x *Task) GetMaxSubjects() uint32 {
+	if x != nil {
+		return x.MaxSubjects
+	}
+	return 0
+}
+
+func (x *Task) GetMaxRecords() uint32 {
+	if x != nil {
+		return x.MaxRecords
+	}
+	return 0
+}
+
+func (x *Task) GetExecutableFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExecutableFrom
+	}
+	return nil
+}
+
+func (x *Task) GetIncomplete() []string {
+	if x != nil {
+		return x.Incomplete
+	}
+	return nil
+}
+
+func (x *Task) GetNeighbours() string {
+	if x != nil {
+		return x.Neighbours
+	}
+	return ""
+}
+
+func (x *Task) GetEffects() []string {
+	if x != nil {
+		return x.Effects
+	}
+	return nil
 }
 
 type CreateWarrantRequest struct {
@@ -2401,7 +2449,7 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\aeffects\x18\x19 \x03(\tR\aeffects\x122\n" +
 	"\tcall_back\x18\x1e \x01(\v2\x15.griffier.v1.CallBackR\bcallBack\x12\x18\n" +
 	"\aprofile\x18\x1f \x01(\tR\aprofile\x12%\n" +
-	"\x0eprofile_sha256\x18  \x01(\tR\rprofileSha256\"\xe0\x04\n" +
+	"\x0eprofile_sha256\x18  \x01(\tR\rprofileSha256\"\xc3\x06\n" +
 	"\x04Task\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x1d\n" +
 	"\n" +
@@ -2425,7 +2473,18 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"window_end\x18\x0e \x01(\tR\twindowEnd\x12\x1b\n" +
 	"\thold_days\x18\x0f \x01(\rR\bholdDays\x12\x1b\n" +
 	"\tfrom_hold\x18\x10 \x01(\tR\bfromHold\x12\x17\n" +
-	"\ahold_id\x18\x11 \x01(\tR\x06holdId\"\x91\x01\n" +
+	"\ahold_id\x18\x11 \x01(\tR\x06holdId\x12!\n" +
+	"\fmax_subjects\x18\x12 \x01(\rR\vmaxSubjects\x12\x1f\n" +
+	"\vmax_records\x18\x13 \x01(\rR\n" +
+	"maxRecords\x12C\n" +
+	"\x0fexecutable_from\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\x0eexecutableFrom\x12\x1e\n" +
+	"\n" +
+	"incomplete\x18\x15 \x03(\tR\n" +
+	"incomplete\x12\x1e\n" +
+	"\n" +
+	"neighbours\x18\x16 \x01(\tR\n" +
+	"neighbours\x12\x18\n" +
+	"\aeffects\x18\x17 \x03(\tR\aeffects\"\x91\x01\n" +
 	"\x14CreateWarrantRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x125\n" +
@@ -2694,43 +2753,44 @@ var file_griffier_v1_warrant_proto_depIdxs = []int32{
 	4,  // 27: griffier.v1.Task.state:type_name -> griffier.v1.TaskState
 	27, // 28: griffier.v1.Task.released_at:type_name -> google.protobuf.Timestamp
 	5,  // 29: griffier.v1.Task.protocol:type_name -> griffier.v1.TransportProtocol
-	6,  // 30: griffier.v1.CreateWarrantRequest.content:type_name -> griffier.v1.WarrantContent
-	3,  // 31: griffier.v1.VerifyWarrantRequest.outcome:type_name -> griffier.v1.CallBackOutcome
-	6,  // 32: griffier.v1.EditWarrantRequest.content:type_name -> griffier.v1.WarrantContent
-	10, // 33: griffier.v1.ListWarrantsResponse.warrants:type_name -> griffier.v1.Warrant
-	12, // 34: griffier.v1.WarrantService.CreateWarrant:input_type -> griffier.v1.CreateWarrantRequest
-	13, // 35: griffier.v1.WarrantService.VerifyWarrant:input_type -> griffier.v1.VerifyWarrantRequest
-	14, // 36: griffier.v1.WarrantService.ApproveWarrant:input_type -> griffier.v1.ApproveWarrantRequest
-	17, // 37: griffier.v1.WarrantService.EditWarrant:input_type -> griffier.v1.EditWarrantRequest
-	18, // 38: griffier.v1.WarrantService.ExtendWarrant:input_type -> griffier.v1.ExtendWarrantRequest
-	19, // 39: griffier.v1.WarrantService.RecordPaper:input_type -> griffier.v1.RecordPaperRequest
-	20, // 40: griffier.v1.WarrantService.ClearNotice:input_type -> griffier.v1.ClearNoticeRequest
-	21, // 41: griffier.v1.WarrantService.SuspendWarrant:input_type -> griffier.v1.SuspendWarrantRequest
-	22, // 42: griffier.v1.WarrantService.ResumeWarrant:input_type -> griffier.v1.ResumeWarrantRequest
-	23, // 43: griffier.v1.WarrantService.CancelWarrant:input_type -> griffier.v1.CancelWarrantRequest
-	15, // 44: griffier.v1.WarrantService.RejectWarrant:input_type -> griffier.v1.RejectWarrantRequest
-	16, // 45: griffier.v1.WarrantService.RevokeWarrant:input_type -> griffier.v1.RevokeWarrantRequest
-	24, // 46: griffier.v1.WarrantService.GetWarrant:input_type -> griffier.v1.GetWarrantRequest
-	25, // 47: griffier.v1.WarrantService.ListWarrants:input_type -> griffier.v1.ListWarrantsRequest
-	10, // 48: griffier.v1.WarrantService.CreateWarrant:output_type -> griffier.v1.Warrant
-	10, // 49: griffier.v1.WarrantService.VerifyWarrant:output_type -> griffier.v1.Warrant
-	10, // 50: griffier.v1.WarrantService.ApproveWarrant:output_type -> griffier.v1.Warrant
-	10, // 51: griffier.v1.WarrantService.EditWarrant:output_type -> griffier.v1.Warrant
-	10, // 52: griffier.v1.WarrantService.ExtendWarrant:output_type -> griffier.v1.Warrant
-	10, // 53: griffier.v1.WarrantService.RecordPaper:output_type -> griffier.v1.Warrant
-	10, // 54: griffier.v1.WarrantService.ClearNotice:output_type -> griffier.v1.Warrant
-	10, // 55: griffier.v1.WarrantService.SuspendWarrant:output_type -> griffier.v1.Warrant
-	10, // 56: griffier.v1.WarrantService.ResumeWarrant:output_type -> griffier.v1.Warrant
-	10, // 57: griffier.v1.WarrantService.CancelWarrant:output_type -> griffier.v1.Warrant
-	10, // 58: griffier.v1.WarrantService.RejectWarrant:output_type -> griffier.v1.Warrant
-	10, // 59: griffier.v1.WarrantService.RevokeWarrant:output_type -> griffier.v1.Warrant
-	10, // 60: griffier.v1.WarrantService.GetWarrant:output_type -> griffier.v1.Warrant
-	26, // 61: griffier.v1.WarrantService.ListWarrants:output_type -> griffier.v1.ListWarrantsResponse
-	48, // [48:62] is the sub-list for method output_type
-	34, // [34:48] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	27, // 30: griffier.v1.Task.executable_from:type_name -> google.protobuf.Timestamp
+	6,  // 31: griffier.v1.CreateWarrantRequest.content:type_name -> griffier.v1.WarrantContent
+	3,  // 32: griffier.v1.VerifyWarrantRequest.outcome:type_name -> griffier.v1.CallBackOutcome
+	6,  // 33: griffier.v1.EditWarrantRequest.content:type_name -> griffier.v1.WarrantContent
+	10, // 34: griffier.v1.ListWarrantsResponse.warrants:type_name -> griffier.v1.Warrant
+	12, // 35: griffier.v1.WarrantService.CreateWarrant:input_type -> griffier.v1.CreateWarrantRequest
+	13, // 36: griffier.v1.WarrantService.VerifyWarrant:input_type -> griffier.v1.VerifyWarrantRequest
+	14, // 37: griffier.v1.WarrantService.ApproveWarrant:input_type -> griffier.v1.ApproveWarrantRequest
+	17, // 38: griffier.v1.WarrantService.EditWarrant:input_type -> griffier.v1.EditWarrantRequest
+	18, // 39: griffier.v1.WarrantService.ExtendWarrant:input_type -> griffier.v1.ExtendWarrantRequest
+	19, // 40: griffier.v1.WarrantService.RecordPaper:input_type -> griffier.v1.RecordPaperRequest
+	20, // 41: griffier.v1.WarrantService.ClearNotice:input_type -> griffier.v1.ClearNoticeRequest
+	21, // 42: griffier.v1.WarrantService.SuspendWarrant:input_type -> griffier.v1.SuspendWarrantRequest
+	22, // 43: griffier.v1.WarrantService.ResumeWarrant:input_type -> griffier.v1.ResumeWarrantRequest
+	23, // 44: griffier.v1.WarrantService.CancelWarrant:input_type -> griffier.v1.CancelWarrantRequest
+	15, // 45: griffier.v1.WarrantService.RejectWarrant:input_type -> griffier.v1.RejectWarrantRequest
+	16, // 46: griffier.v1.WarrantService.RevokeWarrant:input_type -> griffier.v1.RevokeWarrantRequest
+	24, // 47: griffier.v1.WarrantService.GetWarrant:input_type -> griffier.v1.GetWarrantRequest
+	25, // 48: griffier.v1.WarrantService.ListWarrants:input_type -> griffier.v1.ListWarrantsRequest
+	10, // 49: griffier.v1.WarrantService.CreateWarrant:output_type -> griffier.v1.Warrant
+	10, // 50: griffier.v1.WarrantService.VerifyWarrant:output_type -> griffier.v1.Warrant
+	10, // 51: griffier.v1.WarrantService.ApproveWarrant:output_type -> griffier.v1.Warrant
+	10, // 52: griffier.v1.WarrantService.EditWarrant:output_type -> griffier.v1.Warrant
+	10, // 53: griffier.v1.WarrantService.ExtendWarrant:output_type -> griffier.v1.Warrant
+	10, // 54: griffier.v1.WarrantService.RecordPaper:output_type -> griffier.v1.Warrant
+	10, // 55: griffier.v1.WarrantService.ClearNotice:output_type -> griffier.v1.Warrant
+	10, // 56: griffier.v1.WarrantService.SuspendWarrant:output_type -> griffier.v1.Warrant
+	10, // 57: griffier.v1.WarrantService.ResumeWarrant:output_type -> griffier.v1.Warrant
+	10, // 58: griffier.v1.WarrantService.CancelWarrant:output_type -> griffier.v1.Warrant
+	10, // 59: griffier.v1.WarrantService.RejectWarrant:output_type -> griffier.v1.Warrant
+	10, // 60: griffier.v1.WarrantService.RevokeWarrant:output_type -> griffier.v1.Warrant
+	10, // 61: griffier.v1.WarrantService.GetWarrant:output_type -> griffier.v1.Warrant
+	26, // 62: griffier.v1.WarrantService.ListWarrants:output_type -> griffier.v1.ListWarrantsResponse
+	49, // [49:63] is the sub-list for method output_type
+	35, // [35:49] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_griffier_v1_warrant_proto_init() }
