@@ -98,6 +98,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	}
 	s.trusted = trusted
 	s.backups = s.newBackups(book)
+	s.watching = s.newWatch(book)
 	s.subjects = s.newSubjects(book)
 	// Erasures that a stop interrupted, before anybody can read.
 	if err := s.subjects.Recover(ctx); err != nil {
@@ -137,6 +138,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	g.Go(func() error { s.verifier.Run(running, expiry.NewMetrics(registry, s.record), log); return nil })
 	g.Go(func() error { s.shredder(book).Run(running); return nil })
 	g.Go(func() error { s.subjects.Run(running); return nil })
+	g.Go(func() error { s.watching.Run(running); return nil })
 	g.Go(func() error { s.backups.Run(running, cfg.Backup.Every); return nil })
 	g.Go(func() error { s.publisher(book).Run(running); return nil })
 	g.Go(func() error { manage(running, start.Manager, s.identity, s.desk, book, log); return nil })

@@ -25,6 +25,8 @@ import (
 	"griffier/api/keystore"
 	"griffier/api/ledger"
 	"griffier/api/ledger/ledgerrpc"
+	"griffier/api/oversight"
+	"griffier/api/oversight/watch"
 	"griffier/api/register"
 	"griffier/api/retention"
 	"griffier/api/retention/dossier"
@@ -66,6 +68,8 @@ type services struct {
 	dossiers  *dossier.Record
 	warrants  *warrant.State
 	known     *authority.Registry
+	overseen  *oversight.State
+	watching  *watch.Watch // from Run on
 	holds     *hold.State
 	held      *keep.Keeper // from server on
 	rules     *warrant.Rules
@@ -133,6 +137,7 @@ func newServices(cfg Config, store *store, keys *keystore.Store, registry *prome
 		record:   &expiry.Record{},
 		warrants: warrant.NewState(),
 		known:    known,
+		overseen: oversight.NewState(),
 		holds:    hold.NewState(),
 		rules:    rules,
 		signer:   signer,
@@ -145,13 +150,13 @@ func newServices(cfg Config, store *store, keys *keystore.Store, registry *prome
 
 // folds are the states that the ledger fills, in no particular order.
 func (s *services) folds() []ledger.Fold {
-	return []ledger.Fold{s.reads, s.codes, s.keeper, s.record, s.dossiers, s.warrants, s.known, s.holds, s.enrolled, s.released, s.rights, s.copies}
+	return []ledger.Fold{s.reads, s.codes, s.keeper, s.record, s.dossiers, s.warrants, s.known, s.overseen, s.holds, s.enrolled, s.released, s.rights, s.copies}
 }
 
 // Folds returns fresh states for a ledger to fill, for a check of the whole log
 // apart from any service.
 func Folds() []ledger.Fold {
-	return []ledger.Fold{server.NewAccessLog(nil, time.Now), support.NewCodes(nil), &retention.Keeper{}, &expiry.Record{}, &dossier.Record{}, warrant.NewState(), authority.NewRegistry(), hold.NewState(), enrol.NewState(), &statistics.Releases{}, subject.NewState(), &backup.Record{}}
+	return []ledger.Fold{server.NewAccessLog(nil, time.Now), support.NewCodes(nil), &retention.Keeper{}, &expiry.Record{}, &dossier.Record{}, warrant.NewState(), authority.NewRegistry(), oversight.NewState(), hold.NewState(), enrol.NewState(), &statistics.Releases{}, subject.NewState(), &backup.Record{}}
 }
 
 // server wires the services to the open ledger, and ends what a crash left
@@ -189,6 +194,10 @@ func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server
 	if err != nil {
 		return nil, err
 	}
+	overseer, err := s.oversight(book)
+	if err != nil {
+		return nil, err
+	}
 	reader := usage.NewReader(s.store.portal)
 	return server.New(server.Config{
 		TLS: listener, Auth: s.auth, Ledger: book, Refuses: s.guards.refuses, Keys: s.keys, Reads: s.reads,
@@ -197,12 +206,13 @@ func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server
 			griffierv1.RegisterUsageServiceServer(r, usage.NewService(s.register, reader, s.codes))
 			griffierv1.RegisterSupportServiceServer(r, support.NewService(s.codes, s.register, reader, time.Now))
 			griffierv1.RegisterWarrantServiceServer(r, warrantrpc.NewService(warrantrpc.Config{
-				Book: book, Keys: s.keys, State: s.warrants, Rules: s.rules, Now: time.Now, Ended: s.executor.Ended,
+				Book: book, Keys: s.keys, State: s.warrants, Rules: s.rules, Now: time.Now, Ended: s.executor.Ended, Received: s.watching.Received,
 			}))
 			griffierv1.RegisterAuthorityServiceServer(r, authorityrpc.NewService(authorityrpc.Config{
 				Book: book, Keys: s.keys, Registry: s.known, Warrants: s.warrants, Profile: s.rules.Profile, Now: time.Now,
 			}))
 			griffierv1.RegisterIntakeServiceServer(r, s.intake(book))
+			griffierv1.RegisterOversightServiceServer(r, overseer)
 			griffierv1.RegisterDisclosureServiceServer(r, execute.NewService(s.executor))
 			griffierv1.RegisterHoldServiceServer(r, holdrpc.NewService(book, s.held))
 			griffierv1.RegisterStatisticsServiceServer(r, statistics.NewService(s.statistics()))

@@ -1,0 +1,105 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"griffier/api/ledger"
+	"griffier/api/oversight"
+	"griffier/api/oversight/oversightrpc"
+	"griffier/api/oversight/watch"
+	"griffier/api/subject"
+	"griffier/schema"
+)
+
+// OversightConfig says how much is too much. Zero values mean the defaults.
+type OversightConfig struct {
+	// WarrantsPerAuthorityHour is how many warrants of one authority are taken in
+	// an hour. Default 50.
+	WarrantsPerAuthorityHour int `yaml:"warrants_per_authority_hour"`
+	// TasksPerOfficerDay is how many tasks one officer makes in 24 hours. Default 100.
+	TasksPerOfficerDay int `yaml:"tasks_per_officer_day"`
+	// WalkLength is how many neighbouring addresses, named by several warrants within
+	// a day, are an alarm. Default 4, least 2.
+	WalkLength int `yaml:"walk_length"`
+}
+
+// Bounds of a limit: none can be switched off.
+const maxLimit = 100_000
+
+func (c OversightConfig) validate() error {
+	for _, l := range []struct {
+		key   string
+		value int
+		least int
+	}{{"warrants_per_authority_hour", c.WarrantsPerAuthorityHour, 1}, {"tasks_per_officer_day", c.TasksPerOfficerDay, 1}, {"walk_length", c.WalkLength, 2}} {
+		if l.value != 0 && (l.value < l.least || l.value > maxLimit) {
+			return fmt.Errorf("oversight.%s must be between %d and %d", l.key, l.least, maxLimit)
+		}
+	}
+	return nil
+}
+
+func (c OversightConfig) limits() oversight.Limits {
+	return oversight.Limits{WarrantsPerAuthorityHour: c.WarrantsPerAuthorityHour, TasksPerOfficerDay: c.TasksPerOfficerDay, WalkLength: c.WalkLength}
+}
+
+// newWatch makes the watch over the legal work.
+func (s *services) newWatch(book *ledger.Log) *watch.Watch {
+	return watch.New(watch.Config{Staff: s.register, Book: book, Keys: s.keys, State: s.overseen, Limits: s.cfg.Oversight.limits(),
+		Now: time.Now, Log: s.log}, s.registry)
+}
+
+// oversight returns the overseer's service.
+func (s *services) oversight(book *ledger.Log) (*oversightrpc.Service, error) {
+	zone, err := time.LoadLocation(s.rules.Profile().Zone)
+	if err != nil {
+		return nil, fmt.Errorf("zone of the legal profile: %w", err)
+	}
+	return oversightrpc.NewService(oversightrpc.Config{
+		Book: book, Keys: s.keys, State: s.overseen, Warrants: s.warrants, Holds: s.holds, Rules: s.rules, Limits: s.cfg.Oversight.limits(),
+		Staff: s.register, Zone: zone, Now: time.Now, Health: s.health,
+	}), nil
+}
+
+// health tells of those who have the ledger elsewhere, and of the last check of it.
+func (s *services) health() []oversightrpc.Health {
+	part := func(name string, ok bool, format string, args ...any) oversightrpc.Health {
+		return oversightrpc.Health{Part: name, OK: ok, Detail: fmt.Sprintf(format, args...)}
+	}
+	var out []oversightrpc.Health
+	if c := s.guards.watcher.Last(); !c.At.IsZero() {
+		out = append(out, part("ledger check", len(c.Problems) == 0, "%d entries at %s, %d problems, %d doubts", c.Size, c.At.UTC().Format(time.RFC3339), len(c.Problems), len(c.Doubts)))
+	}
+	if s.guards.gatherer != nil {
+		for _, w := range s.guards.gatherer.Witnesses() {
+			out = append(out, part("witness "+w.Name, !w.Alarm, "%d entries, %v behind", w.Size, w.Lag.Round(time.Second)))
+		}
+	}
+	if s.guards.shipper != nil {
+		v := s.guards.shipper.Status()
+		out = append(out, part("sink "+v.Name, !v.Alarm, "%d entries, %v behind", v.Size, v.Lag.Round(time.Second)))
+	}
+	return out
+}
+
+// disclosures returns what a person may be told of disclosures about a line.
+func (s *services) disclosures(ctx context.Context, lineID string) ([]subject.Disclosure, error) {
+	found, err := s.watching.Disclosures(ctx, s.warrants, lineID)
+	var out []subject.Disclosure
+	for _, d := range found {
+		out = append(out, subject.Disclosure{Recipient: d.Authority, Basis: d.Basis, Category: string(d.Category), ReleasedAt: d.ReleasedAt})
+	}
+	return out, err
+}
+
+// kept returns what the retention policy in force keeps of every line.
+func (s *services) kept() []schema.Policy {
+	f, _ := s.keeper.InForce()
+	var out []schema.Policy
+	for _, r := range f.Rules {
+		out = append(out, r.Policy)
+	}
+	return out
+}
