@@ -49,25 +49,28 @@ func (s *Service) CreateTask(ctx context.Context, req *griffierv1.CreateTaskRequ
 		Target: req.GetTarget(), Instant: req.GetInstant(), UncertaintySeconds: req.GetUncertaintySeconds(),
 		Port: req.GetPort(), Protocol: uint32(req.GetProtocol()),
 		WindowEnd: req.GetWindowEnd(), HoldDays: req.GetHoldDays(), FromHold: req.GetFromHold(),
+		MaxSubjects: req.GetMaxSubjects(), MaxRecords: req.GetMaxRecords(),
 	}
-	e, err := warrantrpc.Decide(ctx, c.Book, requestID, func(now time.Time) (ledger.Draft, *reason.Error) {
-		return c.Rules.CreateTask(c.State, now, by, task, content)
-	})
+	judge := func(now time.Time) (ledger.Draft, *reason.Error) { return c.Rules.CreateTask(c.State, now, by, task, content) }
+	if req.GetValidateOnly() {
+		return s.previewCreate(ctx, by, judge)
+	}
+	e, err := warrantrpc.Decide(ctx, c.Book, requestID, judge)
 	if err != nil {
 		return nil, err
 	}
-	m, err := s.task(ctx, e.Header.TaskID)
+	made, _, ok := c.State.Task(e.Header.TaskID)
+	if !ok {
+		return nil, reason.New(reason.NotFound, "")
+	}
+	question, err := warrantrpc.Question(ctx, c.Book, made)
 	if err != nil {
 		return nil, err
 	}
-	if m.WarrantId != task.WarrantID || m.Instant != task.Instant || m.UncertaintySeconds != task.UncertaintySeconds || m.Category != req.GetCategory() ||
-		m.Port != task.Port || m.Protocol != req.GetProtocol() || m.WindowEnd != task.WindowEnd || m.HoldDays != task.HoldDays || m.FromHold != task.FromHold {
+	if asked, refusal := task.Body(); refusal != nil || asked != question || made.Category != task.Category || made.WarrantID != task.WarrantID {
 		return nil, warrantrpc.ErrReused()
 	}
-	if target, refusal := warrant.ParseTarget(task.Target); refusal != nil || target.String() != m.Target {
-		return nil, warrantrpc.ErrReused()
-	}
-	return m, nil
+	return s.task(ctx, e.Header.TaskID)
 }
 
 // ExecuteTask implements DisclosureService.
@@ -78,6 +81,9 @@ func (s *Service) ExecuteTask(ctx context.Context, req *griffierv1.ExecuteTaskRe
 	}
 	if !by.Has(warrant.LegalOfficer) {
 		return nil, reason.New(reason.PermissionDenied, "")
+	}
+	if req.GetValidateOnly() {
+		return s.previewExecute(ctx, by, req.GetTaskId(), req.GetExpectedGeneration())
 	}
 	if err := s.x.Execute(ctx, by, req.GetTaskId(), req.GetExpectedGeneration()); err != nil {
 		return nil, err
@@ -134,7 +140,7 @@ func (s *Service) task(ctx context.Context, taskID string) (*griffierv1.Task, er
 	if err != nil {
 		return nil, err
 	}
-	m := warrantrpc.TaskMessage(t, w, question, s.x.cfg.Now())
+	m := s.message(t, w, question)
 	if t.Answer == reason.Preserved && !t.ReleasedAt.IsZero() && s.x.cfg.Holds != nil {
 		if made, ok := s.x.cfg.Holds.State().OfTask(t.ID); ok {
 			m.HoldId = made.ID
