@@ -21,6 +21,7 @@ type submission struct {
 	claim atomic.Int32
 
 	leaf   []byte // encoded entry
+	batch  uint64 // of tessera, in which it should be
 	future tessera.IndexFuture
 
 	// Set before done is closed.
@@ -167,7 +168,10 @@ func (l *Log) finish(s *submission, e Entry, err error) {
 	s.entry, s.err = e, err
 	delete(l.overdue, s)
 	if s.claim.Load() == claimHandedIn {
-		l.inFlight--
+		if l.inFlight--; l.inFlight == 0 {
+			l.settledAt = time.Now()
+			l.hint()
+		}
 	}
 	close(s.done)
 	l.changed.Broadcast()

@@ -13,12 +13,17 @@ import (
 	"github.com/transparency-dev/merkle/rfc6962"
 )
 
-// foldedEntry is an entry that is durable and folded, with the tree's head after
-// it. s is nil if nobody waits for it.
+// foldedBatch are entries that are durable and folded, with the tree's head after
+// them.
+type foldedBatch struct {
+	entries []foldedEntry
+	head    head
+}
+
+// foldedEntry is one of them. s is nil if nobody waits for it.
 type foldedEntry struct {
 	s     *submission
 	entry Entry
-	head  head
 }
 
 const (
@@ -27,10 +32,16 @@ const (
 )
 
 // foldInOrder is the folder goroutine. Tessera resolves in the order in which
-// entries were handed in, so waiting for them in that order costs nothing.
+// entries were handed in, so waiting for them in that order costs nothing. It
+// passes on a batch as a whole: the witness file is then written once for it.
 func (l *Log) foldInOrder() {
 	defer close(l.folded)
+	batch := uint64(0)
 	for s := range l.inTree {
+		if s.batch != batch {
+			l.passOn()
+			batch = s.batch
+		}
 		index, err := s.future()
 		l.resolved()
 		if err == nil && index.Index != l.tree.End() {
@@ -54,7 +65,30 @@ func (l *Log) foldInOrder() {
 		if broken != nil {
 			l.finish(s, Entry{}, fmt.Errorf("%w: %w", ErrUnknownOutcome, broken))
 		}
+		if len(l.inTree) == 0 {
+			l.passOn()
+		}
 	}
+	l.passOn()
+}
+
+// passOn gives what was folded to the witness writer.
+func (l *Log) passOn() {
+	if len(l.pending) == 0 {
+		return
+	}
+	root, err := l.tree.GetRootHash(nil)
+	if err != nil {
+		l.breakFor(err)
+		for _, f := range l.pending {
+			if f.s != nil {
+				l.finish(f.s, Entry{}, fmt.Errorf("%w: %w", ErrUnknownOutcome, err))
+			}
+		}
+	} else {
+		l.folded <- foldedBatch{entries: l.pending, head: head{size: l.tree.End(), root: root}}
+	}
+	l.pending = nil
 }
 
 // resolved notes that tessera is done with one entry.
@@ -64,10 +98,15 @@ func (l *Log) resolved() {
 	l.inTessera--
 	l.changed.Broadcast()
 	if l.inTessera == 0 {
-		select {
-		case l.idle <- struct{}{}:
-		default: // one hint is enough
-		}
+		l.hint()
+	}
+}
+
+// hint wakes the sequencer: there may be something to hand in.
+func (l *Log) hint() {
+	select {
+	case l.idle <- struct{}{}:
+	default: // one hint is enough
 	}
 }
 
@@ -79,11 +118,7 @@ func (l *Log) foldNext(s *submission, e Entry, leaf []byte) error {
 	if err := l.tree.Append(rfc6962.DefaultHasher.HashLeaf(leaf), nil); err != nil {
 		return err
 	}
-	root, err := l.tree.GetRootHash(nil)
-	if err != nil {
-		return err
-	}
-	l.folded <- foldedEntry{s: s, entry: e, head: head{size: l.tree.End(), root: root}}
+	l.pending = append(l.pending, foldedEntry{s: s, entry: e})
 	return nil
 }
 
@@ -91,6 +126,7 @@ func (l *Log) foldNext(s *submission, e Entry, leaf []byte) error {
 // have come after the entry was stored, so that only the log itself can tell.
 // Nothing new is handed in meanwhile.
 func (l *Log) resync(failed *submission) {
+	l.passOn()
 	l.mu.Lock()
 	l.resyncing = true
 	l.mu.Unlock()
@@ -170,6 +206,7 @@ func (l *Log) readBack(waiting *[]*submission) error {
 	if state.size < l.tree.End() {
 		return fmt.Errorf("%w: it shrank from %d to %d entries", ErrTampered, l.tree.End(), state.size)
 	}
+	defer l.passOn()
 	err = readEntries(context.Background(), l.cfg.Dir, state.size, l.tree.End(), state.size, func(index uint64, leaf []byte) error {
 		e, err := decodeEntry(index, leaf)
 		if err != nil {
@@ -213,32 +250,31 @@ func (l *Log) readBack(waiting *[]*submission) error {
 // for all that waits, and only then tells the callers.
 func (l *Log) writeWitnesses() {
 	for f := range l.folded {
-		batch := []foldedEntry{f}
-		for more := true; more && len(batch) < maxInFlight; {
+		for more := true; more && len(f.entries) < maxInFlight; {
+			var next foldedBatch
 			select {
-			case f, more = <-l.folded:
+			case next, more = <-l.folded:
 				if more {
-					batch = append(batch, f)
+					f = foldedBatch{entries: append(f.entries, next.entries...), head: next.head}
 				}
 			default:
 				more = false
 			}
 		}
-		newest := batch[len(batch)-1].head
-		checkpoint, err := l.witness(newest)
+		checkpoint, err := l.witness(f.head)
 		if err == nil {
 			l.mu.Lock()
-			l.acked, l.checkpoint = newest, checkpoint
+			l.acked, l.checkpoint = f.head, checkpoint
 			l.mu.Unlock()
 		}
-		for _, f := range batch {
-			if f.s == nil {
+		for _, e := range f.entries {
+			if e.s == nil {
 				continue
 			}
 			if err != nil {
-				l.finish(f.s, Entry{}, fmt.Errorf("%w: %w", ErrUnknownOutcome, err))
+				l.finish(e.s, Entry{}, fmt.Errorf("%w: %w", ErrUnknownOutcome, err))
 			} else {
-				l.finish(f.s, f.entry, nil)
+				l.finish(e.s, e.entry, nil)
 			}
 		}
 	}

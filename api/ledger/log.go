@@ -61,7 +61,7 @@ const (
 )
 
 const (
-	batchMaxAge        = time.Millisecond
+	batchMaxAge        = 500 * time.Microsecond // much longer than handing in all that waits takes
 	batchMaxEntries    = 256
 	checkpointInterval = 100 * time.Millisecond // the least that tessera takes
 	maxInFlight        = 4096
@@ -81,8 +81,8 @@ type Log struct {
 
 	submit  chan *submission // to the sequencer; unbuffered: received means taken
 	inTree  chan *submission // handed to tessera, in order; to the folder
-	idle    chan struct{}    // a hint that tessera has nothing left to do
-	folded  chan foldedEntry // to the witness writer
+	idle    chan struct{}    // a hint that tessera, or everything, has nothing left to do
+	folded  chan foldedBatch // to the witness writer
 	closing chan struct{}
 	running sync.WaitGroup
 
@@ -90,12 +90,14 @@ type Log struct {
 	view sync.RWMutex
 
 	// Owned by the folder goroutine after Open.
-	tree *compact.Range // over all folded entries
+	tree    *compact.Range // over all folded entries
+	pending []foldedEntry  // folded, not yet passed on
 
 	mu         sync.Mutex
 	changed    *sync.Cond // on any change of what follows
 	inFlight   int        // claimed, not yet finished
 	inTessera  int        // of these, those that tessera has not resolved
+	settledAt  time.Time  // when inFlight last became 0
 	overdue    map[*submission]struct{}
 	resyncing  bool  // after a failed append: until the folder knows what is in the log
 	broken     error // for good
@@ -150,7 +152,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		cfg: cfg, origin: cfg.Key.Signer.Name(), verifiers: note.VerifierList(verifier), lock: lock,
 		submit:   make(chan *submission),
 		inTree:   make(chan *submission, maxInFlight),
-		folded:   make(chan foldedEntry, maxInFlight),
+		folded:   make(chan foldedBatch, maxInFlight),
 		idle:     make(chan struct{}, 1),
 		closing:  make(chan struct{}),
 		overdue:  map[*submission]struct{}{},
