@@ -306,6 +306,12 @@ func (m *model) check(rt *rapid.T) {
 			rt.Fatalf("%s is %s; want cancelled %v", id, tk.State(&w, m.now), cancelled)
 		}
 	}
+	for id, want := range m.tasks {
+		tk, w, _ := m.book.state.Task(id)
+		if waits := want.state == "waits" && want.gen == m.gen && m.state() == warrant.AwaitingApproval; waits != (tk.State(&w, m.now) == warrant.TaskAwaitingApproval) {
+			rt.Fatalf("%s is %s under %s", id, tk.State(&w, m.now), m.state())
+		}
+	}
 	// The state is a function of the log: folding it anew gives the same.
 	again := warrant.NewState()
 	for _, e := range m.book.entries {

@@ -42,14 +42,15 @@ type TaskState string
 // States of a task. TaskSealed is seen as EXECUTING from outside: the package
 // exists and is not released.
 const (
-	TaskAwaiting     TaskState = "AWAITING_DISCLOSURE"
-	TaskExecuting    TaskState = "EXECUTING"
-	TaskSealed       TaskState = "SEALED"
-	TaskDisclosed    TaskState = "DISCLOSED"
-	TaskNotAvailable TaskState = "NOT_AVAILABLE"
-	TaskPreserved    TaskState = "PRESERVED"
-	TaskCancelled    TaskState = "CANCELLED"
-	TaskError        TaskState = "ERROR"
+	TaskAwaitingApproval TaskState = "AWAITING_APPROVAL" // its warrant does
+	TaskAwaiting         TaskState = "AWAITING_DISCLOSURE"
+	TaskExecuting        TaskState = "EXECUTING"
+	TaskSealed           TaskState = "SEALED"
+	TaskDisclosed        TaskState = "DISCLOSED"
+	TaskNotAvailable     TaskState = "NOT_AVAILABLE"
+	TaskPreserved        TaskState = "PRESERVED"
+	TaskCancelled        TaskState = "CANCELLED"
+	TaskError            TaskState = "ERROR"
 )
 
 // Warrant is what the headers tell about a warrant. Its content is in the
@@ -198,6 +199,9 @@ func (t *Task) State(w *Warrant, now time.Time) TaskState {
 	}
 	if w.State(now).Terminal() || t.Generation != w.Generation {
 		return TaskCancelled
+	}
+	if t.stored == TaskAwaiting && w.State(now) == AwaitingApproval {
+		return TaskAwaitingApproval
 	}
 	return t.stored
 }

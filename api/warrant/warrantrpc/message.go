@@ -72,14 +72,15 @@ func priorityMessage(p warrant.Priority) griffierv1.WarrantPriority {
 }
 
 var taskStates = map[warrant.TaskState]griffierv1.TaskState{
-	warrant.TaskAwaiting:     griffierv1.TaskState_TASK_STATE_AWAITING_DISCLOSURE,
-	warrant.TaskExecuting:    griffierv1.TaskState_TASK_STATE_EXECUTING,
-	warrant.TaskSealed:       griffierv1.TaskState_TASK_STATE_EXECUTING,
-	warrant.TaskDisclosed:    griffierv1.TaskState_TASK_STATE_DISCLOSED,
-	warrant.TaskNotAvailable: griffierv1.TaskState_TASK_STATE_NOT_AVAILABLE,
-	warrant.TaskCancelled:    griffierv1.TaskState_TASK_STATE_CANCELLED,
-	warrant.TaskError:        griffierv1.TaskState_TASK_STATE_ERROR,
-	warrant.TaskPreserved:    griffierv1.TaskState_TASK_STATE_PRESERVED,
+	warrant.TaskAwaitingApproval: griffierv1.TaskState_TASK_STATE_AWAITING_APPROVAL,
+	warrant.TaskAwaiting:         griffierv1.TaskState_TASK_STATE_AWAITING_DISCLOSURE,
+	warrant.TaskExecuting:        griffierv1.TaskState_TASK_STATE_EXECUTING,
+	warrant.TaskSealed:           griffierv1.TaskState_TASK_STATE_EXECUTING,
+	warrant.TaskDisclosed:        griffierv1.TaskState_TASK_STATE_DISCLOSED,
+	warrant.TaskNotAvailable:     griffierv1.TaskState_TASK_STATE_NOT_AVAILABLE,
+	warrant.TaskCancelled:        griffierv1.TaskState_TASK_STATE_CANCELLED,
+	warrant.TaskError:            griffierv1.TaskState_TASK_STATE_ERROR,
+	warrant.TaskPreserved:        griffierv1.TaskState_TASK_STATE_PRESERVED,
 }
 
 func contentOf(m *griffierv1.WarrantContent) warrant.Content {

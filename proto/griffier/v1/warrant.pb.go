@@ -273,6 +273,7 @@ const (
 	TaskState_TASK_STATE_CANCELLED           TaskState = 5 // terminal: the warrant ended first
 	TaskState_TASK_STATE_ERROR               TaskState = 6 // may be executed again
 	TaskState_TASK_STATE_PRESERVED           TaskState = 7 // released answer: a hold was made
+	TaskState_TASK_STATE_AWAITING_APPROVAL   TaskState = 8 // its warrant is not approved
 )
 
 // Enum value maps for TaskState.
@@ -286,6 +287,7 @@ var (
 		5: "TASK_STATE_CANCELLED",
 		6: "TASK_STATE_ERROR",
 		7: "TASK_STATE_PRESERVED",
+		8: "TASK_STATE_AWAITING_APPROVAL",
 	}
 	TaskState_value = map[string]int32{
 		"TASK_STATE_UNSPECIFIED":         0,
@@ -296,6 +298,7 @@ var (
 		"TASK_STATE_CANCELLED":           5,
 		"TASK_STATE_ERROR":               6,
 		"TASK_STATE_PRESERVED":           7,
+		"TASK_STATE_AWAITING_APPROVAL":   8,
 	}
 )
 
@@ -2622,7 +2625,7 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\x1dCALL_BACK_OUTCOME_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bCALL_BACK_OUTCOME_CONFIRMED\x10\x01\x12\x1c\n" +
 	"\x18CALL_BACK_OUTCOME_DENIED\x10\x02\x12\x1f\n" +
-	"\x1bCALL_BACK_OUTCOME_NO_ANSWER\x10\x03*\xe7\x01\n" +
+	"\x1bCALL_BACK_OUTCOME_NO_ANSWER\x10\x03*\x89\x02\n" +
 	"\tTaskState\x12\x1a\n" +
 	"\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\"\n" +
 	"\x1eTASK_STATE_AWAITING_DISCLOSURE\x10\x01\x12\x18\n" +
@@ -2631,7 +2634,8 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\x18TASK_STATE_NOT_AVAILABLE\x10\x04\x12\x18\n" +
 	"\x14TASK_STATE_CANCELLED\x10\x05\x12\x14\n" +
 	"\x10TASK_STATE_ERROR\x10\x06\x12\x18\n" +
-	"\x14TASK_STATE_PRESERVED\x10\a*\xe6\x01\n" +
+	"\x14TASK_STATE_PRESERVED\x10\a\x12 \n" +
+	"\x1cTASK_STATE_AWAITING_APPROVAL\x10\b*\xe6\x01\n" +
 	"\x11TransportProtocol\x12\"\n" +
 	"\x1eTRANSPORT_PROTOCOL_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17TRANSPORT_PROTOCOL_ICMP\x10\x01\x12\x1a\n" +

@@ -1,0 +1,171 @@
+package warrant_test
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"griffier/api/reason"
+	"griffier/api/warrant"
+)
+
+func oralContent() warrant.Content {
+	c := testContent()
+	c.LegalBasis, c.Categories, c.Emergency, c.DocumentSHA256 = "NL-126ni", []warrant.Category{warrant.Preservation}, true, ""
+	return c
+}
+
+func TestEmergency(t *testing.T) {
+	b, r := newBook(t), testRules(t)
+	w := b.made(r, start, "w", oralContent())
+	if !w.PaperBy.Equal(start.Add(72 * time.Hour)) {
+		t.Errorf("paper by %v", w.PaperBy)
+	}
+	wantReason(t, "approver before the paper", b.approve(r, start, approver, "w"), reason.WarrantIncomplete)
+	wantReason(t, "officer", b.approve(r, start, officer, "w"), "")
+	if got := b.state1("w", start); got != warrant.EmergencyApproval {
+		t.Fatalf("state %s", got)
+	}
+	d, err := r.CreateTask(b.state, start, officer, warrant.TaskRequest{ID: "t", WarrantID: "w", Generation: 1, Category: warrant.Preservation,
+		Target: "192.0.2.17", Instant: "2026-11-19T12:00:00+01:00"}, oralContent())
+	wantReason(t, "task", b.take(start, d, err), "")
+	wantReason(t, "runs under one approval", b.run(r, start, "t", reason.Preserved), "")
+	// Nobody comes with a paper: it stops by itself, at the very instant.
+	late := start.Add(72 * time.Hour)
+	if got := b.state1("w", late.Add(-1)); got != warrant.EmergencyApproval {
+		t.Errorf("a nanosecond before: %s", got)
+	}
+	if got := b.state1("w", late); got != warrant.Suspended {
+		t.Errorf("after three days: %s", got)
+	}
+	q := warrant.SuspendRequest{WarrantID: "w", Generation: 1}
+	_, err = r.Resume(b.state, late, officer, q)
+	wantReason(t, "a person cannot resume it", err, reason.WarrantSuspended)
+	p := warrant.PaperRequest{WarrantID: "w", Generation: 1, DocumentSHA256: "?"}
+	_, err = r.Paper(b.state, late, officer, p)
+	wantReason(t, "no paper", err, reason.InvalidRequest)
+	p.DocumentSHA256 = hash
+	d, err = r.Paper(b.state, late, officer, p)
+	wantReason(t, "paper", b.take(late, d, err), "")
+	if got := b.state1("w", late); got != warrant.Suspended {
+		t.Errorf("with the paper alone: %s", got)
+	}
+	b.approve(r, late, officer, "w") // the first approval is three days old
+	wantReason(t, "second approval", b.approve(r, late, approver, "w"), "")
+	if got := b.state1("w", late); got != warrant.Approved {
+		t.Errorf("with paper and both approvals: %s", got)
+	}
+	_, err = r.Paper(b.state, late, officer, p)
+	wantReason(t, "paper again", err, reason.WarrantTerminal)
+
+	c := oralContent()
+	c.LegalBasis, c.Categories = "NL-126na", []warrant.Category{warrant.Identity}
+	_, err = r.Create(b.state, start, officer, warrant.CreateRequest{ID: "v", Salt: "s", Content: c})
+	wantReason(t, "oral on a basis that takes none", err, reason.WarrantIncomplete)
+}
+
+// What is sealed waits for the enforcing authority; the order is not executed twice.
+func TestNotice(t *testing.T) {
+	b, r := newBook(t), testRules(t)
+	c := testContent()
+	c.EnforcingAuthorityNotified, c.ValidUntil = true, "2026-12-20T09:00:00+01:00"
+	w := b.made(r, start, "w", c)
+	if want := time.Date(2026, 11, 30, 23, 0, 0, 0, time.UTC); !w.NoticeUntil.Equal(want) || w.ActBy.Before(want) {
+		t.Errorf("notice until %v, act by %v; want the end of 30 November in Amsterdam", w.NoticeUntil, w.ActBy)
+	}
+	b.approve(r, start, officer, "w")
+	b.approve(r, start, approver, "w")
+	b.task(r, start, "w", "t")
+	wantReason(t, "release", b.run(r, start, "t", reason.Match), reason.NoticePending)
+	tk, _, _ := b.state.Task("t")
+	if tk.Stored() != warrant.TaskSealed {
+		t.Fatalf("task is %s", tk.Stored())
+	}
+	q := warrant.ClearNoticeRequest{WarrantID: "w", Generation: 1, DocumentSHA256: hash}
+	_, err := r.ClearNotice(b.state, start, controller, q)
+	wantReason(t, "cleared by a privacy controller", err, reason.PermissionDenied)
+	d, err := r.ClearNotice(b.state, start, officer, q)
+	wantReason(t, "clear", b.take(start, d, err), "")
+	_, err = r.ClearNotice(b.state, start, officer, q)
+	wantReason(t, "clear again", err, reason.WarrantTerminal)
+	d, err = r.Release(b.state, start, officer, "t", 1, tk.Attempt)
+	wantReason(t, "release once cleared", b.take(start, d, err), "")
+
+	// In an emergency case the eight hours would not be kept otherwise.
+	eu, err2 := warrant.LoadProfile("eu")
+	if err2 != nil {
+		t.Fatal(err2)
+	}
+	r.Profile = warrant.Always(eu)
+	c.LegalBasis, c.Categories, c.Priority, c.Reference = "EPOC-TRAFFIC", []warrant.Category{warrant.Attribution}, warrant.EightHours, "EPOC-8"
+	w = b.made(r, start, "e", c)
+	if !w.NoticeUntil.IsZero() || !w.ActBy.Equal(start.Add(8*time.Hour)) {
+		t.Errorf("an emergency case waits until %v, act by %v", w.NoticeUntil, w.ActBy)
+	}
+	c.Priority, c.Reference = warrant.TenDaysSubjectToEA, "EPOC-10"
+	if w = b.made(r, start, "n", c); w.NoticeUntil.IsZero() || w.ActBy.Before(w.NoticeUntil) {
+		t.Errorf("notice until %v, act by %v", w.NoticeUntil, w.ActBy)
+	}
+	c.Priority, c.Reference = warrant.Routine, "EPOC-0"
+	_, err = r.Create(b.state, start, officer, warrant.CreateRequest{ID: "x", Salt: "s", Content: c})
+	wantReason(t, "a priority that the basis does not know", err, reason.WarrantIncomplete)
+}
+
+func TestAlarms(t *testing.T) {
+	b, r := newBook(t), testRules(t)
+	w := b.approvedWarrant(r, "w")
+	total := w.ActBy.Sub(w.ServedAt)
+	for percent, alarm := range map[int]int{0: 0, 49: 0, 50: 50, 79: 50, 80: 80, 99: 80} {
+		now := w.ServedAt.Add(total / 100 * time.Duration(percent))
+		running := w.Running(now)
+		if w.State(now).Terminal() {
+			continue
+		}
+		if len(running) != 1 || running[0].Clock != warrant.ActByClock || running[0].Percent != percent || running[0].Alarm != alarm {
+			t.Errorf("at %d %%: %+v, want alarm %d", percent, running, alarm)
+		}
+	}
+	// Two ends: it is overdue long before it lapses, and lapses all the same.
+	w.ValidUntil = w.ActBy.Add(24 * time.Hour)
+	if got := w.Running(w.ActBy); len(got) != 1 || got[0].Alarm != 100 || w.State(w.ActBy) != warrant.Approved {
+		t.Errorf("when it is to be answered: %+v, %s", got, w.State(w.ActBy))
+	}
+	if got := w.Running(w.ValidUntil); len(got) != 0 || w.State(w.ValidUntil) != warrant.Expired {
+		t.Errorf("when it lapses: %+v, %s", got, w.State(w.ValidUntil))
+	}
+	b.task(r, start, "w", "t1")
+	b.task(r, start, "w", "t2")
+	b.run(r, start.Add(time.Hour), "t1", reason.Match)
+	if w, _ = b.state.Warrant("w"); !w.ActedAt.IsZero() || len(w.Running(start)) != 1 {
+		t.Errorf("with a task open: acted %v", w.ActedAt)
+	}
+	b.run(r, start.Add(2*time.Hour), "t2", reason.NoMatch)
+	if w, _ = b.state.Warrant("w"); !w.ActedAt.Equal(start.Add(2*time.Hour)) || len(w.Running(start)) != 0 {
+		t.Errorf("with every task answered: acted %v, %+v", w.ActedAt, w.Running(start))
+	}
+}
+
+func (b *book) approvedWarrant(r *warrant.Rules, id string) warrant.Warrant {
+	b.approved(r, start, id)
+	w, _ := b.state.Warrant(id)
+	return w
+}
+
+// What passes by itself is told to the ledger once, and what is told changes nothing.
+func TestLapseIsNotedOnce(t *testing.T) {
+	b, r := newBook(t), testRules(t)
+	w := b.made(r, start, "w", oralContent())
+	service := warrant.Caller{Actor: "griffierd", Roles: []warrant.Role{warrant.Executor}}
+	for _, at := range []time.Time{w.PaperBy, w.ValidUntil} {
+		_, err := r.NoteLapse(b.state, at.Add(-1), service, "w")
+		wantReason(t, "before", err, reason.WarrantTerminal)
+		d, err := r.NoteLapse(b.state, at, service, "w")
+		wantReason(t, "at", b.take(at, d, err), "")
+		before := b.state.Warrants()
+		_, err = r.NoteLapse(b.state, at.Add(time.Hour), service, "w")
+		wantReason(t, "again", err, reason.WarrantTerminal)
+		if !reflect.DeepEqual(before, b.state.Warrants()) {
+			t.Error("a lapse that was refused changed something")
+		}
+	}
+}
