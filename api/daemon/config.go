@@ -15,9 +15,12 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"griffier/api/disclosure"
+	"griffier/api/disclosure/execute"
 	"griffier/api/pki"
 	"griffier/api/statistics"
 	"griffier/api/strictyaml"
+	"griffier/api/warrant/document"
 	"griffier/schema"
 )
 
@@ -46,6 +49,7 @@ type Config struct {
 
 	Statistics StatisticsConfig `yaml:"statistics"`
 	Backup     BackupConfig     `yaml:"backup"`
+	Oversight  OversightConfig  `yaml:"oversight"`
 }
 
 // TLSConfig names the listener's certificate and the CA of machines.
@@ -103,6 +107,18 @@ type LedgerConfig struct {
 	// Limit is after which an entry that is not yet durable makes its call answer
 	// UNKNOWN_OUTCOME. Default 2s.
 	Limit time.Duration `yaml:"limit"`
+
+	// Who has the ledger elsewhere: see LEDGER.md.
+	Peers     PeersConfig     `yaml:"peers"`
+	Witnesses []WitnessConfig `yaml:"witnesses"`
+	Sink      SinkConfig      `yaml:"sink"`
+	// ReleaseWait is how long a package's release waits for a witness. Default 5s.
+	ReleaseWait time.Duration `yaml:"release_wait"`
+	// ReleaseNeedsWitness refuses a release (LEDGER_UNAVAILABLE) that no witness
+	// signed in time. Default false.
+	ReleaseNeedsWitness bool `yaml:"release_needs_witness"`
+	// VerifyEvery is how often the whole ledger is checked from its files. Default 1h.
+	VerifyEvery time.Duration `yaml:"verify_every"`
 }
 
 // StatisticsConfig is about the anonymised volumes that outlive the traffic data.
@@ -155,10 +171,25 @@ type ClockConfig struct {
 
 // LegalConfig is about warrants and packages.
 type LegalConfig struct {
-	Profile     string        `yaml:"profile"`      // nl or be
-	PackagesDir string        `yaml:"packages_dir"` // sealed packages
-	HoldsDir    string        `yaml:"holds_dir"`    // what is preserved, sealed. Default: holds, beside packages_dir
-	ClockMargin time.Duration `yaml:"clock_margin"` // of our own records, added to the authority's uncertainty. Default 2s
+	Profile     string `yaml:"profile"`      // nl or be
+	PackagesDir string `yaml:"packages_dir"` // sealed packages
+	HoldsDir    string `yaml:"holds_dir"`    // what is preserved, sealed. Default: holds, beside packages_dir
+	// DocumentsDir is for orders as they were received, sealed. Default: documents, beside
+	// packages_dir.
+	DocumentsDir string `yaml:"documents_dir"`
+	// DocumentScanner is a program and its arguments that reads an order on its standard
+	// input and exits with 0 if it found nothing, 1 if it did. Without one, documents are
+	// recorded as not scanned.
+	DocumentScanner []string `yaml:"document_scanner"`
+	// DocumentScanLimit is how long it may take; without a verdict nothing is kept. Default 1m.
+	DocumentScanLimit time.Duration `yaml:"document_scan_limit"`
+	ClockMargin       time.Duration `yaml:"clock_margin"` // of our own records, added to the authority's uncertainty. Default 2s
+	// LateArrivalGrace is how long after the last moment that a task is about it is not
+	// run yet, since records may still arrive. Default 15m; 0s is for laboratories.
+	LateArrivalGrace time.Duration `yaml:"late_arrival_grace"`
+	// NeighbourMargin is how far outside of a task's uncertainty interval another holder
+	// of the address is warned of. Default 5m; 0s: never.
+	NeighbourMargin time.Duration `yaml:"neighbour_margin"`
 }
 
 // EnrolmentConfig names the CA that issues the certificates of collectors, which
@@ -196,8 +227,9 @@ func ReadConfig(path string) (Config, error) {
 		return Config{}, fmt.Errorf("config %s: longer than %d bytes", path, maxConfig)
 	}
 	c := Config{
-		Listen: "127.0.0.1:7443", ShutdownGrace: defaultGrace, Ledger: LedgerConfig{Limit: defaultLedgerLimit},
-		Legal: LegalConfig{Profile: "nl", ClockMargin: defaultClockMargin}, Clock: ClockConfig{RequireSync: true},
+		Listen: "127.0.0.1:7443", ShutdownGrace: defaultGrace, Ledger: defaultLedger(),
+		Legal: LegalConfig{Profile: "nl", ClockMargin: defaultClockMargin, DocumentScanLimit: document.DefaultScanLimit,
+			LateArrivalGrace: execute.DefaultGrace, NeighbourMargin: disclosure.DefaultNeighbourMargin}, Clock: ClockConfig{RequireSync: true},
 		Statistics: StatisticsConfig{MinLines: statistics.MinLines, Delay: statistics.DefaultDelay},
 		Enrolment:  EnrolmentConfig{CertificateLife: pki.MaxCollectorLife},
 		Backup:     BackupConfig{Every: defaultBackup},
@@ -213,16 +245,16 @@ func ReadConfig(path string) (Config, error) {
 }
 
 func (c *Config) files() []*string {
-	return []*string{
+	return append([]*string{
 		&c.TLS.CertFile, &c.TLS.KeyFile, &c.TLS.ClientCAFile, &c.OIDC.CAFile,
 		&c.Keys.Dir, &c.Keys.MasterFile, &c.Keys.ActorFile, &c.Keys.PseudonymFile, &c.Keys.BlindIndexFile,
 		&c.Keys.SupportCodeFile, &c.Keys.ReferenceFile, &c.Keys.PackageSigningFile,
 		&c.Store.DataDir, &c.Store.Socket, &c.Store.DSN, &c.Store.ExecutorDSN, &c.Store.PortalDSN,
 		&c.Store.CAFile, &c.Store.CertFile, &c.Store.KeyFile,
 		&c.Ledger.Dir, &c.Ledger.WitnessFile, &c.Ledger.KeyFile,
-		&c.Legal.PackagesDir, &c.Legal.HoldsDir, &c.RetentionFile, &c.RetentionKeysFile,
+		&c.Legal.PackagesDir, &c.Legal.HoldsDir, &c.Legal.DocumentsDir, &c.RetentionFile, &c.RetentionKeysFile,
 		&c.Enrolment.CACertFile, &c.Enrolment.CAKeyFile, &c.Backup.Dir, &c.Backup.KeysDir,
-	}
+	}, c.Ledger.files()...)
 }
 
 func (c *Config) resolve(dir string) {
@@ -233,6 +265,9 @@ func (c *Config) resolve(dir string) {
 	}
 	if c.Legal.HoldsDir == "" && c.Legal.PackagesDir != "" {
 		c.Legal.HoldsDir = filepath.Join(filepath.Dir(c.Legal.PackagesDir), "holds")
+	}
+	if c.Legal.DocumentsDir == "" && c.Legal.PackagesDir != "" {
+		c.Legal.DocumentsDir = filepath.Join(filepath.Dir(c.Legal.PackagesDir), "documents")
 	}
 }
 
@@ -298,7 +333,16 @@ func (c *Config) validate() error {
 	if c.Legal.Profile != schema.ProfileNL && c.Legal.Profile != schema.ProfileBE {
 		errs = append(errs, errors.New("legal.profile must be nl or be"))
 	}
+	if err := c.Legal.validateScanner(); err != nil {
+		errs = append(errs, err)
+	}
+	if err := c.Oversight.validate(); err != nil {
+		errs = append(errs, err)
+	}
 	if err := c.Backup.validate(); err != nil {
+		errs = append(errs, err)
+	}
+	if err := c.Ledger.validate(); err != nil {
 		errs = append(errs, err)
 	}
 	if c.Ledger.Limit < 100*time.Millisecond || c.Ledger.Limit > time.Minute {
@@ -315,6 +359,12 @@ func (c *Config) validate() error {
 	}
 	if c.Legal.ClockMargin < 0 || c.Legal.ClockMargin > time.Minute {
 		errs = append(errs, errors.New("legal.clock_margin must be between 0s and 1m"))
+	}
+	if c.Legal.LateArrivalGrace < 0 || c.Legal.LateArrivalGrace > 24*time.Hour {
+		errs = append(errs, errors.New("legal.late_arrival_grace must be between 0s and 24h"))
+	}
+	if c.Legal.NeighbourMargin < 0 || c.Legal.NeighbourMargin > time.Hour {
+		errs = append(errs, errors.New("legal.neighbour_margin must be between 0s and 1h"))
 	}
 	return errors.Join(errs...)
 }

@@ -11,11 +11,13 @@ import (
 	"time"
 
 	"griffier/api/disclosure"
+	"griffier/api/disclosure/execute"
 	"griffier/api/keystore"
 	"griffier/api/ledger"
 	"griffier/api/pki"
 	"griffier/api/retention"
 	"griffier/api/statistics"
+	"griffier/api/warrant/document"
 	"griffier/schema"
 )
 
@@ -124,15 +126,19 @@ func Init(dir string, o InitOptions) (configPath string, err error) {
 			PackageSigningFile: "secret/package-signing.key",
 		},
 		Store:             StoreConfig{DataDir: "store", Socket: "store.sock"},
-		Ledger:            LedgerConfig{"ledger", "ledger-witness/head", "secret/ledger.key", cmp.Or(o.LedgerLimit, defaultLedgerLimit)},
+		Ledger:            initialLedger(cmp.Or(o.LedgerLimit, defaultLedgerLimit)),
 		Clock:             ClockConfig{RequireSync: !o.Laboratory},
-		Legal:             LegalConfig{Profile: o.Profile, PackagesDir: "packages", HoldsDir: "holds", ClockMargin: defaultClockMargin},
+		Legal:             LegalConfig{Profile: o.Profile, PackagesDir: "packages", HoldsDir: "holds", DocumentsDir: "documents", DocumentScanLimit: document.DefaultScanLimit, ClockMargin: defaultClockMargin},
 		Statistics:        StatisticsConfig{MinLines: statistics.MinLines, Delay: statistics.DefaultDelay},
 		Backup:            BackupConfig{Every: defaultBackup},
 		Enrolment:         EnrolmentConfig{"tls/ca.pem", "tls/ca.key", pki.MaxCollectorLife},
 		RetentionFile:     "retention.yaml",
 		RetentionKeysFile: "trust/retention.pub",
 		ShutdownGrace:     defaultGrace,
+	}
+	c.Legal.LateArrivalGrace, c.Legal.NeighbourMargin = execute.DefaultGrace, disclosure.DefaultNeighbourMargin
+	if o.Laboratory { // where instants are seconds ago
+		c.Legal.LateArrivalGrace = 0
 	}
 	text, err := c.YAML()
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -20,20 +21,25 @@ import (
 const (
 	defaultLimit = 100
 	maxLimit     = 1000
+
+	cosignWait = 5 * time.Second // of an export, for the witnesses
 )
 
 // Service implements LedgerService. Its methods are safe for concurrent use.
 type Service struct {
 	griffierv1.UnimplementedLedgerServiceServer
-	log *ledger.Log
+	log     *ledger.Log
+	watched Watched
 }
 
-// NewService serves the log.
-func NewService(log *ledger.Log) *Service { return &Service{log: log} }
+// NewService serves the log; watched tells who else has it.
+func NewService(log *ledger.Log, watched Watched) *Service {
+	return &Service{log: log, watched: watched}
+}
 
 // ListEntries gives entries in the order of the log, from start on, that match
-// the filters. The list is complete up to its last index; a list shorter than
-// the limit reached the end. A caller goes on from the last index plus one.
+// the filters. The list is complete up to next_start, where a caller goes on; 0
+// there means that it is complete.
 // Reasons: INVALID_REQUEST, INTERNAL.
 func (s *Service) ListEntries(ctx context.Context, req *griffierv1.ListEntriesRequest) (*griffierv1.ListEntriesResponse, error) {
 	limit := int(req.GetLimit())
@@ -45,31 +51,57 @@ func (s *Service) ListEntries(ctx context.Context, req *griffierv1.ListEntriesRe
 			Field: "limit", Description: fmt.Sprintf("is 0 to %d", maxLimit)})
 	}
 	res := &griffierv1.ListEntriesResponse{Size: s.log.Size()}
-	for next := req.GetStart(); next < res.Size && len(res.Entries) < limit; {
-		entries, err := s.log.Read(ctx, next, ledger.MaxRead)
+	q, err := s.newSearch(ctx, req, res.Size)
+	if err != nil {
+		return nil, err
+	}
+	res.NextStart, err = s.each(ctx, q, scanned, func(e ledger.Entry) (bool, error) {
+		out, err := s.entry(e, req.GetWithBodies())
 		if err != nil {
-			return nil, failure(err)
+			return false, err
 		}
-		for _, e := range entries {
-			if len(res.Entries) == limit || e.Index >= res.Size {
-				break
-			}
-			if matches(req, e.Header) {
-				out, err := s.entry(e, req.GetWithBodies())
-				if err != nil {
-					return nil, err
-				}
-				res.Entries = append(res.Entries, out)
-			}
-		}
-		next += uint64(len(entries))
+		res.Entries = append(res.Entries, out)
+		return len(res.Entries) < limit, nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return res, nil
 }
 
-func matches(req *griffierv1.ListEntriesRequest, h ledger.Header) bool {
-	return (req.GetKind() == "" || req.GetKind() == h.Kind) &&
-		(req.GetWarrantId() == "" || req.GetWarrantId() == h.WarrantID)
+// ExportEntries gives every entry that matches, with its proof, against one
+// checkpoint: a cosigned one if there is one that covers what there is. It
+// decrypts nothing.
+// Reasons: INVALID_REQUEST, INTERNAL.
+func (s *Service) ExportEntries(req *griffierv1.ExportEntriesRequest, out griffierv1.LedgerService_ExportEntriesServer) error {
+	ctx := out.Context()
+	filter := req.GetFilter()
+	if filter == nil {
+		filter = &griffierv1.ListEntriesRequest{}
+	}
+	size := s.log.Size()
+	if s.watched.Witnesses != nil { // better with their signatures; without them if they do not answer
+		wait, cancel := context.WithTimeout(ctx, cosignWait)
+		defer cancel()
+		_ = s.watched.Witnesses.Await(wait, size)
+	}
+	prover, err := s.log.Prover(ctx, size)
+	if err != nil {
+		return failure(err)
+	}
+	q, err := s.newSearch(ctx, filter, prover.Size())
+	if err != nil {
+		return err
+	}
+	_, err = s.each(ctx, q, prover.Size()+1, func(e ledger.Entry) (bool, error) {
+		p, err := prover.ProveEntry(ctx, e)
+		if err != nil {
+			return false, failure(err)
+		}
+		return true, out.Send(&griffierv1.ExportEntriesResponse{
+			Index: p.Index, Leaf: p.Leaf, Hashes: p.Hashes, Checkpoint: p.Checkpoint, Cosignatures: p.Cosignatures})
+	})
+	return err
 }
 
 // entry gives the transport form. A body is decrypted only on request; that its
@@ -92,6 +124,8 @@ func (s *Service) entry(e ledger.Entry, withBody bool) (*griffierv1.LedgerEntry,
 	switch {
 	case errors.Is(err, keystore.ErrShredded):
 		out.BodyDestroyed = true
+	case errors.Is(err, keystore.ErrNotFound), errors.Is(err, keystore.ErrSealed):
+		out.BodyUnreadable = true // one lost key does not hide the rest of the log
 	case err != nil:
 		return nil, failure(err)
 	default:
@@ -107,7 +141,7 @@ func (s *Service) GetProof(ctx context.Context, req *griffierv1.GetProofRequest)
 	if err != nil {
 		return nil, failure(err)
 	}
-	return &griffierv1.GetProofResponse{Checkpoint: p.Checkpoint, Hashes: p.Hashes, Leaf: p.Leaf}, nil
+	return &griffierv1.GetProofResponse{Checkpoint: p.Checkpoint, Hashes: p.Hashes, Leaf: p.Leaf, Cosignatures: p.Cosignatures}, nil
 }
 
 // GetCheckpoint gives the signed checkpoint over all acknowledged entries.

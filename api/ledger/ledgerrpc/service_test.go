@@ -1,14 +1,18 @@
 package ledgerrpc
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/transparency-dev/merkle/rfc6962"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"griffier/api/keystore"
 	"griffier/api/ledger"
@@ -53,7 +57,7 @@ func open(t *testing.T) (*Service, *ledger.Log, *keystore.Store, string) {
 			t.Fatal(err)
 		}
 	}
-	return NewService(log), log, keys, key.Public
+	return NewService(log, Watched{}), log, keys, key.Public
 }
 
 func TestListEntriesFilters(t *testing.T) {
@@ -134,5 +138,112 @@ func TestGetProofCanBeCheckedWithThePublicKeyAlone(t *testing.T) {
 	cp, err := s.GetCheckpoint(ctx, &griffierv1.GetCheckpointRequest{})
 	if err != nil || cp.Checkpoint != res.Checkpoint {
 		t.Fatalf("checkpoint: %v, %v", cp, err)
+	}
+}
+
+func TestSearch(t *testing.T) {
+	s, log, keys, _ := open(t)
+	ctx := context.Background()
+	for i := range 4 {
+		if _, err := log.Append(ctx, ledger.Draft{Kind: "refusal", Actor: fmt.Sprintf("a%d", i%2), Role: "support", TaskID: "t1",
+			Reason: []string{"WARRANT_EXPIRED", "MAX_HITS"}[i/2]}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	entries, err := log.Read(ctx, 0, 100)
+	if err != nil || len(entries) != 10 {
+		t.Fatal(len(entries), err)
+	}
+	time7, time9 := timestamppb.New(entries[7].Header.At), timestamppb.New(entries[9].Header.At)
+	for name, c := range map[string]struct {
+		req  *griffierv1.ListEntriesRequest
+		want []uint64
+		next uint64
+	}{
+		"kinds that begin":    {&griffierv1.ListEntriesRequest{Kind: "warrant."}, []uint64{0, 1, 3, 4}, 0},
+		"no kind begins so":   {&griffierv1.ListEntriesRequest{Kind: "warrant"}, nil, 0},
+		"actor":               {&griffierv1.ListEntriesRequest{Actor: "a1"}, []uint64{7, 9}, 0},
+		"role and reason":     {&griffierv1.ListEntriesRequest{Role: "support", Reason: "MAX_HITS"}, []uint64{8, 9}, 0},
+		"task":                {&griffierv1.ListEntriesRequest{TaskId: "t1", Start: 8}, []uint64{8, 9}, 0},
+		"from":                {&griffierv1.ListEntriesRequest{From: time7}, []uint64{7, 8, 9}, 0},
+		"from, to":            {&griffierv1.ListEntriesRequest{From: time7, To: time9}, []uint64{7, 8}, 0},
+		"to before from":      {&griffierv1.ListEntriesRequest{From: time9, To: time7}, nil, 0},
+		"a page":              {&griffierv1.ListEntriesRequest{Kind: "refusal", Limit: 2}, []uint64{6, 7}, 8},
+		"the next page":       {&griffierv1.ListEntriesRequest{Kind: "refusal", Limit: 2, Start: 8}, []uint64{8, 9}, 0},
+		"nothing of that day": {&griffierv1.ListEntriesRequest{To: timestamppb.New(entries[0].Header.At.Add(-time.Hour))}, nil, 0},
+	} {
+		res, err := s.ListEntries(ctx, c.req)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		var got []uint64
+		for _, e := range res.Entries {
+			got = append(got, e.Index)
+		}
+		if fmt.Sprint(got) != fmt.Sprint(c.want) || res.NextStart != c.next {
+			t.Errorf("%s: %v, next %d; want %v, %d", name, got, res.NextStart, c.want, c.next)
+		}
+	}
+	if _, err := s.ListEntries(ctx, &griffierv1.ListEntriesRequest{From: &timestamppb.Timestamp{Nanos: -1}}); reason.Of(err) != reason.InvalidRequest {
+		t.Errorf("no time: %v", err)
+	}
+
+	// A key that is lost, unlike one that was destroyed, is told as such, and hides
+	// no other entry.
+	if err := os.RemoveAll(keys.Dir()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(keys.Dir(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	res, err := s.ListEntries(ctx, &griffierv1.ListEntriesRequest{WithBodies: true, Limit: 1})
+	if err != nil || len(res.Entries) != 1 {
+		t.Fatal(err)
+	}
+	if e := res.Entries[0]; e.BodyJson != "" && e.BodyUnreadable || e.BodyDestroyed {
+		t.Errorf("%v", e)
+	}
+}
+
+// exported is a stream that keeps what is sent.
+type exported struct {
+	grpc.ServerStream
+	ctx  context.Context
+	sent []*griffierv1.ExportEntriesResponse
+}
+
+func (e *exported) Context() context.Context { return e.ctx }
+func (e *exported) Send(m *griffierv1.ExportEntriesResponse) error {
+	e.sent = append(e.sent, m)
+	return nil
+}
+
+// TestExport checks every exported entry with the public key alone, and that no
+// body was opened.
+func TestExport(t *testing.T) {
+	s, log, _, public := open(t)
+	out := &exported{ctx: context.Background()}
+	if err := s.ExportEntries(&griffierv1.ExportEntriesRequest{Filter: &griffierv1.ListEntriesRequest{WarrantId: "w1"}}, out); err != nil {
+		t.Fatal(err)
+	}
+	if len(out.sent) != 3 {
+		t.Fatalf("%d entries", len(out.sent))
+	}
+	for _, m := range out.sent {
+		p := ledger.Proof{Index: m.Index, Leaf: m.Leaf, Hashes: m.Hashes, Checkpoint: m.Checkpoint}
+		e, err := p.Verify(public)
+		if err != nil || e.Header.WarrantID != "w1" || m.Checkpoint != log.Checkpoint() {
+			t.Errorf("entry %d: %v, %v", m.Index, e.Header, err)
+		}
+		if bytes.Contains(m.Leaf, []byte("secret")) || len(e.Body) == 0 {
+			t.Errorf("entry %d: body %q", m.Index, e.Body)
+		}
+		p.Index++
+		if _, err := p.Verify(public); err == nil {
+			t.Errorf("entry %d proves another index", m.Index)
+		}
+	}
+	if err := s.ExportEntries(&griffierv1.ExportEntriesRequest{}, &exported{ctx: out.ctx}); err != nil {
+		t.Errorf("without a filter: %v", err)
 	}
 }

@@ -23,22 +23,23 @@ const (
 )
 
 type LedgerEntry struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
-	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
-	At            *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`
-	Actor         string                 `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"` // pseudonym
-	Role          string                 `protobuf:"bytes,5,opt,name=role,proto3" json:"role,omitempty"`
-	WarrantId     string                 `protobuf:"bytes,6,opt,name=warrant_id,json=warrantId,proto3" json:"warrant_id,omitempty"`
-	TaskId        string                 `protobuf:"bytes,7,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
-	Generation    uint64                 `protobuf:"varint,8,opt,name=generation,proto3" json:"generation,omitempty"`
-	Reason        string                 `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
-	FactsJson     string                 `protobuf:"bytes,10,opt,name=facts_json,json=factsJson,proto3" json:"facts_json,omitempty"` // the clear part that the fold needs; no personal data
-	BodyJson      string                 `protobuf:"bytes,11,opt,name=body_json,json=bodyJson,proto3" json:"body_json,omitempty"`    // decrypted for the overseer; empty once its key is destroyed
-	BodyDestroyed bool                   `protobuf:"varint,12,opt,name=body_destroyed,json=bodyDestroyed,proto3" json:"body_destroyed,omitempty"`
-	LeafSha256    string                 `protobuf:"bytes,13,opt,name=leaf_sha256,json=leafSha256,proto3" json:"leaf_sha256,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Index          uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Kind           string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	At             *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=at,proto3" json:"at,omitempty"`
+	Actor          string                 `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"` // pseudonym
+	Role           string                 `protobuf:"bytes,5,opt,name=role,proto3" json:"role,omitempty"`
+	WarrantId      string                 `protobuf:"bytes,6,opt,name=warrant_id,json=warrantId,proto3" json:"warrant_id,omitempty"`
+	TaskId         string                 `protobuf:"bytes,7,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	Generation     uint64                 `protobuf:"varint,8,opt,name=generation,proto3" json:"generation,omitempty"`
+	Reason         string                 `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
+	FactsJson      string                 `protobuf:"bytes,10,opt,name=facts_json,json=factsJson,proto3" json:"facts_json,omitempty"` // the clear part that the fold needs; no personal data
+	BodyJson       string                 `protobuf:"bytes,11,opt,name=body_json,json=bodyJson,proto3" json:"body_json,omitempty"`    // decrypted for the overseer; empty once its key is destroyed
+	BodyDestroyed  bool                   `protobuf:"varint,12,opt,name=body_destroyed,json=bodyDestroyed,proto3" json:"body_destroyed,omitempty"`
+	LeafSha256     string                 `protobuf:"bytes,13,opt,name=leaf_sha256,json=leafSha256,proto3" json:"leaf_sha256,omitempty"`
+	BodyUnreadable bool                   `protobuf:"varint,14,opt,name=body_unreadable,json=bodyUnreadable,proto3" json:"body_unreadable,omitempty"` // its key is not here, or does not open it
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *LedgerEntry) Reset() {
@@ -162,13 +163,27 @@ func (x *LedgerEntry) GetLeafSha256() string {
 	return ""
 }
 
+func (x *LedgerEntry) GetBodyUnreadable() bool {
+	if x != nil {
+		return x.BodyUnreadable
+	}
+	return false
+}
+
+// ListEntriesRequest asks for entries that match every field that is set.
 type ListEntriesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Start         uint64                 `protobuf:"varint,1,opt,name=start,proto3" json:"start,omitempty"`
 	Limit         int32                  `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"` // 0 means 100; at most 1,000
-	Kind          string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`    // exact, or empty
+	Kind          string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`    // exact, or, with a dot at its end, all kinds that begin with it
 	WarrantId     string                 `protobuf:"bytes,4,opt,name=warrant_id,json=warrantId,proto3" json:"warrant_id,omitempty"`
 	WithBodies    bool                   `protobuf:"varint,5,opt,name=with_bodies,json=withBodies,proto3" json:"with_bodies,omitempty"`
+	From          *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=from,proto3" json:"from,omitempty"`   // of entries at this time or later
+	To            *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=to,proto3" json:"to,omitempty"`       // of entries before this time
+	Actor         string                 `protobuf:"bytes,8,opt,name=actor,proto3" json:"actor,omitempty"` // pseudonym
+	Role          string                 `protobuf:"bytes,9,opt,name=role,proto3" json:"role,omitempty"`
+	Reason        string                 `protobuf:"bytes,10,opt,name=reason,proto3" json:"reason,omitempty"`
+	TaskId        string                 `protobuf:"bytes,11,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -238,10 +253,53 @@ func (x *ListEntriesRequest) GetWithBodies() bool {
 	return false
 }
 
+func (x *ListEntriesRequest) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *ListEntriesRequest) GetTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *ListEntriesRequest) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *ListEntriesRequest) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *ListEntriesRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ListEntriesRequest) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
 type ListEntriesResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Entries       []*LedgerEntry         `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
 	Size          uint64                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	NextStart     uint64                 `protobuf:"varint,3,opt,name=next_start,json=nextStart,proto3" json:"next_start,omitempty"` // where to go on; 0 when nothing more can match
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -290,6 +348,461 @@ func (x *ListEntriesResponse) GetSize() uint64 {
 	return 0
 }
 
+func (x *ListEntriesResponse) GetNextStart() uint64 {
+	if x != nil {
+		return x.NextStart
+	}
+	return 0
+}
+
+type ExportEntriesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Filter        *ListEntriesRequest    `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"` // limit and with_bodies do not apply
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportEntriesRequest) Reset() {
+	*x = ExportEntriesRequest{}
+	mi := &file_griffier_v1_ledger_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportEntriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportEntriesRequest) ProtoMessage() {}
+
+func (x *ExportEntriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_ledger_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportEntriesRequest.ProtoReflect.Descriptor instead.
+func (*ExportEntriesRequest) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_ledger_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ExportEntriesRequest) GetFilter() *ListEntriesRequest {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+type ExportEntriesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Leaf          []byte                 `protobuf:"bytes,2,opt,name=leaf,proto3" json:"leaf,omitempty"`                 // the entry as it was hashed, its body sealed
+	Hashes        [][]byte               `protobuf:"bytes,3,rep,name=hashes,proto3" json:"hashes,omitempty"`             // RFC 6962 §2.1.1
+	Checkpoint    string                 `protobuf:"bytes,4,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`     // signed note; the same in every message
+	Cosignatures  []string               `protobuf:"bytes,5,rep,name=cosignatures,proto3" json:"cosignatures,omitempty"` // signature lines of witnesses under it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportEntriesResponse) Reset() {
+	*x = ExportEntriesResponse{}
+	mi := &file_griffier_v1_ledger_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportEntriesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportEntriesResponse) ProtoMessage() {}
+
+func (x *ExportEntriesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_ledger_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportEntriesResponse.ProtoReflect.Descriptor instead.
+func (*ExportEntriesResponse) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_ledger_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ExportEntriesResponse) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *ExportEntriesResponse) GetLeaf() []byte {
+	if x != nil {
+		return x.Leaf
+	}
+	return nil
+}
+
+func (x *ExportEntriesResponse) GetHashes() [][]byte {
+	if x != nil {
+		return x.Hashes
+	}
+	return nil
+}
+
+func (x *ExportEntriesResponse) GetCheckpoint() string {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return ""
+}
+
+func (x *ExportEntriesResponse) GetCosignatures() []string {
+	if x != nil {
+		return x.Cosignatures
+	}
+	return nil
+}
+
+type GetLedgerStatusRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetLedgerStatusRequest) Reset() {
+	*x = GetLedgerStatusRequest{}
+	mi := &file_griffier_v1_ledger_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetLedgerStatusRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetLedgerStatusRequest) ProtoMessage() {}
+
+func (x *GetLedgerStatusRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_ledger_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetLedgerStatusRequest.ProtoReflect.Descriptor instead.
+func (*GetLedgerStatusRequest) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_ledger_proto_rawDescGZIP(), []int{5}
+}
+
+type LedgerWitness struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	PublicKey     string                 `protobuf:"bytes,2,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	Size          uint64                 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"` // entries of the newest checkpoint that it signed
+	SignedAt      *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=signed_at,json=signedAt,proto3" json:"signed_at,omitempty"`
+	LagSeconds    int64                  `protobuf:"varint,5,opt,name=lag_seconds,json=lagSeconds,proto3" json:"lag_seconds,omitempty"` // for how long there have been entries that it has not signed
+	Alarm         bool                   `protobuf:"varint,6,opt,name=alarm,proto3" json:"alarm,omitempty"`
+	Error         string                 `protobuf:"bytes,7,opt,name=error,proto3" json:"error,omitempty"` // of the last attempt
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LedgerWitness) Reset() {
+	*x = LedgerWitness{}
+	mi := &file_griffier_v1_ledger_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LedgerWitness) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LedgerWitness) ProtoMessage() {}
+
+func (x *LedgerWitness) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_ledger_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LedgerWitness.ProtoReflect.Descriptor instead.
+func (*LedgerWitness) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_ledger_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *LedgerWitness) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *LedgerWitness) GetPublicKey() string {
+	if x != nil {
+		return x.PublicKey
+	}
+	return ""
+}
+
+func (x *LedgerWitness) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *LedgerWitness) GetSignedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SignedAt
+	}
+	return nil
+}
+
+func (x *LedgerWitness) GetLagSeconds() int64 {
+	if x != nil {
+		return x.LagSeconds
+	}
+	return 0
+}
+
+func (x *LedgerWitness) GetAlarm() bool {
+	if x != nil {
+		return x.Alarm
+	}
+	return false
+}
+
+func (x *LedgerWitness) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+type LedgerSink struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Size          uint64                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`                               // entries that it has
+	CompleteAt    *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=complete_at,json=completeAt,proto3" json:"complete_at,omitempty"`  // when it last had all
+	LagSeconds    int64                  `protobuf:"varint,4,opt,name=lag_seconds,json=lagSeconds,proto3" json:"lag_seconds,omitempty"` // age of the oldest entry that it has not
+	Alarm         bool                   `protobuf:"varint,5,opt,name=alarm,proto3" json:"alarm,omitempty"`
+	Refusing      bool                   `protobuf:"varint,6,opt,name=refusing,proto3" json:"refusing,omitempty"` // new legal acts are refused until it has caught up
+	Error         string                 `protobuf:"bytes,7,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LedgerSink) Reset() {
+	*x = LedgerSink{}
+	mi := &file_griffier_v1_ledger_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LedgerSink) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LedgerSink) ProtoMessage() {}
+
+func (x *LedgerSink) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_ledger_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LedgerSink.ProtoReflect.Descriptor instead.
+func (*LedgerSink) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_ledger_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *LedgerSink) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *LedgerSink) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *LedgerSink) GetCompleteAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CompleteAt
+	}
+	return nil
+}
+
+func (x *LedgerSink) GetLagSeconds() int64 {
+	if x != nil {
+		return x.LagSeconds
+	}
+	return 0
+}
+
+func (x *LedgerSink) GetAlarm() bool {
+	if x != nil {
+		return x.Alarm
+	}
+	return false
+}
+
+func (x *LedgerSink) GetRefusing() bool {
+	if x != nil {
+		return x.Refusing
+	}
+	return false
+}
+
+func (x *LedgerSink) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+type GetLedgerStatusResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Size          uint64                 `protobuf:"varint,1,opt,name=size,proto3" json:"size,omitempty"`
+	Newest        *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=newest,proto3" json:"newest,omitempty"`
+	Checkpoint    string                 `protobuf:"bytes,3,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	Unavailable   string                 `protobuf:"bytes,4,opt,name=unavailable,proto3" json:"unavailable,omitempty"` // why no entries are taken; empty when they are
+	Witnesses     []*LedgerWitness       `protobuf:"bytes,5,rep,name=witnesses,proto3" json:"witnesses,omitempty"`
+	Sink          *LedgerSink            `protobuf:"bytes,6,opt,name=sink,proto3" json:"sink,omitempty"`                               // absent if there is none
+	VerifiedAt    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=verified_at,json=verifiedAt,proto3" json:"verified_at,omitempty"` // absent before the first check since the start
+	VerifiedSize  uint64                 `protobuf:"varint,8,opt,name=verified_size,json=verifiedSize,proto3" json:"verified_size,omitempty"`
+	Problems      []string               `protobuf:"bytes,9,rep,name=problems,proto3" json:"problems,omitempty"` // that it found
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetLedgerStatusResponse) Reset() {
+	*x = GetLedgerStatusResponse{}
+	mi := &file_griffier_v1_ledger_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetLedgerStatusResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetLedgerStatusResponse) ProtoMessage() {}
+
+func (x *GetLedgerStatusResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_ledger_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetLedgerStatusResponse.ProtoReflect.Descriptor instead.
+func (*GetLedgerStatusResponse) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_ledger_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *GetLedgerStatusResponse) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *GetLedgerStatusResponse) GetNewest() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Newest
+	}
+	return nil
+}
+
+func (x *GetLedgerStatusResponse) GetCheckpoint() string {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return ""
+}
+
+func (x *GetLedgerStatusResponse) GetUnavailable() string {
+	if x != nil {
+		return x.Unavailable
+	}
+	return ""
+}
+
+func (x *GetLedgerStatusResponse) GetWitnesses() []*LedgerWitness {
+	if x != nil {
+		return x.Witnesses
+	}
+	return nil
+}
+
+func (x *GetLedgerStatusResponse) GetSink() *LedgerSink {
+	if x != nil {
+		return x.Sink
+	}
+	return nil
+}
+
+func (x *GetLedgerStatusResponse) GetVerifiedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.VerifiedAt
+	}
+	return nil
+}
+
+func (x *GetLedgerStatusResponse) GetVerifiedSize() uint64 {
+	if x != nil {
+		return x.VerifiedSize
+	}
+	return 0
+}
+
+func (x *GetLedgerStatusResponse) GetProblems() []string {
+	if x != nil {
+		return x.Problems
+	}
+	return nil
+}
+
 type GetProofRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
@@ -299,7 +812,7 @@ type GetProofRequest struct {
 
 func (x *GetProofRequest) Reset() {
 	*x = GetProofRequest{}
-	mi := &file_griffier_v1_ledger_proto_msgTypes[3]
+	mi := &file_griffier_v1_ledger_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -311,7 +824,7 @@ func (x *GetProofRequest) String() string {
 func (*GetProofRequest) ProtoMessage() {}
 
 func (x *GetProofRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_ledger_proto_msgTypes[3]
+	mi := &file_griffier_v1_ledger_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -324,7 +837,7 @@ func (x *GetProofRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProofRequest.ProtoReflect.Descriptor instead.
 func (*GetProofRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_ledger_proto_rawDescGZIP(), []int{3}
+	return file_griffier_v1_ledger_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetProofRequest) GetIndex() uint64 {
@@ -336,16 +849,17 @@ func (x *GetProofRequest) GetIndex() uint64 {
 
 type GetProofResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Checkpoint    string                 `protobuf:"bytes,1,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"` // signed note
-	Hashes        [][]byte               `protobuf:"bytes,2,rep,name=hashes,proto3" json:"hashes,omitempty"`         // RFC 6962 §2.1.1
-	Leaf          []byte                 `protobuf:"bytes,3,opt,name=leaf,proto3" json:"leaf,omitempty"`             // the entry as it was hashed
+	Checkpoint    string                 `protobuf:"bytes,1,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`     // signed note
+	Hashes        [][]byte               `protobuf:"bytes,2,rep,name=hashes,proto3" json:"hashes,omitempty"`             // RFC 6962 §2.1.1
+	Leaf          []byte                 `protobuf:"bytes,3,opt,name=leaf,proto3" json:"leaf,omitempty"`                 // the entry as it was hashed
+	Cosignatures  []string               `protobuf:"bytes,4,rep,name=cosignatures,proto3" json:"cosignatures,omitempty"` // signature lines of witnesses under the checkpoint
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetProofResponse) Reset() {
 	*x = GetProofResponse{}
-	mi := &file_griffier_v1_ledger_proto_msgTypes[4]
+	mi := &file_griffier_v1_ledger_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -357,7 +871,7 @@ func (x *GetProofResponse) String() string {
 func (*GetProofResponse) ProtoMessage() {}
 
 func (x *GetProofResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_ledger_proto_msgTypes[4]
+	mi := &file_griffier_v1_ledger_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -370,7 +884,7 @@ func (x *GetProofResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProofResponse.ProtoReflect.Descriptor instead.
 func (*GetProofResponse) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_ledger_proto_rawDescGZIP(), []int{4}
+	return file_griffier_v1_ledger_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetProofResponse) GetCheckpoint() string {
@@ -394,6 +908,13 @@ func (x *GetProofResponse) GetLeaf() []byte {
 	return nil
 }
 
+func (x *GetProofResponse) GetCosignatures() []string {
+	if x != nil {
+		return x.Cosignatures
+	}
+	return nil
+}
+
 type GetCheckpointRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -402,7 +923,7 @@ type GetCheckpointRequest struct {
 
 func (x *GetCheckpointRequest) Reset() {
 	*x = GetCheckpointRequest{}
-	mi := &file_griffier_v1_ledger_proto_msgTypes[5]
+	mi := &file_griffier_v1_ledger_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -414,7 +935,7 @@ func (x *GetCheckpointRequest) String() string {
 func (*GetCheckpointRequest) ProtoMessage() {}
 
 func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_ledger_proto_msgTypes[5]
+	mi := &file_griffier_v1_ledger_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -427,7 +948,7 @@ func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointRequest.ProtoReflect.Descriptor instead.
 func (*GetCheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_ledger_proto_rawDescGZIP(), []int{5}
+	return file_griffier_v1_ledger_proto_rawDescGZIP(), []int{11}
 }
 
 type GetCheckpointResponse struct {
@@ -439,7 +960,7 @@ type GetCheckpointResponse struct {
 
 func (x *GetCheckpointResponse) Reset() {
 	*x = GetCheckpointResponse{}
-	mi := &file_griffier_v1_ledger_proto_msgTypes[6]
+	mi := &file_griffier_v1_ledger_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -451,7 +972,7 @@ func (x *GetCheckpointResponse) String() string {
 func (*GetCheckpointResponse) ProtoMessage() {}
 
 func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_ledger_proto_msgTypes[6]
+	mi := &file_griffier_v1_ledger_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -464,7 +985,7 @@ func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointResponse.ProtoReflect.Descriptor instead.
 func (*GetCheckpointResponse) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_ledger_proto_rawDescGZIP(), []int{6}
+	return file_griffier_v1_ledger_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetCheckpointResponse) GetCheckpoint() string {
@@ -478,7 +999,7 @@ var File_griffier_v1_ledger_proto protoreflect.FileDescriptor
 
 const file_griffier_v1_ledger_proto_rawDesc = "" +
 	"\n" +
-	"\x18griffier/v1/ledger.proto\x12\vgriffier.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18griffier/v1/access.proto\"\x81\x03\n" +
+	"\x18griffier/v1/ledger.proto\x12\vgriffier.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18griffier/v1/access.proto\"\xaa\x03\n" +
 	"\vLedgerEntry\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12*\n" +
@@ -498,7 +1019,8 @@ const file_griffier_v1_ledger_proto_rawDesc = "" +
 	"\tbody_json\x18\v \x01(\tR\bbodyJson\x12%\n" +
 	"\x0ebody_destroyed\x18\f \x01(\bR\rbodyDestroyed\x12\x1f\n" +
 	"\vleaf_sha256\x18\r \x01(\tR\n" +
-	"leafSha256\"\x94\x01\n" +
+	"leafSha256\x12'\n" +
+	"\x0fbody_unreadable\x18\x0e \x01(\bR\x0ebodyUnreadable\"\xcb\x02\n" +
 	"\x12ListEntriesRequest\x12\x14\n" +
 	"\x05start\x18\x01 \x01(\x04R\x05start\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\x05R\x05limit\x12\x12\n" +
@@ -506,30 +1028,90 @@ const file_griffier_v1_ledger_proto_rawDesc = "" +
 	"\n" +
 	"warrant_id\x18\x04 \x01(\tR\twarrantId\x12\x1f\n" +
 	"\vwith_bodies\x18\x05 \x01(\bR\n" +
-	"withBodies\"]\n" +
+	"withBodies\x12.\n" +
+	"\x04from\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
+	"\x02to\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x02to\x12\x14\n" +
+	"\x05actor\x18\b \x01(\tR\x05actor\x12\x12\n" +
+	"\x04role\x18\t \x01(\tR\x04role\x12\x16\n" +
+	"\x06reason\x18\n" +
+	" \x01(\tR\x06reason\x12\x17\n" +
+	"\atask_id\x18\v \x01(\tR\x06taskId\"|\n" +
 	"\x13ListEntriesResponse\x122\n" +
 	"\aentries\x18\x01 \x03(\v2\x18.griffier.v1.LedgerEntryR\aentries\x12\x12\n" +
-	"\x04size\x18\x02 \x01(\x04R\x04size\"'\n" +
+	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x1d\n" +
+	"\n" +
+	"next_start\x18\x03 \x01(\x04R\tnextStart\"O\n" +
+	"\x14ExportEntriesRequest\x127\n" +
+	"\x06filter\x18\x01 \x01(\v2\x1f.griffier.v1.ListEntriesRequestR\x06filter\"\x9d\x01\n" +
+	"\x15ExportEntriesResponse\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
+	"\x04leaf\x18\x02 \x01(\fR\x04leaf\x12\x16\n" +
+	"\x06hashes\x18\x03 \x03(\fR\x06hashes\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\x04 \x01(\tR\n" +
+	"checkpoint\x12\"\n" +
+	"\fcosignatures\x18\x05 \x03(\tR\fcosignatures\"\x18\n" +
+	"\x16GetLedgerStatusRequest\"\xdc\x01\n" +
+	"\rLedgerWitness\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +
+	"\n" +
+	"public_key\x18\x02 \x01(\tR\tpublicKey\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\x04R\x04size\x127\n" +
+	"\tsigned_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bsignedAt\x12\x1f\n" +
+	"\vlag_seconds\x18\x05 \x01(\x03R\n" +
+	"lagSeconds\x12\x14\n" +
+	"\x05alarm\x18\x06 \x01(\bR\x05alarm\x12\x14\n" +
+	"\x05error\x18\a \x01(\tR\x05error\"\xda\x01\n" +
+	"\n" +
+	"LedgerSink\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x04R\x04size\x12;\n" +
+	"\vcomplete_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"completeAt\x12\x1f\n" +
+	"\vlag_seconds\x18\x04 \x01(\x03R\n" +
+	"lagSeconds\x12\x14\n" +
+	"\x05alarm\x18\x05 \x01(\bR\x05alarm\x12\x1a\n" +
+	"\brefusing\x18\x06 \x01(\bR\brefusing\x12\x14\n" +
+	"\x05error\x18\a \x01(\tR\x05error\"\x88\x03\n" +
+	"\x17GetLedgerStatusResponse\x12\x12\n" +
+	"\x04size\x18\x01 \x01(\x04R\x04size\x122\n" +
+	"\x06newest\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x06newest\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\x03 \x01(\tR\n" +
+	"checkpoint\x12 \n" +
+	"\vunavailable\x18\x04 \x01(\tR\vunavailable\x128\n" +
+	"\twitnesses\x18\x05 \x03(\v2\x1a.griffier.v1.LedgerWitnessR\twitnesses\x12+\n" +
+	"\x04sink\x18\x06 \x01(\v2\x17.griffier.v1.LedgerSinkR\x04sink\x12;\n" +
+	"\vverified_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"verifiedAt\x12#\n" +
+	"\rverified_size\x18\b \x01(\x04R\fverifiedSize\x12\x1a\n" +
+	"\bproblems\x18\t \x03(\tR\bproblems\"'\n" +
 	"\x0fGetProofRequest\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x04R\x05index\"^\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\"\x82\x01\n" +
 	"\x10GetProofResponse\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\tR\n" +
 	"checkpoint\x12\x16\n" +
 	"\x06hashes\x18\x02 \x03(\fR\x06hashes\x12\x12\n" +
-	"\x04leaf\x18\x03 \x01(\fR\x04leaf\"\x16\n" +
+	"\x04leaf\x18\x03 \x01(\fR\x04leaf\x12\"\n" +
+	"\fcosignatures\x18\x04 \x03(\tR\fcosignatures\"\x16\n" +
 	"\x14GetCheckpointRequest\"7\n" +
 	"\x15GetCheckpointResponse\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\tR\n" +
-	"checkpoint2\xa7\x02\n" +
+	"checkpoint2\xf6\x03\n" +
 	"\rLedgerService\x12[\n" +
 	"\vListEntries\x12\x1f.griffier.v1.ListEntriesRequest\x1a .griffier.v1.ListEntriesResponse\"\t\xca\xf3\x18\x05\n" +
 	"\x01\x05\x10\x03\x12T\n" +
 	"\bGetProof\x12\x1c.griffier.v1.GetProofRequest\x1a\x1d.griffier.v1.GetProofResponse\"\v\xca\xf3\x18\a\n" +
 	"\x03\x05\x03\x04\x10\x03\x12c\n" +
 	"\rGetCheckpoint\x12!.griffier.v1.GetCheckpointRequest\x1a\".griffier.v1.GetCheckpointResponse\"\v\xca\xf3\x18\a\n" +
-	"\x03\x05\x03\x04\x10\x03B'Z%griffier/proto/griffier/v1;griffierv1b\x06proto3"
+	"\x03\x05\x03\x04\x10\x03\x12c\n" +
+	"\rExportEntries\x12!.griffier.v1.ExportEntriesRequest\x1a\".griffier.v1.ExportEntriesResponse\"\t\xca\xf3\x18\x05\n" +
+	"\x01\x05\x10\x030\x01\x12h\n" +
+	"\x0fGetLedgerStatus\x12#.griffier.v1.GetLedgerStatusRequest\x1a$.griffier.v1.GetLedgerStatusResponse\"\n" +
+	"\xca\xf3\x18\x06\n" +
+	"\x02\x05\v\x10\x01B'Z%griffier/proto/griffier/v1;griffierv1b\x06proto3"
 
 var (
 	file_griffier_v1_ledger_proto_rawDescOnce sync.Once
@@ -543,31 +1125,50 @@ func file_griffier_v1_ledger_proto_rawDescGZIP() []byte {
 	return file_griffier_v1_ledger_proto_rawDescData
 }
 
-var file_griffier_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_griffier_v1_ledger_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_griffier_v1_ledger_proto_goTypes = []any{
-	(*LedgerEntry)(nil),           // 0: griffier.v1.LedgerEntry
-	(*ListEntriesRequest)(nil),    // 1: griffier.v1.ListEntriesRequest
-	(*ListEntriesResponse)(nil),   // 2: griffier.v1.ListEntriesResponse
-	(*GetProofRequest)(nil),       // 3: griffier.v1.GetProofRequest
-	(*GetProofResponse)(nil),      // 4: griffier.v1.GetProofResponse
-	(*GetCheckpointRequest)(nil),  // 5: griffier.v1.GetCheckpointRequest
-	(*GetCheckpointResponse)(nil), // 6: griffier.v1.GetCheckpointResponse
-	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(*LedgerEntry)(nil),             // 0: griffier.v1.LedgerEntry
+	(*ListEntriesRequest)(nil),      // 1: griffier.v1.ListEntriesRequest
+	(*ListEntriesResponse)(nil),     // 2: griffier.v1.ListEntriesResponse
+	(*ExportEntriesRequest)(nil),    // 3: griffier.v1.ExportEntriesRequest
+	(*ExportEntriesResponse)(nil),   // 4: griffier.v1.ExportEntriesResponse
+	(*GetLedgerStatusRequest)(nil),  // 5: griffier.v1.GetLedgerStatusRequest
+	(*LedgerWitness)(nil),           // 6: griffier.v1.LedgerWitness
+	(*LedgerSink)(nil),              // 7: griffier.v1.LedgerSink
+	(*GetLedgerStatusResponse)(nil), // 8: griffier.v1.GetLedgerStatusResponse
+	(*GetProofRequest)(nil),         // 9: griffier.v1.GetProofRequest
+	(*GetProofResponse)(nil),        // 10: griffier.v1.GetProofResponse
+	(*GetCheckpointRequest)(nil),    // 11: griffier.v1.GetCheckpointRequest
+	(*GetCheckpointResponse)(nil),   // 12: griffier.v1.GetCheckpointResponse
+	(*timestamppb.Timestamp)(nil),   // 13: google.protobuf.Timestamp
 }
 var file_griffier_v1_ledger_proto_depIdxs = []int32{
-	7, // 0: griffier.v1.LedgerEntry.at:type_name -> google.protobuf.Timestamp
-	0, // 1: griffier.v1.ListEntriesResponse.entries:type_name -> griffier.v1.LedgerEntry
-	1, // 2: griffier.v1.LedgerService.ListEntries:input_type -> griffier.v1.ListEntriesRequest
-	3, // 3: griffier.v1.LedgerService.GetProof:input_type -> griffier.v1.GetProofRequest
-	5, // 4: griffier.v1.LedgerService.GetCheckpoint:input_type -> griffier.v1.GetCheckpointRequest
-	2, // 5: griffier.v1.LedgerService.ListEntries:output_type -> griffier.v1.ListEntriesResponse
-	4, // 6: griffier.v1.LedgerService.GetProof:output_type -> griffier.v1.GetProofResponse
-	6, // 7: griffier.v1.LedgerService.GetCheckpoint:output_type -> griffier.v1.GetCheckpointResponse
-	5, // [5:8] is the sub-list for method output_type
-	2, // [2:5] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	13, // 0: griffier.v1.LedgerEntry.at:type_name -> google.protobuf.Timestamp
+	13, // 1: griffier.v1.ListEntriesRequest.from:type_name -> google.protobuf.Timestamp
+	13, // 2: griffier.v1.ListEntriesRequest.to:type_name -> google.protobuf.Timestamp
+	0,  // 3: griffier.v1.ListEntriesResponse.entries:type_name -> griffier.v1.LedgerEntry
+	1,  // 4: griffier.v1.ExportEntriesRequest.filter:type_name -> griffier.v1.ListEntriesRequest
+	13, // 5: griffier.v1.LedgerWitness.signed_at:type_name -> google.protobuf.Timestamp
+	13, // 6: griffier.v1.LedgerSink.complete_at:type_name -> google.protobuf.Timestamp
+	13, // 7: griffier.v1.GetLedgerStatusResponse.newest:type_name -> google.protobuf.Timestamp
+	6,  // 8: griffier.v1.GetLedgerStatusResponse.witnesses:type_name -> griffier.v1.LedgerWitness
+	7,  // 9: griffier.v1.GetLedgerStatusResponse.sink:type_name -> griffier.v1.LedgerSink
+	13, // 10: griffier.v1.GetLedgerStatusResponse.verified_at:type_name -> google.protobuf.Timestamp
+	1,  // 11: griffier.v1.LedgerService.ListEntries:input_type -> griffier.v1.ListEntriesRequest
+	9,  // 12: griffier.v1.LedgerService.GetProof:input_type -> griffier.v1.GetProofRequest
+	11, // 13: griffier.v1.LedgerService.GetCheckpoint:input_type -> griffier.v1.GetCheckpointRequest
+	3,  // 14: griffier.v1.LedgerService.ExportEntries:input_type -> griffier.v1.ExportEntriesRequest
+	5,  // 15: griffier.v1.LedgerService.GetLedgerStatus:input_type -> griffier.v1.GetLedgerStatusRequest
+	2,  // 16: griffier.v1.LedgerService.ListEntries:output_type -> griffier.v1.ListEntriesResponse
+	10, // 17: griffier.v1.LedgerService.GetProof:output_type -> griffier.v1.GetProofResponse
+	12, // 18: griffier.v1.LedgerService.GetCheckpoint:output_type -> griffier.v1.GetCheckpointResponse
+	4,  // 19: griffier.v1.LedgerService.ExportEntries:output_type -> griffier.v1.ExportEntriesResponse
+	8,  // 20: griffier.v1.LedgerService.GetLedgerStatus:output_type -> griffier.v1.GetLedgerStatusResponse
+	16, // [16:21] is the sub-list for method output_type
+	11, // [11:16] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_griffier_v1_ledger_proto_init() }
@@ -582,7 +1183,7 @@ func file_griffier_v1_ledger_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_griffier_v1_ledger_proto_rawDesc), len(file_griffier_v1_ledger_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

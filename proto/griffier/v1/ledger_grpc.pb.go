@@ -19,9 +19,11 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	LedgerService_ListEntries_FullMethodName   = "/griffier.v1.LedgerService/ListEntries"
-	LedgerService_GetProof_FullMethodName      = "/griffier.v1.LedgerService/GetProof"
-	LedgerService_GetCheckpoint_FullMethodName = "/griffier.v1.LedgerService/GetCheckpoint"
+	LedgerService_ListEntries_FullMethodName     = "/griffier.v1.LedgerService/ListEntries"
+	LedgerService_GetProof_FullMethodName        = "/griffier.v1.LedgerService/GetProof"
+	LedgerService_GetCheckpoint_FullMethodName   = "/griffier.v1.LedgerService/GetCheckpoint"
+	LedgerService_ExportEntries_FullMethodName   = "/griffier.v1.LedgerService/ExportEntries"
+	LedgerService_GetLedgerStatus_FullMethodName = "/griffier.v1.LedgerService/GetLedgerStatus"
 )
 
 // LedgerServiceClient is the client API for LedgerService service.
@@ -35,6 +37,12 @@ type LedgerServiceClient interface {
 	// GetProof proves that an entry is in the log of the newest checkpoint.
 	GetProof(ctx context.Context, in *GetProofRequest, opts ...grpc.CallOption) (*GetProofResponse, error)
 	GetCheckpoint(ctx context.Context, in *GetCheckpointRequest, opts ...grpc.CallOption) (*GetCheckpointResponse, error)
+	// ExportEntries gives the entries that match, each with its proof against one
+	// checkpoint. Bodies stay sealed as they are in the log.
+	ExportEntries(ctx context.Context, in *ExportEntriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportEntriesResponse], error)
+	// GetLedgerStatus tells how far witnesses and second sink are, and what the last
+	// check of the whole log found. It answers when the ledger takes no entries, too.
+	GetLedgerStatus(ctx context.Context, in *GetLedgerStatusRequest, opts ...grpc.CallOption) (*GetLedgerStatusResponse, error)
 }
 
 type ledgerServiceClient struct {
@@ -75,6 +83,35 @@ func (c *ledgerServiceClient) GetCheckpoint(ctx context.Context, in *GetCheckpoi
 	return out, nil
 }
 
+func (c *ledgerServiceClient) ExportEntries(ctx context.Context, in *ExportEntriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportEntriesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &LedgerService_ServiceDesc.Streams[0], LedgerService_ExportEntries_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ExportEntriesRequest, ExportEntriesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LedgerService_ExportEntriesClient = grpc.ServerStreamingClient[ExportEntriesResponse]
+
+func (c *ledgerServiceClient) GetLedgerStatus(ctx context.Context, in *GetLedgerStatusRequest, opts ...grpc.CallOption) (*GetLedgerStatusResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetLedgerStatusResponse)
+	err := c.cc.Invoke(ctx, LedgerService_GetLedgerStatus_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // LedgerServiceServer is the server API for LedgerService service.
 // All implementations must embed UnimplementedLedgerServiceServer
 // for forward compatibility.
@@ -86,6 +123,12 @@ type LedgerServiceServer interface {
 	// GetProof proves that an entry is in the log of the newest checkpoint.
 	GetProof(context.Context, *GetProofRequest) (*GetProofResponse, error)
 	GetCheckpoint(context.Context, *GetCheckpointRequest) (*GetCheckpointResponse, error)
+	// ExportEntries gives the entries that match, each with its proof against one
+	// checkpoint. Bodies stay sealed as they are in the log.
+	ExportEntries(*ExportEntriesRequest, grpc.ServerStreamingServer[ExportEntriesResponse]) error
+	// GetLedgerStatus tells how far witnesses and second sink are, and what the last
+	// check of the whole log found. It answers when the ledger takes no entries, too.
+	GetLedgerStatus(context.Context, *GetLedgerStatusRequest) (*GetLedgerStatusResponse, error)
 	mustEmbedUnimplementedLedgerServiceServer()
 }
 
@@ -104,6 +147,12 @@ func (UnimplementedLedgerServiceServer) GetProof(context.Context, *GetProofReque
 }
 func (UnimplementedLedgerServiceServer) GetCheckpoint(context.Context, *GetCheckpointRequest) (*GetCheckpointResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetCheckpoint not implemented")
+}
+func (UnimplementedLedgerServiceServer) ExportEntries(*ExportEntriesRequest, grpc.ServerStreamingServer[ExportEntriesResponse]) error {
+	return status.Error(codes.Unimplemented, "method ExportEntries not implemented")
+}
+func (UnimplementedLedgerServiceServer) GetLedgerStatus(context.Context, *GetLedgerStatusRequest) (*GetLedgerStatusResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetLedgerStatus not implemented")
 }
 func (UnimplementedLedgerServiceServer) mustEmbedUnimplementedLedgerServiceServer() {}
 func (UnimplementedLedgerServiceServer) testEmbeddedByValue()                       {}
@@ -180,6 +229,35 @@ func _LedgerService_GetCheckpoint_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _LedgerService_ExportEntries_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ExportEntriesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(LedgerServiceServer).ExportEntries(m, &grpc.GenericServerStream[ExportEntriesRequest, ExportEntriesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type LedgerService_ExportEntriesServer = grpc.ServerStreamingServer[ExportEntriesResponse]
+
+func _LedgerService_GetLedgerStatus_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetLedgerStatusRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LedgerServiceServer).GetLedgerStatus(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: LedgerService_GetLedgerStatus_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LedgerServiceServer).GetLedgerStatus(ctx, req.(*GetLedgerStatusRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // LedgerService_ServiceDesc is the grpc.ServiceDesc for LedgerService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -199,7 +277,17 @@ var LedgerService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "GetCheckpoint",
 			Handler:    _LedgerService_GetCheckpoint_Handler,
 		},
+		{
+			MethodName: "GetLedgerStatus",
+			Handler:    _LedgerService_GetLedgerStatus_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "ExportEntries",
+			Handler:       _LedgerService_ExportEntries_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "griffier/v1/ledger.proto",
 }
