@@ -117,7 +117,7 @@ func (s *State) Walk(now time.Time, in Intake, secrets Secrets, l Limits) Link {
 		if !ok {
 			continue
 		}
-		if run := s.run(now, in, prefix, secrets, l.WalkLength); len(run.Warrants) > 1 && run.Disclosures > walk.Disclosures {
+		if run := s.run(now, in, prefix, secrets, l.WalkLength); run.Disclosures > walk.Disclosures {
 			walk = run
 		}
 	}
@@ -127,43 +127,45 @@ func (s *State) Walk(now time.Time, in Intake, secrets Secrets, l Limits) Link {
 	return walk
 }
 
-// run counts how many addresses in a row, of the same length and this one among
-// them, warrants of the last day named. mu is held.
+// run returns how many addresses in a row, of the same length and this one among
+// them, warrants of the last day named: the zero Link unless this warrant names one
+// that the others do not, and they one that it does not. mu is held.
 func (s *State) run(now time.Time, in Intake, prefix netip.Prefix, secrets Secrets, most int) Link {
 	recent := s.tagsSince(OfTarget, now.Add(-day))
-	named := func(p netip.Prefix) (by []string) {
+	named := func(p netip.Prefix) (own bool, others []string) {
 		for _, t := range recent {
-			if t.WarrantID != in.WarrantID && t.Of(secrets, p.String()) && !slices.Contains(by, t.WarrantID) {
-				by = append(by, t.WarrantID)
+			if t.WarrantID != in.WarrantID && t.Of(secrets, p.String()) && !slices.Contains(others, t.WarrantID) {
+				others = append(others, t.WarrantID)
 			}
 		}
-		for _, target := range in.Targets {
-			if own, ok := addressOf(target); ok && own == p {
-				by = append(by, in.WarrantID)
-			}
-		}
-		return by
+		own = slices.ContainsFunc(in.Targets, func(target string) bool { q, ok := addressOf(target); return ok && q == p })
+		return own, others
 	}
-	l := Link{Disclosures: 1, Warrants: []string{in.WarrantID}}
-	for _, step := range []func(netip.Prefix) (netip.Prefix, bool){before, after} {
-		p := prefix
-		for range most {
-			next, ok := step(p)
-			if !ok {
-				break
-			}
-			by := named(next)
-			if len(by) == 0 {
-				break
-			}
-			l.Disclosures++
-			for _, id := range by {
-				if !slices.Contains(l.Warrants, id) {
-					l.Warrants = append(l.Warrants, id)
-				}
-			}
-			p = next
+	l := Link{Warrants: []string{in.WarrantID}}
+	onlyOwn, onlyOthers := false, false
+	add := func(p netip.Prefix) bool {
+		own, others := named(p)
+		if !own && len(others) == 0 {
+			return false
 		}
+		l.Disclosures++
+		onlyOwn, onlyOthers = onlyOwn || len(others) == 0, onlyOthers || !own
+		for _, id := range others {
+			if !slices.Contains(l.Warrants, id) {
+				l.Warrants = append(l.Warrants, id)
+			}
+		}
+		return true
+	}
+	add(prefix)
+	for _, step := range []func(netip.Prefix) (netip.Prefix, bool){before, after} {
+		p, ok := step(prefix)
+		for n := 0; ok && n < most && add(p); n++ {
+			p, ok = step(p)
+		}
+	}
+	if !onlyOwn || !onlyOthers {
+		return Link{}
 	}
 	return l
 }

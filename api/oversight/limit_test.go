@@ -114,6 +114,8 @@ func TestWalk(t *testing.T) {
 		{"downwards", [][]string{{"192.0.3.1"}, {"192.0.3.0"}, {"192.0.2.255"}, {"192.0.2.254"}}, time.Minute, []bool{false, false, false, true}},
 		{"the gap filled last", [][]string{{"192.0.2.1"}, {"192.0.2.2"}, {"192.0.2.4"}, {"192.0.2.3"}}, time.Minute, []bool{false, false, false, true}},
 		{"one warrant", [][]string{{"192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"}}, time.Minute, []bool{false}},
+		{"the same ones again", [][]string{{"192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"}, {"192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"}}, time.Minute, []bool{false, false}},
+		{"some of them again", [][]string{{"192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"}, {"192.0.2.2"}, {"192.0.2.5"}}, time.Minute, []bool{false, false, true}},
 		{"with gaps", [][]string{{"192.0.2.1"}, {"192.0.2.3"}, {"192.0.2.5"}, {"192.0.2.7"}}, time.Minute, []bool{false, false, false, false}},
 		{"over days", [][]string{{"192.0.2.1"}, {"192.0.2.2"}, {"192.0.2.3"}, {"192.0.2.4"}}, 10 * time.Hour, []bool{false, false, false, false}},
 		{"delegated prefixes", [][]string{{"2001:db8:0:fe00::/56"}, {"2001:db8:0:ff00::/56"}, {"2001:db8:1::/56"}, {"2001:db8:1:100::/56"}}, time.Minute, []bool{false, false, false, true}},
