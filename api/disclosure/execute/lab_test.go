@@ -137,6 +137,12 @@ func (l *lab) now() time.Time { return time.Now().Add(time.Duration(l.skew.Load(
 // newLab makes everything anew: an engine, a folder, keys, lines and what they held.
 func newLab(t *testing.T) *lab {
 	t.Helper()
+	return newLabOf(t, "P10D", schema.ProfileNL)
+}
+
+// newLabOf is a lab that keeps every class for a period, as a profile may allow.
+func newLabOf(t *testing.T, period, profile string) *lab {
+	t.Helper()
 	l := &lab{t: t, dir: t.TempDir(), sock: enginetest.Start(t).Socket, limit: patience, logs: slog.DiscardHandler}
 	ctx := t.Context()
 	must := func(err error) {
@@ -154,9 +160,9 @@ func newLab(t *testing.T) *lab {
 	must(schema.Migrate(ctx, l.conn, nil))
 	var policies []schema.Policy
 	for _, class := range schema.Classes {
-		policies = append(policies, schema.Policy{Class: class, Period: "P10D", Zone: "Europe/Amsterdam", Purpose: "faults and complaints", Basis: "test", Source: "test"})
+		policies = append(policies, schema.Policy{Class: class, Period: period, Zone: "Europe/Amsterdam", Purpose: "faults and complaints", Basis: "test", Source: "test"})
 	}
-	must(schema.WritePolicy(ctx, l.conn, schema.ProfileNL, policies))
+	must(schema.WritePolicy(ctx, l.conn, profile, policies))
 	l.noon = time.Now().UTC().Truncate(24 * time.Hour).Add(-12 * time.Hour)
 	l.populate(ctx, l.pseudonyms)
 	l.start()

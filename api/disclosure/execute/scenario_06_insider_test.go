@@ -19,6 +19,9 @@ func TestScenario06Approvals(t *testing.T) {
 	create := func(by context.Context) *griffierv1.Warrant {
 		t.Helper()
 		w, err := l.warrants.CreateWarrant(by, &griffierv1.CreateWarrantRequest{RequestId: l.request(), Content: l.content(time.Hour)})
+		if err == nil {
+			w, err = l.calledBack(w)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}

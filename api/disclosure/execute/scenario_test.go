@@ -21,9 +21,12 @@ import (
 
 	"griffier/api/auth"
 	"griffier/api/auth/demoidp"
+	"griffier/api/disclosure"
 	"griffier/api/disclosure/execute"
 	"griffier/api/ledger"
+	"griffier/api/reason"
 	"griffier/api/server"
+	"griffier/api/warrant"
 	"griffier/api/warrant/warrantrpc"
 	griffierv1 "griffier/proto/griffier/v1"
 )
@@ -98,13 +101,21 @@ func (l *lab) gate() {
 	})
 }
 
-// queries is how many queries the engine has begun, this one included.
-func (l *lab) queries() (n uint64) {
+// queries is how many queries the engine begins while f runs, by the engine's own
+// count, less what counting takes.
+func (l *lab) queries(f func()) uint64 {
 	l.t.Helper()
-	if err := l.conn.QueryRow(l.t.Context(), "SELECT sum(value) FROM system.events WHERE event = 'Query'").Scan(&n); err != nil {
-		l.t.Fatal(err)
+	count := func() (n uint64) {
+		l.t.Helper()
+		if err := l.conn.QueryRow(l.t.Context(), "SELECT sum(value) FROM system.events WHERE event = 'Query'").Scan(&n); err != nil {
+			l.t.Fatal(err)
+		}
+		return n
 	}
-	return n
+	idle := count()
+	before := count()
+	f()
+	return count() - before - (before - idle)
 }
 
 // since returns the entries from an index on.
@@ -125,4 +136,24 @@ func newGatedLab(t *testing.T) *lab {
 	l := newLab(t)
 	l.gate()
 	return l
+}
+
+// genuine wants the package that a task names, and that it verifies.
+func (l *lab) genuine(done *griffierv1.Task, sealed, receipt []byte) {
+	l.t.Helper()
+	if r := disclosure.Verify(sealed, receipt, l.trust(), l.identity); !r.Verified() || disclosure.SHA256(sealed) != done.PackageSha256 {
+		l.t.Errorf("report %s", asJSON(r))
+	}
+}
+
+// grant gives a used download of a package anew: one person asks, another fetches.
+func (l *lab) grant(task *griffierv1.Task) {
+	l.t.Helper()
+	by := warrant.Caller{Actor: "0ff1", Roles: []warrant.Role{warrant.LegalOfficer}}
+	_, err := warrantrpc.Decide(l.t.Context(), l.log, l.request(), func(now time.Time) (ledger.Draft, *reason.Error) {
+		return l.rules.Grant(l.state, now, by, task.TaskId, warrant.LegalApprover)
+	})
+	if err != nil {
+		l.t.Fatal(err)
+	}
 }

@@ -1,0 +1,121 @@
+package execute_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"griffier/api/reason"
+)
+
+// smallShelf tells the child of TestDiskFullWhileSealing that it is.
+const smallShelf = "GRIFFIER_TEST_SMALL_SHELF"
+
+// TestDiskFullWhileSealing puts the shelf on a disk with ever more room, from not a
+// byte to enough, in a mount namespace that ends with the child: the package, and
+// then its receipt, fail to be written. Nothing half written stays, nothing is
+// released, and once there is room the same task comes to its one package.
+func TestDiskFullWhileSealing(t *testing.T) {
+	if os.Getenv(smallShelf) != "" {
+		diskFullWhileSealing(t)
+		return
+	}
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDiskFullWhileSealing$", "-test.v")
+	child.Env = append(os.Environ(), smallShelf+"=1")
+	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
+	if os.Geteuid() != 0 {
+		child.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		child.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+	}
+	out, err := child.CombinedOutput()
+	t.Logf("%s", out)
+	if err != nil {
+		t.Fatalf("child: %v", err)
+	}
+}
+
+func diskFullWhileSealing(t *testing.T) {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		t.Fatal(err)
+	}
+	l := newLab(t)
+	shelf := filepath.Join(l.dir, "packages")
+	if err := unix.Mount("tmpfs", shelf, "tmpfs", 0, "size=4m,mode=0700"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(shelf, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	filler := filepath.Join(shelf, "filler")
+	fill := func(left int64) {
+		t.Helper()
+		var disk unix.Statfs_t
+		f, err := os.OpenFile(filler, os.O_CREATE|os.O_WRONLY, 0o600)
+		if err == nil {
+			err = unix.Fstatfs(int(f.Fd()), &disk)
+		}
+		if err == nil {
+			err = unix.Fallocate(int(f.Fd()), 0, 0, int64(disk.Bavail)*disk.Bsize-left)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+	}
+	w := l.approved(time.Hour)
+	beforeResult, afterResult := 0, 0
+	for n := 0; ; n++ {
+		task := l.task(w, "192.0.2.17", l.noon.Add(time.Duration(n)*time.Second))
+		fill(int64(n) * 4096)
+		_, err := l.execute(task)
+		if err := os.Remove(filler); err != nil {
+			t.Fatal(err)
+		}
+		if err == nil {
+			break
+		}
+		if reason.Of(err) == "" || strings.Contains(err.Error(), shelf) {
+			t.Errorf("with %d bytes: %v: no reason, or a path", n*4096, err)
+		}
+		kinds := l.kinds(task.TaskId)
+		switch {
+		case slices.Equal(kinds, []string{"create", "intent", "abort"}):
+			beforeResult++
+		case slices.Equal(kinds, []string{"create", "intent", "result", "abort"}):
+			afterResult++
+		default:
+			t.Errorf("with %d bytes: entries %v", n*4096, kinds)
+		}
+		if files := l.onShelf(task.TaskId); len(files) != 0 {
+			t.Errorf("with %d bytes: left behind: %v", n*4096, files)
+		}
+		if sealed, _, err := l.fetch(task); err == nil || len(sealed) != 0 {
+			t.Errorf("with %d bytes: fetched %d bytes, %v", n*4096, len(sealed), err)
+		}
+		done, err := l.execute(task)
+		if err != nil {
+			t.Fatalf("with %d bytes, once there is room: %v", n*4096, err)
+		}
+		sealed, receipt, err := l.fetch(task)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.genuine(done, sealed, receipt)
+		if n > 500 {
+			t.Fatal("the disk is never large enough")
+		}
+	}
+	if beforeResult == 0 || afterResult == 0 {
+		t.Errorf("%d times full before the result, %d times after it: the test says little", beforeResult, afterResult)
+	}
+	t.Logf("full %d times while sealing, %d times at the receipt", beforeResult, afterResult)
+}

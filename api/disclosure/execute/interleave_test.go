@@ -1,0 +1,246 @@
+package execute_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"griffier/api/disclosure"
+	"griffier/api/ledger"
+	"griffier/api/reason"
+	"griffier/api/warrant"
+	griffierv1 "griffier/proto/griffier/v1"
+)
+
+// TestInterleavings plays a thousand warrants, a few at a time, in each of which
+// execution, release, fetch and whatever can end or change the warrant (expiry,
+// revocation, and what else the lifecycle has) happen in an order by chance. The
+// clock is the lab's own and is stepped, over the end of some warrants, by whoever
+// comes to it; the query is the real one and lasts as long as chance has it.
+//
+// Then the ledger is read, and nothing else: no release at or after an end, one
+// release of one package at most, and not a byte handed out without its entry.
+func TestInterleavings(t *testing.T) {
+	rounds, atOnce := 1000, 24
+	if testing.Short() {
+		rounds = 60
+	}
+	l := newLab(t)
+	l.traffic.during = func(context.Context) { time.Sleep(time.Duration(rand.IntN(30)) * time.Millisecond) }
+	r := &race{lab: l, ends: map[string]time.Time{}, got: map[string]map[string]int{}, outcomes: map[string]int{}}
+	work := make(chan int)
+	var wg sync.WaitGroup
+	for range atOnce {
+		wg.Go(func() {
+			for range work {
+				r.round()
+			}
+		})
+	}
+	for n := range rounds {
+		work <- n
+	}
+	close(work)
+	wg.Wait()
+	t.Logf("%v", r.outcomes)
+	for _, kind := range []string{"executed", "expired", "revoked", "fetched", "refused"} {
+		if r.outcomes[kind] < rounds/50 {
+			t.Errorf("%d times %s in %d rounds: the race is not one", r.outcomes[kind], kind, rounds)
+		}
+	}
+	r.judge()
+}
+
+type race struct {
+	*lab
+	mu       sync.Mutex
+	ends     map[string]time.Time      // end of validity by warrant
+	got      map[string]map[string]int // how often which package was handed out, by task
+	outcomes map[string]int
+}
+
+func (r *race) count(what string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.outcomes[what]++
+}
+
+// round is one warrant with one task.
+func (r *race) round() {
+	w, task := r.shortLived(10 * time.Minute)
+	if task == nil { // the clock stepped over its end on the way
+		r.count("not begun")
+		return
+	}
+	until, _ := time.Parse(time.RFC3339Nano, w.Content.ValidUntil)
+	r.mu.Lock()
+	r.ends[w.WarrantId] = until
+	r.mu.Unlock()
+	acts := []func(){func() { r.run(task) }, func() { r.run(task) }, func() { r.take(task) }, func() { r.take(task) }}
+	acts = append(acts, r.enders(w)[rand.IntN(len(r.enders(w)))])
+	if rand.IntN(8) == 0 { // over the end of this one, or to just before it
+		acts = append(acts, func() {
+			r.advance(until.Sub(r.now()) - time.Duration(rand.IntN(20))*time.Millisecond + time.Duration(rand.IntN(10))*time.Millisecond)
+			r.count("expired")
+		})
+	}
+	rand.Shuffle(len(acts), func(i, j int) { acts[i], acts[j] = acts[j], acts[i] })
+	var wg sync.WaitGroup
+	for _, act := range acts {
+		wg.Go(func() {
+			time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond)
+			act()
+		})
+	}
+	wg.Wait()
+}
+
+// advance moves the clock on, never back.
+func (r *race) advance(d time.Duration) {
+	if d > 0 {
+		r.skew.Add(int64(d))
+	}
+}
+
+// enders are the ways in which a warrant ends or changes other than by time.
+func (r *race) enders(w *griffierv1.Warrant) []func() {
+	return []func(){
+		func() {},
+		func() {
+			_, err := r.warrants.RevokeWarrant(r.approver(), &griffierv1.RevokeWarrantRequest{RequestId: r.request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation})
+			r.allow(err)
+			if err == nil {
+				r.count("revoked")
+			}
+		},
+	}
+}
+
+func (r *race) run(task *griffierv1.Task) {
+	_, err := r.execute(task)
+	r.allow(err)
+	if err == nil {
+		r.count("executed")
+	} else {
+		r.count("refused")
+	}
+}
+
+func (r *race) take(task *griffierv1.Task) {
+	for range 5 {
+		sealed, _, err := r.fetch(task)
+		r.allow(err)
+		if err == nil {
+			r.count("fetched")
+			r.mu.Lock()
+			if r.got[task.TaskId] == nil {
+				r.got[task.TaskId] = map[string]int{}
+			}
+			r.got[task.TaskId][disclosure.SHA256(sealed)]++
+			r.mu.Unlock()
+			return
+		}
+		if len(sealed) > 0 && reason.Of(err) != "" {
+			r.t.Errorf("%d bytes came with %v", len(sealed), err)
+		}
+		if over := reason.Of(err); over == reason.WarrantTerminal || over == reason.WarrantExpired || over == reason.DownloadUsed {
+			return
+		}
+		time.Sleep(time.Duration(20+rand.IntN(200)) * time.Millisecond)
+	}
+}
+
+// allow wants no error, or a reason that a race may end in.
+func (r *race) allow(err error) {
+	if err != nil {
+		allowed(r.t, err)
+	}
+}
+
+// judge reads the ledger from its first entry.
+func (r *race) judge() {
+	type story struct {
+		intents, results, aborts, releases, fetches, destroyed int
+		sealed                                                 string // by the last result
+		released                                               string
+	}
+	stories := map[string]*story{}
+	over := map[string]uint64{} // the entry that ended a warrant
+	for _, e := range r.entries() {
+		h := e.Header
+		if h.Kind == warrant.KindRevoke {
+			over[h.WarrantID] = e.Index
+		}
+		if h.TaskID == "" || r.ends[h.WarrantID].IsZero() {
+			continue
+		}
+		s := stories[h.TaskID]
+		if s == nil {
+			s = &story{}
+			stories[h.TaskID] = s
+		}
+		_, revoked := over[h.WarrantID]
+		ended := revoked || !h.At.Before(r.ends[h.WarrantID])
+		switch h.Kind {
+		case warrant.KindTaskCreate:
+		case warrant.KindTaskIntent:
+			s.intents++
+		case warrant.KindTaskResult:
+			s.results++
+			s.sealed = r.packageOf(e)
+		case warrant.KindRelease:
+			s.releases++
+			s.released = s.sealed
+		case warrant.KindFetch:
+			if s.fetches++; s.released == "" || s.destroyed > 0 {
+				r.t.Errorf("entry %d: a package that is not released, or is destroyed, is fetched", e.Index)
+			}
+		case warrant.KindAbort:
+			s.aborts++
+			ended = false // that is what an abort is for
+		case warrant.KindDestroy:
+			if s.destroyed++; !ended {
+				r.t.Errorf("entry %d: destroyed while the warrant lasts", e.Index)
+			}
+			ended = false
+		}
+		if ended {
+			r.t.Errorf("entry %d, %s, at %v: the warrant had ended at %v, revoked %v", e.Index, h.Kind, h.At, r.ends[h.WarrantID], revoked)
+		}
+	}
+	for id, s := range stories {
+		if s.releases > 1 || s.destroyed > 1 || s.results > s.intents || s.intents != s.releases+s.aborts {
+			r.t.Errorf("task %s: %+v", id, *s)
+		}
+		handed := 0
+		for hash, n := range r.got[id] {
+			if handed += n; hash != s.released {
+				r.t.Errorf("task %s: another package than the released one was handed out", id)
+			}
+		}
+		if handed > s.fetches {
+			r.t.Errorf("task %s: handed out %d times, with %d entries", id, handed, s.fetches)
+		}
+	}
+	if len(stories) < len(r.ends) {
+		r.t.Errorf("%d stories of %d tasks", len(stories), len(r.ends))
+	}
+	// What is on disk is what is released and not destroyed, and nothing else.
+	for _, name := range r.shelved() {
+		if s := stories[name[:min(32, len(name))]]; s == nil || s.releases != 1 || s.destroyed != 0 {
+			r.t.Errorf("left behind: %s", name)
+		}
+	}
+}
+
+func (r *race) packageOf(e ledger.Entry) string {
+	var facts warrant.ResultFacts
+	if err := json.Unmarshal(e.Header.Facts, &facts); err != nil {
+		r.t.Error(fmt.Errorf("entry %d: %w", e.Index, err))
+	}
+	return facts.PackageSHA256
+}

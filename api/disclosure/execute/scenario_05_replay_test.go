@@ -1,0 +1,97 @@
+package execute_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"griffier/api/reason"
+	griffierv1 "griffier/proto/griffier/v1"
+)
+
+// Scenario 5, replay and duplicate order: "same reference twice, same PDF with new
+// reference, re-sent execute after release -> ALREADY_EXISTS, alert, identical
+// package hash respectively."
+func TestScenario05Replay(t *testing.T) {
+	l := newGatedLab(t)
+	content := l.content(time.Hour)
+	w := l.approve(content)
+
+	_, err := l.warrants.CreateWarrant(l.officer(), &griffierv1.CreateWarrantRequest{RequestId: l.request(), Content: content})
+	l.want(err, reason.DuplicateWarrant)
+	if status.Code(err) != codes.AlreadyExists {
+		t.Errorf("code %v", status.Code(err))
+	}
+	// Letters that look the same do not make another reference.
+	alike := l.content(time.Hour)
+	alike.Reference = strings.Replace(content.Reference, "PV", "РV", 1) // CYRILLIC CAPITAL LETTER ER
+	_, err = l.warrants.CreateWarrant(l.officer(), &griffierv1.CreateWarrantRequest{RequestId: l.request(), Content: alike})
+	l.want(err, reason.WarrantIncomplete)
+	for _, spaced := range []string{content.Reference + " ", " " + content.Reference, content.Reference + "\u200b", content.Reference + "\n"} {
+		alike.Reference = spaced
+		_, err = l.warrants.CreateWarrant(l.officer(), &griffierv1.CreateWarrantRequest{RequestId: l.request(), Content: alike})
+		l.want(err, reason.WarrantIncomplete)
+	}
+
+	// The same request, re-sent, is the same warrant: no second entry.
+	request := &griffierv1.CreateWarrantRequest{RequestId: l.request(), Content: l.content(time.Hour)}
+	first, err := l.warrants.CreateWarrant(l.officer(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := l.log.Size()
+	again, err := l.warrants.CreateWarrant(l.officer(), request)
+	if err != nil || again.WarrantId != first.WarrantId || l.log.Size() != size {
+		t.Errorf("re-sent: %v, %v, %d new entries", again, err, l.log.Size()-size)
+	}
+
+	// An execution, re-sent after the release, in its own name and in another, and
+	// after a restart: the same package to the byte, and not another query.
+	task := l.task(w, "192.0.2.17", l.noon)
+	done, err := l.execute(task)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, receipt, err := l.fetch(task)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reads := l.traffic.reads.Load()
+	resent := &griffierv1.ExecuteTaskRequest{RequestId: l.request(), TaskId: task.TaskId, ExpectedGeneration: task.Generation}
+	queries := l.queries(func() {
+		for range 3 {
+			again, err := l.tasks.ExecuteTask(l.officer(), resent)
+			if err != nil || again.PackageSha256 != done.PackageSha256 || !again.ReleasedAt.AsTime().Equal(done.ReleasedAt.AsTime()) {
+				t.Errorf("re-sent: %v, %v", again, err)
+			}
+		}
+	})
+	if queries != 0 || l.traffic.reads.Load() != reads {
+		t.Errorf("%d queries for what was answered", queries)
+	}
+	l.credentials = nil // the lab's own server, from here on
+	l.restart()
+	if again, err := l.execute(task); err != nil || again.PackageSha256 != done.PackageSha256 {
+		t.Errorf("after a restart: %v, %v", again, err)
+	}
+	sealedAgain, _, err := l.fetch(task)
+	l.want(err, reason.DownloadUsed)
+	if len(sealedAgain) != 0 {
+		t.Errorf("%d bytes came of a download that was used", len(sealedAgain))
+	}
+	l.grant(task)
+	sealedAgain, receiptAgain, err := l.fetch(task)
+	if err != nil || !bytes.Equal(sealedAgain, sealed) || !bytes.Equal(receiptAgain, receipt) {
+		t.Errorf("fetched again: another package or receipt, %v", err)
+	}
+	if l.traffic.reads.Load() != reads {
+		t.Error("the store was read again")
+	}
+	if got := l.kinds(task.TaskId); count(got, "intent") != 1 || count(got, "result") != 1 || count(got, "release") != 1 || count(got, "fetch") != 2 {
+		t.Errorf("entries %v", got)
+	}
+}

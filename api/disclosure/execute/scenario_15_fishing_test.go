@@ -1,0 +1,202 @@
+package execute_test
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/status"
+
+	"griffier/api/ledger"
+	"griffier/api/reason"
+	"griffier/api/server"
+	griffierv1 "griffier/proto/griffier/v1"
+	"griffier/schema"
+)
+
+// Scenario 15, wildcard, fishing, bulk: "192.0.2.0/24, %, name 'Jan*', 500 targets
+// in one CSV […] -> refused or throttled, DPO alert, statistics line." Refused in a
+// warrant and in a task, with an entry each, and nothing is read.
+func TestScenario15Wildcards(t *testing.T) {
+	l := newGatedLab(t)
+	w := l.approved(time.Hour)
+	fishing := []string{
+		"192.0.2.0/24", "192.0.2.17/32", "192.0.2.0-192.0.2.255", "192.0.2.*", "192.0.2", "0.0.0.0", "0.0.0.0/0", "::/0", "::", "2001:db8::/32", "2001:db8::/47",
+		"%", "*", "_", "?", ".*", "192.0.2.17%", "192.0.2.17' OR '1'='1", "192.0.2.17; DROP TABLE traffic.assignment_slice", "192.0.2.17,192.0.2.18", "192.0.2.17\n192.0.2.18",
+		"192.0.2.17 ", " 192.0.2.17", "192.0.2.17\x00", "192.0.2.17\u200b", "١٩٢.٠.٢.١٧", "１９２.0.2.17", "0300.0.2.17", "192.0.2.017", "3221225985", "0xC0000211", "192.0.529",
+		"fe80::1%eth0", "192.0.2.17:0", "192.0.2.17:65536", "127.0.0.1", "::1", "224.0.0.1", "ff02::1", "255.255.255.255",
+		"Jan*", "person:Jan*;1234 AB;1", "person:;1234 AB;1", "person:%;%;%", "address:1234*;1", "address:1234 AB;", "address:1234 AB;1-99", "line:", "line:*", "line:%", "line:line-a*",
+		"radius:", "radius:*", "radius:*@isp.example", "circuit:", "circuit:*", "mac:", "mac:aa:bb:cc:*", "mac:aa:bb:cc", "", strings.Repeat("1", 70_000),
+	}
+	queries := l.queries(func() {
+		for _, target := range fishing {
+			time.Sleep(100 * time.Millisecond) // two calls of one person, who has 20 a second
+			size := l.log.Size()
+			content := l.content(time.Hour)
+			content.Targets = []string{target}
+			_, err := l.warrants.CreateWarrant(l.officer(), &griffierv1.CreateWarrantRequest{RequestId: l.request(), Content: content})
+			// A reason of its own, or that the form is wrong: never another answer.
+			if got := reason.Of(err); got != reason.TargetNotSpecific && got != reason.WarrantIncomplete && got != reason.InvalidRequest {
+				t.Errorf("a warrant over %.40q: %v", target, err)
+			}
+			_, err = l.tasks.CreateTask(l.officer(), &griffierv1.CreateTaskRequest{RequestId: l.request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation,
+				Category: griffierv1.Category_CATEGORY_ATTRIBUTION, Target: target, Instant: l.noon.Format(time.RFC3339)})
+			if got := reason.Of(err); got != reason.TargetNotSpecific && got != reason.InvalidRequest {
+				t.Errorf("a task of %.40q: %v", target, err)
+			}
+			if entries := l.since(size); len(entries) != 2 || slices.ContainsFunc(entries, func(e ledger.Entry) bool { return e.Header.Kind != server.KindRefusal }) {
+				t.Errorf("%.40q: entries %s", target, asJSON(entries))
+			}
+		}
+		var many []string
+		for i := range 500 {
+			many = append(many, fmt.Sprintf("192.0.2.%d", i%256))
+		}
+		content := l.content(time.Hour)
+		content.Targets = many
+		_, err := l.warrants.CreateWarrant(l.officer(), &griffierv1.CreateWarrantRequest{RequestId: l.request(), Content: content})
+		if err == nil {
+			t.Error("a warrant over 500 targets was made")
+		}
+	})
+	if queries != 0 {
+		t.Errorf("%d queries were issued", queries)
+	}
+}
+
+// Scenario 15: "Response size, latency and error text must not leak candidate
+// identity (oracle test)." Two addresses whose sharers have nothing in common, not
+// even the length of their names, give the same ambiguous answer.
+func TestScenario15Oracle(t *testing.T) {
+	l := newLab(t)
+	long := strings.Repeat("van-den-", 20) + "berg"
+	for _, name := range []string{"short", "q", long, long + "2"} {
+		l.subscribe(name)
+	}
+	n := byte(0)
+	held := func(name, address string, ports uint16, from, to time.Duration) schema.Record {
+		n++
+		a := &schema.Assignment{AssignmentID: schema.ID{15, n}, SessionID: schema.ID{15, n, 1}, Prefix: netip.MustParsePrefix(address + "/32"), PortEnd: 65535,
+			AccessRef:           l.pseudonyms.Ref(schema.Identifier{Kind: schema.IdentRADIUSUser, Value: name + "@isp.example"}),
+			AssignmentStartedAt: l.noon.Add(from), StartedAt: l.noon.Add(from), EndedAt: l.noon.Add(to), Version: 1, EndCause: schema.EndRelease,
+			Source: schema.SourceRADIUS, Certainty: schema.CertaintyObserved, CollectorID: "edge1"}
+		if ports != 0 {
+			a.PortStart, a.PortEnd = ports, ports+899
+		}
+		return a
+	}
+	const hour = time.Hour
+	err := schema.Insert(t.Context(), l.conn, "scenario 15", []schema.Record{
+		held("short", "192.0.2.50", 2000, -hour, hour), held("q", "192.0.2.50", 3000, -hour, hour),
+		held(long, "192.0.2.51", 2000, -hour, hour), held(long+"2", "192.0.2.51", 3000, -hour, hour),
+		held("short", "192.0.2.52", 0, -hour, 0), held("q", "192.0.2.52", 0, 0, hour),
+		held(long, "192.0.2.53", 0, -hour, 0), held(long+"2", "192.0.2.53", 0, 0, hour),
+		held("short", "192.0.2.54", 0, -hour, hour), held("q", "192.0.2.54", 0, -hour, hour),
+		held(long, "192.0.2.55", 0, -hour, hour), held("stranger", "192.0.2.55", 0, -hour, hour),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := l.content(time.Hour)
+	content.Targets = []string{"192.0.2.50", "192.0.2.51", "192.0.2.52", "192.0.2.53", "192.0.2.54", "192.0.2.55"}
+	w := l.approve(content)
+	for _, test := range []struct {
+		short, long string
+		want        reason.Reason
+	}{
+		{"192.0.2.50", "192.0.2.51", reason.PortRequired},
+		{"192.0.2.52", "192.0.2.53", reason.AmbiguousBoundary},
+		{"192.0.2.54", "192.0.2.55", reason.DataConflict}, // two who are known, one who is and one who is not
+	} {
+		t.Run(string(test.want), func(t *testing.T) {
+			var took [2][]time.Duration
+			var sizes [2]map[int]bool
+			var texts [2]string
+			for round := range 12 {
+				for i, target := range []string{test.short, test.long} {
+					task := l.task(w, target, l.noon)
+					began := time.Now()
+					done, err := l.execute(task)
+					took[i] = append(took[i], time.Since(began))
+					if err != nil || done.Answer != string(test.want) {
+						t.Fatalf("%s: %v, %v", target, done, err)
+					}
+					sealed, receipt, err := l.fetch(task)
+					if err != nil {
+						t.Fatal(err)
+					}
+					plain := l.plain(sealed)
+					if sizes[i] == nil {
+						sizes[i] = map[int]bool{}
+					}
+					sizes[i][len(sealed)] = true
+					if round == 0 {
+						texts[i] = masked(plain, task.TaskId, target)
+					}
+					if found := reveals(plain + string(receipt)); found != nil || strings.Contains(plain, "berg") {
+						t.Errorf("%s says %v", target, found)
+					}
+					if shown := fmt.Sprint(done); strings.Contains(shown, "berg") || reveals(shown) != nil {
+						t.Errorf("the task says %s", shown)
+					}
+				}
+			}
+			if texts[0] != texts[1] {
+				t.Errorf("two answers that differ:\n%s\n%s", texts[0], texts[1])
+			}
+			// Sizes vary with the digits of a time at most.
+			for a := range sizes[0] {
+				for b := range sizes[1] {
+					if d := a - b; d > 64 || d < -64 {
+						t.Errorf("packages of %d and %d bytes", a, b)
+					}
+				}
+			}
+			short, long := median(took[0]), median(took[1])
+			if ratio := float64(short) / float64(long); ratio > 3 || ratio < 1./3 {
+				t.Errorf("%v for one, %v for the other", short, long)
+			}
+			t.Logf("%v for one, %v for the other", short, long)
+		})
+	}
+}
+
+// What does not exist reads as what is somebody else's, or is not released.
+func TestScenario15ErrorsAreNoOracle(t *testing.T) {
+	l := newGatedLab(t)
+	task := l.task(l.approved(time.Hour), "192.0.2.17", l.noon)
+	unknown := &griffierv1.Task{TaskId: strings.Repeat("0", 32), Generation: 1}
+	_, err := l.execute(unknown)
+	l.want(err, reason.NotFound)
+	_, _, unreleased := l.fetch(task)
+	_, _, absent := l.fetch(unknown)
+	l.want(absent, reason.NotFound)
+	l.want(unreleased, reason.NotFound)
+	for _, err := range []error{err, unreleased, absent} {
+		if found := reveals(status.Convert(err).Message()); found != nil || strings.Contains(err.Error(), "192.0.2") {
+			t.Errorf("%v says %v", err, found)
+		}
+	}
+}
+
+// masked is a package's text with what differs between any two left out: ids,
+// hashes, times and the target itself.
+func masked(plain, taskID, target string) string {
+	lines := strings.Split(strings.NewReplacer(taskID, "ID", target, "TARGET").Replace(plain), "\n")
+	kept := lines[:0]
+	for _, line := range lines {
+		if strings.ContainsAny(line, "0123456789") {
+			continue // hashes, times, indexes: the counts of them are compared by the number of lines
+		}
+		kept = append(kept, line)
+	}
+	return fmt.Sprintf("%d lines\n%s", len(lines), strings.Join(kept, "\n"))
+}
+
+func median(d []time.Duration) time.Duration {
+	slices.Sort(d)
+	return d[len(d)/2]
+}
