@@ -171,9 +171,12 @@ type ClockConfig struct {
 
 // LegalConfig is about warrants and packages.
 type LegalConfig struct {
-	Profile     string `yaml:"profile"`      // nl or be
-	PackagesDir string `yaml:"packages_dir"` // sealed packages
-	HoldsDir    string `yaml:"holds_dir"`    // what is preserved, sealed. Default: holds, beside packages_dir
+	// BasisFile is the legal-basis profile, signed by a key of BasisKeysFile. The
+	// first one that griffierd reads is in force; a change takes two people.
+	BasisFile     string `yaml:"basis_file"`
+	BasisKeysFile string `yaml:"basis_keys_file"`
+	PackagesDir   string `yaml:"packages_dir"` // sealed packages
+	HoldsDir      string `yaml:"holds_dir"`    // what is preserved, sealed. Default: holds, beside packages_dir
 	// DocumentsDir is for orders as they were received, sealed. Default: documents, beside
 	// packages_dir.
 	DocumentsDir string `yaml:"documents_dir"`
@@ -228,7 +231,7 @@ func ReadConfig(path string) (Config, error) {
 	}
 	c := Config{
 		Listen: "127.0.0.1:7443", ShutdownGrace: defaultGrace, Ledger: defaultLedger(),
-		Legal: LegalConfig{Profile: "nl", ClockMargin: defaultClockMargin, DocumentScanLimit: document.DefaultScanLimit,
+		Legal: LegalConfig{ClockMargin: defaultClockMargin, DocumentScanLimit: document.DefaultScanLimit,
 			LateArrivalGrace: execute.DefaultGrace, NeighbourMargin: disclosure.DefaultNeighbourMargin}, Clock: ClockConfig{RequireSync: true},
 		Statistics: StatisticsConfig{MinLines: statistics.MinLines, Delay: statistics.DefaultDelay},
 		Enrolment:  EnrolmentConfig{CertificateLife: pki.MaxCollectorLife},
@@ -252,7 +255,7 @@ func (c *Config) files() []*string {
 		&c.Store.DataDir, &c.Store.Socket, &c.Store.DSN, &c.Store.ExecutorDSN, &c.Store.PortalDSN,
 		&c.Store.CAFile, &c.Store.CertFile, &c.Store.KeyFile,
 		&c.Ledger.Dir, &c.Ledger.WitnessFile, &c.Ledger.KeyFile,
-		&c.Legal.PackagesDir, &c.Legal.HoldsDir, &c.Legal.DocumentsDir, &c.RetentionFile, &c.RetentionKeysFile,
+		&c.Legal.PackagesDir, &c.Legal.HoldsDir, &c.Legal.DocumentsDir, &c.Legal.BasisFile, &c.Legal.BasisKeysFile, &c.RetentionFile, &c.RetentionKeysFile,
 		&c.Enrolment.CACertFile, &c.Enrolment.CAKeyFile, &c.Backup.Dir, &c.Backup.KeysDir,
 	}, c.Ledger.files()...)
 }
@@ -292,6 +295,8 @@ func (c *Config) validate() error {
 	need("ledger.witness_file", c.Ledger.WitnessFile)
 	need("ledger.key_file", c.Ledger.KeyFile)
 	need("legal.packages_dir", c.Legal.PackagesDir)
+	need("legal.basis_file", c.Legal.BasisFile)
+	need("legal.basis_keys_file", c.Legal.BasisKeysFile)
 	need("retention_policy_file", c.RetentionFile)
 	need("retention_policy_keys_file", c.RetentionKeysFile)
 	embedded, partly := c.Store.DataDir != "" && c.Store.Socket != "", c.Store.DataDir != "" || c.Store.Socket != ""
@@ -329,9 +334,6 @@ func (c *Config) validate() error {
 	}
 	if c.ShutdownGrace < 0 || c.ShutdownGrace > 10*time.Minute {
 		errs = append(errs, errors.New("shutdown_grace must be between 0s and 10m"))
-	}
-	if c.Legal.Profile != schema.ProfileNL && c.Legal.Profile != schema.ProfileBE {
-		errs = append(errs, errors.New("legal.profile must be nl or be"))
 	}
 	if err := c.Legal.validateScanner(); err != nil {
 		errs = append(errs, err)

@@ -184,7 +184,6 @@ func TestReadConfigRefuses(t *testing.T) {
 		"both stores":        {strings.Replace(good, `dsn_file: ""`, "dsn_file: dsn", 1), `store needs either`},
 		"half a store":       {line("socket: .*", `socket: ""`), `store needs either`},
 		"half and a server":  {strings.Replace(line("socket: .*", `socket: ""`), `dsn_file: ""`, "dsn_file: dsn", 1), `store needs either`},
-		"profile":            {line("profile: nl", "profile: fr"), `legal\.profile must be nl or be`},
 		"half a CA":          {line("ca_key_file: .*", `ca_key_file: ""`), `enrolment\.ca_cert_file and enrolment\.ca_key_file go together`},
 		"CA without TLS":     {line("client_ca_file: .*", `client_ca_file: ""`), `enrolment needs tls`},
 		"a life too long":    {line("certificate_life: .*", "certificate_life: 2161h"), `enrolment\.certificate_life must be`},
@@ -216,7 +215,7 @@ func TestReadConfigRefuses(t *testing.T) {
 		t.Fatal("taken")
 	}
 	for _, want := range []string{"tls.cert_file and tls.key_file are required", "keys.dir", "keys.package_signing_file", "oidc.issuer", "ledger.dir",
-		"legal.packages_dir", "retention_policy_file", "retention_policy_keys_file", "store needs"} {
+		"legal.packages_dir", "legal.basis_file", "legal.basis_keys_file", "retention_policy_file", "retention_policy_keys_file", "store needs"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%s is not named in: %v", want, err)
 		}

@@ -104,6 +104,9 @@ func Init(dir string, o InitOptions) (configPath string, err error) {
 	if err := writeNew(in("retention.yaml"), policy); err != nil {
 		return "", err
 	}
+	if err := initLegalBasis(dir, o); err != nil {
+		return "", err
+	}
 	issuerCA := ""
 	if o.IssuerCAFile != "" {
 		pem, err := os.ReadFile(o.IssuerCAFile)
@@ -128,7 +131,7 @@ func Init(dir string, o InitOptions) (configPath string, err error) {
 		Store:             StoreConfig{DataDir: "store", Socket: "store.sock"},
 		Ledger:            initialLedger(cmp.Or(o.LedgerLimit, defaultLedgerLimit)),
 		Clock:             ClockConfig{RequireSync: !o.Laboratory},
-		Legal:             LegalConfig{Profile: o.Profile, PackagesDir: "packages", HoldsDir: "holds", DocumentsDir: "documents", DocumentScanLimit: document.DefaultScanLimit, ClockMargin: defaultClockMargin},
+		Legal:             LegalConfig{BasisFile: "legal-basis.yaml", BasisKeysFile: "trust/legal-basis.pub", PackagesDir: "packages", HoldsDir: "holds", DocumentsDir: "documents", DocumentScanLimit: document.DefaultScanLimit, ClockMargin: defaultClockMargin},
 		Statistics:        StatisticsConfig{MinLines: statistics.MinLines, Delay: statistics.DefaultDelay},
 		Backup:            BackupConfig{Every: defaultBackup},
 		Enrolment:         EnrolmentConfig{"tls/ca.pem", "tls/ca.key", pki.MaxCollectorLife},

@@ -15,7 +15,7 @@ import (
 // of its functions may be nil.
 type Manager struct {
 	// Reload asks for the listener's certificate, key and client CA, and for the
-	// retention policy file, to be read again. Anything else in the configuration
+	// files of the retention policy and the legal bases, to be read again. Anything else in the configuration
 	// waits for a restart.
 	Reload <-chan struct{}
 	// Reloading is called before, and Reloaded after, with an error if the old
@@ -79,9 +79,21 @@ func manage(ctx context.Context, m Manager, identity *server.Identity, policy po
 	}
 }
 
-// policyDesk takes the policy file ([retention.Desk]).
+// policyDesk takes a policy file ([retention.Desk], [legalbasis.Desk]).
 type policyDesk interface {
 	Load(ctx context.Context) error
+}
+
+// policies are read again together; either may fail alone.
+type policies []policyDesk
+
+// Load implements policyDesk.
+func (p policies) Load(ctx context.Context) error {
+	var errs []error
+	for _, desk := range p {
+		errs = append(errs, desk.Load(ctx))
+	}
+	return errors.Join(errs...)
 }
 
 func reload(identity *server.Identity) error {

@@ -17,6 +17,7 @@ import (
 	"griffier/api/clock"
 	"griffier/api/keystore"
 	"griffier/api/ledger"
+	"griffier/api/legalbasis"
 	"griffier/api/retention"
 	"griffier/api/retention/expiry"
 	"griffier/api/signedfile"
@@ -46,6 +47,15 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	if _, err := retention.ReadFile(cfg.RetentionFile, trusted); err != nil {
 		// With a ledger an older policy may be in force; without one nothing is
 		// written for a policy that is refused.
+		if _, noLedger := os.Stat(cfg.Ledger.Dir); noLedger != nil {
+			return err
+		}
+	}
+	basisKeys, err := signedfile.ReadTrusted(cfg.Legal.BasisKeysFile)
+	if err != nil {
+		return err
+	}
+	if _, _, err := legalbasis.ReadFile(cfg.Legal.BasisFile, basisKeys); err != nil {
 		if _, noLedger := os.Stat(cfg.Ledger.Dir); noLedger != nil {
 			return err
 		}
@@ -96,7 +106,11 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	if err := s.raiseFloor(ctx, book); err != nil {
 		return err
 	}
-	s.trusted = trusted
+	s.trusted, s.basisKeys = trusted, basisKeys
+	s.basisDesk = legalbasis.NewDesk(cfg.Legal.BasisFile, basisKeys, s.bases, book, registry, log)
+	if err := s.basisDesk.Start(ctx); err != nil {
+		return err
+	}
 	s.backups = s.newBackups(book)
 	s.watching = s.newWatch(book)
 	s.subjects = s.newSubjects(book)
@@ -141,7 +155,10 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	g.Go(func() error { s.watching.Run(running); return nil })
 	g.Go(func() error { s.backups.Run(running, cfg.Backup.Every); return nil })
 	g.Go(func() error { s.publisher(book).Run(running); return nil })
-	g.Go(func() error { manage(running, start.Manager, s.identity, s.desk, book, log); return nil })
+	g.Go(func() error {
+		manage(running, start.Manager, s.identity, policies{s.desk, s.basisDesk}, book, log)
+		return nil
+	})
 	g.Go(func() error { return serveMetrics(running, cfg.MetricsListen, registry) })
 	start.Manager.status(book) // before it is said to be ready: whoever waits for that sees a status
 	start.Ready(listener.Addr())

@@ -25,6 +25,8 @@ import (
 	"griffier/api/keystore"
 	"griffier/api/ledger"
 	"griffier/api/ledger/ledgerrpc"
+	"griffier/api/legalbasis"
+	"griffier/api/legalbasis/legalbasisrpc"
 	"griffier/api/oversight"
 	"griffier/api/oversight/watch"
 	"griffier/api/register"
@@ -70,6 +72,9 @@ type services struct {
 	known     *authority.Registry
 	overseen  *oversight.State
 	watching  *watch.Watch // from Run on
+	bases     *legalbasis.Keeper
+	basisDesk *legalbasis.Desk // from Run on
+	basisKeys signedfile.Trusted
 	holds     *hold.State
 	held      *keep.Keeper // from server on
 	rules     *warrant.Rules
@@ -103,13 +108,9 @@ func newServices(cfg Config, store *store, keys *keystore.Store, registry *prome
 	if err != nil {
 		return nil, err
 	}
-	profile, err := warrant.LoadProfile(cfg.Legal.Profile)
-	if err != nil {
-		return nil, err
-	}
 	keeper := &retention.Keeper{}
-	known := authority.NewRegistry()
-	rules, err := warrant.NewRules(warrant.Rules{Profile: warrant.Always(profile), DuplicateKey: reference, DoubleEntry: true, PackageExpires: packageExpires(keeper),
+	known, bases := authority.NewRegistry(), legalbasis.NewKeeper()
+	rules, err := warrant.NewRules(warrant.Rules{Profile: bases.Profile, DuplicateKey: reference, DoubleEntry: true, PackageExpires: packageExpires(keeper),
 		Authorities: func(id string) (warrant.AuthorityView, bool) { return known.View(id, time.Now()) }})
 	if err != nil {
 		return nil, err
@@ -138,6 +139,7 @@ func newServices(cfg Config, store *store, keys *keystore.Store, registry *prome
 		warrants: warrant.NewState(),
 		known:    known,
 		overseen: oversight.NewState(),
+		bases:    bases,
 		holds:    hold.NewState(),
 		rules:    rules,
 		signer:   signer,
@@ -150,13 +152,13 @@ func newServices(cfg Config, store *store, keys *keystore.Store, registry *prome
 
 // folds are the states that the ledger fills, in no particular order.
 func (s *services) folds() []ledger.Fold {
-	return []ledger.Fold{s.reads, s.codes, s.keeper, s.record, s.dossiers, s.warrants, s.known, s.overseen, s.holds, s.enrolled, s.released, s.rights, s.copies}
+	return []ledger.Fold{s.reads, s.codes, s.keeper, s.record, s.dossiers, s.warrants, s.known, s.overseen, s.bases, s.holds, s.enrolled, s.released, s.rights, s.copies}
 }
 
 // Folds returns fresh states for a ledger to fill, for a check of the whole log
 // apart from any service.
 func Folds() []ledger.Fold {
-	return []ledger.Fold{server.NewAccessLog(nil, time.Now), support.NewCodes(nil), &retention.Keeper{}, &expiry.Record{}, &dossier.Record{}, warrant.NewState(), authority.NewRegistry(), oversight.NewState(), hold.NewState(), enrol.NewState(), &statistics.Releases{}, subject.NewState(), &backup.Record{}}
+	return []ledger.Fold{server.NewAccessLog(nil, time.Now), support.NewCodes(nil), &retention.Keeper{}, &expiry.Record{}, &dossier.Record{}, warrant.NewState(), authority.NewRegistry(), oversight.NewState(), legalbasis.NewKeeper(), hold.NewState(), enrol.NewState(), &statistics.Releases{}, subject.NewState(), &backup.Record{}}
 }
 
 // server wires the services to the open ledger, and ends what a crash left
@@ -213,6 +215,9 @@ func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server
 			}))
 			griffierv1.RegisterIntakeServiceServer(r, s.intake(book))
 			griffierv1.RegisterOversightServiceServer(r, overseer)
+			griffierv1.RegisterLegalBasisServiceServer(r, legalbasisrpc.NewService(legalbasisrpc.Config{
+				Book: book, Keys: s.keys, Keeper: s.bases, Desk: s.basisDesk, Warrants: s.warrants, Trusted: s.basisKeys, Now: time.Now,
+			}))
 			griffierv1.RegisterDisclosureServiceServer(r, execute.NewService(s.executor))
 			griffierv1.RegisterHoldServiceServer(r, holdrpc.NewService(book, s.held))
 			griffierv1.RegisterStatisticsServiceServer(r, statistics.NewService(s.statistics()))

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
+
 	"griffier/api/reason"
 	"griffier/api/signedfile"
 )
@@ -135,6 +137,11 @@ func OpenProfile(name string, signed []byte, trusted signedfile.Trusted) (*Profi
 	}
 	p.SignedBy = signedBy
 	return p, nil
+}
+
+// SignProfile returns a profile file signed by signer: see [signedfile.Sign].
+func SignProfile(file []byte, signer note.Signer) ([]byte, error) {
+	return signedfile.Sign(file, signer, func(text []byte) error { _, err := ParseProfile(text); return err })
 }
 
 // Always returns what answers with one profile for ever, for [Rules].
