@@ -2,39 +2,64 @@ package cli
 
 import (
 	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"griffier/api/daemon"
-	"griffier/api/keystore"
-	"griffier/api/ledger"
-	"griffier/api/reason"
 	griffierv1 "griffier/proto/griffier/v1"
 )
 
 func (a *app) ledger() *cobra.Command {
-	return noun("ledger", "The append-only log of who did what", a.ledgerList(), a.ledgerProof(), a.ledgerCheckpoint(), a.ledgerVerify())
+	return noun("ledger", "The append-only log of who did what", a.ledgerSearch(), a.ledgerExport(),
+		a.ledgerProof(), a.ledgerCheckpoint(), a.ledgerStatus(), a.ledgerWitnesses(), a.ledgerVerify(), a.ledgerRecover())
 }
 
-func (a *app) ledgerList() *cobra.Command {
-	c := &cobra.Command{Use: "list", Short: "List entries; the listing is itself entered", Args: noArgs,
-		Long: `List entries; the listing is itself entered. A table shows the beginning of an entry's
-facts, and -o json or csv all of them.`}
-	start := c.Flags().Uint64("start", 0, "index of the first entry")
+// filterFlags are the flags of a search.
+func filterFlags(c *cobra.Command) func() (*griffierv1.ListEntriesRequest, error) {
+	var req griffierv1.ListEntriesRequest
+	c.Flags().Uint64Var(&req.Start, "start", 0, "index of the first entry")
+	c.Flags().StringVar(&req.Kind, "kind", "", "only this kind; with a dot at its end, such as warrant., all that begin with it")
+	c.Flags().StringVar(&req.WarrantId, "warrant", "", "only this warrant")
+	c.Flags().StringVar(&req.TaskId, "task", "", "only this task")
+	c.Flags().StringVar(&req.Actor, "actor", "", "only this pseudonym")
+	c.Flags().StringVar(&req.Role, "role", "", "only entries made in this role")
+	c.Flags().StringVar(&req.Reason, "reason", "", "only this reason, such as WARRANT_EXPIRED")
+	from := c.Flags().String("from", "", "only entries at this instant or later, such as 2026-11-20T00:00:00+01:00")
+	to := c.Flags().String("to", "", "only entries before this instant")
+	return func() (*griffierv1.ListEntriesRequest, error) {
+		var err error
+		if *from != "" {
+			if req.From, err = parseInstant("from", *from); err != nil {
+				return nil, err
+			}
+		}
+		if *to != "" {
+			if req.To, err = parseInstant("to", *to); err != nil {
+				return nil, err
+			}
+		}
+		return &req, nil
+	}
+}
+
+func (a *app) ledgerSearch() *cobra.Command {
+	c := &cobra.Command{Use: "search", Aliases: []string{"list"}, Short: "Search entries; the search is itself entered", Args: noArgs,
+		Long: `List the entries that match every flag that is given, in their order; the search is
+itself entered. A table shows the beginning of an entry's facts, and -o json or csv all
+of them. A list that is not complete says where to go on.`,
+		Example: "  griffier ledger search --kind warrant. --role legal_approver --from 2026-11-01T00:00:00+01:00"}
+	filter := filterFlags(c)
 	limit := c.Flags().Int32("limit", 100, "at most this many")
-	kind := c.Flags().String("kind", "", "only this kind")
-	warrant := c.Flags().String("warrant", "", "only this warrant")
 	bodies := c.Flags().Bool("bodies", false, "decrypt the bodies too")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		resp, err := griffierv1.NewLedgerServiceClient(a.server).ListEntries(c.Context(), &griffierv1.ListEntriesRequest{
-			Start: *start, Limit: *limit, Kind: *kind, WarrantId: *warrant, WithBodies: *bodies})
+		req, err := filter()
+		if err != nil {
+			return err
+		}
+		req.Limit, req.WithBodies = *limit, *bodies
+		resp, err := griffierv1.NewLedgerServiceClient(a.server).ListEntries(c.Context(), req)
 		if err != nil {
 			return err
 		}
@@ -47,7 +72,13 @@ facts, and -o json or csv all of them.`}
 			t.add(strconv.FormatUint(e.GetIndex(), 10), at(e.GetAt()), e.GetKind(), e.GetRole(), short(e.GetActor()),
 				short(e.GetWarrantId()), e.GetReason(), facts)
 		}
-		return a.print(resp, t)
+		if err := a.print(resp, t); err != nil {
+			return err
+		}
+		if next := resp.GetNextStart(); next > 0 {
+			fmt.Fprintf(a.stderr, "not complete: go on with --start %d\n", next)
+		}
+		return nil
 	}
 	return c
 }
@@ -72,6 +103,9 @@ func (a *app) ledgerProof() *cobra.Command {
 			for _, line := range strings.Split(strings.TrimSpace(resp.GetCheckpoint()), "\n") {
 				t.add("checkpoint", line)
 			}
+			for _, line := range resp.GetCosignatures() {
+				t.add("cosignature", strings.TrimSpace(line))
+			}
 			return a.print(resp, t)
 		},
 	}
@@ -94,79 +128,6 @@ func (a *app) ledgerCheckpoint() *cobra.Command {
 			return a.print(resp, t)
 		},
 	}
-}
-
-// verified is the stable JSON form of a verification.
-type verified struct {
-	Verified       bool     `json:"verified"`
-	Size           uint64   `json:"size"`
-	Root           string   `json:"root"`
-	CheckpointSize uint64   `json:"checkpoint_size"`
-	Newest         string   `json:"newest"`
-	WitnessChecked bool     `json:"witness_checked"`
-	Bodies         int      `json:"bodies"`
-	Problems       []string `json:"problems"`
-}
-
-func (a *app) ledgerVerify() *cobra.Command {
-	c := &cobra.Command{Use: "verify", Short: "Check a ledger from its files alone, offline", Args: noArgs,
-		Long: `Check every entry, every hash of the tree, the signed checkpoint and the witness file.
-Nothing is sent anywhere and nothing is changed; it may run beside griffierd. Bring
-your own copy of the log's public key: one that came with the files proves nothing.`}
-	dir := c.Flags().String("dir", "", "folder of the ledger (required)")
-	public := c.Flags().String("public-key", "", "file with the log's public key (required)")
-	witness := c.Flags().String("witness", "", "the witness file")
-	keysDir := c.Flags().String("keystore", "", "folder of the keystore, to open the bodies too")
-	master := c.Flags().String("master-key", "", "master key file of the keystore")
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		key, err := os.ReadFile(*public)
-		if err != nil {
-			return usageError{err}
-		}
-		check := ledger.VerifyConfig{Dir: *dir, PublicKey: strings.TrimSpace(string(key)), WitnessFile: *witness, Folds: daemon.Folds()}
-		if *keysDir != "" {
-			if check.Keys, err = keystore.Open(*keysDir, *master); err != nil {
-				return err
-			}
-		}
-		report, err := ledger.Verify(c.Context(), check)
-		if err != nil && report.Verified() {
-			return err
-		}
-		if err := a.showVerified(report); err != nil {
-			return err
-		}
-		if !report.Verified() {
-			return failure{fmt.Errorf("the ledger does not verify: %d problems", len(report.Problems)), int(reason.ExitFailed)}
-		}
-		return nil
-	}
-	return c
-}
-
-func (a *app) showVerified(r ledger.Report) error {
-	out := verified{
-		Verified: r.Verified(), Size: r.Size, Root: hex.EncodeToString(r.Root), CheckpointSize: r.CheckpointSize,
-		Newest: r.Newest.UTC().Format(time.RFC3339Nano), WitnessChecked: r.WitnessChecked, Bodies: r.Bodies, Problems: []string{},
-	}
-	for _, p := range r.Problems {
-		out.Problems = append(out.Problems, p.String())
-	}
-	if a.format == "json" {
-		return json.NewEncoder(a.stdout).Encode(out)
-	}
-	verdict := "VERIFIED"
-	if !out.Verified {
-		verdict = "NOT VERIFIED"
-	}
-	fmt.Fprintf(a.stdout, "%s: %d entries, root %s, newest %s\n", verdict, out.Size, out.Root, out.Newest)
-	if !out.WitnessChecked {
-		fmt.Fprintln(a.stderr, "note: no witness file was given, so a log that was cut short would not show")
-	}
-	for _, p := range out.Problems {
-		fmt.Fprintln(a.stdout, "  problem:", p)
-	}
-	return nil
 }
 
 // short shortens a pseudonym or id for a table.
