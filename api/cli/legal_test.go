@@ -60,8 +60,14 @@ func TestLegalScripts(t *testing.T) {
 			env.Setenv("NOW", now.Format(time.RFC3339))
 			env.Setenv("YESTERDAY", now.Add(-24*time.Hour).Format(time.RFC3339))
 			env.Setenv("TOMORROW", now.Add(24*time.Hour).Format(time.RFC3339))
+			env.Setenv("LATER", now.Add(20*24*time.Hour).Format(time.RFC3339))
 			env.Setenv("SOON", now.Add(-10*time.Minute).Format(time.RFC3339))
-			return os.WriteFile(filepath.Join(env.WorkDir, "key.txt"), []byte(identity.String()+"\n"), 0o600)
+			for name, text := range map[string]string{"key.txt": identity.String() + "\n", "order.txt": "test", "paper.txt": "test2"} {
+				if err := os.WriteFile(filepath.Join(env.WorkDir, name), []byte(text), 0o600); err != nil {
+					return err
+				}
+			}
+			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"status": status, "keep": keep, "expand": expand, "flip": flip, "edit": edit},
 	})
@@ -81,6 +87,7 @@ func serve(t *testing.T, dir string) (homes string) {
 	ca := filepath.Join(dir, "idp.pem")
 	must(os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: idp.Certificate().Raw}), 0o600))
 	people := []demoidp.Person{{Subject: "olga", Roles: []string{"legal_officer"}}, {Subject: "arjan", Roles: []string{"legal_approver"}},
+		{Subject: "eva", Roles: []string{"external_approver"}},
 		{Subject: "anna", Roles: []string{"customer"}, Account: "acc-anna"}, {Subject: "bea", Roles: []string{"customer"}, Account: "acc-bea"},
 		{Subject: "sam", Roles: []string{"support"}}, {Subject: "dina", Roles: []string{"overseer"}}, {Subject: "nina", Roles: []string{"network_engineer"}},
 		{Subject: "otto", Roles: []string{"operator"}}, {Subject: "petra", Roles: []string{"privacy_controller"}}}
