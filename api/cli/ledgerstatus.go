@@ -22,7 +22,7 @@ func (a *app) ledgerExport() *cobra.Command {
 		Long: `Write the entries that match to stdout, one JSON object a line: the entry as it was
 hashed, with its body still sealed, and the proof that it is in the log of a signed
 checkpoint. griffier ledger verify --export checks the file, offline.`,
-		Example: "  griffier ledger export --warrant 9f0c2a > entries.jsonl"}
+		Example: "  griffier ledger export --warrant 9f0c2a"}
 	filter := filterFlags(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		req, err := filter()

@@ -33,7 +33,7 @@ func (a *app) witnessInit() *cobra.Command {
 		Long: `Make a witness's folder and its signing key, and print the public key, which goes into
 griffierd's ledger.witnesses. Do this on the data protection officer's machine or
 another party's, never on griffierd's: who has both keys can make two histories.`,
-		Example: "  griffier witness init --dir /var/lib/griffier-witness --name dpo.isp.example/witness > witness.pub"}
+		Example: "  griffier witness init --dir /var/lib/griffier-witness --name dpo.isp.example/witness"}
 	dir := c.Flags().String("dir", "", "folder to make (required)")
 	name := c.Flags().String("name", "", "the witness's name, such as dpo.isp.example/witness (required)")
 	c.RunE = func(*cobra.Command, []string) error {
