@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"griffier/api/ledger"
@@ -136,7 +137,7 @@ func (r *Rules) judge(s *State, now time.Time, c Content, salt string, before *W
 	holder := s.duplicates[key]
 	s.mu.RUnlock()
 	if holder != "" && holder != id {
-		return createFacts{}, reason.New(reason.DuplicateWarrant, "")
+		return createFacts{}, reason.New(reason.DuplicateWarrant, "It is "+holder+".")
 	}
 	return createFacts{
 		Basis: c.LegalBasis, Categories: slices.Sorted(slices.Values(c.Categories)),
@@ -147,9 +148,12 @@ func (r *Rules) judge(s *State, now time.Time, c Content, salt string, before *W
 	}, nil
 }
 
+// duplicateKey is the same for references that differ in nothing but case and spaces,
+// as they do when two people copy one.
 func (r *Rules) duplicateKey(c Content) string {
 	mac := hmac.New(sha256.New, r.DuplicateKey)
-	for _, s := range []string{"warrant-duplicate", c.Authority, c.Reference, c.LegalBasis} {
+	reference := strings.ToUpper(strings.ReplaceAll(c.Reference, " ", ""))
+	for _, s := range []string{"warrant-duplicate", c.Authority, reference, c.LegalBasis} {
 		fmt.Fprintf(mac, "%d:", len(s))
 		io.WriteString(mac, s)
 	}

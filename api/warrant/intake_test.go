@@ -106,6 +106,28 @@ func TestReplayedDocument(t *testing.T) {
 	wantReason(t, "a document for a warrant that ended", err, reason.WarrantTerminal)
 }
 
+// D-02: a reference that two people copied is one reference, and the refusal says
+// which warrant has it.
+func TestDuplicateReference(t *testing.T) {
+	r, b := testRules(t), newBook(t)
+	b.undocumented(r, "w")
+	for reference, want := range map[string]reason.Reason{"PV-2026/w": reason.DuplicateWarrant, "pv-2026/W": reason.DuplicateWarrant, "PV - 2026 / w": reason.DuplicateWarrant,
+		"PV-2026/w.": "", "PV-2026/vv": "", "РV-2026/w": reason.WarrantIncomplete /* a Cyrillic Р */, "PV-2026\u200b/w": reason.WarrantIncomplete, "PV\u00a02026": reason.WarrantIncomplete} {
+		c := testContent()
+		c.Reference = reference
+		_, err := r.Create(b.state, start, officer, warrant.CreateRequest{ID: "x", Salt: "salt", Content: c})
+		wantReason(t, reference, err, want)
+		if want == reason.DuplicateWarrant && (err == nil || err.Detail != "It is w.") {
+			t.Errorf("%s: refused with %v", reference, err)
+		}
+	}
+	c := testContent()
+	c.Reference, c.Authority = "PV-2026/w", "NL-RB"
+	if _, err := r.Create(b.state, start, officer, warrant.CreateRequest{ID: "x", Salt: "salt", Content: c}); err != nil {
+		t.Errorf("the same number of another authority: %v", err)
+	}
+}
+
 // question is what b.task asks, as its body has it.
 var question = warrant.TaskBody{Target: "192.0.2.17", Instant: "2026-11-19T12:00:00+01:00", UncertaintySeconds: 1}
 
