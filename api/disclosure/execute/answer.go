@@ -152,6 +152,11 @@ func (x *Executor) seal(ctx context.Context, j job, f finding) (warrant.Outcome,
 			return warrant.Outcome{}, x.readError(ctx, j.t, err)
 		}
 	}
+	if x.cfg.Resolved != nil && len(f.records) > 0 {
+		if err := x.cfg.Resolved(ctx, j.t, j.w, linesOf(f.records)); err != nil {
+			return warrant.Outcome{}, x.readError(ctx, j.t, err)
+		}
+	}
 	plain, err := disclosure.Tar(x.cfg.Signer, disclosure.Case{
 		Software: x.cfg.Software, WarrantID: j.w.ID, Reference: j.content.Reference, WarrantContentSHA256: j.w.ContentSHA256,
 		LegalBasis: j.w.Basis, TaskID: j.t.ID, Generation: j.t.Generation, Attempt: j.t.Attempt, Category: string(j.t.Category),

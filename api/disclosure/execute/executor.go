@@ -94,6 +94,12 @@ type Config struct {
 	// the warrant that others approved. It returns a [reason.Error] with
 	// CONFLICT_OF_INTEREST, which names nobody, or nil. Nil: nobody has any.
 	Conflict func(ctx context.Context, w warrant.Warrant, by warrant.Caller, lineIDs []string) error
+	// Resolved is told, after that, of which lines a task's records are, so that oversight
+	// sees how often a line is disclosed. An error is one of the ledger: nothing is
+	// sealed then. Nil: nobody watches.
+	Resolved func(ctx context.Context, t warrant.Task, w warrant.Warrant, lineIDs []string) error
+	// MayAsk refuses a task of somebody who made too many. Nil: nobody has.
+	MayAsk func(ctx context.Context, by warrant.Caller) error
 	// Limit bounds one execution. Default 60 s.
 	Limit time.Duration
 	Now   func() time.Time

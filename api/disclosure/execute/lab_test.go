@@ -33,6 +33,8 @@ import (
 	"griffier/api/hold/keep"
 	"griffier/api/keystore"
 	"griffier/api/ledger"
+	"griffier/api/oversight"
+	"griffier/api/oversight/watch"
 	"griffier/api/reason"
 	"griffier/api/register"
 	"griffier/api/warrant"
@@ -63,6 +65,7 @@ type lab struct {
 	limit      time.Duration // of a step of the ledger
 	margin     time.Duration // of the clock; zero: the default
 	logs       slog.Handler
+	watched    *oversight.Limits // from the next restart on: oversight watches, with these
 	// credentials, if set, makes an actor known by a token.
 	credentials func(actor string) context.Context
 	traffic     *probe
@@ -70,6 +73,8 @@ type lab struct {
 	// What a restart replaces.
 	state    *warrant.State
 	holds    *hold.State
+	overseen *oversight.State
+	watching *watch.Watch // nil unless watched is set
 	keeper   *keep.Keeper
 	held     griffierv1.HoldServiceClient
 	rules    *warrant.Rules
@@ -267,10 +272,10 @@ func (l *lab) start() {
 	if l.rules, err = warrant.NewRules(warrant.Rules{Profile: warrant.Always(profile), Authorities: warranttest.Registry(l.identity.Recipient().String()), DuplicateKey: make([]byte, 32)}); err != nil {
 		l.t.Fatal(err)
 	}
-	l.state, l.holds = warrant.NewState(), hold.NewState()
+	l.state, l.holds, l.overseen = warrant.NewState(), hold.NewState(), oversight.NewState()
 	quiet := slog.New(l.logs)
 	l.log, err = ledger.Open(l.t.Context(), ledger.Config{Dir: filepath.Join(l.dir, "ledger"), WitnessFile: filepath.Join(l.dir, "witness"), Key: l.key,
-		Keys: l.keys, Folds: []ledger.Fold{l.state, l.holds}, Now: l.now, Logger: quiet, Limit: l.limit})
+		Keys: l.keys, Folds: []ledger.Fold{l.state, l.holds, l.overseen}, Now: l.now, Logger: quiet, Limit: l.limit})
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -283,14 +288,20 @@ func (l *lab) start() {
 	if err := l.keeper.Recover(l.t.Context()); err != nil {
 		l.t.Fatal(err)
 	}
-	l.executor, err = execute.New(execute.Config{Holds: l.keeper, Book: l.book, State: l.state, Rules: l.rules, Traffic: l.traffic, Lines: l.register, Signer: l.signer,
+	cfg := execute.Config{Holds: l.keeper, Book: l.book, State: l.state, Rules: l.rules, Traffic: l.traffic, Lines: l.register, Signer: l.signer,
 		Dir: filepath.Join(l.dir, "packages"), Software: "griffier test", ClockMargin: l.margin, Now: l.now, Log: quiet,
 		Clock: &clock.Judge{RequireSync: true, LastAt: l.log.LastAt, Now: l.now, Read: func() (clock.Reading, error) {
 			return clock.Reading{Synced: !l.adrift.Load()}, nil
-		}}})
-	if err != nil {
+		}}}
+	serve := warrantrpc.Config{Book: l.book, Keys: l.keys, State: l.state, Rules: l.rules, Now: l.now}
+	if l.watched != nil {
+		l.watching = watch.New(watch.Config{Staff: l.register, Book: l.book, Keys: l.keys, State: l.overseen, Limits: *l.watched, Now: l.now, Log: quiet}, nil)
+		cfg.Conflict, cfg.Resolved, cfg.MayAsk, serve.Received = l.watching.Conflict, l.watching.Resolved, l.watching.MayAsk, l.watching.Received
+	}
+	if l.executor, err = execute.New(cfg); err != nil {
 		l.t.Fatal(err)
 	}
+	serve.Ended = l.executor.Ended
 	if err := l.executor.Recover(l.t.Context()); err != nil {
 		l.t.Fatal(err)
 	}
@@ -319,8 +330,7 @@ func (l *lab) start() {
 		grpc.StreamInterceptor(func(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, h grpc.StreamHandler) error {
 			return reason.ToStatus(h(srv, &identified{ss, identify(ss.Context())}))
 		}))
-	griffierv1.RegisterWarrantServiceServer(server, warrantrpc.NewService(warrantrpc.Config{Book: l.book, Keys: l.keys, State: l.state, Rules: l.rules,
-		Now: l.now, Ended: l.executor.Ended}))
+	griffierv1.RegisterWarrantServiceServer(server, warrantrpc.NewService(serve))
 	griffierv1.RegisterDisclosureServiceServer(server, execute.NewService(l.executor))
 	griffierv1.RegisterHoldServiceServer(server, holdrpc.NewService(l.book, l.keeper))
 	listener := bufconn.Listen(1 << 20)

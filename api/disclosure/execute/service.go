@@ -40,6 +40,11 @@ func (s *Service) CreateTask(ctx context.Context, req *griffierv1.CreateTaskRequ
 	if !ok {
 		return nil, reason.New(reason.NotFound, "")
 	}
+	if c.MayAsk != nil {
+		if err := c.MayAsk(ctx, by); err != nil {
+			return nil, err
+		}
+	}
 	content, err := warrantrpc.Content(ctx, c.Book, w)
 	if err != nil {
 		return nil, err
