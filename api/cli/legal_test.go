@@ -62,6 +62,7 @@ func TestLegalScripts(t *testing.T) {
 			env.Setenv("TOMORROW", now.Add(24*time.Hour).Format(time.RFC3339))
 			env.Setenv("LATER", now.Add(20*24*time.Hour).Format(time.RFC3339))
 			env.Setenv("SOON", now.Add(-10*time.Minute).Format(time.RFC3339))
+			env.Setenv("YEAR", now.Format("2006"))
 			for name, text := range map[string]string{"key.txt": identity.String() + "\n", "order.txt": "test", "paper.txt": "test2"} {
 				if err := os.WriteFile(filepath.Join(env.WorkDir, name), []byte(text), 0o600); err != nil {
 					return err
