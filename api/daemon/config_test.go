@@ -93,8 +93,8 @@ func TestInitIsForTheOwnerOnly(t *testing.T) {
 	other, _ := initialised(t)
 	for _, d := range []string{dir, other} {
 		keys, err := filepath.Glob(filepath.Join(d, "secret", "*.key"))
-		if err != nil || len(keys) != 9 {
-			t.Fatalf("keys %v, %v; want 9", keys, err)
+		if err != nil || len(keys) != 10 {
+			t.Fatalf("keys %v, %v; want 10", keys, err)
 		}
 		for _, path := range keys {
 			text, err := os.ReadFile(path)
