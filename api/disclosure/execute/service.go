@@ -56,7 +56,9 @@ func (s *Service) CreateTask(ctx context.Context, req *griffierv1.CreateTaskRequ
 		WindowEnd: req.GetWindowEnd(), HoldDays: req.GetHoldDays(), FromHold: req.GetFromHold(),
 		MaxSubjects: req.GetMaxSubjects(), MaxRecords: req.GetMaxRecords(),
 	}
-	judge := func(now time.Time) (ledger.Draft, *reason.Error) { return c.Rules.CreateTask(c.State, now, by, task, content) }
+	judge := func(now time.Time) (ledger.Draft, *reason.Error) {
+		return c.Rules.CreateTask(c.State, now, by, task, content)
+	}
 	if req.GetValidateOnly() {
 		return s.previewCreate(ctx, by, judge)
 	}
@@ -94,6 +96,19 @@ func (s *Service) ExecuteTask(ctx context.Context, req *griffierv1.ExecuteTaskRe
 		return nil, err
 	}
 	return s.task(ctx, req.GetTaskId())
+}
+
+// GetTask implements DisclosureService. A task of a warrant that the caller may not
+// see does not exist.
+func (s *Service) GetTask(ctx context.Context, req *griffierv1.GetTaskRequest) (*griffierv1.Task, error) {
+	t, _, ok := s.x.cfg.State.Task(req.GetTaskId())
+	if !ok {
+		return nil, reason.New(reason.NotFound, "")
+	}
+	if _, err := warrantrpc.Sees(ctx, s.x.cfg.State, t.WarrantID); err != nil {
+		return nil, err
+	}
+	return s.task(ctx, t.ID)
 }
 
 // FetchPackage implements DisclosureService.

@@ -256,6 +256,50 @@ func (x *ExecuteTaskRequest) GetValidateOnly() bool {
 	return false
 }
 
+type GetTaskRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TaskId        string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetTaskRequest) Reset() {
+	*x = GetTaskRequest{}
+	mi := &file_griffier_v1_disclosure_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTaskRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTaskRequest) ProtoMessage() {}
+
+func (x *GetTaskRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_disclosure_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTaskRequest.ProtoReflect.Descriptor instead.
+func (*GetTaskRequest) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_disclosure_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *GetTaskRequest) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
 type FetchPackageRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TaskId        string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
@@ -265,7 +309,7 @@ type FetchPackageRequest struct {
 
 func (x *FetchPackageRequest) Reset() {
 	*x = FetchPackageRequest{}
-	mi := &file_griffier_v1_disclosure_proto_msgTypes[2]
+	mi := &file_griffier_v1_disclosure_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -277,7 +321,7 @@ func (x *FetchPackageRequest) String() string {
 func (*FetchPackageRequest) ProtoMessage() {}
 
 func (x *FetchPackageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_disclosure_proto_msgTypes[2]
+	mi := &file_griffier_v1_disclosure_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -290,7 +334,7 @@ func (x *FetchPackageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchPackageRequest.ProtoReflect.Descriptor instead.
 func (*FetchPackageRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_disclosure_proto_rawDescGZIP(), []int{2}
+	return file_griffier_v1_disclosure_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *FetchPackageRequest) GetTaskId() string {
@@ -311,7 +355,7 @@ type FetchPackageResponse struct {
 
 func (x *FetchPackageResponse) Reset() {
 	*x = FetchPackageResponse{}
-	mi := &file_griffier_v1_disclosure_proto_msgTypes[3]
+	mi := &file_griffier_v1_disclosure_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -323,7 +367,7 @@ func (x *FetchPackageResponse) String() string {
 func (*FetchPackageResponse) ProtoMessage() {}
 
 func (x *FetchPackageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_disclosure_proto_msgTypes[3]
+	mi := &file_griffier_v1_disclosure_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -336,7 +380,7 @@ func (x *FetchPackageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FetchPackageResponse.ProtoReflect.Descriptor instead.
 func (*FetchPackageResponse) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_disclosure_proto_rawDescGZIP(), []int{3}
+	return file_griffier_v1_disclosure_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *FetchPackageResponse) GetChunk() []byte {
@@ -384,18 +428,22 @@ const file_griffier_v1_disclosure_proto_rawDesc = "" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x17\n" +
 	"\atask_id\x18\x02 \x01(\tR\x06taskId\x12/\n" +
 	"\x13expected_generation\x18\x03 \x01(\x04R\x12expectedGeneration\x12#\n" +
-	"\rvalidate_only\x18\x14 \x01(\bR\fvalidateOnly\".\n" +
+	"\rvalidate_only\x18\x14 \x01(\bR\fvalidateOnly\")\n" +
+	"\x0eGetTaskRequest\x12\x17\n" +
+	"\atask_id\x18\x01 \x01(\tR\x06taskId\".\n" +
 	"\x13FetchPackageRequest\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\"F\n" +
 	"\x14FetchPackageResponse\x12\x14\n" +
 	"\x05chunk\x18\x01 \x01(\fR\x05chunk\x12\x18\n" +
-	"\areceipt\x18\x02 \x01(\fR\areceipt2\x94\x02\n" +
+	"\areceipt\x18\x02 \x01(\fR\areceipt2\xde\x02\n" +
 	"\x11DisclosureService\x12J\n" +
 	"\n" +
 	"CreateTask\x12\x1e.griffier.v1.CreateTaskRequest\x1a\x11.griffier.v1.Task\"\t\xca\xf3\x18\x05\n" +
 	"\x01\x03\x10\x04\x12N\n" +
 	"\vExecuteTask\x12\x1f.griffier.v1.ExecuteTaskRequest\x1a\x11.griffier.v1.Task\"\v\xca\xf3\x18\a\n" +
-	"\x01\x03\x10\x04\x18\x01\x12c\n" +
+	"\x01\x03\x10\x04\x18\x01\x12H\n" +
+	"\aGetTask\x12\x1b.griffier.v1.GetTaskRequest\x1a\x11.griffier.v1.Task\"\r\xca\xf3\x18\t\n" +
+	"\x05\x03\x04\f\x06\x05\x10\x03\x12c\n" +
 	"\fFetchPackage\x12 .griffier.v1.FetchPackageRequest\x1a!.griffier.v1.FetchPackageResponse\"\f\xca\xf3\x18\b\n" +
 	"\x02\x03\x04\x10\x04\x18\x010\x01B'Z%griffier/proto/griffier/v1;griffierv1b\x06proto3"
 
@@ -411,27 +459,30 @@ func file_griffier_v1_disclosure_proto_rawDescGZIP() []byte {
 	return file_griffier_v1_disclosure_proto_rawDescData
 }
 
-var file_griffier_v1_disclosure_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_griffier_v1_disclosure_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_griffier_v1_disclosure_proto_goTypes = []any{
 	(*CreateTaskRequest)(nil),    // 0: griffier.v1.CreateTaskRequest
 	(*ExecuteTaskRequest)(nil),   // 1: griffier.v1.ExecuteTaskRequest
-	(*FetchPackageRequest)(nil),  // 2: griffier.v1.FetchPackageRequest
-	(*FetchPackageResponse)(nil), // 3: griffier.v1.FetchPackageResponse
-	(Category)(0),                // 4: griffier.v1.Category
-	(TransportProtocol)(0),       // 5: griffier.v1.TransportProtocol
-	(*Task)(nil),                 // 6: griffier.v1.Task
+	(*GetTaskRequest)(nil),       // 2: griffier.v1.GetTaskRequest
+	(*FetchPackageRequest)(nil),  // 3: griffier.v1.FetchPackageRequest
+	(*FetchPackageResponse)(nil), // 4: griffier.v1.FetchPackageResponse
+	(Category)(0),                // 5: griffier.v1.Category
+	(TransportProtocol)(0),       // 6: griffier.v1.TransportProtocol
+	(*Task)(nil),                 // 7: griffier.v1.Task
 }
 var file_griffier_v1_disclosure_proto_depIdxs = []int32{
-	4, // 0: griffier.v1.CreateTaskRequest.category:type_name -> griffier.v1.Category
-	5, // 1: griffier.v1.CreateTaskRequest.protocol:type_name -> griffier.v1.TransportProtocol
+	5, // 0: griffier.v1.CreateTaskRequest.category:type_name -> griffier.v1.Category
+	6, // 1: griffier.v1.CreateTaskRequest.protocol:type_name -> griffier.v1.TransportProtocol
 	0, // 2: griffier.v1.DisclosureService.CreateTask:input_type -> griffier.v1.CreateTaskRequest
 	1, // 3: griffier.v1.DisclosureService.ExecuteTask:input_type -> griffier.v1.ExecuteTaskRequest
-	2, // 4: griffier.v1.DisclosureService.FetchPackage:input_type -> griffier.v1.FetchPackageRequest
-	6, // 5: griffier.v1.DisclosureService.CreateTask:output_type -> griffier.v1.Task
-	6, // 6: griffier.v1.DisclosureService.ExecuteTask:output_type -> griffier.v1.Task
-	3, // 7: griffier.v1.DisclosureService.FetchPackage:output_type -> griffier.v1.FetchPackageResponse
-	5, // [5:8] is the sub-list for method output_type
-	2, // [2:5] is the sub-list for method input_type
+	2, // 4: griffier.v1.DisclosureService.GetTask:input_type -> griffier.v1.GetTaskRequest
+	3, // 5: griffier.v1.DisclosureService.FetchPackage:input_type -> griffier.v1.FetchPackageRequest
+	7, // 6: griffier.v1.DisclosureService.CreateTask:output_type -> griffier.v1.Task
+	7, // 7: griffier.v1.DisclosureService.ExecuteTask:output_type -> griffier.v1.Task
+	7, // 8: griffier.v1.DisclosureService.GetTask:output_type -> griffier.v1.Task
+	4, // 9: griffier.v1.DisclosureService.FetchPackage:output_type -> griffier.v1.FetchPackageResponse
+	6, // [6:10] is the sub-list for method output_type
+	2, // [2:6] is the sub-list for method input_type
 	2, // [2:2] is the sub-list for extension type_name
 	2, // [2:2] is the sub-list for extension extendee
 	0, // [0:2] is the sub-list for field type_name
@@ -450,7 +501,7 @@ func file_griffier_v1_disclosure_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_griffier_v1_disclosure_proto_rawDesc), len(file_griffier_v1_disclosure_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,6 +21,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	DisclosureService_CreateTask_FullMethodName   = "/griffier.v1.DisclosureService/CreateTask"
 	DisclosureService_ExecuteTask_FullMethodName  = "/griffier.v1.DisclosureService/ExecuteTask"
+	DisclosureService_GetTask_FullMethodName      = "/griffier.v1.DisclosureService/GetTask"
 	DisclosureService_FetchPackage_FullMethodName = "/griffier.v1.DisclosureService/FetchPackage"
 )
 
@@ -44,6 +45,8 @@ type DisclosureServiceClient interface {
 	// may be on their way is TOO_RECENT, with when to ask again; more lines or records
 	// than the task allows are MAX_HITS, and nothing is sealed.
 	ExecuteTask(ctx context.Context, in *ExecuteTaskRequest, opts ...grpc.CallOption) (*Task, error)
+	// GetTask returns a task as it is, with its question. Looking is in the ledger.
+	GetTask(ctx context.Context, in *GetTaskRequest, opts ...grpc.CallOption) (*Task, error)
 	// FetchPackage streams the sealed package. Each fetch is in the ledger.
 	FetchPackage(ctx context.Context, in *FetchPackageRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FetchPackageResponse], error)
 }
@@ -70,6 +73,16 @@ func (c *disclosureServiceClient) ExecuteTask(ctx context.Context, in *ExecuteTa
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Task)
 	err := c.cc.Invoke(ctx, DisclosureService_ExecuteTask_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *disclosureServiceClient) GetTask(ctx context.Context, in *GetTaskRequest, opts ...grpc.CallOption) (*Task, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Task)
+	err := c.cc.Invoke(ctx, DisclosureService_GetTask_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +128,8 @@ type DisclosureServiceServer interface {
 	// may be on their way is TOO_RECENT, with when to ask again; more lines or records
 	// than the task allows are MAX_HITS, and nothing is sealed.
 	ExecuteTask(context.Context, *ExecuteTaskRequest) (*Task, error)
+	// GetTask returns a task as it is, with its question. Looking is in the ledger.
+	GetTask(context.Context, *GetTaskRequest) (*Task, error)
 	// FetchPackage streams the sealed package. Each fetch is in the ledger.
 	FetchPackage(*FetchPackageRequest, grpc.ServerStreamingServer[FetchPackageResponse]) error
 	mustEmbedUnimplementedDisclosureServiceServer()
@@ -132,6 +147,9 @@ func (UnimplementedDisclosureServiceServer) CreateTask(context.Context, *CreateT
 }
 func (UnimplementedDisclosureServiceServer) ExecuteTask(context.Context, *ExecuteTaskRequest) (*Task, error) {
 	return nil, status.Error(codes.Unimplemented, "method ExecuteTask not implemented")
+}
+func (UnimplementedDisclosureServiceServer) GetTask(context.Context, *GetTaskRequest) (*Task, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetTask not implemented")
 }
 func (UnimplementedDisclosureServiceServer) FetchPackage(*FetchPackageRequest, grpc.ServerStreamingServer[FetchPackageResponse]) error {
 	return status.Error(codes.Unimplemented, "method FetchPackage not implemented")
@@ -193,6 +211,24 @@ func _DisclosureService_ExecuteTask_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _DisclosureService_GetTask_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetTaskRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DisclosureServiceServer).GetTask(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DisclosureService_GetTask_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DisclosureServiceServer).GetTask(ctx, req.(*GetTaskRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _DisclosureService_FetchPackage_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(FetchPackageRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -218,6 +254,10 @@ var DisclosureService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ExecuteTask",
 			Handler:    _DisclosureService_ExecuteTask_Handler,
+		},
+		{
+			MethodName: "GetTask",
+			Handler:    _DisclosureService_GetTask_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
