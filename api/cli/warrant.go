@@ -18,7 +18,7 @@ const maxOrderBytes = 64 << 10
 func (a *app) warrant() *cobra.Command {
 	return noun("warrant", "Orders by authorities: create, approve, change, end", a.warrantCreate(), a.warrantVerify(), a.warrantApprove(),
 		a.warrantPaper(), a.warrantEdit(), a.warrantExtend(), a.warrantClearNotice(), a.warrantSuspend(), a.warrantResume(),
-		a.warrantReject(), a.warrantRevoke(), a.warrantCancel(), a.warrantShow(), a.warrantList())
+		a.warrantReject(), a.warrantRevoke(), a.warrantCancel(), a.warrantShow(), a.warrantList(), a.warrantParse(), a.warrantImportEPOC())
 }
 
 // order is a warrant's content as a file: the names of the API, in YAML or JSON.

@@ -91,7 +91,7 @@ func (d *demo) question(ctx context.Context) (asked, error) {
 
 // content is an order of an investigating officer about one address.
 func (d *demo) content(q asked, recipient string, reference string, until time.Time) *griffierv1.WarrantContent {
-	document := sha256.Sum256([]byte("the order as received, " + reference))
+	document := sha256.Sum256(orderText(reference))
 	now := time.Now()
 	utc := func(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 	return &griffierv1.WarrantContent{
@@ -103,8 +103,36 @@ func (d *demo) content(q asked, recipient string, reference string, until time.T
 	}
 }
 
-// approved creates a warrant, has the authority called back, and has it approved by
-// two people.
+// orderText is the order as it was received.
+func orderText(reference string) []byte { return []byte("Vordering ex artikel 126na Sv, kenmerk: " + reference + "\n") }
+
+// store puts the order itself in the dossier of a warrant.
+func (d *demo) store(as context.Context, w *griffierv1.Warrant) error {
+	stream, err := griffierv1.NewIntakeServiceClient(d.people).UploadDocument(as)
+	if err != nil {
+		return err
+	}
+	if err := stream.Send(&griffierv1.UploadDocumentRequest{RequestId: uuid.NewString(), WarrantId: w.GetWarrantId(), ContentType: "text/plain",
+		Data: orderText(w.GetContent().GetReference())}); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	_, err = stream.CloseAndRecv()
+	return err
+}
+
+// confirm keys the question of a task a second time, as Arjan reads it in the order.
+func (d *demo) confirm(ctx context.Context, w *griffierv1.Warrant, task *griffierv1.Task, target, instant string) error {
+	arjan, err := d.idp.as(ctx, "arjan")
+	if err != nil {
+		return err
+	}
+	_, err = griffierv1.NewIntakeServiceClient(d.people).ConfirmTask(arjan, &griffierv1.ConfirmTaskRequest{RequestId: uuid.NewString(), TaskId: task.GetTaskId(),
+		ExpectedGeneration: w.GetGeneration(), Target: target, Instant: instant})
+	return err
+}
+
+// approved creates a warrant, stores its order, has the authority called back, and has
+// it approved by two people.
 func (d *demo) approved(ctx context.Context, content *griffierv1.WarrantContent) (*griffierv1.Warrant, error) {
 	client := griffierv1.NewWarrantServiceClient(d.people)
 	olga, err := d.idp.as(ctx, "olga")
@@ -113,6 +141,9 @@ func (d *demo) approved(ctx context.Context, content *griffierv1.WarrantContent)
 	}
 	w, err := client.CreateWarrant(olga, &griffierv1.CreateWarrantRequest{RequestId: uuid.NewString(), Content: content})
 	if err != nil {
+		return nil, err
+	}
+	if err := d.store(olga, w); err != nil {
 		return nil, err
 	}
 	w, err = client.VerifyWarrant(olga, &griffierv1.VerifyWarrantRequest{RequestId: uuid.NewString(), WarrantId: w.GetWarrantId(),
@@ -194,6 +225,12 @@ func (d *demo) execute(ctx context.Context, w *griffierv1.Warrant, task *griffie
 		RequestId: uuid.NewString(), TaskId: task.GetTaskId(), ExpectedGeneration: w.GetGeneration()})
 }
 
+// executed is only how an execution ended.
+func (d *demo) executed(ctx context.Context, w *griffierv1.Warrant, task *griffierv1.Task) error {
+	_, err := d.execute(ctx, w, task)
+	return err
+}
+
 func (d *demo) instant() (string, error) {
 	start, err := time.Parse(time.RFC3339, d.warrant.GetContent().GetWindowStart())
 	return start.Add(time.Minute).Format(time.RFC3339), err
@@ -208,6 +245,21 @@ func (d *demo) disclose(ctx context.Context) error {
 	if d.task, err = d.newTask(ctx, d.warrant, target, instant); err != nil {
 		return err
 	}
+	if err := d.refused("a question that only one person keyed", d.executed(ctx, d.warrant, d.task), reason.WarrantIncomplete); err != nil {
+		return err
+	}
+	at, err := time.Parse(time.RFC3339, instant)
+	if err != nil {
+		return err
+	}
+	err = d.confirm(ctx, d.warrant, d.task, target, at.Add(time.Hour).UTC().Format(time.RFC3339))
+	if err := d.refused("the second person reads the order's time an hour off", err, reason.EntryMismatch); err != nil {
+		return err
+	}
+	if err := d.confirm(ctx, d.warrant, d.task, target, at.UTC().Format(time.RFC3339)); err != nil {
+		return err
+	}
+	d.say("Arjan keyed the same question again, from the order.")
 	if d.task, err = d.execute(ctx, d.warrant, d.task); err != nil {
 		return err
 	}
@@ -332,6 +384,9 @@ func (d *demo) expiredWarrant(ctx context.Context) error {
 	}
 	task, err := d.newTask(ctx, w, target.String(), text)
 	if err != nil {
+		return err
+	}
+	if err := d.confirm(ctx, w, task, target.String(), text); err != nil {
 		return err
 	}
 	d.say("Approved and ready to run, but valid until %s only; waiting.", ends.UTC().Format(time.RFC3339))

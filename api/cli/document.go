@@ -1,0 +1,159 @@
+package cli
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"griffier/api/warrant"
+	griffierv1 "griffier/proto/griffier/v1"
+)
+
+func (a *app) documents() *cobra.Command {
+	return noun("document", "Orders as they were received, sealed in the dossiers of warrants", a.documentPut(), a.documentList(), a.documentGet())
+}
+
+// mediaTypes are what the names of files promise; the server looks at the bytes.
+var mediaTypes = map[string]warrant.DocumentType{".pdf": warrant.PDF, ".docx": warrant.DOCX, ".png": warrant.PNG, ".jpg": warrant.JPEG, ".jpeg": warrant.JPEG, ".txt": warrant.Text}
+
+func (a *app) documentPut() *cobra.Command {
+	c := &cobra.Command{Use: "put FILE", Short: "Store an order, as it was received, in the dossier of a warrant", Args: oneArg("FILE"),
+		Long: `Store an order as it was received: pdf, docx, png, jpeg or plain text, up to 16 MiB. A
+warrant cannot be approved before the document that its content names by hash
+(document_sha256; sha256sum FILE) is stored. The same bytes again change nothing; in
+another dossier they are stored, and are an alert.`,
+		Example: `  griffier document put order.pdf --warrant ID`}
+	id := c.Flags().String("warrant", "", "warrant id (required)")
+	media := c.Flags().String("type", "", "media type (default: by the name of the file)")
+	request := requestFlag(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		data, err := a.readInput(args[0], warrant.MaxDocumentBytes)
+		if err != nil {
+			return err
+		}
+		declared := *media
+		if declared == "" {
+			known, ok := mediaTypes[strings.ToLower(filepath.Ext(args[0]))]
+			if !ok {
+				return usageError{fmt.Errorf("%s: say its --type, for instance %s", args[0], warrant.PDF)}
+			}
+			declared = string(known)
+		}
+		stream, err := griffierv1.NewIntakeServiceClient(a.server).UploadDocument(c.Context())
+		if err != nil {
+			return err
+		}
+		sum := sha256.Sum256(data)
+		part := &griffierv1.UploadDocumentRequest{RequestId: requestID(*request), WarrantId: *id, ContentType: declared, Sha256: hex.EncodeToString(sum[:])}
+		for rest := data; ; {
+			part.Data = rest[:min(len(rest), 256<<10)]
+			if err := stream.Send(part); err != nil && !errors.Is(err, io.EOF) { // with EOF, CloseAndRecv says why
+				return err
+			}
+			if rest = rest[len(part.Data):]; len(rest) == 0 {
+				break
+			}
+			part = &griffierv1.UploadDocumentRequest{}
+		}
+		d, err := stream.CloseAndRecv()
+		if err != nil {
+			return err
+		}
+		if d.GetAlert() != "" {
+			fmt.Fprintf(a.stderr, "alert: %s: the same document is in the dossier of %s\n", d.GetAlert(), strings.Join(d.GetReplayOf(), ", "))
+		}
+		if !d.GetOfContent() {
+			fmt.Fprintln(a.stderr, "note: the warrant's content names another document")
+		}
+		return a.print(d, documentTable(d))
+	}
+	return c
+}
+
+// readInput reads a file, or stdin for "-", up to a limit.
+func (a *app) readInput(path string, limit int64) ([]byte, error) {
+	in := a.stdin
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		defer f.Close()
+		in = f
+	}
+	data, err := io.ReadAll(io.LimitReader(in, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > limit {
+		return nil, usageError{fmt.Errorf("%s: longer than %d bytes", path, limit)}
+	}
+	return data, nil
+}
+
+func documentTable(list ...*griffierv1.Document) table {
+	t := table{header: []string{"document", "type", "bytes", "sha256", "scan", "stored_at", "entry", "of_content", "alert"}}
+	for _, d := range list {
+		t.add(d.GetDocumentId(), d.GetContentType(), strconv.FormatInt(d.GetBytes(), 10), d.GetSha256(), d.GetScan(), at(d.GetStoredAt()),
+			strconv.FormatUint(d.GetLedgerIndex(), 10), strconv.FormatBool(d.GetOfContent()), d.GetAlert())
+	}
+	return t
+}
+
+func (a *app) documentList() *cobra.Command {
+	return &cobra.Command{Use: "list WARRANT", Short: "List the documents of a warrant; looking is entered in the ledger", Args: oneArg("WARRANT"),
+		RunE: func(c *cobra.Command, args []string) error {
+			resp, err := griffierv1.NewIntakeServiceClient(a.server).ListDocuments(c.Context(), &griffierv1.ListDocumentsRequest{WarrantId: args[0]})
+			if err != nil {
+				return err
+			}
+			return a.print(resp, documentTable(resp.GetDocuments()...))
+		}}
+}
+
+func (a *app) documentGet() *cobra.Command {
+	c := &cobra.Command{Use: "get DOCUMENT", Short: "Write a document to a file; reading it is entered in the ledger", Args: oneArg("DOCUMENT"),
+		Example: `  griffier document get DOCUMENT --warrant ID --to order.pdf`}
+	id := c.Flags().String("warrant", "", "warrant id (required)")
+	to := c.Flags().String("to", "", "the file to make (required)")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		stream, err := griffierv1.NewIntakeServiceClient(a.server).DownloadDocument(c.Context(), &griffierv1.DownloadDocumentRequest{WarrantId: *id, DocumentId: args[0]})
+		if err != nil {
+			return err
+		}
+		var d *griffierv1.Document
+		var data bytes.Buffer
+		for {
+			part, err := stream.Recv()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				return err
+			}
+			if part.GetDocument() != nil {
+				d = part.GetDocument()
+			}
+			if data.Write(part.GetData()); data.Len() > warrant.MaxDocumentBytes {
+				return fmt.Errorf("the document is longer than %d bytes", warrant.MaxDocumentBytes)
+			}
+		}
+		if sum := sha256.Sum256(data.Bytes()); hex.EncodeToString(sum[:]) != d.GetSha256() {
+			return errors.New("what came is not the document: its hash differs")
+		}
+		if err := writeNew(*to, data.Bytes()); err != nil {
+			return err
+		}
+		return a.print(d, documentTable(d))
+	}
+	return c
+}
