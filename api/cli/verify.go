@@ -9,10 +9,10 @@ import (
 	"path/filepath"
 	"strings"
 
-	"filippo.io/age"
 	"github.com/spf13/cobra"
 
 	"griffier/api/disclosure"
+	"griffier/api/disclosure/seal"
 	"griffier/api/reason"
 )
 
@@ -27,11 +27,14 @@ func (a *app) verify() *cobra.Command {
 	c := &cobra.Command{Use: "verify PACKAGE", Short: "Check a disclosure package, offline", Args: oneArg("PACKAGE"),
 		Long: `Check a sealed package and the receipt beside it against what you trust, offline. The
 trust file holds the provider's package key and its ledger's name and key; it came to
-you with the provider's registration, never with the package. With the age key that
-the package is sealed to, its inside is checked too.`,
-		Example: "  griffier verify 3f….tar.age -trust trust.yaml -identity key.txt"}
+you with the provider's registration, never with the package. It may name witnesses of
+the ledger (witness_keys) and roots of time stamps (timestamp_roots); then those are
+asked for. With the key that the package is sealed to, its inside is checked too: an age
+identity file, or a PEM file with an RSA private key and its certificate.`,
+		Example: `  griffier verify 3f….tar.age -trust trust.yaml -identity key.txt
+  griffier verify 3f….tar.p7m -trust trust.yaml -identity certificate-and-key.pem`}
 	trustFile := c.Flags().String("trust", "", "file with the keys that you trust, without which nothing can be checked (required)")
-	identityFile := c.Flags().String("identity", "", "age identity file that opens the package")
+	identityFile := c.Flags().String("identity", "", "age identity file, or PEM private key and certificate, that opens the package")
 	receiptFile := c.Flags().String("receipt", "", "the receipt (default: beside the package)")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		text, err := os.ReadFile(*trustFile)
@@ -50,11 +53,11 @@ the package is sealed to, its inside is checked too.`,
 		if err != nil {
 			return usageError{err}
 		}
-		identities, err := readIdentities(*identityFile)
+		identity, err := readIdentity(*identityFile)
 		if err != nil {
 			return usageError{err}
 		}
-		return a.showPackage(disclosure.Verify(sealed, receipt, trust, identities...), len(identities) > 0)
+		return a.showPackage(disclosure.Verify(sealed, receipt, trust, identity), !identity.Empty())
 	}
 	return c
 }
@@ -87,34 +90,35 @@ func (a *app) showPackage(r disclosure.Report, opened bool) error {
 }
 
 // readReceipt reads the named receipt, or the one beside the package:
-// NAME.receipt.json for NAME.tar.age, else receipt.json.
+// NAME.receipt.json for NAME.tar.age or NAME.tar.p7m, else receipt.json.
 func readReceipt(pkg, named string) ([]byte, error) {
 	const limit = 1 << 20
 	if named != "" {
 		return readLimited(named, limit)
 	}
-	if stem, ok := strings.CutSuffix(pkg, packageSuffix); ok {
-		if text, err := readLimited(stem+receiptSuffix, limit); err == nil {
-			return text, nil
+	for _, form := range []seal.Form{seal.Age, seal.CMS} {
+		if stem, ok := strings.CutSuffix(pkg, form.Suffix()); ok {
+			if text, err := readLimited(stem+receiptSuffix, limit); err == nil {
+				return text, nil
+			}
 		}
 	}
 	return readLimited(filepath.Join(filepath.Dir(pkg), "receipt.json"), limit)
 }
 
-func readIdentities(path string) ([]age.Identity, error) {
+func readIdentity(path string) (seal.Identity, error) {
 	if path == "" {
-		return nil, nil
+		return seal.Identity{}, nil
 	}
-	f, err := os.Open(path)
+	text, err := readLimited(path, 64<<10)
 	if err != nil {
-		return nil, err
+		return seal.Identity{}, err
 	}
-	defer f.Close()
-	identities, err := age.ParseIdentities(io.LimitReader(f, 64<<10))
+	identity, err := seal.ParseIdentity(text)
 	if err != nil {
-		return nil, fmt.Errorf("%s: not an age identity file", path)
+		return seal.Identity{}, fmt.Errorf("%s: %w", path, err)
 	}
-	return identities, nil
+	return identity, nil
 }
 
 func readLimited(path string, limit int64) ([]byte, error) {

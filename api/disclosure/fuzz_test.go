@@ -6,10 +6,11 @@ import (
 	"filippo.io/age"
 
 	"griffier/api/disclosure"
+	"griffier/api/disclosure/seal"
 )
 
 func FuzzParseReceipt(f *testing.F) {
-	f.Add([]byte(`{"format":"griffier-receipt/1","task_id":"t","package_sha256":"","result":{"index":1,"leaf":"","hashes":[],"checkpoint":""}}`))
+	f.Add([]byte(`{"format":"griffier-receipt/1","task_id":"t","package_sha256":"","result":{"index":1,"leaf":"","hashes":[],"checkpoint":""},"timestamping":"token","timestamp":"AA=="}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		r, err := disclosure.ParseReceipt(text)
 		if err == nil && r.Format != disclosure.ReceiptFormat {
@@ -42,11 +43,15 @@ func FuzzVerify(f *testing.F) {
 	}
 	f.Add([]byte("manifest.json"), []byte("{}"))
 	f.Fuzz(func(t *testing.T, plain, receipt []byte) {
-		sealed, err := disclosure.Seal(plain, identity.Recipient().String())
+		to, err := seal.Parse(identity.Recipient().String(), noon)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := disclosure.Verify(sealed, receipt, disclosure.Trust{PackageKey: signer.Public()}, identity)
+		sealed, err := to.Seal(plain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := disclosure.Verify(sealed, receipt, disclosure.Trust{PackageKey: signer.Public()}, seal.AgeIdentity(identity))
 		if r.Verified() {
 			t.Error("garbage is verified")
 		}

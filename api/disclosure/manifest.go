@@ -1,11 +1,13 @@
 package disclosure
 
 import (
+	"cmp"
 	"maps"
 	"net/netip"
 	"slices"
 	"time"
 
+	"griffier/api/disclosure/letter"
 	"griffier/api/reason"
 	"griffier/api/warrant"
 	"griffier/schema"
@@ -49,6 +51,15 @@ type Manifest struct {
 	Files       []ManifestFile     `json:"files"`
 	SignerKeyID string             `json:"signer_key_id"`
 	Disclaimer  string             `json:"disclaimer"`
+	// Language is that of the letter, SealedTo the fingerprint of the key that the
+	// package was sealed to.
+	Language string `json:"language"`
+	SealedTo string `json:"sealed_to,omitempty"`
+	// CorrectsSHA256 is the package that this one takes the place of.
+	CorrectsSHA256 string `json:"corrects_sha256,omitempty"`
+	// Timestamped says that a time-stamping authority's token over this file lies
+	// beside it, so that one that was taken out is missed.
+	Timestamped bool `json:"timestamped"`
 }
 
 // ManifestQuestion is the question as it was entered and as it was understood.
@@ -178,6 +189,12 @@ type Case struct {
 	FromHold             string             // empty: the store was asked
 	Preserved            *ManifestPreserved // of the answer PRESERVED only
 	WindowEnd            string             // of a window, as entered
+	To                   Addressee
+	Language             letter.Language // empty: English
+	SealedTo             string
+	CorrectsSHA256       string
+	// Stamp has a time-stamping authority confirm a digest. Nil: there is none.
+	Stamp func(digest [32]byte) (token []byte, err error)
 }
 
 // newManifest returns the manifest without its files and signer.
@@ -187,6 +204,7 @@ func newManifest(c Case, p Plan, e Evidence, a Answer, columns []Column) Manifes
 		WarrantContentSHA256: c.WarrantContentSHA256, LegalBasis: c.LegalBasis, TaskID: c.TaskID, Generation: c.Generation,
 		Attempt: c.Attempt, Category: c.Category, Columns: []string{}, Searched: searched(c), FromHold: c.FromHold, Preserved: c.Preserved, QueriedAt: c.QueriedAt.UTC(),
 		Retention: c.Retention, Coverage: []ManifestCover{}, IntentIndex: c.IntentIndex, Disclaimer: Disclaimer,
+		Language: string(cmp.Or(c.Language, letter.English)), SealedTo: c.SealedTo, CorrectsSHA256: c.CorrectsSHA256, Timestamped: c.Stamp != nil,
 		Question: ManifestQuestion{
 			Address: p.asked(), Port: p.Port, Protocol: p.Protocol, InstantEntered: c.InstantEntered, InstantUTC: p.Instant,
 			InstantLocal: p.Instant.In(c.Zone).Format(time.RFC3339Nano), LocalZone: c.Zone.String(),

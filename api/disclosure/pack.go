@@ -13,8 +13,8 @@ import (
 	"strings"
 	"time"
 
-	"filippo.io/age"
-
+	"griffier/api/disclosure/etsi"
+	"griffier/api/disclosure/letter"
 	"griffier/api/reason"
 	"griffier/schema"
 )
@@ -25,7 +25,10 @@ const (
 	fileSignature   = "manifest.sig"
 	fileCSV         = "records.csv"
 	fileJSONLines   = "records.jsonl"
+	fileResponse    = "response.xml"
+	fileLetter      = "letter.pdf"
 	fileCertificate = "certificate.txt" // negative answers only
+	fileToken       = "manifest.tsr"    // RFC 3161 token over manifest.json, where there is an authority for it
 )
 
 // Signer signs manifests.
@@ -73,8 +76,12 @@ func Tar(s *Signer, c Case, p Plan, e Evidence, a Answer, records []Record, colu
 	if err != nil {
 		return nil, fmt.Errorf("pack: %w", err)
 	}
-	files := []file{{fileCSV, csvText}, {fileJSONLines, lines}}
 	m := newManifest(c, p, e, a, columns)
+	readable, err := documents(m, c.To, rowsOf(records, columns))
+	if err != nil {
+		return nil, fmt.Errorf("pack: %w", err)
+	}
+	files := append([]file{{fileCSV, csvText}, {fileJSONLines, lines}}, readable...)
 	if a.Reason != reason.Match {
 		files = append(files, file{fileCertificate, certificate(m)})
 	}
@@ -90,7 +97,47 @@ func Tar(s *Signer, c Case, p Plan, e Evidence, a Answer, records []Record, colu
 	if err != nil {
 		return nil, fmt.Errorf("pack: %w", err)
 	}
-	return writeTar(append([]file{{fileManifest, text}, {fileSignature, sig}}, files...))
+	head := []file{{fileManifest, text}, {fileSignature, sig}}
+	if c.Stamp != nil {
+		token, err := c.Stamp(sha256.Sum256(text))
+		if err != nil {
+			return nil, fmt.Errorf("pack: %w", err)
+		}
+		head = append(head, file{fileToken, token})
+	}
+	return writeTar(append(head, files...))
+}
+
+// documents returns response.xml and letter.pdf, each read back: what cannot be read
+// as it was meant never leaves.
+func documents(m Manifest, to Addressee, rows [][]string) ([]file, error) {
+	response, err := responseOf(m, to, rows)
+	if err != nil {
+		return nil, err
+	}
+	xmlText, err := etsi.Encode(response)
+	if err != nil {
+		return nil, err
+	}
+	l, err := letterOf(m, to, rows)
+	if err != nil {
+		return nil, err
+	}
+	pdf, err := letter.Render(l)
+	if err != nil {
+		return nil, err
+	}
+	return []file{{fileResponse, xmlText}, {fileLetter, pdf}}, documentsAgree(xmlText, pdf, m, rows)
+}
+
+func rowsOf(records []Record, columns []Column) [][]string {
+	rows := make([][]string, len(records))
+	for i, r := range records {
+		for _, c := range columns {
+			rows[i] = append(rows[i], c.value(r))
+		}
+	}
+	return rows
 }
 
 // Attributed returns the record of an attribution that found its one line; no record
@@ -117,26 +164,6 @@ func number[T uint8 | uint16](n T) string {
 		return ""
 	}
 	return strconv.Itoa(int(n))
-}
-
-// Seal encrypts a tar to an age recipient.
-func Seal(plain []byte, recipient string) ([]byte, error) {
-	to, err := age.ParseX25519Recipient(recipient)
-	if err != nil {
-		return nil, fmt.Errorf("seal package: the recipient is not an age public key")
-	}
-	var b bytes.Buffer
-	w, err := age.Encrypt(&b, to)
-	if err != nil {
-		return nil, fmt.Errorf("seal package: %w", err)
-	}
-	if _, err := w.Write(plain); err != nil {
-		return nil, fmt.Errorf("seal package: %w", err)
-	}
-	if err := w.Close(); err != nil {
-		return nil, fmt.Errorf("seal package: %w", err)
-	}
-	return b.Bytes(), nil
 }
 
 type file struct {
@@ -178,7 +205,9 @@ func recordsCSV(records []Record, columns []Column) ([]byte, error) {
 	}
 	for _, r := range records {
 		for i, c := range columns {
-			row[i] = c.value(r)
+			if row[i] = c.value(r); strings.Contains(row[i], "\r") { // which a reader of CSV would lose
+				return nil, fmt.Errorf("column %s has a carriage return", c.Name)
+			}
 		}
 		if err := w.Write(row); err != nil {
 			return nil, err

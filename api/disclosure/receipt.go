@@ -2,6 +2,7 @@ package disclosure
 
 import (
 	"fmt"
+	"slices"
 
 	"griffier/api/ledger"
 	"griffier/api/strictjson"
@@ -16,11 +17,22 @@ type Receipt struct {
 	TaskID        string       `json:"task_id"`
 	PackageSHA256 string       `json:"package_sha256"`
 	Result        ledger.Proof `json:"result"`
+	// Timestamping says whether there is a token; Timestamp is one over the SHA-256 of
+	// the checkpoint (RFC 3161).
+	Timestamping string `json:"timestamping"`
+	Timestamp    []byte `json:"timestamp,omitempty"`
 }
 
-// NewReceipt returns receipt.json.
-func NewReceipt(taskID, packageSHA256 string, result ledger.Proof) ([]byte, error) {
-	return marshalIndented(Receipt{ReceiptFormat, taskID, packageSHA256, result})
+// States of a receipt's time stamp.
+const (
+	TimestampToken  = "token"
+	TimestampNone   = "no time-stamping authority is configured"
+	TimestampMissed = "the time-stamping authority did not answer in time"
+)
+
+// NewReceipt returns receipt.json. token may be empty; state says why.
+func NewReceipt(taskID, packageSHA256 string, result ledger.Proof, state string, token []byte) ([]byte, error) {
+	return marshalIndented(Receipt{ReceiptFormat, taskID, packageSHA256, result, state, token})
 }
 
 const maxReceiptBytes = 1 << 20
@@ -36,6 +48,9 @@ func ParseReceipt(text []byte) (Receipt, error) {
 	}
 	if r.Format != ReceiptFormat {
 		return r, fmt.Errorf("receipt: format is not %s", ReceiptFormat)
+	}
+	if !slices.Contains([]string{TimestampToken, TimestampNone, TimestampMissed}, r.Timestamping) || (r.Timestamping != TimestampToken && len(r.Timestamp) > 0) {
+		return r, fmt.Errorf("receipt: it does not say whether it has a time stamp")
 	}
 	return r, nil
 }

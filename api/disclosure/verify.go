@@ -4,15 +4,20 @@ import (
 	"archive/tar"
 	"bytes"
 	"crypto/ed25519"
-	"encoding/csv"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
+	"strings"
+	"time"
 
-	"filippo.io/age"
+	"golang.org/x/mod/sumdb/note"
 
+	"griffier/api/disclosure/seal"
+	"griffier/api/disclosure/stamp"
 	"griffier/api/ledger"
 	"griffier/api/reason"
 	"griffier/api/strictjson"
@@ -32,16 +37,26 @@ const (
 	VerdictNotChecked Verdict = "not checked"
 )
 
-// Checks, in the order in which they are made.
+// Checks, in the order in which they are made. Those before decryption need no key.
 const (
-	CheckReceipt   = "receipt"
-	CheckLedger    = "ledger entry"
-	CheckOpen      = "decryption"
-	CheckSignature = "signature"
-	CheckFiles     = "files"
-	CheckAgreement = "manifest and ledger"
-	CheckRecords   = "records"
+	CheckReceipt    = "receipt"
+	CheckCheckpoint = "checkpoint"
+	CheckInclusion  = "inclusion"
+	CheckWitness    = "witnesses"
+	CheckStamped    = "receipt time stamp"
+	CheckLedger     = "ledger entry"
+	CheckOpen       = "decryption"
+	CheckSignature  = "signature"
+	CheckToken      = "time stamp"
+	CheckFiles      = "files"
+	CheckAgreement  = "manifest and ledger"
+	CheckRecords    = "records"
+	CheckResponse   = "response.xml"
+	CheckLetter     = "letter.pdf"
 )
+
+// inside are the checks that need the package opened.
+var inside = []string{CheckSignature, CheckToken, CheckFiles, CheckAgreement, CheckRecords, CheckResponse, CheckLetter}
 
 // Check is one check and its verdict, in plain words.
 type Check struct {
@@ -85,48 +100,141 @@ func (r *Report) skip(why string, names ...string) {
 // Verify checks a sealed package and its receipt, offline, against what the
 // verifier trusts. Without an identity that opens the package only the checks
 // that need none are made, and the report is not Verified.
-func Verify(sealed, receipt []byte, trust Trust, identities ...age.Identity) Report {
+func Verify(sealed, receiptText []byte, trust Trust, identity seal.Identity) Report {
 	var r Report
-	entry, err := verifyReceipt(receipt, trust)
-	proven := r.add(CheckReceipt, err, fmt.Sprintf("the ledger %s holds this result as entry %d", trust.LedgerOrigin, entry.Index))
-	var facts warrant.ResultFacts
-	if proven {
-		facts, err = verifyEntry(entry, sealed)
-		proven = r.add(CheckLedger, err, "the entry is the result of this task and holds the hash of exactly this package")
-	} else {
-		r.skip("the receipt proves no entry", CheckLedger)
-	}
-	if len(identities) == 0 {
-		r.skip("no key was given to open the package", CheckOpen, CheckSignature, CheckFiles, CheckAgreement, CheckRecords)
+	receipt, entry, proven := r.outside(sealed, receiptText, trust)
+	if identity.Empty() {
+		r.skip("no key was given to open the package", append([]string{CheckOpen}, inside...)...)
 		return r
 	}
-	plain, err := unseal(sealed, identities)
+	plain, err := identity.Open(sealed, MaxPackageBytes)
 	var files []file
 	if err == nil {
 		files, err = readTar(plain)
 	}
 	if !r.add(CheckOpen, err, "the package was sealed to your key and is whole") {
-		r.skip("the package cannot be opened", CheckSignature, CheckFiles, CheckAgreement, CheckRecords)
+		r.skip("the package cannot be opened", inside...)
 		return r
 	}
 	m, err := verifySignature(files, trust)
 	if !r.add(CheckSignature, err, "the manifest was signed by the provider's key") {
-		r.skip("the manifest cannot be trusted", CheckFiles, CheckAgreement, CheckRecords)
+		r.skip("the manifest cannot be trusted", inside[1:]...)
 		return r
 	}
 	r.Manifest = &m
+	text, _ := find(files, fileManifest)
+	token, _ := find(files, fileToken)
+	r.stamped(CheckToken, token, text, trust, entry, "the manifest", m.Timestamped)
 	filesOK := r.add(CheckFiles, verifyFiles(files, m), "every file is as the manifest says, and there is no other")
-	if proven {
-		r.add(CheckAgreement, verifyAgreement(m, entry, facts), "the manifest speaks of the same task, attempt and answer as the ledger, and of an intent before the result")
+	if proven != nil {
+		r.add(CheckAgreement, verifyAgreement(m, entry, *proven, receipt), "the manifest speaks of the same task, attempt and answer as the ledger, and of an intent before the result")
 	} else {
 		r.skip("no entry is proven", CheckAgreement)
 	}
-	if filesOK {
-		r.add(CheckRecords, verifyRecords(files, m), recordsText(m))
-	} else {
-		r.skip("the files are not as the manifest says", CheckRecords)
+	if !filesOK {
+		r.skip("the files are not as the manifest says", CheckRecords, CheckResponse, CheckLetter)
+		return r
 	}
+	r.readable(files, m)
 	return r
+}
+
+// outside makes the checks that need no key. It returns the entry, and what it says
+// if it is proven to be this package's.
+func (r *Report) outside(sealed, text []byte, trust Trust) (Receipt, ledger.Entry, *warrant.ResultFacts) {
+	receipt, err := ParseReceipt(text)
+	if !r.add(CheckReceipt, err, "the receipt is of a form that this program knows") {
+		r.skip("there is no receipt to read", CheckCheckpoint, CheckInclusion, CheckWitness, CheckStamped, CheckLedger)
+		return receipt, ledger.Entry{}, nil
+	}
+	signed := r.add(CheckCheckpoint, verifyCheckpoint(receipt.Result.Checkpoint, trust), fmt.Sprintf("the ledger %s signed the state that the receipt speaks of", trust.LedgerOrigin))
+	entry, err := verifyInclusion(receipt, trust)
+	included := false
+	if signed {
+		included = r.add(CheckInclusion, err, fmt.Sprintf("that state holds this result as entry %d", entry.Index))
+		r.witnesses(receipt.Result, trust)
+	} else {
+		r.skip("the checkpoint cannot be trusted", CheckInclusion, CheckWitness)
+	}
+	if !included {
+		entry = ledger.Entry{}
+	}
+	r.stamped(CheckStamped, receipt.Timestamp, []byte(receipt.Result.Checkpoint), trust, entry, "the checkpoint", receipt.Timestamping == TimestampToken)
+	if !included {
+		r.skip("the receipt proves no entry", CheckLedger)
+		return receipt, entry, nil
+	}
+	facts, err := verifyEntry(entry, sealed)
+	if !r.add(CheckLedger, err, "the entry is the result of this task and holds the hash of exactly this package") {
+		return receipt, entry, nil
+	}
+	return receipt, entry, &facts
+}
+
+// witnesses counts who else signed the checkpoint.
+func (r *Report) witnesses(p ledger.Proof, trust Trust) {
+	if len(trust.WitnessKeys) == 0 {
+		r.add(CheckWitness, nil, "your trust file names no witness, so none is asked for")
+		return
+	}
+	signed, err := p.Cosigners(trust.WitnessKeys...)
+	names := map[string]bool{}
+	for _, s := range signed {
+		names[s.Witness] = true
+	}
+	switch want := max(trust.WitnessesRequired, 1); {
+	case err != nil:
+		err = errors.New("a witness's signature under the checkpoint is false: it was altered")
+	case len(names) < want:
+		err = fmt.Errorf("%d of the witnesses that you trust signed the checkpoint; your trust file wants %d", len(names), want)
+	}
+	r.add(CheckWitness, err, fmt.Sprintf("%s signed the same state", strings.Join(slices.Sorted(maps.Keys(names)), " and ")))
+}
+
+// stampSlack is how far a time stamp may be from the ledger's own time.
+const stampSlack = 2 * time.Hour
+
+// stamped checks a time stamp over text. Whoever trusts a root expects one; without a
+// root none can be checked.
+func (r *Report) stamped(name string, token, text []byte, trust Trust, entry ledger.Entry, what string, said bool) {
+	switch {
+	case len(token) == 0 && said:
+		r.add(name, fmt.Errorf("the time stamp over %s was taken out", what), "")
+	case len(token) == 0 && len(trust.TimestampRoots) > 0:
+		r.add(name, fmt.Errorf("%s has no time stamp, and your trust file has roots for one", what), "")
+	case len(token) == 0:
+		r.add(name, nil, fmt.Sprintf("the provider states that %s has no time stamp", what))
+	case len(trust.TimestampRoots) == 0:
+		r.skip("your trust file has no root for time stamps (timestamp_roots)", name)
+	default:
+		info, err := stamp.Verify(token, sha256.Sum256(text), trust.roots())
+		if err != nil {
+			err = fmt.Errorf("the time stamp over %s is not good: %w", what, err)
+		} else if at := entry.Header.At; !at.IsZero() && info.At.Sub(at).Abs() > stampSlack {
+			err = fmt.Errorf("the time stamp over %s is of %s, hours from the ledger's %s: a clock was wrong, or an entry was back-dated", what, info.At.Format(time.RFC3339), at.UTC().Format(time.RFC3339))
+		}
+		r.add(name, err, fmt.Sprintf("%s confirms that %s existed at %s", info.Authority, what, info.At.Format(time.RFC3339)))
+	}
+}
+
+// readable checks that the tables, the XML and the letter say the same.
+func (r *Report) readable(files []file, m Manifest) {
+	rows, err := readRows(files, m)
+	if err == nil {
+		err = recordsAgree(files, m, rows)
+	}
+	if !r.add(CheckRecords, err, recordsText(m)) {
+		r.skip("the tables cannot be relied on", CheckResponse, CheckLetter)
+		return
+	}
+	xmlText, _ := find(files, fileResponse)
+	to, err := responseAgrees(xmlText, m, rows)
+	if !r.add(CheckResponse, err, "response.xml says the same as the tables and the manifest") {
+		r.skip("who asked cannot be relied on", CheckLetter)
+		return
+	}
+	pdf, _ := find(files, fileLetter)
+	r.add(CheckLetter, letterFileAgrees(pdf, m, to, rows), "letter.pdf says the same as the tables, response.xml and the manifest")
 }
 
 func recordsText(m Manifest) string {
@@ -136,14 +244,21 @@ func recordsText(m Manifest) string {
 	return "no line is disclosed: " + string(m.Answer.Reason)
 }
 
-func verifyReceipt(text []byte, trust Trust) (ledger.Entry, error) {
-	receipt, err := ParseReceipt(text)
+func verifyCheckpoint(checkpoint string, trust Trust) error {
+	v, err := ledger.Verifier(trust.LedgerKey)
 	if err != nil {
-		return ledger.Entry{}, err
+		return errors.New("your trust file's ledger key cannot be read")
 	}
+	if _, err := note.Open([]byte(checkpoint), note.VerifierList(v)); err != nil {
+		return errors.New("the checkpoint is not signed by the ledger that you trust")
+	}
+	return nil
+}
+
+func verifyInclusion(receipt Receipt, trust Trust) (ledger.Entry, error) {
 	entry, err := receipt.Result.Verify(trust.LedgerKey)
 	if err != nil {
-		return ledger.Entry{}, fmt.Errorf("the receipt does not prove an entry of the ledger you trust: %w", err)
+		return ledger.Entry{}, fmt.Errorf("the receipt does not prove an entry of that state: %w", err)
 	}
 	if receipt.TaskID != entry.Header.TaskID {
 		return ledger.Entry{}, errors.New("the receipt names another task than the entry that it proves")
@@ -165,25 +280,10 @@ func verifyEntry(e ledger.Entry, sealed []byte) (warrant.ResultFacts, error) {
 	return facts, nil
 }
 
-func unseal(sealed []byte, identities []age.Identity) ([]byte, error) {
-	if len(sealed) > MaxPackageBytes {
-		return nil, fmt.Errorf("the package is longer than %d bytes", MaxPackageBytes)
-	}
-	plain, err := age.Decrypt(bytes.NewReader(sealed), identities...)
-	if err != nil {
-		return nil, fmt.Errorf("the package does not open with your key: %w", err)
-	}
-	text, err := io.ReadAll(io.LimitReader(plain, MaxPackageBytes))
-	if err != nil {
-		return nil, fmt.Errorf("the package was altered: %w", err)
-	}
-	return text, nil
-}
-
 // readTar reads the regular files of a package's tar: known names, each once.
 func readTar(plain []byte) ([]file, error) {
 	var files []file
-	known := []string{fileManifest, fileSignature, fileCSV, fileJSONLines, fileCertificate}
+	known := []string{fileManifest, fileSignature, fileToken, fileCSV, fileJSONLines, fileResponse, fileLetter, fileCertificate}
 	for r := tar.NewReader(bytes.NewReader(plain)); ; {
 		h, err := r.Next()
 		if err == io.EOF {
@@ -244,14 +344,20 @@ func verifyFiles(files []file, m Manifest) error {
 			return fmt.Errorf("%s is not the file that was signed", want.Name)
 		}
 	}
-	if len(files) != len(m.Files)+2 {
+	beside := 2 // the manifest and its signature
+	if m.Timestamped {
+		beside++
+	}
+	if len(files) != len(m.Files)+beside {
 		return errors.New("there is a file that the manifest does not name")
 	}
 	return nil
 }
 
-func verifyAgreement(m Manifest, e ledger.Entry, f warrant.ResultFacts) error {
+func verifyAgreement(m Manifest, e ledger.Entry, f warrant.ResultFacts, receipt Receipt) error {
 	switch {
+	case m.Timestamped && receipt.Timestamping == TimestampNone:
+		return errors.New("the receipt says that there is no time-stamping authority, and the manifest was stamped by one")
 	case m.TaskID != e.Header.TaskID || m.WarrantID != e.Header.WarrantID:
 		return errors.New("the manifest speaks of another task or warrant than the ledger")
 	case m.Generation != e.Header.Generation || m.Attempt != f.Attempt:
@@ -260,58 +366,6 @@ func verifyAgreement(m Manifest, e ledger.Entry, f warrant.ResultFacts) error {
 		return errors.New("the manifest gives another answer than the ledger")
 	case m.IntentIndex != f.IntentIndex || m.IntentIndex >= e.Index:
 		return errors.New("the manifest cites another intent than the ledger, or one that is not before the result")
-	}
-	return nil
-}
-
-func verifyRecords(files []file, m Manifest) error {
-	csvText, _ := find(files, fileCSV)
-	lines, _ := find(files, fileJSONLines)
-	rows, err := csv.NewReader(bytes.NewReader(csvText)).ReadAll()
-	if len(m.Columns) == 0 && len(csvText) == 0 {
-		rows = [][]string{{}} // a preservation has neither columns nor rows
-	}
-	if err != nil || len(rows) == 0 || !slices.Equal(rows[0], m.Columns) {
-		return errors.New("records.csv does not have the columns that the manifest names")
-	}
-	for _, name := range m.Columns {
-		i := slices.IndexFunc(Columns, func(c Column) bool { return c.Name == name })
-		if i < 0 || !Columns[i].Permits(warrant.Category(m.Category), warrant.Categories) {
-			return errors.New("there is a column that a package of this category never has")
-		}
-	}
-	var objects []map[string]string
-	for d := json.NewDecoder(bytes.NewReader(lines)); ; {
-		var object map[string]string
-		if err := d.Decode(&object); err == io.EOF {
-			break
-		} else if err != nil {
-			return errors.New("records.jsonl cannot be read")
-		}
-		objects = append(objects, object)
-	}
-	match := m.Answer.Reason == reason.Match
-	switch n := len(objects); {
-	case n != len(rows)-1:
-		return errors.New("records.csv and records.jsonl differ")
-	case match != (n > 0):
-		return fmt.Errorf("an answer %s with %d records", m.Answer.Reason, n)
-	case n > 1 && m.Category == string(warrant.Attribution):
-		return errors.New("an attribution names one line, and there are more")
-	}
-	for i, object := range objects {
-		if len(object) != len(m.Columns) {
-			return errors.New("records.csv and records.jsonl differ")
-		}
-		for k, name := range m.Columns {
-			if object[name] != rows[i+1][k] {
-				return errors.New("records.csv and records.jsonl differ")
-			}
-		}
-	}
-	_, certified := find(files, fileCertificate)
-	if certified == match {
-		return errors.New("a certificate belongs to a negative answer, and to no other")
 	}
 	return nil
 }

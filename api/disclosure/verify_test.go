@@ -4,17 +4,26 @@ import (
 	"archive/tar"
 	"bytes"
 	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
 	"io"
 	"net/netip"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"filippo.io/age"
+	"golang.org/x/mod/sumdb/note"
 
 	"griffier/api/disclosure"
+	"griffier/api/disclosure/letter"
+	"griffier/api/disclosure/seal"
+	"griffier/api/disclosure/stamp/stamptest"
 	"griffier/api/ledger"
 	"griffier/api/reason"
 	"griffier/api/warrant"
@@ -33,22 +42,32 @@ type sample struct {
 	sealed   []byte
 	receipt  []byte
 	plain    []byte
+	tsa      *stamptest.TSA      // nil: nothing is stamped
+	witness  *ledger.CosignerKey // nil: nobody else signs
+	late     *atomic.Bool        // the ledger's clock is three hours ahead
 }
 
 func seed(b byte) []byte { return bytes.Repeat([]byte{b}, ed25519.SeedSize) }
 
-func newLog(t *testing.T, origin string) (*ledger.Log, *ledger.Key) {
+func newLog(t *testing.T, origin string) (*ledger.Log, *ledger.Key, *atomic.Bool) {
+	late := &atomic.Bool{}
+	now := func() time.Time {
+		if late.Load() {
+			return time.Now().Add(3 * time.Hour)
+		}
+		return time.Now()
+	}
 	dir := t.TempDir()
 	key, err := ledger.GenerateKey(filepath.Join(dir, "key"), origin)
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, err := ledger.Open(t.Context(), ledger.Config{Dir: filepath.Join(dir, "log"), WitnessFile: filepath.Join(dir, "witness"), Key: key, Limit: 10 * time.Second})
+	log, err := ledger.Open(t.Context(), ledger.Config{Dir: filepath.Join(dir, "log"), WitnessFile: filepath.Join(dir, "witness"), Key: key, Now: now, Limit: 10 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { log.Close() })
-	return log, key
+	return log, key, late
 }
 
 func evidence(answer reason.Reason) disclosure.Evidence {
@@ -66,8 +85,8 @@ var alice = disclosure.Person{Name: "Alice \"=1+1\" Jansen, mevr.", Installation
 	Street: "Lange Voorhout", HouseNumber: "8", Postcode: "2514 EA", Town: "Den Haag", Country: "NL"}}
 
 func newSample(t *testing.T, answer reason.Reason) *sample {
-	log, key := newLog(t, "isp.example/griffier")
-	s := &sample{log: log}
+	log, key, late := newLog(t, "isp.example/griffier")
+	s := &sample{log: log, late: late}
 	var err error
 	if s.signer, err = disclosure.NewSigner(seed(1)); err != nil {
 		t.Fatal(err)
@@ -83,12 +102,54 @@ func newSample(t *testing.T, answer reason.Reason) *sample {
 	}
 	s.c = disclosure.Case{Software: "griffier test", WarrantID: "w1", Reference: "PV-2026/0042", WarrantContentSHA256: strings.Repeat("c", 64),
 		LegalBasis: "NL-126na", TaskID: "t1", Generation: 1, Attempt: 1, Category: "ATTRIBUTION", InstantEntered: "2026-11-19T13:00:00+01:00", Zone: zone,
+		To:          disclosure.Addressee{Country: "NL", Authority: "NL-OM-Amsterdam", RequestedBy: "J. de Vries", Reference: "PV-2026/0042", Provider: "isp.example"},
 		IntentIndex: s.intent.Index, QueriedAt: noon.Add(time.Hour), Retention: disclosure.ManifestRetention{Class: "assignment", Period: "P6M",
 			Zone: "Europe/Amsterdam", ReadableFromUTC: at(-7200)}}
 	s.plain = s.tar(t, s.c, answer)
 	s.seal(t, s.plain)
 	s.prove(t, warrant.ResultFacts{Revision: 7, Attempt: 1, IntentIndex: s.intent.Index, Answer: string(answer)}, nil)
 	return s
+}
+
+// newStampedSample is a match that is time-stamped and witnessed.
+func newStampedSample(t *testing.T, tsa *stamptest.TSA) *sample {
+	s := newSample(t, reason.Match)
+	s.tsa = tsa
+	s.c.Stamp = func(digest [32]byte) ([]byte, error) { return s.tsa.Client().Stamp(t.Context(), digest) }
+	root, err := os.ReadFile(s.tsa.RootFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.trust.TimestampRoots = string(root)
+	s.witness = newWitness(t, "witness.example")
+	s.trust.WitnessKeys = []string{s.witness.Public}
+	s.plain = s.tar(t, s.c, reason.Match)
+	s.seal(t, s.plain)
+	s.prove(t, warrant.ResultFacts{Revision: 7, Attempt: 1, IntentIndex: s.intent.Index, Answer: "MATCH"}, nil)
+	return s
+}
+
+func newWitness(t *testing.T, name string) *ledger.CosignerKey {
+	t.Helper()
+	secret, _, err := note.GenerateKey(rand.Reader, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ledger.NewCosignerKey(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// wide is text as the letter's content streams have it.
+func wide(text string) string {
+	var b strings.Builder
+	for _, r := range text {
+		b.WriteByte(0)
+		b.WriteRune(r)
+	}
+	return b.String()
 }
 
 func (s *sample) append(t *testing.T, d ledger.Draft) ledger.Entry {
@@ -115,8 +176,12 @@ func (s *sample) tar(t *testing.T, c disclosure.Case, answer reason.Reason) []by
 }
 
 func (s *sample) seal(t *testing.T, plain []byte) {
-	var err error
-	if s.sealed, err = disclosure.Seal(plain, s.identity.Recipient().String()); err != nil {
+	t.Helper()
+	to, err := seal.Parse(s.identity.Recipient().String(), noon)
+	if err == nil {
+		s.sealed, err = to.Seal(plain)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 }
@@ -134,13 +199,34 @@ func (s *sample) prove(t *testing.T, f warrant.ResultFacts, change func(*ledger.
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.receipt, err = disclosure.NewReceipt(d.TaskID, f.PackageSHA256, proof); err != nil {
+	state, token := disclosure.TimestampNone, []byte(nil)
+	if s.witness != nil {
+		line, err := s.witness.Cosign(proof.Checkpoint, e.Header.At)
+		if err != nil {
+			t.Fatal(err)
+		}
+		proof.Cosignatures = []string{line}
+	}
+	if s.tsa != nil {
+		state, token = disclosure.TimestampToken, s.stamp(t, []byte(proof.Checkpoint))
+	}
+	if s.receipt, err = disclosure.NewReceipt(d.TaskID, f.PackageSHA256, proof, state, token); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func (s *sample) verify() disclosure.Report {
-	return disclosure.Verify(s.sealed, s.receipt, s.trust, s.identity)
+	return disclosure.Verify(s.sealed, s.receipt, s.trust, seal.AgeIdentity(s.identity))
+}
+
+// stamp returns a token of the sample's authority.
+func (s *sample) stamp(t *testing.T, text []byte) []byte {
+	t.Helper()
+	token, err := s.tsa.Client().Stamp(t.Context(), sha256.Sum256(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
 }
 
 func TestVerify(t *testing.T) {
@@ -148,7 +234,7 @@ func TestVerify(t *testing.T) {
 		t.Run(string(answer), func(t *testing.T) {
 			s := newSample(t, answer)
 			r := s.verify()
-			if !r.Verified() || r.Failed() || len(r.Checks) != 7 {
+			if !r.Verified() || r.Failed() || len(r.Checks) != 14 {
 				t.Fatalf("a good package is not verified: %+v", r.Checks)
 			}
 			if r.Manifest.Answer.Reason != answer || r.Manifest.IntentIndex != s.intent.Index || r.Manifest.Disclaimer != disclosure.Disclaimer {
@@ -173,16 +259,28 @@ func TestVerify(t *testing.T) {
 				!strings.Contains(files["certificate.txt"], "erased at a person's request leave none")) {
 				t.Errorf("the certificate says more than is known:\n%s", files["certificate.txt"])
 			}
-			if bytes.Contains(s.plain, []byte("PV-2026")) {
+			if strings.Contains(files["manifest.json"], "PV-2026") {
 				t.Error("the manifest holds the reference in clear")
 			}
+			if !strings.Contains(files["response.xml"], "<requestNumber>PV-2026/0042</requestNumber>") || !strings.HasPrefix(files["letter.pdf"], "%PDF-") {
+				t.Error("there is no XML or no letter")
+			}
 			// Without the key only what lies beside the package is checked.
-			r = disclosure.Verify(s.sealed, s.receipt, s.trust)
-			if r.Verified() || r.Failed() || r.Checks[1].Verdict != disclosure.VerdictOK || r.Checks[2].Verdict != disclosure.VerdictNotChecked {
+			r = disclosure.Verify(s.sealed, s.receipt, s.trust, seal.Identity{})
+			if r.Verified() || r.Failed() || verdict(r, disclosure.CheckLedger) != disclosure.VerdictOK || verdict(r, disclosure.CheckOpen) != disclosure.VerdictNotChecked {
 				t.Errorf("without a key: %+v", r.Checks)
 			}
 		})
 	}
+}
+
+func verdict(r disclosure.Report, check string) disclosure.Verdict {
+	for _, c := range r.Checks {
+		if c.Name == check {
+			return c.Verdict
+		}
+	}
+	return ""
 }
 
 func TestTarIsDeterministic(t *testing.T) {
@@ -201,7 +299,10 @@ func TestTarIsDeterministic(t *testing.T) {
 func TestVerifyCatches(t *testing.T) {
 	retar := func(t *testing.T, s *sample, change func(map[string]string, *[]string)) {
 		files := untar(t, s.plain)
-		order := []string{"manifest.json", "manifest.sig", "records.csv", "records.jsonl"}
+		order := []string{"manifest.json", "manifest.sig", "records.csv", "records.jsonl", "response.xml", "letter.pdf"}
+		if _, ok := files["manifest.tsr"]; ok {
+			order = append(order, "manifest.tsr")
+		}
 		change(files, &order)
 		var b bytes.Buffer
 		w := tar.NewWriter(&b)
@@ -232,7 +333,7 @@ func TestVerifyCatches(t *testing.T) {
 			text, _ := json.Marshal(m)
 			sig, _ := json.Marshal(map[string]any{"format": disclosure.SignatureFormat, "algorithm": "ed25519", "key_id": m.SignerKeyID,
 				"signature": ed25519.Sign(ed25519.NewKeyFromSeed(seed(1)), text)})
-			f["manifest.json"], f["manifest.sig"] = string(text), string(sig)
+			f["manifest.json"], f["manifest.sig"], f["manifest.tsr"] = string(text), string(sig), string(s.stamp(t, text))
 		})
 		s.prove(t, good(s), nil)
 	}
@@ -251,25 +352,28 @@ func TestVerifyCatches(t *testing.T) {
 	}{
 		{"receipt cut short", disclosure.CheckReceipt, func(_ *testing.T, s *sample) { s.receipt = s.receipt[:len(s.receipt)/2] }},
 		{"receipt with an extra key", disclosure.CheckReceipt, func(_ *testing.T, s *sample) { s.receipt = append([]byte(`{"x":1,`), s.receipt[1:]...) }},
-		{"leaf flipped", disclosure.CheckReceipt, func(t *testing.T, s *sample) {
+		{"leaf flipped", disclosure.CheckInclusion, func(t *testing.T, s *sample) {
 			editReceipt(t, s, func(r *disclosure.Receipt) { r.Result.Leaf[30] ^= 1 })
 		}},
-		{"proof hash flipped", disclosure.CheckReceipt, func(t *testing.T, s *sample) {
+		{"proof hash flipped", disclosure.CheckInclusion, func(t *testing.T, s *sample) {
 			editReceipt(t, s, func(r *disclosure.Receipt) { r.Result.Hashes[0][0] ^= 1 })
 		}},
-		{"index moved", disclosure.CheckReceipt, func(t *testing.T, s *sample) {
+		{"index moved", disclosure.CheckInclusion, func(t *testing.T, s *sample) {
 			editReceipt(t, s, func(r *disclosure.Receipt) { r.Result.Index-- })
 		}},
-		{"checkpoint altered", disclosure.CheckReceipt, func(t *testing.T, s *sample) {
+		{"checkpoint altered", disclosure.CheckCheckpoint, func(t *testing.T, s *sample) {
 			editReceipt(t, s, func(r *disclosure.Receipt) {
-				r.Result.Checkpoint = strings.Replace(r.Result.Checkpoint, "\n3\n", "\n4\n", 1)
+				r.Result.Checkpoint = strings.Replace(r.Result.Checkpoint, "\n", "\n1", 1) // of a longer log
 			})
 		}},
-		{"receipt of another task", disclosure.CheckReceipt, func(t *testing.T, s *sample) {
+		{"receipt of another task", disclosure.CheckInclusion, func(t *testing.T, s *sample) {
 			editReceipt(t, s, func(r *disclosure.Receipt) { r.TaskID = "t2" })
 		}},
-		{"ledger of someone else", disclosure.CheckReceipt, func(t *testing.T, s *sample) {
-			_, key := newLog(t, "isp.example/griffier")
+		{"receipt that is silent on time stamps", disclosure.CheckReceipt, func(t *testing.T, s *sample) {
+			editReceipt(t, s, func(r *disclosure.Receipt) { r.Timestamping = "" })
+		}},
+		{"ledger of someone else", disclosure.CheckCheckpoint, func(t *testing.T, s *sample) {
+			_, key, _ := newLog(t, "isp.example/griffier")
 			s.trust.LedgerKey = key.Public
 		}},
 		{"another package of the same task", disclosure.CheckLedger, func(t *testing.T, s *sample) { s.seal(t, s.plain) }},
@@ -306,7 +410,7 @@ func TestVerifyCatches(t *testing.T) {
 		}},
 		{"no signature", disclosure.CheckSignature, func(t *testing.T, s *sample) {
 			retar(t, s, func(_ map[string]string, order *[]string) {
-				*order = []string{"manifest.json", "records.csv", "records.jsonl"}
+				*order = slices.DeleteFunc(*order, func(name string) bool { return name == "manifest.sig" })
 			})
 			s.prove(t, good(s), nil)
 		}},
@@ -321,7 +425,9 @@ func TestVerifyCatches(t *testing.T) {
 			s.prove(t, good(s), nil)
 		}},
 		{"a file left out", disclosure.CheckFiles, func(t *testing.T, s *sample) {
-			retar(t, s, func(_ map[string]string, order *[]string) { *order = (*order)[:3] })
+			retar(t, s, func(_ map[string]string, order *[]string) {
+				*order = slices.DeleteFunc(*order, func(name string) bool { return name == "records.jsonl" })
+			})
 			s.prove(t, good(s), nil)
 		}},
 		{"an unsigned file put in", disclosure.CheckFiles, func(t *testing.T, s *sample) {
@@ -349,6 +455,106 @@ func TestVerifyCatches(t *testing.T) {
 			forge(t, s, func(f map[string]string, _ *disclosure.Manifest) {
 				f["records.csv"], f["records.jsonl"] = strings.SplitAfter(f["records.csv"], "\r\n")[0], ""
 			})
+		}},
+		{"XML that differs", disclosure.CheckResponse, func(t *testing.T, s *sample) {
+			forge(t, s, func(f map[string]string, _ *disclosure.Manifest) {
+				f["response.xml"] = strings.Replace(f["response.xml"], "<city>Den Haag", "<city>Den Helder", 1)
+			})
+		}},
+		{"XML of another order", disclosure.CheckResponse, func(t *testing.T, s *sample) {
+			forge(t, s, func(f map[string]string, _ *disclosure.Manifest) {
+				f["response.xml"] = strings.Replace(f["response.xml"], "PV-2026/0042", "PV-2026/0043", 1)
+			})
+		}},
+		{"XML with a bomb", disclosure.CheckResponse, func(t *testing.T, s *sample) {
+			forge(t, s, func(f map[string]string, _ *disclosure.Manifest) {
+				f["response.xml"] = `<!DOCTYPE l [<!ENTITY a "ha">]>` + f["response.xml"]
+			})
+		}},
+		{"XML that is missing", disclosure.CheckResponse, func(t *testing.T, s *sample) {
+			forge(t, s, func(f map[string]string, _ *disclosure.Manifest) { f["response.xml"] = "" })
+		}},
+		{"letter about another address", disclosure.CheckLetter, func(t *testing.T, s *sample) {
+			forge(t, s, func(f map[string]string, _ *disclosure.Manifest) {
+				f["letter.pdf"] = strings.ReplaceAll(f["letter.pdf"], wide("192.0.2.17"), wide("192.0.2.71"))
+			})
+		}},
+		{"letter about another person", disclosure.CheckLetter, func(t *testing.T, s *sample) {
+			forge(t, s, func(f map[string]string, _ *disclosure.Manifest) {
+				f["letter.pdf"] = strings.ReplaceAll(f["letter.pdf"], wide("Jansen"), wide("Janssen"))
+			})
+		}},
+		{"letter an hour off", disclosure.CheckLetter, func(t *testing.T, s *sample) {
+			forge(t, s, func(f map[string]string, _ *disclosure.Manifest) {
+				f["letter.pdf"] = strings.ReplaceAll(f["letter.pdf"], wide("13:00:00"), wide("14:00:00"))
+			})
+		}},
+		{"letter to another authority", disclosure.CheckLetter, func(t *testing.T, s *sample) {
+			forge(t, s, func(f map[string]string, _ *disclosure.Manifest) {
+				f["letter.pdf"] = strings.ReplaceAll(f["letter.pdf"], wide("NL-OM-Amsterdam"), wide("NL-OM-Rotterdam"))
+			})
+		}},
+		{"no letter", disclosure.CheckLetter, func(t *testing.T, s *sample) {
+			forge(t, s, func(f map[string]string, _ *disclosure.Manifest) { f["letter.pdf"] = "" })
+		}},
+		{"a letter that is too long", disclosure.CheckLetter, func(t *testing.T, s *sample) {
+			forge(t, s, func(f map[string]string, _ *disclosure.Manifest) {
+				f["letter.pdf"] += strings.Repeat("\n", letter.MaxBytes)
+			})
+		}},
+		{"no witness", disclosure.CheckWitness, func(t *testing.T, s *sample) {
+			editReceipt(t, s, func(r *disclosure.Receipt) { r.Result.Cosignatures = nil })
+		}},
+		{"a witness that is not trusted", disclosure.CheckWitness, func(t *testing.T, s *sample) { s.trust.WitnessKeys = []string{newWitness(t, "other.example").Public} }},
+		{"fewer witnesses than are wanted", disclosure.CheckWitness, func(t *testing.T, s *sample) {
+			s.trust.WitnessKeys = append(s.trust.WitnessKeys, newWitness(t, "other.example").Public)
+			s.trust.WitnessesRequired = 2
+		}},
+		{"a witness of another state", disclosure.CheckWitness, func(t *testing.T, s *sample) {
+			before := s.log.Checkpoint()
+			line, err := s.witness.Cosign(before, time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.append(t, ledger.Draft{Kind: "usage.read"})
+			s.prove(t, good(s), nil)
+			editReceipt(t, s, func(r *disclosure.Receipt) { r.Result.Cosignatures = []string{line} })
+		}},
+		{"receipt's time stamp left out", disclosure.CheckStamped, func(t *testing.T, s *sample) {
+			editReceipt(t, s, func(r *disclosure.Receipt) { r.Timestamp, r.Timestamping = nil, disclosure.TimestampNone })
+		}},
+		{"receipt's time stamp emptied", disclosure.CheckStamped, func(t *testing.T, s *sample) {
+			editReceipt(t, s, func(r *disclosure.Receipt) { r.Timestamp = nil })
+		}},
+		{"receipt's time stamp of something else", disclosure.CheckStamped, func(t *testing.T, s *sample) {
+			editReceipt(t, s, func(r *disclosure.Receipt) { r.Timestamp = s.stamp(t, []byte("something else")) })
+		}},
+		{"receipt's time stamp by another authority", disclosure.CheckStamped, func(t *testing.T, s *sample) {
+			s.tsa = stamptest.Start(t)
+			s.prove(t, good(s), nil)
+		}},
+		{"a ledger that is hours from the time stamp", disclosure.CheckStamped, func(t *testing.T, s *sample) {
+			s.late.Store(true)
+			s.prove(t, good(s), nil)
+		}},
+		{"manifest's time stamp left out", disclosure.CheckToken, func(t *testing.T, s *sample) {
+			retar(t, s, func(_ map[string]string, order *[]string) { *order = (*order)[:6] })
+			s.prove(t, good(s), nil)
+		}},
+		{"manifest's time stamp of something else", disclosure.CheckToken, func(t *testing.T, s *sample) {
+			retar(t, s, func(f map[string]string, _ *[]string) {
+				f["manifest.tsr"] = string(s.stamp(t, []byte("something else")))
+			})
+			s.prove(t, good(s), nil)
+		}},
+		{"manifest never stamped", disclosure.CheckToken, func(t *testing.T, s *sample) {
+			s.c.Stamp = nil
+			s.seal(t, s.tar(t, s.c, reason.Match))
+			s.prove(t, good(s), nil)
+		}},
+		{"a receipt that denies the time stamp", disclosure.CheckAgreement, func(t *testing.T, s *sample) {
+			s.trust.TimestampRoots = ""
+			editReceipt(t, s, func(r *disclosure.Receipt) { r.Timestamp, r.Timestamping = nil, disclosure.TimestampNone })
 		}},
 		{"another answer in the ledger", disclosure.CheckAgreement, func(t *testing.T, s *sample) {
 			f := good(s)
@@ -379,9 +585,13 @@ func TestVerifyCatches(t *testing.T) {
 			s.prove(t, f, nil)
 		}},
 	}
+	tsa := stamptest.Start(t)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			s := newSample(t, reason.Match)
+			s := newStampedSample(t, tsa)
+			if r := s.verify(); !r.Verified() {
+				t.Fatalf("the sample does not verify: %+v", r.Checks)
+			}
 			test.spoil(t, s)
 			r := s.verify()
 			var failed []string
@@ -419,7 +629,12 @@ func untar(t *testing.T, plain []byte) map[string]string {
 }
 
 func TestTrust(t *testing.T) {
-	s := newSample(t, reason.NoMatch)
+	s := newStampedSample(t, stamptest.Start(t))
+	full, err := disclosure.ParseTrust(disclosure.FormatTrust(s.trust))
+	if err != nil || !slices.Equal(full.WitnessKeys, s.trust.WitnessKeys) || full.WitnessesRequired != 1 || strings.TrimSpace(full.TimestampRoots) != strings.TrimSpace(s.trust.TimestampRoots) {
+		t.Errorf("ParseTrust(FormatTrust) = %+v, %v", full, err)
+	}
+	s = newSample(t, reason.NoMatch)
 	text := disclosure.FormatTrust(s.trust)
 	got, err := disclosure.ParseTrust(text)
 	if err != nil || !got.PackageKey.Equal(s.trust.PackageKey) || got.LedgerKey != s.trust.LedgerKey || got.LedgerOrigin != s.trust.LedgerOrigin {
@@ -435,6 +650,9 @@ func TestTrust(t *testing.T) {
 		"other origin":  strings.Replace(string(text), "ledger_origin: isp", "ledger_origin: xsp", 1),
 		"no ledger key": strings.Replace(string(text), "ledger_key: ", "ledger_key: x", 1),
 		"too long":      strings.Repeat("#", 65<<10),
+		"no witness":    string(text) + "witness_keys: [x]\n",
+		"too many":      string(text) + "witnesses_required: 1\n",
+		"no root":       string(text) + "timestamp_roots: x\n",
 	} {
 		if _, err := disclosure.ParseTrust([]byte(bad)); err == nil {
 			t.Errorf("%s: accepted", name)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -363,4 +364,21 @@ func legal(s string) error {
 		}
 	}
 	return nil
+}
+
+// Pairs returns otherInformation from values by key, in the order in which they are
+// written; empty values are left out.
+func Pairs(values map[string]string) []Pair {
+	var out []Pair
+	for _, k := range Keys {
+		if v := values[k.Name]; v != "" {
+			out = append(out, Pair{k.Name, v})
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if strings.HasPrefix(name, columnKey) && values[name] != "" {
+			out = append(out, Pair{name, values[name]})
+		}
+	}
+	return out
 }

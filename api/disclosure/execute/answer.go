@@ -157,21 +157,9 @@ func (x *Executor) seal(ctx context.Context, j job, f finding) (warrant.Outcome,
 			return warrant.Outcome{}, x.readError(ctx, j.t, err)
 		}
 	}
-	plain, err := disclosure.Tar(x.cfg.Signer, disclosure.Case{
-		Software: x.cfg.Software, WarrantID: j.w.ID, Reference: j.content.Reference, WarrantContentSHA256: j.w.ContentSHA256,
-		LegalBasis: j.w.Basis, TaskID: j.t.ID, Generation: j.t.Generation, Attempt: j.t.Attempt, Category: string(j.t.Category),
-		InstantEntered: j.body.Instant, Zone: x.zone, IntentIndex: j.t.IntentIndex, QueriedAt: j.now, Retention: f.retention,
-		FromHold: j.body.FromHold, Preserved: f.preserved, WindowEnd: j.body.WindowEnd,
-	}, f.plan, f.evidence, f.answer, f.records, disclosure.ColumnsFor(j.t.Category, j.w.Categories))
+	sealed, err := x.pack(ctx, j, f)
 	if err != nil {
-		return warrant.Outcome{}, reason.Wrap(reason.SchemaInvalid, err)
-	}
-	sealed, err := disclosure.Seal(plain, j.content.Recipient)
-	if err != nil {
-		return warrant.Outcome{}, reason.Wrap(reason.SchemaInvalid, err)
-	}
-	if len(sealed) > disclosure.MaxPackageBytes {
-		return warrant.Outcome{}, reason.New(reason.MaxHits, "The package would be too large.")
+		return warrant.Outcome{}, err
 	}
 	if err := ctx.Err(); err != nil {
 		return warrant.Outcome{}, x.readError(ctx, j.t, err)

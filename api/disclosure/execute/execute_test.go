@@ -13,6 +13,7 @@ import (
 	"filippo.io/age"
 
 	"griffier/api/disclosure"
+	"griffier/api/disclosure/seal"
 	"griffier/api/ledger"
 	"griffier/api/reason"
 	"griffier/api/warrant"
@@ -62,7 +63,7 @@ func TestAnswers(t *testing.T) {
 			if disclosure.SHA256(sealed) != done.PackageSha256 {
 				t.Error("the package is not the one that the task names")
 			}
-			report := disclosure.Verify(sealed, receipt, l.trust(), l.identity)
+			report := disclosure.Verify(sealed, receipt, l.trust(), seal.AgeIdentity(l.identity))
 			if !report.Verified() || report.Manifest.Answer.Reason != test.want {
 				t.Fatalf("report %s", asJSON(report))
 			}
@@ -338,7 +339,7 @@ func TestDeathAtEachStep(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r := disclosure.Verify(packed, receipt, l.trust(), l.identity); !r.Verified() {
+			if r := disclosure.Verify(packed, receipt, l.trust(), seal.AgeIdentity(l.identity)); !r.Verified() {
 				t.Errorf("report %s", asJSON(r))
 			}
 		})
@@ -397,7 +398,7 @@ func TestOfflineLedgerAgrees(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	report := disclosure.Verify(sealed, receipt, l.trust(), l.identity)
+	report := disclosure.Verify(sealed, receipt, l.trust(), seal.AgeIdentity(l.identity))
 	for _, e := range l.entries() {
 		if e.Index == report.Manifest.IntentIndex && (e.Header.Kind != warrant.KindTaskIntent || e.Header.TaskID != task.TaskId) {
 			t.Errorf("entry %d is %s", e.Index, e.Header.Kind)

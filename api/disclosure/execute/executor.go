@@ -71,6 +71,7 @@ type Config struct {
 	Traffic traffic
 	Lines   Register
 	Signer  *disclosure.Signer
+	Packing Packing
 	// Holds keeps what is preserved. Nil: nothing can be, and no hold is known.
 	Holds *keep.Keeper
 	// Dir is the folder of sealed packages; one process owns it.
@@ -127,7 +128,8 @@ type run struct {
 	done      chan struct{}
 }
 
-// errEnded is the cause with which a run is cancelled when its warrant ended.
+// errEnded is the cause with which a run is cancelled when its warrant ended, or
+// does not let it go on.
 var errEnded = errors.New("the warrant ended")
 
 // service is the actor of acts that nobody asked for.
@@ -325,7 +327,11 @@ func (x *Executor) writeReceipt(ctx context.Context, t warrant.Task) error {
 	if err != nil {
 		return reason.Wrap(reason.LedgerUnavailable, err)
 	}
-	receipt, err := disclosure.NewReceipt(t.ID, t.PackageSHA256, proof)
+	state, token, err := x.stampReceipt(ctx, proof.Checkpoint)
+	if err != nil {
+		return err
+	}
+	receipt, err := disclosure.NewReceipt(t.ID, t.PackageSHA256, proof, state, token)
 	if err != nil {
 		return fmt.Errorf("receipt: %w", err)
 	}
@@ -341,6 +347,10 @@ func (x *Executor) fail(ctx context.Context, by warrant.Caller, t warrant.Task, 
 	case reason.UnknownOutcome, reason.LedgerUnavailable, reason.ClockUntrusted,
 		reason.NoticePending: // sealed while the data is there; released when the notice is over
 		return cause
+	case reason.TimestampUnavailable:
+		if t.Stored() == warrant.TaskSealed { // the package is whole; only its receipt waits
+			return cause
+		}
 	case "":
 		why = reason.Internal
 	}

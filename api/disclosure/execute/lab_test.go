@@ -83,6 +83,7 @@ type lab struct {
 	executor *execute.Executor
 	warrants griffierv1.WarrantServiceClient
 	tasks    griffierv1.DisclosureServiceClient
+	packages griffierv1.PackageServiceClient
 	stop     func()
 	requests atomic.Int64
 }
@@ -332,6 +333,7 @@ func (l *lab) start() {
 		}))
 	griffierv1.RegisterWarrantServiceServer(server, warrantrpc.NewService(serve))
 	griffierv1.RegisterDisclosureServiceServer(server, execute.NewService(l.executor))
+	griffierv1.RegisterPackageServiceServer(server, execute.NewPackageService(l.executor))
 	griffierv1.RegisterHoldServiceServer(server, holdrpc.NewService(l.book, l.keeper))
 	listener := bufconn.Listen(1 << 20)
 	go server.Serve(listener)
@@ -341,7 +343,7 @@ func (l *lab) start() {
 		l.t.Fatal(err)
 	}
 	l.held = griffierv1.NewHoldServiceClient(client)
-	l.warrants, l.tasks = griffierv1.NewWarrantServiceClient(client), griffierv1.NewDisclosureServiceClient(client)
+	l.warrants, l.tasks, l.packages = griffierv1.NewWarrantServiceClient(client), griffierv1.NewDisclosureServiceClient(client), griffierv1.NewPackageServiceClient(client)
 	l.stop = func() {
 		client.Close()
 		server.Stop()
@@ -442,8 +444,21 @@ func (l *lab) execute(task *griffierv1.Task) (*griffierv1.Task, error) {
 	return l.tasks.ExecuteTask(l.officer(), &griffierv1.ExecuteTaskRequest{RequestId: l.request(), TaskId: task.TaskId, ExpectedGeneration: task.Generation})
 }
 
+// fetch fetches as the approver. Where the download was used, the officer grants
+// another first.
 func (l *lab) fetch(task *griffierv1.Task) (sealed, receipt []byte, err error) {
-	stream, err := l.tasks.FetchPackage(l.approver(), &griffierv1.FetchPackageRequest{TaskId: task.TaskId})
+	sealed, receipt, err = l.fetchOnce(l.approver(), task)
+	if reason.Of(err) != reason.DownloadUsed {
+		return sealed, receipt, err
+	}
+	if _, err := l.packages.GrantDownload(l.officer(), &griffierv1.GrantDownloadRequest{RequestId: l.request(), TaskId: task.TaskId, Role: griffierv1.Role_ROLE_LEGAL_APPROVER}); err != nil {
+		return nil, nil, err
+	}
+	return l.fetchOnce(l.approver(), task)
+}
+
+func (l *lab) fetchOnce(as context.Context, task *griffierv1.Task) (sealed, receipt []byte, err error) {
+	stream, err := l.tasks.FetchPackage(as, &griffierv1.FetchPackageRequest{TaskId: task.TaskId})
 	for err == nil {
 		var m *griffierv1.FetchPackageResponse
 		if m, err = stream.Recv(); err == nil {

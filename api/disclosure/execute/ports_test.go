@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"griffier/api/disclosure"
+	"griffier/api/disclosure/seal"
 	"griffier/api/reason"
 	"griffier/api/register"
 	griffierv1 "griffier/proto/griffier/v1"
@@ -137,7 +138,7 @@ func TestPorts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			report := disclosure.Verify(sealed, receipt, l.trust(), l.identity)
+			report := disclosure.Verify(sealed, receipt, l.trust(), seal.AgeIdentity(l.identity))
 			if q := report.Manifest.Question; !report.Verified() || uint32(q.Port) != test.port || int32(q.Protocol) != int32(test.protocol) {
 				t.Fatalf("report %s", asJSON(report))
 			}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"griffier/api/disclosure"
+	"griffier/api/disclosure/seal"
 	"griffier/api/hold"
 	"griffier/api/hold/keep"
 	"griffier/api/keystore"
@@ -69,7 +70,7 @@ func (l *lab) mustExecute(task *griffierv1.Task, want reason.Reason) (*griffierv
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	if report := disclosure.Verify(sealed, receipt, l.trust(), l.identity); !report.Verified() {
+	if report := disclosure.Verify(sealed, receipt, l.trust(), seal.AgeIdentity(l.identity)); !report.Verified() {
 		l.t.Fatalf("the package does not verify: %s", asJSON(report))
 	}
 	return done, l.plain(sealed)

@@ -67,8 +67,9 @@ func (x *Executor) Run(ctx context.Context) {
 	}
 }
 
-// Ended stops what runs under a warrant that was rejected or revoked, and
-// destroys its packages and holds.
+// Ended stops what runs under a warrant that was ended, suspended, edited or
+// extended. What an end or another content made void is destroyed, and so are the
+// holds of what ended.
 func (x *Executor) Ended(warrantID string) {
 	x.mu.Lock()
 	for _, r := range x.running {
@@ -98,7 +99,7 @@ func (x *Executor) sweep(ctx context.Context) error {
 	for _, t := range x.cfg.State.Tasks(func(t warrant.Task) bool {
 		return !t.Destroyed && (t.Stored() == warrant.TaskSealed || t.Stored() == warrant.TaskExecuting || !t.ReleasedAt.IsZero())
 	}) {
-		if _, w, _ := x.cfg.State.Task(t.ID); !t.Void(&w, now) && !x.cfg.Rules.PackageExpired(t, now) {
+		if _, w, _ := x.cfg.State.Task(t.ID); !t.Void(&w, now) && !x.cfg.Rules.Doomed(t, now) {
 			continue
 		}
 		errs = append(errs, x.clear(ctx, t))

@@ -77,6 +77,15 @@ func read(t *testing.T, name string, pdf []byte) string {
 	return string(text)
 }
 
+func shows(t *testing.T, text, value string) bool {
+	t.Helper()
+	r, err := letter.NewReading(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Shows(value)
+}
+
 func TestLetter(t *testing.T) {
 	for _, c := range []struct {
 		language letter.Language
@@ -103,15 +112,15 @@ func TestLetter(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, want := range c.want {
-				if !letter.Shows(text, want) {
+				if !shows(t, text, want) {
 					t.Errorf("pdftotext does not find %q in:\n%s", want, text)
 				}
-				if !letter.Shows(own, want) {
+				if !shows(t, own, want) {
 					t.Errorf("Text does not find %q in:\n%s", want, own)
 				}
 			}
 			for _, not := range c.not {
-				if letter.Shows(text, not) {
+				if shows(t, text, not) {
 					t.Errorf("the letter says %q:\n%s", not, text)
 				}
 			}
@@ -142,7 +151,7 @@ func TestEveryAnswer(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, want := range []string{string(e.Reason), "Ander B.V.", "11-100", l.Corrects, l.TaskID} {
-				if !letter.Shows(text, want) {
+				if !shows(t, text, want) {
 					t.Errorf("%s %s: no %q", language, e.Reason, want)
 				}
 			}
@@ -164,7 +173,7 @@ func TestUnshown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !letter.Shows(text, "[U+738B][U+202E][U+82B3] Jansen") || !letter.Shows(text, l.Records[0][3].Value) || !letter.Shows(text, "A code such as") {
+	if !shows(t, text, "[U+738B][U+202E][U+82B3] Jansen") || !shows(t, text, l.Records[0][3].Value) || !shows(t, text, "A code such as") {
 		t.Errorf("%s", text)
 	}
 }
@@ -182,7 +191,7 @@ func TestLong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(pdf) > letter.MaxBytes || !letter.Shows(text, "21 more of the 121 records") || strings.Count(text, "Record ") != letter.MaxRecords {
+	if len(pdf) > letter.MaxBytes || !shows(t, text, "21 more of the 121 records") || strings.Count(text, "Record ") != letter.MaxRecords {
 		t.Errorf("%d bytes, %d records", len(pdf), strings.Count(text, "Record "))
 	}
 }
@@ -208,4 +217,11 @@ func FuzzText(f *testing.F) {
 			t.Fatal("more text than there can be")
 		}
 	})
+}
+
+func BenchmarkRender(b *testing.B) {
+	l := sample(b, letter.Dutch, reason.Match)
+	for b.Loop() {
+		render(b, l)
+	}
 }

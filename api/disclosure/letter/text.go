@@ -89,19 +89,25 @@ func literal(b []byte) (text, rest []byte, ok bool) {
 	return nil, nil, false
 }
 
-// Shows reports whether a letter's text has a value, wherever lines were broken.
-// The value is looked for as it would be printed.
-func Shows(text, value string) bool {
-	return strings.Contains(squeeze(text), squeeze(Printed(value)))
+// Reading is a letter's text, to look for values in.
+type Reading struct {
+	text   string
+	glyphs *glyphs
 }
 
-// Printed is how a letter prints a value: without the font's missing characters.
-func Printed(value string) string {
-	p, err := newGlyphs()
+// NewReading returns a reading of text that any program took out of a letter.
+func NewReading(text string) (*Reading, error) {
+	g, err := newGlyphs()
 	if err != nil {
-		return value
+		return nil, err
 	}
-	return p.shown(value)
+	return &Reading{squeeze(text), g}, nil
+}
+
+// Shows reports whether the letter has a value, wherever its lines were broken. The
+// value is looked for as it would be printed.
+func (r *Reading) Shows(value string) bool {
+	return strings.Contains(r.text, squeeze(r.glyphs.shown(value)))
 }
 
 // squeeze leaves out all white space.
