@@ -104,7 +104,9 @@ func (d *demo) content(q asked, recipient string, reference string, until time.T
 }
 
 // orderText is the order as it was received.
-func orderText(reference string) []byte { return []byte("Vordering ex artikel 126na Sv, kenmerk: " + reference + "\n") }
+func orderText(reference string) []byte {
+	return []byte("Vordering ex artikel 126na Sv, kenmerk: " + reference + "\n")
+}
 
 // store puts the order itself in the dossier of a warrant.
 func (d *demo) store(as context.Context, w *griffierv1.Warrant) error {

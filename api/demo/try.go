@@ -1,6 +1,8 @@
 package demo
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"time"
@@ -15,6 +17,11 @@ import (
 func (d *demo) howToTry() error {
 	order := proto.Clone(d.warrant.GetContent()).(*griffierv1.WarrantContent)
 	order.Reference = "2026-OPS-119"
+	document := sha256.Sum256(orderText(order.Reference))
+	order.DocumentSha256 = hex.EncodeToString(document[:])
+	if err := os.WriteFile(d.out("order.txt"), orderText(order.Reference), 0o600); err != nil {
+		return err
+	}
 	text, err := protojson.MarshalOptions{UseProtoNames: true, Multiline: true}.Marshal(order)
 	if err != nil {
 		return err
@@ -41,12 +48,14 @@ and then each role (what is in capitals is printed by the command before it):
             griffier --home $H/anna support code --line L-anna
   support   griffier --home $H/sam support lookup --ticket T-1 --code CODE --purpose complaint --from %[5]s --to %[4]s
   officer   griffier --home $H/olga warrant create --file $D/out/order.json
+            griffier --home $H/olga document put $D/out/order.txt --warrant WARRANT
             griffier --home $H/olga authority show %[9]s
             griffier --home $H/olga warrant verify WARRANT --content-sha256 HASH --number NUMBER --outcome confirmed --spoke-with desk
             griffier --home $H/olga warrant approve WARRANT --content-sha256 HASH
   approver  griffier --home $H/arjan warrant approve WARRANT --content-sha256 HASH
   officer   griffier --home $H/olga task create --warrant WARRANT --target %[6]s --instant %[7]s
-            griffier --home $H/olga task execute TASK
+  approver  griffier --home $H/arjan task confirm TASK --target %[6]s --instant %[7]s
+  officer   griffier --home $H/olga task execute TASK
             griffier --home $H/olga task fetch TASK --dir $D/out
   anyone    griffier verify $D/out/package.age -trust $D/out/trust.yaml -identity $D/out/authority.key
   overseer  griffier --home $H/dina retention report
