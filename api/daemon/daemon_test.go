@@ -82,7 +82,7 @@ func start(t *testing.T) *world {
 		{Subject: "sam", Roles: []string{"support"}},
 		{Subject: "sofie", Roles: []string{"support"}, Account: "acc-anna"},
 		{Subject: "olga", Roles: []string{"legal_officer"}},
-		{Subject: "arjan", Roles: []string{"legal_approver"}},
+		{Subject: "arjan", Roles: []string{"legal_approver"}}, {Subject: "eva", Roles: []string{"external_approver"}},
 		{Subject: "dina", Roles: []string{"overseer"}},
 		{Subject: "otto", Roles: []string{"operator"}},
 		{Subject: "petra", Roles: []string{"privacy_controller"}},

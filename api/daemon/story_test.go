@@ -143,7 +143,7 @@ func (w *world) matrix(t *testing.T) {
 	roles := map[string]griffierv1.Role{
 		"anna": griffierv1.Role_ROLE_CUSTOMER, "sam": griffierv1.Role_ROLE_SUPPORT, "olga": griffierv1.Role_ROLE_LEGAL_OFFICER,
 		"arjan": griffierv1.Role_ROLE_LEGAL_APPROVER, "dina": griffierv1.Role_ROLE_OVERSEER, "nina": griffierv1.Role_ROLE_NETWORK_ENGINEER,
-		"otto": griffierv1.Role_ROLE_OPERATOR, "petra": griffierv1.Role_ROLE_PRIVACY_CONTROLLER, "nobody": griffierv1.Role_ROLE_UNSPECIFIED,
+		"otto": griffierv1.Role_ROLE_OPERATOR, "petra": griffierv1.Role_ROLE_PRIVACY_CONTROLLER, "eva": griffierv1.Role_ROLE_EXTERNAL_APPROVER, "nobody": griffierv1.Role_ROLE_UNSPECIFIED,
 	}
 	count := 0
 	protoregistry.GlobalFiles.RangeFilesByPackage("griffier.v1", func(fd protoreflect.FileDescriptor) bool {
