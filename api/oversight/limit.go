@@ -14,8 +14,8 @@ import (
 
 // Kinds of entry about how much is asked.
 const (
-	// KindIntake is entered before a warrant that would be granted: keyed tags of its
-	// targets, and sealed with it what neighbours they have.
+	// KindIntake is entered before a warrant that would be granted, and after an edit:
+	// keyed tags of its targets, and sealed with it what neighbours they have.
 	KindIntake = "oversight.intake"
 	// KindLimited is entered when a limit refused something, once an hour for each
 	// officer and limit, so that it cannot flood the ledger.
@@ -68,9 +68,10 @@ func (l Limits) Filled() Limits {
 	return l
 }
 
-// Intake is a warrant that is about to be created.
+// Intake is a warrant that is about to be created, or was edited.
 type Intake struct {
 	WarrantID string
+	Edited    bool // not one more warrant of the authority
 	Authority string
 	Targets   []string // canonical
 	KeyID     string   // of the present period
@@ -78,6 +79,7 @@ type Intake struct {
 
 type intakeFacts struct {
 	Authority string   `json:"authority"` // its id: an office, no person
+	Edited    bool     `json:"edited,omitempty"`
 	KeyID     string   `json:"tag_key_id"`
 	Targets   []string `json:"target_tags"`
 }
@@ -89,11 +91,11 @@ func (s *State) Receive(now time.Time, by warrant.Caller, in Intake, walk Link, 
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	n := countSince(s.received[in.Authority], now.Add(-hour))
-	if n >= l.WarrantsPerAuthorityHour {
+	if n >= l.WarrantsPerAuthorityHour && !in.Edited {
 		return ledger.Draft{}, reason.New(reason.RateLimited,
 			fmt.Sprintf("The authority has had %d warrants entered within an hour, the most that is allowed. Oversight is told.", n))
 	}
-	facts := intakeFacts{Authority: in.Authority, KeyID: in.KeyID, Targets: []string{}}
+	facts := intakeFacts{Authority: in.Authority, Edited: in.Edited, KeyID: in.KeyID, Targets: []string{}}
 	for _, target := range in.Targets {
 		if prefix, ok := addressOf(target); ok { // a line or a person has no neighbours
 			t := Tag{Domain: OfTarget, WarrantID: in.WarrantID, KeyID: in.KeyID}.Seal(secrets[in.KeyID], prefix.String())
@@ -104,8 +106,8 @@ func (s *State) Receive(now time.Time, by warrant.Caller, in Intake, walk Link, 
 		Facts: facts, Body: pad(walk)}, nil
 }
 
-// Walk returns the run of neighbouring addresses that a warrant continues, when
-// several warrants of the last day name [Limits.WalkLength] of them or more: a
+// Walk returns the run of neighbouring addresses that a warrant, or an edit of it,
+// continues, when [Limits.WalkLength] of them or more were named in the last day: a
 // search of a network one address at a time. The zero Link: none.
 func (s *State) Walk(now time.Time, in Intake, secrets Secrets, l Limits) Link {
 	l = l.Filled()
@@ -128,13 +130,13 @@ func (s *State) Walk(now time.Time, in Intake, secrets Secrets, l Limits) Link {
 }
 
 // run returns how many addresses in a row, of the same length and this one among
-// them, warrants of the last day named: the zero Link unless this warrant names one
-// that the others do not, and they one that it does not. mu is held.
+// them, were named in the last day: the zero Link unless this content names one that
+// was not, and one was that it does not name. mu is held.
 func (s *State) run(now time.Time, in Intake, prefix netip.Prefix, secrets Secrets, most int) Link {
 	recent := s.tagsSince(OfTarget, now.Add(-day))
 	named := func(p netip.Prefix) (own bool, others []string) {
 		for _, t := range recent {
-			if t.WarrantID != in.WarrantID && t.Of(secrets, p.String()) && !slices.Contains(others, t.WarrantID) {
+			if t.Of(secrets, p.String()) && !slices.Contains(others, t.WarrantID) {
 				others = append(others, t.WarrantID)
 			}
 		}
@@ -276,7 +278,9 @@ func (s *State) applyIntake(e ledger.Entry) error {
 		return err
 	}
 	s.forget(e.Header.At)
-	s.received[f.Authority] = append(dropBefore(s.received[f.Authority], e.Header.At.Add(-hour)), e.Header.At)
+	if !f.Edited {
+		s.received[f.Authority] = append(dropBefore(s.received[f.Authority], e.Header.At.Add(-hour)), e.Header.At)
+	}
 	t := Tag{At: e.Header.At, Domain: OfTarget, WarrantID: e.Header.WarrantID, KeyID: f.KeyID}
 	for _, mac := range f.Targets {
 		t.MAC = mac

@@ -238,6 +238,15 @@ func (w *Watch) Resolved(ctx context.Context, t warrant.Task, of warrant.Warrant
 // Received enters a warrant that would be granted, or refuses it with RATE_LIMITED
 // when its authority had too many entered. requestID is that of the client's request.
 func (w *Watch) Received(ctx context.Context, by warrant.Caller, requestID, warrantID string, c warrant.Content) error {
+	return w.intake(ctx, by, "intake", requestID, oversight.Intake{WarrantID: warrantID, Authority: c.Authority, Targets: c.Targets})
+}
+
+// Edited enters what a warrant was edited to ask about.
+func (w *Watch) Edited(ctx context.Context, by warrant.Caller, requestID, warrantID string, c warrant.Content) error {
+	return w.intake(ctx, by, "edit", requestID, oversight.Intake{WarrantID: warrantID, Authority: c.Authority, Targets: c.Targets, Edited: true})
+}
+
+func (w *Watch) intake(ctx context.Context, by warrant.Caller, act, requestID string, in oversight.Intake) error {
 	now := w.cfg.Now()
 	secrets, keyID, err := w.present(ctx, now)
 	if err != nil {
@@ -247,9 +256,9 @@ func (w *Watch) Received(ctx context.Context, by warrant.Caller, requestID, warr
 	if err != nil {
 		return err
 	}
-	in := oversight.Intake{WarrantID: warrantID, Authority: c.Authority, Targets: c.Targets, KeyID: keyID}
+	in.KeyID = keyID
 	walk := w.cfg.State.Walk(now, in, secrets, w.cfg.Limits)
-	_, err = warrantrpc.Decide(ctx, w.cfg.Book, ledger.RequestID(by.Actor, "intake", requestID), func(at time.Time) (ledger.Draft, *reason.Error) {
+	_, err = warrantrpc.Decide(ctx, w.cfg.Book, ledger.RequestID(by.Actor, act, requestID), func(at time.Time) (ledger.Draft, *reason.Error) {
 		return w.cfg.State.Receive(at, by, in, walk, secrets, w.cfg.Limits, class)
 	})
 	if reason.Of(err) == reason.RateLimited {

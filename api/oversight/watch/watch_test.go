@@ -301,6 +301,19 @@ func TestReceived(t *testing.T) {
 	}
 	d.wait(time.Hour)
 	receive(10, "")
+	// One warrant that is edited from address to address is a walk too; edits are not
+	// counted as warrants.
+	before := d.alarms("walk")
+	for n := range 9 {
+		c := warrant.Content{Authority: "NL-OM", Targets: []string{fmt.Sprintf("198.51.100.%d", n)}}
+		if err := d.Edited(t.Context(), officer, fmt.Sprintf("edit-%d", n), id(10), c); err != nil {
+			t.Errorf("edit %d: %v", n, err)
+		}
+	}
+	if n := d.alarms("walk") - before; n != 6 {
+		t.Errorf("%d alarms of nine edits, want one for each from the fourth on", n)
+	}
+	receive(11, "")
 	// No address is in the clear, nor in any sealed body under a key that outlives the tags.
 	entries, err := d.Book.Read(t.Context(), 0, 1000)
 	if err != nil {

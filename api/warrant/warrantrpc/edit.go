@@ -80,6 +80,11 @@ func (s *Service) change(ctx context.Context, method, kind string, req actReques
 		if string(entered.Content.Canonical()) != string(content.Canonical()) {
 			return nil, ErrReused()
 		}
+		if s.edited != nil {
+			if err := s.edited(ctx, by, req.GetRequestId(), w.ID, content); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return s.message(ctx, w, s.now(), true)
 }

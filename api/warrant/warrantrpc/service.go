@@ -32,6 +32,8 @@ type Config struct {
 	// Received is asked before a warrant that would be granted is created, with the
 	// client's request id: its authority may have had too many entered. May be nil.
 	Received func(ctx context.Context, by warrant.Caller, requestID, warrantID string, c warrant.Content) error
+	// Edited is told of a content that an edit left. May be nil.
+	Edited func(ctx context.Context, by warrant.Caller, requestID, warrantID string, c warrant.Content) error
 }
 
 // Service implements WarrantService. It is safe for concurrent use.
@@ -44,12 +46,12 @@ type Service struct {
 	now   func() time.Time
 	ended func(string)
 
-	received func(ctx context.Context, by warrant.Caller, requestID, warrantID string, c warrant.Content) error
+	received, edited func(ctx context.Context, by warrant.Caller, requestID, warrantID string, c warrant.Content) error
 }
 
 // NewService returns the service.
 func NewService(cfg Config) *Service {
-	s := &Service{book: cfg.Book, keys: cfg.Keys, state: cfg.State, rules: cfg.Rules, now: cfg.Now, ended: cfg.Ended, received: cfg.Received}
+	s := &Service{book: cfg.Book, keys: cfg.Keys, state: cfg.State, rules: cfg.Rules, now: cfg.Now, ended: cfg.Ended, received: cfg.Received, edited: cfg.Edited}
 	if s.ended == nil {
 		s.ended = func(string) {}
 	}
