@@ -208,7 +208,7 @@ func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server
 			griffierv1.RegisterUsageServiceServer(r, usage.NewService(s.register, reader, s.codes))
 			griffierv1.RegisterSupportServiceServer(r, support.NewService(s.codes, s.register, reader, time.Now))
 			griffierv1.RegisterWarrantServiceServer(r, warrantrpc.NewService(warrantrpc.Config{
-				Book: book, Keys: s.keys, State: s.warrants, Rules: s.rules, Now: time.Now, Ended: s.executor.Ended, Received: s.watching.Received,
+				Book: book, Keys: s.keys, State: s.warrants, Rules: s.rules, Now: time.Now, Ended: s.executor.Ended, Received: s.watching.Received, Edited: s.watching.Edited,
 			}))
 			griffierv1.RegisterAuthorityServiceServer(r, authorityrpc.NewService(authorityrpc.Config{
 				Book: book, Keys: s.keys, Registry: s.known, Warrants: s.warrants, Profile: s.rules.Profile, Now: time.Now,
