@@ -176,7 +176,9 @@ type LegalConfig struct {
 	BasisFile     string `yaml:"basis_file"`
 	BasisKeysFile string `yaml:"basis_keys_file"`
 	PackagesDir   string `yaml:"packages_dir"` // sealed packages
-	HoldsDir      string `yaml:"holds_dir"`    // what is preserved, sealed. Default: holds, beside packages_dir
+	// Packages is about what leaves.
+	Packages PackagesConfig `yaml:"packages"`
+	HoldsDir string         `yaml:"holds_dir"` // what is preserved, sealed. Default: holds, beside packages_dir
 	// DocumentsDir is for orders as they were received, sealed. Default: documents, beside
 	// packages_dir.
 	DocumentsDir string `yaml:"documents_dir"`
@@ -255,7 +257,7 @@ func (c *Config) files() []*string {
 		&c.Store.DataDir, &c.Store.Socket, &c.Store.DSN, &c.Store.ExecutorDSN, &c.Store.PortalDSN,
 		&c.Store.CAFile, &c.Store.CertFile, &c.Store.KeyFile,
 		&c.Ledger.Dir, &c.Ledger.WitnessFile, &c.Ledger.KeyFile,
-		&c.Legal.PackagesDir, &c.Legal.HoldsDir, &c.Legal.DocumentsDir, &c.Legal.BasisFile, &c.Legal.BasisKeysFile, &c.RetentionFile, &c.RetentionKeysFile,
+		&c.Legal.PackagesDir, &c.Legal.Packages.Timestamp.RootsFile, &c.Legal.HoldsDir, &c.Legal.DocumentsDir, &c.Legal.BasisFile, &c.Legal.BasisKeysFile, &c.RetentionFile, &c.RetentionKeysFile,
 		&c.Enrolment.CACertFile, &c.Enrolment.CAKeyFile, &c.Backup.Dir, &c.Backup.KeysDir,
 	}, c.Ledger.files()...)
 }
@@ -336,6 +338,9 @@ func (c *Config) validate() error {
 		errs = append(errs, errors.New("shutdown_grace must be between 0s and 10m"))
 	}
 	if err := c.Legal.validateScanner(); err != nil {
+		errs = append(errs, err)
+	}
+	if err := c.Legal.Packages.validate(); err != nil {
 		errs = append(errs, err)
 	}
 	if err := c.Oversight.validate(); err != nil {

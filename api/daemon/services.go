@@ -110,7 +110,8 @@ func newServices(cfg Config, store *store, keys *keystore.Store, registry *prome
 	}
 	keeper := &retention.Keeper{}
 	known, bases := authority.NewRegistry(), legalbasis.NewKeeper()
-	rules, err := warrant.NewRules(warrant.Rules{Profile: bases.Profile, DuplicateKey: reference, DoubleEntry: true, PackageExpires: packageExpires(keeper),
+	rules, err := warrant.NewRules(warrant.Rules{Profile: bases.Profile, DuplicateKey: reference, DoubleEntry: true, RequireDocument: true, PackageExpires: packageExpires(keeper),
+		DownloadFor: cfg.Legal.Packages.DownloadFor, AcknowledgedFor: cfg.Legal.Packages.AcknowledgedFor,
 		Authorities: func(id string) (warrant.AuthorityView, bool) { return known.View(id, time.Now()) }})
 	if err != nil {
 		return nil, err
@@ -180,10 +181,15 @@ func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server
 	if s.documents, err = s.keeperOfDocuments(book); err != nil {
 		return nil, err
 	}
+	packing, err := s.packing(book)
+	if err != nil {
+		return nil, err
+	}
 	s.executor, err = execute.New(execute.Config{
 		Book: s.guards.book(book), State: s.warrants, Rules: s.rules, Traffic: execute.NewTraffic(s.store.executor), Lines: s.register, Signer: s.signer,
 		Dir: s.cfg.Legal.PackagesDir, Software: software(), ClockMargin: s.cfg.Legal.ClockMargin, Now: time.Now, Log: s.log,
-		Clock: s.judge(book), Holds: s.held, Conflict: s.watching.Conflict, Resolved: s.watching.Resolved, MayAsk: s.watching.MayAsk,
+		Grace: orNone(s.cfg.Legal.LateArrivalGrace), NeighbourMargin: orNone(s.cfg.Legal.NeighbourMargin),
+		Clock: s.judge(book), Holds: s.held, Packing: packing, Conflict: s.watching.Conflict, Resolved: s.watching.Resolved, MayAsk: s.watching.MayAsk,
 	})
 	if err != nil {
 		return nil, err
@@ -219,6 +225,7 @@ func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server
 				Book: book, Keys: s.keys, Keeper: s.bases, Desk: s.basisDesk, Warrants: s.warrants, Trusted: s.basisKeys, Now: time.Now,
 			}))
 			griffierv1.RegisterDisclosureServiceServer(r, execute.NewService(s.executor))
+			griffierv1.RegisterPackageServiceServer(r, execute.NewPackageService(s.executor))
 			griffierv1.RegisterHoldServiceServer(r, holdrpc.NewService(book, s.held))
 			griffierv1.RegisterStatisticsServiceServer(r, statistics.NewService(s.statistics()))
 			griffierv1.RegisterRetentionServiceServer(r, retentionrpc.NewService(retentionrpc.Config{
@@ -232,6 +239,14 @@ func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server
 			griffierv1.RegisterBackupServiceServer(r, backup.NewService(s.backups))
 		},
 	})
+}
+
+// orNone says none in the way of [execute.Config], where zero means the default.
+func orNone(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
 }
 
 // statistics returns what the anonymised volumes are made from and kept in.

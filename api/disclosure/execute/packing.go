@@ -25,9 +25,9 @@ type Packing struct {
 	// Language is that of letters. Empty: that of the legal profile's country, if there
 	// are words in it, else English.
 	Language letter.Language
-	// Recipients is the registry's keys of authorities. Nil: packages are sealed to age
-	// keys only.
-	Recipients seal.Lookup
+	// Recipients returns the key material that an authority's record has under a
+	// fingerprint, or why not. Nil: packages are sealed to age keys only.
+	Recipients func(ctx context.Context, authority, fingerprint string) (material string, err error)
 	// Stamper is the time-stamping authority. Nil: packages have no token, and receipts
 	// say so.
 	Stamper Stamper
@@ -49,8 +49,17 @@ func (p Packing) language(profile *warrant.Profile) letter.Language {
 
 // pack makes the package and seals it to the key that the warrant names.
 func (x *Executor) pack(ctx context.Context, j job, f finding) ([]byte, error) {
-	to, err := seal.Resolve(j.content.Recipient, j.now, x.cfg.Packing.Recipients)
-	if err != nil {
+	var lookup seal.Lookup
+	if x.cfg.Packing.Recipients != nil {
+		lookup = func(fingerprint string) (string, error) {
+			return x.cfg.Packing.Recipients(ctx, j.content.Authority, fingerprint)
+		}
+	}
+	to, err := seal.Resolve(j.content.Recipient, j.now, lookup)
+	switch {
+	case reason.From(err) != nil:
+		return nil, err
+	case err != nil:
 		return nil, reason.Wrap(reason.RecipientUnfit, err)
 	}
 	profile := x.cfg.Rules.Profile()

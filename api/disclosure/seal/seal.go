@@ -54,9 +54,9 @@ type Recipient struct {
 }
 
 // Lookup returns the key material that an authority's record has under a
-// fingerprint: an age public key, or a PEM certificate. False: none, or not
-// confirmed.
-type Lookup func(fingerprint string) (material string, ok bool)
+// fingerprint: an age public key, or a PEM certificate. That there is none, or none
+// that is confirmed, is an error.
+type Lookup func(fingerprint string) (material string, err error)
 
 // Resolve returns the recipient that a warrant names: an age key, or "sha256:" and
 // the fingerprint of a certificate, which lookup knows. now judges a certificate's
@@ -69,9 +69,9 @@ func Resolve(name string, now time.Time, lookup Lookup) (Recipient, error) {
 	if lookup == nil {
 		return Recipient{}, errors.New("seal: the recipient is a certificate, and there is no registry of authorities to take it from")
 	}
-	material, ok := lookup(sum)
-	if !ok {
-		return Recipient{}, errors.New("seal: the recipient's certificate is not, or no longer, a confirmed key of a registered authority")
+	material, err := lookup(sum)
+	if err != nil {
+		return Recipient{}, fmt.Errorf("seal: the recipient's certificate: %w", err)
 	}
 	r, err := Parse(material, now)
 	if err == nil && r.fingerprint != sum {

@@ -12,6 +12,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/hex"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"os"
 	"os/exec"
@@ -135,7 +136,12 @@ func TestResolve(t *testing.T) {
 	others, _ := certificate(t, rsaKey(t, 2048), nil)
 	name := "sha256:" + fingerprint(t, mine)
 	registry := map[string]string{fingerprint(t, mine): mine}
-	lookup := func(sum string) (string, bool) { material, ok := registry[sum]; return material, ok }
+	lookup := func(sum string) (string, error) {
+		if material, ok := registry[sum]; ok {
+			return material, nil
+		}
+		return "", errors.New("not registered")
+	}
 	if to, err := seal.Resolve(name, now, lookup); err != nil || to.Fingerprint() != fingerprint(t, mine) {
 		t.Fatal(err)
 	}
