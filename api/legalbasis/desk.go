@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,20 +26,21 @@ type Desk struct {
 	keeper  *Keeper
 	book    book
 	log     *slog.Logger
-
-	generation, fileDiffers prometheus.Gauge
-
-	mu      sync.Mutex
-	problem string
 }
 
 // NewDesk returns the desk of the file at path, whose keeper is a fold of book.
 func NewDesk(path string, trusted signedfile.Trusted, k *Keeper, b book, reg prometheus.Registerer, log *slog.Logger) *Desk {
-	d := &Desk{path: path, trusted: trusted, keeper: k, book: b, log: log,
-		generation:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "griffier_legal_basis_generation", Help: "Generation of the legal-basis profile in force."}),
-		fileDiffers: prometheus.NewGauge(prometheus.GaugeOpts{Name: "griffier_legal_basis_file_differs", Help: "1 while the profile file on disk is refused or is not the profile in force."}),
+	d := &Desk{path: path, trusted: trusted, keeper: k, book: b, log: log}
+	gauge := func(name, help string, value func() float64) {
+		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
 	}
-	reg.MustRegister(d.generation, d.fileDiffers)
+	gauge("griffier_legal_basis_generation", "Generation of the legal-basis profile in force.", func() float64 { return float64(k.Generation()) })
+	gauge("griffier_legal_basis_file_differs", "1 while the profile file on disk is refused or is not the profile in force.", func() float64 {
+		if d.Problem() != "" {
+			return 1
+		}
+		return 0
+	})
 	return d
 }
 
@@ -70,25 +70,29 @@ func (d *Desk) Load(ctx context.Context) error {
 			return err
 		}
 	}
-	v, _ := d.keeper.InForce()
-	problem := ""
-	switch {
-	case err != nil:
-		problem = err.Error()
-	case p.SHA256 != v.SHA256:
-		problem = fmt.Sprintf("it has generation %d and is not what is in force, generation %d; a change is proposed (griffier legal-basis propose)", p.Generation, v.Generation)
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.problem = problem
-	d.generation.Set(float64(v.Generation))
-	d.fileDiffers.Set(0)
-	if problem != "" {
-		d.fileDiffers.Set(1)
+	if problem := d.problem(p, err); problem != "" {
 		d.log.LogAttrs(ctx, slog.LevelError, "legal-basis file is not the profile in force, which stays",
-			slog.Uint64("generation_in_force", v.Generation), slog.String("error", problem))
+			slog.Uint64("generation_in_force", d.keeper.Generation()), slog.String("error", problem))
 	}
 	return err
+}
+
+// problem tells why what was read of the file is not the profile in force, or "".
+func (d *Desk) problem(p *warrant.Profile, err error) string {
+	switch inForce := d.keeper.Profile(); {
+	case err != nil:
+		return err.Error()
+	case p.SHA256 != inForce.SHA256:
+		return fmt.Sprintf("it has generation %d and is not what is in force, generation %d; a change is proposed (griffier legal-basis propose)", p.Generation, inForce.Generation)
+	}
+	return ""
+}
+
+// Problem tells why the file that is on disk now is not the profile in force; ""
+// when it is.
+func (d *Desk) Problem() string {
+	p, _, err := ReadFile(d.path, d.trusted)
+	return d.problem(p, err)
 }
 
 func (d *Desk) adopt(ctx context.Context, p *warrant.Profile, signed []byte) error {
@@ -113,17 +117,6 @@ func (d *Desk) Start(ctx context.Context) error {
 		return nil
 	}
 	return err
-}
-
-// Problem tells why the file on disk is not the profile in force, as it was when it
-// was last read and unless it is by now; "" when it is.
-func (d *Desk) Problem() string {
-	if p, _, err := ReadFile(d.path, d.trusted); err == nil && p.SHA256 == d.keeper.Profile().SHA256 {
-		return ""
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.problem
 }
 
 // refused tells a file that is not taken from a ledger that failed.
