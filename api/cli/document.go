@@ -157,3 +157,12 @@ func (a *app) documentGet() *cobra.Command {
 	}
 	return c
 }
+
+// documentState says whether the order is in the dossier, and what else is known of it.
+func documentState(w *griffierv1.Warrant) string {
+	state := "not stored: griffier document put"
+	if w.GetDocumentStored() {
+		state = "stored"
+	}
+	return strings.TrimSpace(state + " " + strings.Join(w.GetAlerts(), " "))
+}

@@ -80,6 +80,7 @@ func (a *app) showWarrant(w *griffierv1.Warrant) error {
 	} else {
 		t.add("called back", "no: griffier warrant verify")
 	}
+	t.add("document", documentState(w))
 	for _, approval := range w.GetApprovals() {
 		t.add("approved", fmt.Sprintf("%s by %s at %s, ledger entry %d", approval.GetRole(), short(approval.GetApprover()), at(approval.GetApprovedAt()), approval.GetLedgerIndex()))
 	}

@@ -2,6 +2,7 @@ package warrantrpc
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -150,6 +151,10 @@ func (s *Service) header(w warrant.Warrant, now time.Time) *griffierv1.Warrant {
 		m.Approvals = append(m.Approvals, &griffierv1.Approval{Role: string(a.Role), Approver: a.Actor, Generation: a.Generation,
 			ContentSha256: a.ContentSHA256, ApprovedAt: stamp(a.At), LedgerIndex: a.Index})
 	}
+	m.DocumentStored = s.state.DocumentStored(w.ID)
+	if slices.ContainsFunc(s.state.Documents(w.ID), func(d warrant.Document) bool { return len(d.ReplayOf) > 0 }) {
+		m.Alerts = append(m.Alerts, string(reason.DocumentReplayed))
+	}
 	return m
 }
 
@@ -205,6 +210,9 @@ func TaskMessage(t warrant.Task, w warrant.Warrant, q warrant.TaskBody, now time
 		for _, why := range t.Incomplete {
 			m.Incomplete = append(m.Incomplete, string(why))
 		}
+	}
+	if t.Confirmed() {
+		m.ConfirmedBy, m.ConfirmedAt = t.ConfirmedBy, timestamppb.New(t.ConfirmedAt)
 	}
 	return m
 }

@@ -833,12 +833,14 @@ type Warrant struct {
 	StateDetail     string                 `protobuf:"bytes,24,opt,name=state_detail,json=stateDetail,proto3" json:"state_detail,omitempty"` // why it is suspended
 	// Of a request with validate_only: what it would do, a sentence each. The warrant
 	// is then as it would be, without content; nothing was done.
-	Effects       []string  `protobuf:"bytes,25,rep,name=effects,proto3" json:"effects,omitempty"`
-	CallBack      *CallBack `protobuf:"bytes,30,opt,name=call_back,json=callBack,proto3" json:"call_back,omitempty"` // absent: the authority was not called back, and nobody can approve
-	Profile       string    `protobuf:"bytes,31,opt,name=profile,proto3" json:"profile,omitempty"`                   // legal-basis profile that the content was judged by
-	ProfileSha256 string    `protobuf:"bytes,32,opt,name=profile_sha256,json=profileSha256,proto3" json:"profile_sha256,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Effects        []string  `protobuf:"bytes,25,rep,name=effects,proto3" json:"effects,omitempty"`
+	CallBack       *CallBack `protobuf:"bytes,30,opt,name=call_back,json=callBack,proto3" json:"call_back,omitempty"` // absent: the authority was not called back, and nobody can approve
+	Profile        string    `protobuf:"bytes,31,opt,name=profile,proto3" json:"profile,omitempty"`                   // legal-basis profile that the content was judged by
+	ProfileSha256  string    `protobuf:"bytes,32,opt,name=profile_sha256,json=profileSha256,proto3" json:"profile_sha256,omitempty"`
+	DocumentStored bool      `protobuf:"varint,33,opt,name=document_stored,json=documentStored,proto3" json:"document_stored,omitempty"` // the order that the content names is in the dossier; nobody can approve before
+	Alerts         []string  `protobuf:"bytes,34,rep,name=alerts,proto3" json:"alerts,omitempty"`                                        // DOCUMENT_REPLAYED: a document of it is in another dossier, too
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Warrant) Reset() {
@@ -1067,6 +1069,20 @@ func (x *Warrant) GetProfileSha256() string {
 	return ""
 }
 
+func (x *Warrant) GetDocumentStored() bool {
+	if x != nil {
+		return x.DocumentStored
+	}
+	return false
+}
+
+func (x *Warrant) GetAlerts() []string {
+	if x != nil {
+		return x.Alerts
+	}
+	return nil
+}
+
 type Task struct {
 	state              protoimpl.MessageState `protogen:"open.v1"`
 	TaskId             string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
@@ -1092,6 +1108,8 @@ type Task struct {
 	Incomplete         []string               `protobuf:"bytes,21,rep,name=incomplete,proto3" json:"incomplete,omitempty"`                               // of a released MATCH: reasons for which records may be missing
 	Neighbours         string                 `protobuf:"bytes,22,opt,name=neighbours,proto3" json:"neighbours,omitempty"`                               // of a released MATCH: band of other holders of the address shortly before or after
 	Effects            []string               `protobuf:"bytes,23,rep,name=effects,proto3" json:"effects,omitempty"`                                     // of a request with validate_only: what it would do, a sentence each
+	ConfirmedBy        string                 `protobuf:"bytes,30,opt,name=confirmed_by,json=confirmedBy,proto3" json:"confirmed_by,omitempty"`          // pseudonym of who keyed the question a second time; empty: nobody yet
+	ConfirmedAt        *timestamppb.Timestamp `protobuf:"bytes,31,opt,name=confirmed_at,json=confirmedAt,proto3" json:"confirmed_at,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -1283,6 +1301,20 @@ func (x *Task) GetNeighbours() string {
 func (x *Task) GetEffects() []string {
 	if x != nil {
 		return x.Effects
+	}
+	return nil
+}
+
+func (x *Task) GetConfirmedBy() string {
+	if x != nil {
+		return x.ConfirmedBy
+	}
+	return ""
+}
+
+func (x *Task) GetConfirmedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ConfirmedAt
 	}
 	return nil
 }
@@ -2416,8 +2448,7 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\x04from\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
 	"\x02by\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02by\x12\x18\n" +
 	"\apercent\x18\x04 \x01(\rR\apercent\x12\x14\n" +
-	"\x05alarm\x18\x05 \x01(\rR\x05alarm\"\xe9\n" +
-	"\n" +
+	"\x05alarm\x18\x05 \x01(\rR\x05alarm\"\xaa\v\n" +
 	"\aWarrant\x12\x1d\n" +
 	"\n" +
 	"warrant_id\x18\x01 \x01(\tR\twarrantId\x12\x1e\n" +
@@ -2452,7 +2483,9 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\aeffects\x18\x19 \x03(\tR\aeffects\x122\n" +
 	"\tcall_back\x18\x1e \x01(\v2\x15.griffier.v1.CallBackR\bcallBack\x12\x18\n" +
 	"\aprofile\x18\x1f \x01(\tR\aprofile\x12%\n" +
-	"\x0eprofile_sha256\x18  \x01(\tR\rprofileSha256\"\xc3\x06\n" +
+	"\x0eprofile_sha256\x18  \x01(\tR\rprofileSha256\x12'\n" +
+	"\x0fdocument_stored\x18! \x01(\bR\x0edocumentStored\x12\x16\n" +
+	"\x06alerts\x18\" \x03(\tR\x06alerts\"\xa5\a\n" +
 	"\x04Task\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x1d\n" +
 	"\n" +
@@ -2487,7 +2520,9 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\n" +
 	"neighbours\x18\x16 \x01(\tR\n" +
 	"neighbours\x12\x18\n" +
-	"\aeffects\x18\x17 \x03(\tR\aeffects\"\x91\x01\n" +
+	"\aeffects\x18\x17 \x03(\tR\aeffects\x12!\n" +
+	"\fconfirmed_by\x18\x1e \x01(\tR\vconfirmedBy\x12=\n" +
+	"\fconfirmed_at\x18\x1f \x01(\v2\x1a.google.protobuf.TimestampR\vconfirmedAt\"\x91\x01\n" +
 	"\x14CreateWarrantRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x125\n" +
@@ -2758,43 +2793,44 @@ var file_griffier_v1_warrant_proto_depIdxs = []int32{
 	27, // 28: griffier.v1.Task.released_at:type_name -> google.protobuf.Timestamp
 	5,  // 29: griffier.v1.Task.protocol:type_name -> griffier.v1.TransportProtocol
 	27, // 30: griffier.v1.Task.executable_from:type_name -> google.protobuf.Timestamp
-	6,  // 31: griffier.v1.CreateWarrantRequest.content:type_name -> griffier.v1.WarrantContent
-	3,  // 32: griffier.v1.VerifyWarrantRequest.outcome:type_name -> griffier.v1.CallBackOutcome
-	6,  // 33: griffier.v1.EditWarrantRequest.content:type_name -> griffier.v1.WarrantContent
-	10, // 34: griffier.v1.ListWarrantsResponse.warrants:type_name -> griffier.v1.Warrant
-	12, // 35: griffier.v1.WarrantService.CreateWarrant:input_type -> griffier.v1.CreateWarrantRequest
-	13, // 36: griffier.v1.WarrantService.VerifyWarrant:input_type -> griffier.v1.VerifyWarrantRequest
-	14, // 37: griffier.v1.WarrantService.ApproveWarrant:input_type -> griffier.v1.ApproveWarrantRequest
-	17, // 38: griffier.v1.WarrantService.EditWarrant:input_type -> griffier.v1.EditWarrantRequest
-	18, // 39: griffier.v1.WarrantService.ExtendWarrant:input_type -> griffier.v1.ExtendWarrantRequest
-	19, // 40: griffier.v1.WarrantService.RecordPaper:input_type -> griffier.v1.RecordPaperRequest
-	20, // 41: griffier.v1.WarrantService.ClearNotice:input_type -> griffier.v1.ClearNoticeRequest
-	21, // 42: griffier.v1.WarrantService.SuspendWarrant:input_type -> griffier.v1.SuspendWarrantRequest
-	22, // 43: griffier.v1.WarrantService.ResumeWarrant:input_type -> griffier.v1.ResumeWarrantRequest
-	23, // 44: griffier.v1.WarrantService.CancelWarrant:input_type -> griffier.v1.CancelWarrantRequest
-	15, // 45: griffier.v1.WarrantService.RejectWarrant:input_type -> griffier.v1.RejectWarrantRequest
-	16, // 46: griffier.v1.WarrantService.RevokeWarrant:input_type -> griffier.v1.RevokeWarrantRequest
-	24, // 47: griffier.v1.WarrantService.GetWarrant:input_type -> griffier.v1.GetWarrantRequest
-	25, // 48: griffier.v1.WarrantService.ListWarrants:input_type -> griffier.v1.ListWarrantsRequest
-	10, // 49: griffier.v1.WarrantService.CreateWarrant:output_type -> griffier.v1.Warrant
-	10, // 50: griffier.v1.WarrantService.VerifyWarrant:output_type -> griffier.v1.Warrant
-	10, // 51: griffier.v1.WarrantService.ApproveWarrant:output_type -> griffier.v1.Warrant
-	10, // 52: griffier.v1.WarrantService.EditWarrant:output_type -> griffier.v1.Warrant
-	10, // 53: griffier.v1.WarrantService.ExtendWarrant:output_type -> griffier.v1.Warrant
-	10, // 54: griffier.v1.WarrantService.RecordPaper:output_type -> griffier.v1.Warrant
-	10, // 55: griffier.v1.WarrantService.ClearNotice:output_type -> griffier.v1.Warrant
-	10, // 56: griffier.v1.WarrantService.SuspendWarrant:output_type -> griffier.v1.Warrant
-	10, // 57: griffier.v1.WarrantService.ResumeWarrant:output_type -> griffier.v1.Warrant
-	10, // 58: griffier.v1.WarrantService.CancelWarrant:output_type -> griffier.v1.Warrant
-	10, // 59: griffier.v1.WarrantService.RejectWarrant:output_type -> griffier.v1.Warrant
-	10, // 60: griffier.v1.WarrantService.RevokeWarrant:output_type -> griffier.v1.Warrant
-	10, // 61: griffier.v1.WarrantService.GetWarrant:output_type -> griffier.v1.Warrant
-	26, // 62: griffier.v1.WarrantService.ListWarrants:output_type -> griffier.v1.ListWarrantsResponse
-	49, // [49:63] is the sub-list for method output_type
-	35, // [35:49] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	27, // 31: griffier.v1.Task.confirmed_at:type_name -> google.protobuf.Timestamp
+	6,  // 32: griffier.v1.CreateWarrantRequest.content:type_name -> griffier.v1.WarrantContent
+	3,  // 33: griffier.v1.VerifyWarrantRequest.outcome:type_name -> griffier.v1.CallBackOutcome
+	6,  // 34: griffier.v1.EditWarrantRequest.content:type_name -> griffier.v1.WarrantContent
+	10, // 35: griffier.v1.ListWarrantsResponse.warrants:type_name -> griffier.v1.Warrant
+	12, // 36: griffier.v1.WarrantService.CreateWarrant:input_type -> griffier.v1.CreateWarrantRequest
+	13, // 37: griffier.v1.WarrantService.VerifyWarrant:input_type -> griffier.v1.VerifyWarrantRequest
+	14, // 38: griffier.v1.WarrantService.ApproveWarrant:input_type -> griffier.v1.ApproveWarrantRequest
+	17, // 39: griffier.v1.WarrantService.EditWarrant:input_type -> griffier.v1.EditWarrantRequest
+	18, // 40: griffier.v1.WarrantService.ExtendWarrant:input_type -> griffier.v1.ExtendWarrantRequest
+	19, // 41: griffier.v1.WarrantService.RecordPaper:input_type -> griffier.v1.RecordPaperRequest
+	20, // 42: griffier.v1.WarrantService.ClearNotice:input_type -> griffier.v1.ClearNoticeRequest
+	21, // 43: griffier.v1.WarrantService.SuspendWarrant:input_type -> griffier.v1.SuspendWarrantRequest
+	22, // 44: griffier.v1.WarrantService.ResumeWarrant:input_type -> griffier.v1.ResumeWarrantRequest
+	23, // 45: griffier.v1.WarrantService.CancelWarrant:input_type -> griffier.v1.CancelWarrantRequest
+	15, // 46: griffier.v1.WarrantService.RejectWarrant:input_type -> griffier.v1.RejectWarrantRequest
+	16, // 47: griffier.v1.WarrantService.RevokeWarrant:input_type -> griffier.v1.RevokeWarrantRequest
+	24, // 48: griffier.v1.WarrantService.GetWarrant:input_type -> griffier.v1.GetWarrantRequest
+	25, // 49: griffier.v1.WarrantService.ListWarrants:input_type -> griffier.v1.ListWarrantsRequest
+	10, // 50: griffier.v1.WarrantService.CreateWarrant:output_type -> griffier.v1.Warrant
+	10, // 51: griffier.v1.WarrantService.VerifyWarrant:output_type -> griffier.v1.Warrant
+	10, // 52: griffier.v1.WarrantService.ApproveWarrant:output_type -> griffier.v1.Warrant
+	10, // 53: griffier.v1.WarrantService.EditWarrant:output_type -> griffier.v1.Warrant
+	10, // 54: griffier.v1.WarrantService.ExtendWarrant:output_type -> griffier.v1.Warrant
+	10, // 55: griffier.v1.WarrantService.RecordPaper:output_type -> griffier.v1.Warrant
+	10, // 56: griffier.v1.WarrantService.ClearNotice:output_type -> griffier.v1.Warrant
+	10, // 57: griffier.v1.WarrantService.SuspendWarrant:output_type -> griffier.v1.Warrant
+	10, // 58: griffier.v1.WarrantService.ResumeWarrant:output_type -> griffier.v1.Warrant
+	10, // 59: griffier.v1.WarrantService.CancelWarrant:output_type -> griffier.v1.Warrant
+	10, // 60: griffier.v1.WarrantService.RejectWarrant:output_type -> griffier.v1.Warrant
+	10, // 61: griffier.v1.WarrantService.RevokeWarrant:output_type -> griffier.v1.Warrant
+	10, // 62: griffier.v1.WarrantService.GetWarrant:output_type -> griffier.v1.Warrant
+	26, // 63: griffier.v1.WarrantService.ListWarrants:output_type -> griffier.v1.ListWarrantsResponse
+	50, // [50:64] is the sub-list for method output_type
+	36, // [36:50] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_griffier_v1_warrant_proto_init() }
