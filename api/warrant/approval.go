@@ -176,7 +176,7 @@ func (s *State) applyApprove(e ledger.Entry) (bool, error) {
 	}
 	w.Approvals = append(kept, Approval{Actor: e.Header.Actor, Role: f.Role, Generation: e.Header.Generation,
 		ContentSHA256: f.ContentSHA256, At: e.Header.At, Index: e.Index})
-	if w.approved() || w.Emergency {
+	if w.approved() || w.Emergency && w.seat(LegalOfficer) != nil {
 		w.WasApproved = true
 	}
 	w.Revision++

@@ -2,6 +2,7 @@ package warrant_test
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -167,5 +168,41 @@ func TestLapseIsNotedOnce(t *testing.T) {
 		if !reflect.DeepEqual(before, b.state.Warrants()) {
 			t.Error("a lapse that was refused changed something")
 		}
+	}
+}
+
+// Where the order itself is wanted, nobody approves before it is in the dossier: the
+// one that the content names, and of an oral order the paper.
+func TestDocumentFirst(t *testing.T) {
+	b, r := newBook(t), testRules(t)
+	r.RequireDocument = true
+	put := func(id, sha string) {
+		t.Helper()
+		d, err := r.StoreDocument(b.state, start, officer, warrant.StoreDocumentRequest{ID: strings.Repeat(sha[:1], 31) + id, WarrantID: map[string]string{"1": "w", "2": "w", "3": "o"}[id],
+			SHA256: sha, Type: warrant.PDF, Bytes: 1, FileSHA256: hash, Scan: warrant.ScanClean})
+		wantReason(t, "store "+id, b.take(start, d, err), "")
+	}
+	b.create(r, start, "w")
+	wantReason(t, "without it", b.approve(r, start, officer, "w"), reason.WarrantIncomplete)
+	put("1", strings.Repeat("a", 64))
+	wantReason(t, "with another", b.approve(r, start, officer, "w"), reason.WarrantIncomplete)
+	put("2", testContent().DocumentSHA256)
+	wantReason(t, "with it", b.approve(r, start, officer, "w"), "")
+	before := testContent()
+	before.Reference = "PV-2026/w"
+	c := before
+	c.DocumentSHA256 = strings.Repeat("b", 64)
+	wantReason(t, "edit", b.edit(r, start, officer, "w", before, c), "")
+	wantReason(t, "with the one from before", b.approve(r, start, officer, "w"), reason.WarrantIncomplete)
+
+	b.made(r, start, "o", oralContent())
+	wantReason(t, "an oral order", b.approve(r, start, officer, "o"), "")
+	d, err := r.Paper(b.state, start, officer, warrant.PaperRequest{WarrantID: "o", Generation: 1, DocumentSHA256: hash})
+	wantReason(t, "paper", b.take(start, d, err), "")
+	wantReason(t, "before the paper is in the dossier", b.approve(r, start, approver, "o"), reason.WarrantIncomplete)
+	put("3", hash)
+	wantReason(t, "once it is", b.approve(r, start, approver, "o"), "")
+	if got := b.state1("o", start); got != warrant.Approved {
+		t.Errorf("state %s", got)
 	}
 }

@@ -47,7 +47,7 @@ func (m *model) approve(rt *rapid.T, by warrant.Caller) {
 			rt.Fatal("an approval of what was edited counts")
 		}
 		m.votes = append(fresh, vote{by.Actor, free, m.now})
-		m.everRan = m.everRan || m.whole() || m.oral
+		m.everRan = m.everRan || m.whole() || m.oral && m.voted("officer", 24*time.Hour)
 	})
 }
 
