@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"griffier/api/disclosure"
 	"griffier/api/ledger"
 	"griffier/api/reason"
@@ -47,7 +49,7 @@ func TestInterleavings(t *testing.T) {
 	close(work)
 	wg.Wait()
 	t.Logf("%v", r.outcomes)
-	for _, kind := range []string{"executed", "expired", "revoked", "fetched", "refused"} {
+	for _, kind := range []string{"executed", "expired", "revoked", "cancelled", "edited", "suspended", "resumed", "fetched", "refused"} {
 		if r.outcomes[kind] < rounds/50 {
 			t.Errorf("%d times %s in %d rounds: the race is not one", r.outcomes[kind], kind, rounds)
 		}
@@ -108,14 +110,38 @@ func (r *race) advance(d time.Duration) {
 
 // enders are the ways in which a warrant ends or changes other than by time.
 func (r *race) enders(w *griffierv1.Warrant) []func() {
+	done := func(what string, err error) {
+		r.allow(err)
+		if err == nil {
+			r.count(what)
+		}
+	}
 	return []func(){
 		func() {},
 		func() {
 			_, err := r.warrants.RevokeWarrant(r.approver(), &griffierv1.RevokeWarrantRequest{RequestId: r.request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation})
-			r.allow(err)
-			if err == nil {
-				r.count("revoked")
-			}
+			done("revoked", err)
+		},
+		func() {
+			_, err := r.warrants.CancelWarrant(r.officer(), &griffierv1.CancelWarrantRequest{RequestId: r.request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation,
+				Explanation: "the authority withdrew it"})
+			done("cancelled", err)
+		},
+		func() {
+			content := proto.Clone(w.Content).(*griffierv1.WarrantContent)
+			content.RequestedBy = "K. de Vries"
+			_, err := r.warrants.EditWarrant(r.officer(), &griffierv1.EditWarrantRequest{RequestId: r.request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation,
+				Content: content})
+			done("edited", err)
+		},
+		func() {
+			_, err := r.warrants.SuspendWarrant(r.approver(), &griffierv1.SuspendWarrantRequest{RequestId: r.request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation,
+				Explanation: "a question"})
+			done("suspended", err)
+			time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond)
+			_, err = r.warrants.ResumeWarrant(r.approver(), &griffierv1.ResumeWarrantRequest{RequestId: r.request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation,
+				Explanation: "answered"})
+			done("resumed", err)
 		},
 	}
 }
@@ -132,7 +158,7 @@ func (r *race) run(task *griffierv1.Task) {
 
 func (r *race) take(task *griffierv1.Task) {
 	for range 5 {
-		sealed, _, err := r.fetch(task)
+		sealed, _, err := r.fetchOnce(r.approver(), task)
 		r.allow(err)
 		if err == nil {
 			r.count("fetched")
@@ -156,8 +182,13 @@ func (r *race) take(task *griffierv1.Task) {
 
 // allow wants no error, or a reason that a race may end in.
 func (r *race) allow(err error) {
-	if err != nil {
-		allowed(r.t, err)
+	switch reason.Of(err) {
+	case "", reason.WarrantExpired, reason.WarrantTerminal, reason.WarrantSuspended, reason.GenerationMismatch, reason.NotFound, reason.DownloadUsed, reason.WarrantIncomplete:
+		if reason.Of(err) == "" && err != nil {
+			r.t.Error(err)
+		}
+	default:
+		r.t.Error(err)
 	}
 }
 
@@ -169,11 +200,15 @@ func (r *race) judge() {
 		released                                               string
 	}
 	stories := map[string]*story{}
-	over := map[string]uint64{} // the entry that ended a warrant
+	// What ended, halted or changed a warrant, until a resumption: the entry of it.
+	over := map[string]uint64{}
 	for _, e := range r.entries() {
 		h := e.Header
-		if h.Kind == warrant.KindRevoke {
+		switch h.Kind {
+		case warrant.KindRevoke, warrant.KindCancel, warrant.KindEdit, warrant.KindSuspend:
 			over[h.WarrantID] = e.Index
+		case warrant.KindResume:
+			delete(over, h.WarrantID)
 		}
 		if h.TaskID == "" || r.ends[h.WarrantID].IsZero() {
 			continue
@@ -183,8 +218,8 @@ func (r *race) judge() {
 			s = &story{}
 			stories[h.TaskID] = s
 		}
-		_, revoked := over[h.WarrantID]
-		ended := revoked || !h.At.Before(r.ends[h.WarrantID])
+		stopped, is := over[h.WarrantID]
+		ended := is || !h.At.Before(r.ends[h.WarrantID])
 		switch h.Kind {
 		case warrant.KindTaskCreate:
 		case warrant.KindTaskIntent:
@@ -209,7 +244,7 @@ func (r *race) judge() {
 			ended = false
 		}
 		if ended {
-			r.t.Errorf("entry %d, %s, at %v: the warrant had ended at %v, revoked %v", e.Index, h.Kind, h.At, r.ends[h.WarrantID], revoked)
+			r.t.Errorf("entry %d, %s, at %v: the warrant's end is %v, it was stopped by entry %d (%v)", e.Index, h.Kind, h.At, r.ends[h.WarrantID], stopped, is)
 		}
 	}
 	for id, s := range stories {

@@ -120,7 +120,7 @@ func TestKilledAtEachStep(t *testing.T) {
 				t.Errorf("entries once executed again %v, want %v", got, step.after)
 			}
 			if slices.Contains(step.died, "fetch") { // the download was used, though nothing left
-				sealed, _, err := l.fetch(task)
+				sealed, _, err := l.fetchOnce(l.approver(), task)
 				l.want(err, reason.DownloadUsed)
 				if len(sealed) != 0 {
 					t.Errorf("%d bytes", len(sealed))

@@ -2,6 +2,9 @@ package execute_test
 
 import (
 	"bytes"
+	"log/slog"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -9,7 +12,10 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"griffier/api/disclosure"
 	"griffier/api/reason"
+	"griffier/api/warrant"
+	orders "griffier/api/warrant/document"
 	griffierv1 "griffier/proto/griffier/v1"
 )
 
@@ -78,7 +84,7 @@ func TestScenario05Replay(t *testing.T) {
 	if again, err := l.execute(task); err != nil || again.PackageSha256 != done.PackageSha256 {
 		t.Errorf("after a restart: %v, %v", again, err)
 	}
-	sealedAgain, _, err := l.fetch(task)
+	sealedAgain, _, err := l.fetchOnce(l.approver(), task)
 	l.want(err, reason.DownloadUsed)
 	if len(sealedAgain) != 0 {
 		t.Errorf("%d bytes came of a download that was used", len(sealedAgain))
@@ -93,5 +99,51 @@ func TestScenario05Replay(t *testing.T) {
 	}
 	if got := l.kinds(task.TaskId); count(got, "intent") != 1 || count(got, "result") != 1 || count(got, "release") != 1 || count(got, "fetch") != 2 {
 		t.Errorf("entries %v", got)
+	}
+}
+
+// Scenario 5, the same PDF with a new reference: an alert, which the entry carries,
+// and people decide. A file that only says that it is a PDF is not kept at all.
+func TestScenario05SameDocument(t *testing.T) {
+	l := newLab(t)
+	keeper, err := orders.New(orders.Config{Dir: filepath.Join(l.dir, "orders"), Keys: l.keys, Book: l.book, State: l.state, Rules: l.rules, Now: l.now,
+		Log: slog.New(l.logs)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	by := warrant.Caller{Actor: "0ff1", Roles: []warrant.Role{warrant.LegalOfficer}}
+	letter := []byte("%PDF-1.7\n1 0 obj\n<< >>\nendobj\ntrailer\n<< >>\n%%EOF\n")
+	put := func(w *griffierv1.Warrant, declared string, data []byte) (warrant.Document, error) {
+		return keeper.Put(t.Context(), by, l.request(), w.WarrantId, declared, data)
+	}
+	first, second := l.approved(time.Hour), l.approved(time.Hour)
+	kept, err := put(first, "application/pdf", letter)
+	if err != nil || len(kept.ReplayOf) != 0 {
+		t.Fatalf("the first time: %+v, %v", kept, err)
+	}
+	again, err := put(first, "application/pdf", letter)
+	if err != nil || again.ID != kept.ID {
+		t.Errorf("in its own dossier again: %+v, %v", again, err)
+	}
+	size := l.log.Size()
+	replayed, err := put(second, "application/pdf", letter)
+	if err != nil || !slices.Equal(replayed.ReplayOf, []string{first.WarrantId}) {
+		t.Errorf("under a new reference: %+v, %v", replayed, err)
+	}
+	entries := l.since(size)
+	if len(entries) != 1 || entries[0].Header.Reason != string(reason.DocumentReplayed) || !strings.Contains(asJSON(entries[0].Header), first.WarrantId) ||
+		strings.Contains(asJSON(entries[0].Header), disclosure.SHA256(letter)) {
+		t.Errorf("entries %s", asJSON(entries))
+	}
+	for name, data := range map[string][]byte{
+		"a zip archive":      []byte("PK\x03\x04not a letter"),
+		"a program":          []byte("\x7fELF\x02\x01\x01"),
+		"a page":             []byte("<html><script>"),
+		"magic further down": append([]byte("\x00\x01\x02"), letter...),
+		"nothing":            nil,
+	} {
+		if _, err := put(second, "application/pdf", data); reason.Of(err) != reason.DocumentRefused {
+			t.Errorf("%s, said to be a PDF: %v", name, err)
+		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"griffier/api/reason"
 	griffierv1 "griffier/proto/griffier/v1"
 )
@@ -56,6 +58,65 @@ func TestScenario06Approvals(t *testing.T) {
 	if n := l.traffic.reads.Load(); n != 0 {
 		t.Errorf("%d reads", n)
 	}
+}
+
+// Scenario 6, insider: "LO edits target after first approval -> approvals void".
+// What the second approver would sign is not what the first has seen, so neither
+// the old approval nor one of the old content counts, and the task of it runs never.
+func TestScenario06EditAfterApproval(t *testing.T) {
+	l := newLab(t)
+	content := l.content(time.Hour)
+	content.Targets = []string{"192.0.2.17"}
+	w, err := l.warrants.CreateWarrant(l.officer(), &griffierv1.CreateWarrantRequest{RequestId: l.request(), Content: content})
+	if err == nil {
+		w, err = l.calledBack(w)
+	}
+	approve := func(by context.Context, w *griffierv1.Warrant) (*griffierv1.Warrant, error) {
+		return l.warrants.ApproveWarrant(by, &griffierv1.ApproveWarrantRequest{RequestId: l.request(), WarrantId: w.WarrantId,
+			ExpectedGeneration: w.Generation, ContentSha256: w.ContentSha256})
+	}
+	if err == nil {
+		w, err = approve(l.officer(), w)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen, task := w, l.task(w, "192.0.2.17", l.noon)
+	content.Targets = []string{"192.0.2.20"}
+	w, err = l.warrants.EditWarrant(l.officer(), &griffierv1.EditWarrantRequest{RequestId: l.request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation, Content: content})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.Generation != seen.Generation+1 || w.ContentSha256 == seen.ContentSha256 || len(w.Approvals) != 0 {
+		t.Errorf("after the edit: generation %d, approvals %v", w.Generation, w.Approvals)
+	}
+	_, err = approve(l.approver(), seen)
+	l.want(err, reason.GenerationMismatch)
+	half := proto.Clone(seen).(*griffierv1.Warrant)
+	half.Generation = w.Generation // what was seen, under the number of what is
+	_, err = approve(l.approver(), half)
+	l.want(err, reason.GenerationMismatch)
+	_, err = l.execute(task)
+	if err == nil {
+		t.Error("a task of the old content was executed")
+	}
+	if w, err = l.calledBack(w); err != nil { // the authority is asked about what the order now says
+		t.Fatal(err)
+	}
+	for _, by := range []context.Context{l.approver(), l.officer()} {
+		next := l.task(w, "192.0.2.20", l.noon.Add(-time.Minute))
+		_, err = l.execute(next)
+		l.want(err, reason.WarrantIncomplete)
+		if w, err = approve(by, w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = l.execute(task)
+	l.want(err, reason.GenerationMismatch)
+	if n := l.traffic.reads.Load(); n != 0 {
+		t.Errorf("%d reads", n)
+	}
+	l.mustExecute(l.task(w, "192.0.2.20", l.noon.Add(-time.Minute)), reason.Match)
 }
 
 // Scenario 6, insider: "DBA selects the legal view -> denied". The embedded store

@@ -1,14 +1,25 @@
 package execute_test
 
 import (
+	"context"
+	"fmt"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"filippo.io/age"
+	"google.golang.org/protobuf/proto"
+
+	"griffier/api/disclosure/etsi"
 	"griffier/api/hold/keep"
 	"griffier/api/reason"
 	"griffier/api/register"
+	"griffier/api/warrant"
+	"griffier/api/warrant/epoc"
+	"griffier/api/warrant/warranttest"
+	griffierv1 "griffier/proto/griffier/v1"
 	"griffier/schema"
 )
 
@@ -107,6 +118,114 @@ func TestSeedBillingAddress(t *testing.T) {
 	for _, secret := range []string{"Betaalweg", "9999 ZZ", "Elders"} {
 		if strings.Contains(plain, secret) {
 			t.Errorf("the package says %q of the bill", secret)
+		}
+	}
+}
+
+// Seed: "authority key swapped by e-mail". A key counts while the registry has it
+// confirmed for that authority: at the intent, at the result and at the release.
+// Another key is another content, which is approved anew.
+func TestSeedAuthorityKeySwapped(t *testing.T) {
+	l := newLab(t)
+	other, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, swapped := warranttest.Registry(l.identity.Recipient().String()), warranttest.Registry(other.Recipient().String())
+	var gone atomic.Bool
+	l.rules.Authorities = func(id string) (warrant.AuthorityView, bool) {
+		if gone.Load() {
+			return swapped(id)
+		}
+		return good(id)
+	}
+	w := l.approved(time.Hour)
+	gone.Store(true)
+	task := l.task(w, "192.0.2.17", l.noon)
+	_, err = l.execute(task)
+	l.want(err, reason.AuthorityNotEntitled)
+	if n := l.traffic.reads.Load(); n != 0 {
+		t.Errorf("%d reads", n)
+	}
+	// Swapped while the query runs: nothing is released, and nothing stays.
+	gone.Store(false)
+	l.traffic.during = func(context.Context) { gone.Store(true) }
+	_, err = l.execute(task)
+	l.traffic.during = nil
+	l.want(err, reason.AuthorityNotEntitled)
+	kinds := l.kinds(task.TaskId)
+	if files := l.onShelf(task.TaskId); len(files) != 0 || count(kinds, "release") != 0 {
+		t.Errorf("left behind %v, entries %v", files, kinds)
+	}
+	// Nor does an edit to the other key carry the approvals over.
+	content := proto.Clone(w.Content).(*griffierv1.WarrantContent)
+	content.Recipient = other.Recipient().String()
+	edited, err := l.warrants.EditWarrant(l.officer(), &griffierv1.EditWarrantRequest{RequestId: l.request(), WarrantId: w.WarrantId,
+		ExpectedGeneration: w.Generation, Content: content})
+	if err != nil || len(edited.Approvals) != 0 {
+		t.Fatalf("edited: %v, %v", edited, reason.From(err))
+	}
+	_, err = l.execute(task)
+	if err == nil {
+		t.Error("executed under approvals of another key")
+	}
+	// Put back, the warrant as it was approved is what it was; here another.
+	gone.Store(false)
+	l.mustExecute(l.task(l.approved(time.Hour), "192.0.2.17", l.noon), reason.Match)
+}
+
+// Seed: "500 targets". More than a warrant may name are refused; more than ten want
+// a third person, the privacy controller, and nothing runs before.
+func TestSeedManyTargets(t *testing.T) {
+	l := newLab(t)
+	content := l.content(time.Hour)
+	content.Targets = nil
+	for i := range 500 {
+		content.Targets = append(content.Targets, fmt.Sprintf("2001:db8:%x::1", i))
+	}
+	_, err := l.warrants.CreateWarrant(l.officer(), &griffierv1.CreateWarrantRequest{RequestId: l.request(), Content: content})
+	l.want(err, reason.TargetNotSpecific)
+	content.Targets = append(content.Targets[:warrant.DefaultThirdApproverAbove], "192.0.2.17")
+	w := l.approve(content) // by two
+	task := l.task(w, "192.0.2.17", l.noon)
+	_, err = l.execute(task)
+	l.want(err, reason.WarrantIncomplete)
+	if n := l.traffic.reads.Load(); n != 0 {
+		t.Errorf("%d reads", n)
+	}
+	_, err = l.warrants.ApproveWarrant(l.as("c0nt", griffierv1.Role_ROLE_PRIVACY_CONTROLLER), &griffierv1.ApproveWarrantRequest{RequestId: l.request(), WarrantId: w.WarrantId,
+		ExpectedGeneration: w.Generation, ContentSha256: w.ContentSha256})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.mustExecute(task, reason.Match)
+}
+
+// Seed: "XML external entity and billion-laughs in an inbound HI1 message". Neither
+// is expanded, read or waited for; both are refused in no time.
+func TestSeedXMLBombs(t *testing.T) {
+	laughs := `<?xml version="1.0"?><!DOCTYPE l [<!ENTITY a "ha">`
+	for c := 'b'; c <= 'k'; c++ {
+		laughs += fmt.Sprintf(`<!ENTITY %c "%s">`, c, strings.Repeat(fmt.Sprintf("&%c;", c-1), 10))
+	}
+	for name, text := range map[string]string{
+		"external entity":  `<?xml version="1.0"?><!DOCTYPE r [<!ENTITY x SYSTEM "file:///etc/hostname">]><r><a>&x;</a></r>`,
+		"external DTD":     `<?xml version="1.0"?><!DOCTYPE r SYSTEM "http://192.0.2.1/r.dtd"><r/>`,
+		"parameter entity": `<?xml version="1.0"?><!DOCTYPE r [<!ENTITY % p SYSTEM "file:///etc/hostname">%p;]><r/>`,
+		"billion laughs":   laughs + `]><l>&k;</l>`,
+		"deep":             strings.Repeat("<a>", 100_000),
+		"long":             "<a>" + strings.Repeat("x", 8<<20) + "</a>",
+	} {
+		began := time.Now()
+		_, err := epoc.Parse([]byte(text))
+		if err == nil {
+			t.Errorf("%s: taken for a form", name)
+		}
+		if _, err := etsi.Parse([]byte(text)); err == nil {
+			t.Errorf("%s: taken for an answer", name)
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("%s: refused after %v", name, took)
 		}
 	}
 }
