@@ -40,6 +40,7 @@ var benches = map[string]func(emit func(result)) error{
 	"accounting": benchAccounting,
 	"conntrack":  benchConntrack,
 	"ledger":     benchLedger,
+	"task":       benchTask,
 }
 
 func main() {
@@ -55,7 +56,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	which := flags.String("run", strings.Join(names, ","), "benches to run, of "+strings.Join(names, ", "))
 	format := flags.String("o", "table", "output: table or json (one object a line)")
-	flags.Float64Var(&storeScale, "scale", storeScale, "how many assignment rows, and then usage rows, the bench store grows to")
+	flags.Float64Var(&storeScale, "scale", storeScale, "how many assignment rows, and then usage rows, the bench store grows to, and the bench task asks of")
 	flags.DurationVar(&soakLength, "for", soakLength, "how long the bench soak goes on")
 	flags.DurationVar(&outageLength, "outage", outageLength, "how long the store is away in the bench outage")
 	if err := flags.Parse(args); err != nil {

@@ -51,6 +51,7 @@ func withStoreIn(f func(ctx context.Context, conn driver.Conn, e *engine.Engine,
 		{Class: schema.ClassUsage5m, Period: "P3M", Zone: "Europe/Amsterdam", Purpose: "faults and complaints"},
 		{Class: schema.ClassUsageDay, Period: "P13M", Zone: "Europe/Amsterdam", Purpose: "data limits and bills"},
 		{Class: schema.ClassAssignment, Period: "P6M", Zone: "Europe/Amsterdam", Purpose: "faults and complaints"},
+		{Class: schema.ClassCoverage, Period: "P6M", Zone: "Europe/Amsterdam", Purpose: "faults and complaints"},
 	}
 	if err := schema.WritePolicy(ctx, conn, schema.ProfileNL, policies); err != nil {
 		return err
