@@ -38,7 +38,6 @@ type model struct {
 	everRan   bool // it was approved once
 	votes     []vote
 	tasks     map[string]*modelTask
-	taken     map[string]bool // tasks that were left behind by an edit
 
 	// late are drafts that were decided and not appended yet, as an append that
 	// hangs leaves them, with what they will mean if they are taken in.
@@ -125,12 +124,6 @@ func (m *model) blocked() bool {
 	zone, _ := time.LoadLocation("Europe/Amsterdam")
 	day := m.served.In(zone).Format("2006-01-02")
 	return m.now.In(zone).AddDate(0, 0, -10).Format("2006-01-02") <= day
-}
-
-func (m *model) mustRun(rt *rapid.T, act string, t *modelTask) {
-	if !m.mayRun() || t.gen != m.gen {
-		rt.Fatalf("%s at %v: %s, generation %d, task of %d, votes %v", act, m.now, m.state(), m.gen, t.gen, m.votes)
-	}
 }
 
 func (m *model) mustLive(rt *rapid.T, act string) {
