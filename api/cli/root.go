@@ -118,7 +118,7 @@ and hands out exactly what an authorised person may see, with proof.`,
 		}
 		return usageError{fmt.Errorf("-o %q: want table, json or csv", a.format)}
 	}
-	root.AddCommand(a.login(), a.line(), a.usage(), a.support(), a.warrant(), a.documents(), a.readTime(), a.authority(), a.legalBasis(), a.task(), a.hold(), a.verify(), a.register(), a.collector(), a.ledger(), a.ledgerSink(), a.witness(), a.retention(), a.statistics(), a.oversight(), a.nonExecution(), a.cost(), a.secrecy(), a.staff(), a.subject(), a.backup(), a.demo(), a.doctor(), a.version())
+	root.AddCommand(a.login(), a.line(), a.usage(), a.support(), a.warrant(), a.documents(), a.readTime(), a.authority(), a.legalBasis(), a.task(), a.disclosure(), a.hold(), a.verify(), a.register(), a.collector(), a.ledger(), a.ledgerSink(), a.witness(), a.retention(), a.statistics(), a.oversight(), a.nonExecution(), a.cost(), a.secrecy(), a.staff(), a.subject(), a.backup(), a.demo(), a.doctor(), a.version())
 	return root
 }
 

@@ -1,42 +1,54 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
-	"griffier/api/disclosure"
 	"griffier/api/reason"
 	griffierv1 "griffier/proto/griffier/v1"
 )
 
 func (a *app) task() *cobra.Command {
-	return noun("task", "One question under a warrant: ask, execute, fetch the answer", a.taskCreate(), a.taskExecute(), a.taskFetch())
+	return noun("task", "One question under a warrant: ask, execute, fetch the answer", a.taskCreate(), a.taskConfirm(), a.taskShow(), a.taskExecute(), a.taskFetch())
 }
 
 func (a *app) taskCreate() *cobra.Command {
-	c := &cobra.Command{Use: "create", Short: "Ask which line held an address at an instant, or have it preserved", Args: noArgs,
-		Example: `  griffier task create --warrant ID --target 192.0.2.17 --instant 2026-11-19T13:00:00+01:00 --uncertainty 1
+	c := &cobra.Command{Use: "create", Short: "Ask one question about one target, or have what there is preserved", Args: noArgs,
+		Long: `Ask one question under a warrant: whose an address was (attribution), who a line's
+subscriber was (identity), what addresses a line had (history), when it was connected
+(time), what it moved (volume); or have what there is preserved.
+
+A target is one concrete identifier that the warrant names: an address, ADDRESS:PORT or
+ADDRESS:PORT/PROTOCOL, a delegated IPv6 prefix of /48 to /64, line:ID, circuit:TEXT,
+radius:USER, mac:AA:BB:CC:DD:EE:FF, person:NAME;POSTCODE;NUMBER[;ADDITION] or
+address:POSTCODE;NUMBER[;ADDITION]. There are no ranges and no wildcards.
+
+An instant is searched with the stated uncertainty on both sides; a window is asked as it
+is. What reaches outside of the warrant's window is refused, never clipped.`,
+		Example: `  griffier task create --warrant ID --target 192.0.2.17 --instant 2026-11-19T13:00:00+01:00 --uncertainty 1 --dry-run
+  griffier task create --warrant ID --target 192.0.2.17:50000/tcp --instant 2026-11-19T13:00:00+01:00
+  griffier task create --warrant ID --category identity --target circuit:ge-0/0/1:100.7 --instant 2026-11-19T13:00:00+01:00
+  griffier task create --warrant ID --category history --target line:A-1001 --instant 2026-11-01T00:00:00+01:00 --window-end 2026-11-08T00:00:00+01:00 --max-records 500
   griffier task create --warrant ID --category preservation --target 192.0.2.17 --instant 2026-11-19T13:00:00+01:00 --window-end 2026-11-19T15:00:00+01:00
   griffier task create --warrant ID --from-hold HOLD --target 192.0.2.17 --instant 2026-11-19T13:00:00+01:00`}
 	warrant := c.Flags().String("warrant", "", "warrant id (required)")
-	target := c.Flags().String("target", "", "one address that the warrant names (required)")
+	target := c.Flags().String("target", "", "one target that the warrant names (required)")
 	instant := c.Flags().String("instant", "", "RFC 3339 with seconds and an offset (required)")
 	uncertainty := c.Flags().Uint32("uncertainty", 0, "seconds, as stated by the authority")
 	port := c.Flags().Uint32("port", 0, "source port, where the address may be shared")
 	protocol := c.Flags().String("protocol", "", "tcp, udp, icmp, icmpv6, sctp or dccp; with --port")
 	category := c.Flags().String("category", "attribution", "category of data")
-	windowEnd := c.Flags().String("window-end", "", "of preservation: end of the window that --instant begins, exclusive")
+	windowEnd := c.Flags().String("window-end", "", "end of the window that --instant begins, exclusive; history, time and volume need one")
 	holdDays := c.Flags().Uint32("hold-days", 0, "of preservation: days to keep it (default: all that the legal basis allows)")
 	fromHold := c.Flags().String("from-hold", "", "ask this hold, and not the store")
+	maxSubjects := c.Flags().Uint32("max-subjects", 0, "lines that may be disclosed; if there are more, nothing is (default 1)")
+	maxRecords := c.Flags().Uint32("max-records", 0, "records that may be disclosed; if there are more, nothing is (default: by category)")
 	generation := c.Flags().Uint64("generation", 1, "generation of the warrant as you saw it")
-	request := requestFlag(c)
+	request, dryRun := requestFlag(c), dryRunFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		cat, err := parseCategory(*category)
 		if err != nil {
@@ -48,13 +60,25 @@ func (a *app) taskCreate() *cobra.Command {
 		}
 		task, err := griffierv1.NewDisclosureServiceClient(a.server).CreateTask(c.Context(), &griffierv1.CreateTaskRequest{
 			RequestId: requestID(*request), WarrantId: *warrant, ExpectedGeneration: *generation, Category: cat, Target: *target, Instant: *instant,
-			UncertaintySeconds: *uncertainty, Port: *port, Protocol: transport, WindowEnd: *windowEnd, HoldDays: *holdDays, FromHold: *fromHold})
+			UncertaintySeconds: *uncertainty, Port: *port, Protocol: transport, WindowEnd: *windowEnd, HoldDays: *holdDays, FromHold: *fromHold,
+			MaxSubjects: *maxSubjects, MaxRecords: *maxRecords, ValidateOnly: *dryRun})
 		if err != nil {
 			return err
 		}
 		return a.showTask(task)
 	}
 	return c
+}
+
+func (a *app) taskShow() *cobra.Command {
+	return &cobra.Command{Use: "show TASK", Args: oneArg("TASK"), Short: "Show a task: what it asks, in UTC and local time, and what came of it; looking is entered in the ledger",
+		RunE: func(c *cobra.Command, args []string) error {
+			task, err := griffierv1.NewDisclosureServiceClient(a.server).GetTask(c.Context(), &griffierv1.GetTaskRequest{TaskId: args[0]})
+			if err != nil {
+				return err
+			}
+			return a.showTask(task)
+		}}
 }
 
 func parseProtocol(name string) (griffierv1.TransportProtocol, error) {
@@ -72,17 +96,24 @@ func (a *app) taskExecute() *cobra.Command {
 	c := &cobra.Command{Use: "execute TASK", Short: "Query once and seal the answer; again returns the same package", Args: oneArg("TASK"),
 		Long: `Query once and seal the answer. The exit status is that of the answer: 0 for a fact
 (MATCH, NO_MATCH, NOT_OUR_RANGE, OTHER_PROVIDER, PRESERVED), 5 where what is kept cannot decide.
-Negative answers are sealed too: they are signed certificates.`}
+Negative answers are sealed too: they are signed certificates. Exit status 3: ask again,
+at the time that is told; records may still be on their way.`}
 	generation := c.Flags().Uint64("generation", 1, "generation of the warrant as you saw it")
-	request := requestFlag(c)
+	request, dryRun := requestFlag(c), dryRunFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		task, err := griffierv1.NewDisclosureServiceClient(a.server).ExecuteTask(c.Context(), &griffierv1.ExecuteTaskRequest{
-			RequestId: requestID(*request), TaskId: args[0], ExpectedGeneration: *generation})
+			RequestId: requestID(*request), TaskId: args[0], ExpectedGeneration: *generation, ValidateOnly: *dryRun})
 		if err != nil {
 			return err
 		}
-		if err := a.showTask(task); err != nil {
+		if err := a.showTask(task); err != nil || *dryRun {
 			return err
+		}
+		if task.GetNeighbours() != "" {
+			fmt.Fprintf(a.stderr, "griffier: warning: %s other lines had the address within minutes of the interval: check the instant, and its time zone, on the order\n", task.GetNeighbours())
+		}
+		if len(task.GetIncomplete()) > 0 {
+			fmt.Fprintf(a.stderr, "griffier: warning: the answer is incomplete: %s\n", strings.Join(task.GetIncomplete(), ", "))
 		}
 		answer := reason.Reason(task.GetAnswer()).Entry()
 		if answer.Exit != reason.ExitOK {
@@ -93,92 +124,59 @@ Negative answers are sealed too: they are signed certificates.`}
 	return c
 }
 
-func (a *app) taskFetch() *cobra.Command {
-	c := &cobra.Command{Use: "fetch TASK", Short: "Fetch the sealed package and its receipt; each fetch is in the ledger", Args: oneArg("TASK")}
-	dir := c.Flags().String("dir", ".", "folder to write TASK.tar.age and TASK.receipt.json to")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		stream, err := griffierv1.NewDisclosureServiceClient(a.server).FetchPackage(c.Context(), &griffierv1.FetchPackageRequest{TaskId: args[0]})
-		if err != nil {
-			return err
-		}
-		var sealed, receipt []byte
-		for {
-			m, err := stream.Recv()
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				return err
-			}
-			if sealed = append(sealed, m.GetChunk()...); len(sealed) > disclosure.MaxPackageBytes {
-				return fmt.Errorf("the package is longer than %d bytes", disclosure.MaxPackageBytes)
-			}
-			receipt = append(receipt, m.GetReceipt()...)
-		}
-		if len(sealed) == 0 || len(receipt) == 0 {
-			return errors.New("the server sent no whole package")
-		}
-		path, beside := filepath.Join(*dir, args[0]+packageSuffix), filepath.Join(*dir, args[0]+receiptSuffix)
-		if err := errors.Join(writeNew(path, sealed), writeNew(beside, receipt)); err != nil {
-			return err
-		}
-		fmt.Fprintln(a.stdout, path)
-		fmt.Fprintf(a.stderr, "%d bytes, receipt in %s\n", len(sealed), beside)
-		return nil
-	}
-	return c
-}
-
-// Names that fetch gives and verify expects.
-const (
-	packageSuffix = ".tar.age"
-	receiptSuffix = ".receipt.json"
-)
-
-// writeNew writes a file that only its owner reads, and never replaces one with
-// other bytes.
-func writeNew(path string, data []byte) error {
-	if old, err := os.ReadFile(path); err == nil && string(old) == string(data) {
-		return nil
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Close())
-}
-
+// showTask prints one task, field by field; of a dry run, what would happen comes
+// first. Instants stand there as entered, in UTC, and in this host's zone.
 func (a *app) showTask(task *griffierv1.Task) error {
 	t := table{header: []string{"field", "value"}}
-	t.add("task", task.GetTaskId())
+	add := func(field, value string) {
+		if value != "" {
+			t.add(field, value)
+		}
+	}
+	number := func(n uint32) string {
+		if n == 0 {
+			return ""
+		}
+		return strconv.FormatUint(uint64(n), 10)
+	}
+	instant := func(field, entered string) {
+		add(field, entered)
+		if at, err := time.Parse(time.RFC3339Nano, entered); err == nil {
+			add(field+"_utc", at.UTC().Format(time.RFC3339Nano))
+			add(field+"_local", at.Local().Format("Mon 2006-01-02 15:04:05.999999999 -07:00 MST"))
+		}
+	}
+	for _, effect := range task.GetEffects() {
+		t.add("would", effect)
+	}
+	add("task", task.GetTaskId())
 	t.add("warrant", task.GetWarrantId())
 	t.add("generation", strconv.FormatUint(task.GetGeneration(), 10))
 	t.add("category", word(task.GetCategory(), "CATEGORY_"))
 	t.add("target", task.GetTarget())
-	if task.GetPort() != 0 {
-		t.add("port", strconv.FormatUint(uint64(task.GetPort()), 10))
-	}
+	add("port", number(task.GetPort()))
 	if task.GetProtocol() != 0 {
 		t.add("protocol", word(task.GetProtocol(), "TRANSPORT_PROTOCOL_"))
 	}
-	t.add("instant", task.GetInstant())
+	instant("instant", task.GetInstant())
 	t.add("uncertainty_seconds", strconv.FormatUint(uint64(task.GetUncertaintySeconds()), 10))
-	if task.GetWindowEnd() != "" {
-		t.add("window_end", task.GetWindowEnd())
-	}
-	if task.GetHoldDays() != 0 {
-		t.add("hold_days", strconv.FormatUint(uint64(task.GetHoldDays()), 10))
-	}
-	if task.GetFromHold() != "" {
-		t.add("from_hold", task.GetFromHold())
-	}
-	if task.GetHoldId() != "" {
-		t.add("hold", task.GetHoldId())
-	}
+	instant("window_end", task.GetWindowEnd())
+	add("hold_days", number(task.GetHoldDays()))
+	add("from_hold", task.GetFromHold())
+	add("max_subjects", number(task.GetMaxSubjects()))
+	add("max_records", number(task.GetMaxRecords()))
+	add("hold", task.GetHoldId())
 	t.add("state", word(task.GetState(), "TASK_STATE_"))
+	if task.GetConfirmedBy() != "" {
+		t.add("confirmed", "by "+short(task.GetConfirmedBy())+" at "+at(task.GetConfirmedAt()))
+	}
+	if task.GetExecutableFrom() != nil {
+		instant("executable_from", task.GetExecutableFrom().AsTime().Format(time.RFC3339Nano))
+	}
 	if task.GetAnswer() != "" {
 		t.add("answer", task.GetAnswer())
+		add("incomplete", strings.Join(task.GetIncomplete(), " "))
+		add("neighbouring_lines", task.GetNeighbours())
 		t.add("package_sha256", task.GetPackageSha256())
 		t.add("released_at", at(task.GetReleasedAt()))
 	}
