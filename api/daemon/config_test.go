@@ -189,7 +189,11 @@ func TestReadConfigRefuses(t *testing.T) {
 		"a life too long":    {line("certificate_life: .*", "certificate_life: 2161h"), `enrolment\.certificate_life must be`},
 		"a life too short":   {line("certificate_life: .*", "certificate_life: 9s"), `enrolment\.certificate_life must be`},
 		"margin":             {line("clock_margin: .*", "clock_margin: 2m"), `legal\.clock_margin must be`},
+		"a scanner of PATH":  {line("document_scanner: .*", "document_scanner: [clamdscan]"), `legal\.document_scanner must begin with the absolute path`},
+		"no time to scan":    {line("document_scan_limit: .*", "document_scan_limit: 0s"), `legal\.document_scan_limit must be`},
 		"ledger limit":       {line("limit: .*", "limit: 1ms"), `ledger\.limit must be`},
+		"a limit off":        {line("warrants_per_authority_hour: .*", "warrants_per_authority_hour: 0"), `oversight\.warrants_per_authority_hour must be`},
+		"a walk of one":      {line("walk_length: .*", "walk_length: 1"), `oversight\.walk_length must be`},
 		"too long":           {good + strings.Repeat("# comment\n", 120_000), `longer than 1048576 bytes`},
 	} {
 		path := filepath.Join(dir, "config.yaml")
