@@ -54,7 +54,8 @@ type destroyFacts struct {
 
 // Apply takes in one entry of the ledger; it implements [ledger.Fold]. An entry
 // that was decided on a state that another changed first is counted and otherwise
-// ignored. The revocation of a warrant ends its holds.
+// ignored. The revocation of a warrant, and its
+// cancellation by the authority, end its holds.
 func (s *State) Apply(e ledger.Entry) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -69,7 +70,7 @@ func (s *State) Apply(e ledger.Entry) error {
 		applied, err = s.applyEnd(e)
 	case KindDestroy:
 		applied, err = s.applyDestroy(e)
-	case warrant.KindRevoke:
+	case warrant.KindRevoke, warrant.KindCancel:
 		s.applyRevoke(e)
 		return nil
 	default:
@@ -146,6 +147,9 @@ func (s *State) applyRevoke(e ledger.Entry) {
 	for _, h := range s.holds {
 		if h.WarrantID == e.Header.WarrantID && h.Readable(e.Header.At) {
 			h.EndedAt, h.EndedBy = e.Header.At, ByRevocation
+			if e.Header.Kind == warrant.KindCancel {
+				h.EndedBy = ByCancellation
+			}
 			h.Generation++
 		}
 	}

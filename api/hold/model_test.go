@@ -238,7 +238,7 @@ func TestModel(t *testing.T) {
 			"revoke": func(rt *rapid.T) {
 				if h, _ := b.state.Hold("hold-t1"); rapid.IntRange(0, 9).Draw(rt, "rarely") == 0 {
 					live := h.Readable(now)
-					b.append(now, ledger.Draft{Kind: warrant.KindRevoke, WarrantID: h.WarrantID, Facts: struct{}{}})
+					b.append(now, ledger.Draft{Kind: rapid.SampledFrom([]string{warrant.KindRevoke, warrant.KindCancel}).Draw(rt, "as"), WarrantID: h.WarrantID, Facts: struct{}{}})
 					if live {
 						stopped = now
 					}

@@ -20,8 +20,9 @@ const (
 
 // Why a hold ended before its time.
 const (
-	ByOrder      = "order"
-	ByRevocation = "revocation"
+	ByOrder        = "order"
+	ByRevocation   = "revocation"   // of the warrant, by us
+	ByCancellation = "cancellation" // of the warrant, by the authority
 )
 
 // Approval is one person's approval of an extension.
