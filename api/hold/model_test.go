@@ -60,13 +60,15 @@ func testRules(t testing.TB) *hold.Rules {
 func executing(t testing.TB, id, basis string) (warrant.Task, warrant.Warrant) {
 	t.Helper()
 	s := warrant.NewState()
-	for i, e := range []struct{ kind, facts string }{
-		{warrant.KindCreate, `{"basis":"` + basis + `","categories":["PRESERVATION"],"valid_from":"2026-11-20T00:00:00Z","valid_until":"2027-01-20T00:00:00Z","content_sha256":"c","duplicate_key":"d"}`},
-		{warrant.KindTaskCreate, `{"revision":1,"category":"PRESERVATION"}`},
-		{warrant.KindTaskIntent, `{"revision":2,"attempt":1}`},
+	for i, e := range []struct{ kind, actor, facts string }{
+		{warrant.KindCreate, "0f", `{"basis":"` + basis + `","categories":["PRESERVATION"],"valid_from":"2026-11-20T00:00:00Z","valid_until":"2027-01-20T00:00:00Z","content_sha256":"c","duplicate_key":"d"}`},
+		{warrant.KindApprove, "0f", `{"revision":1,"content_sha256":"c","role":"legal_officer","beside":[]}`},
+		{warrant.KindApprove, "a0", `{"revision":2,"content_sha256":"c","role":"legal_approver","beside":[1]}`},
+		{warrant.KindTaskCreate, "0f", `{"revision":3,"category":"PRESERVATION"}`},
+		{warrant.KindTaskIntent, "0f", `{"revision":4,"attempt":1}`},
 	} {
-		h := ledger.Header{V: 1, Kind: e.kind, At: start, WarrantID: "w-" + id, Generation: 1, KeyID: "case:w-" + id, Facts: json.RawMessage(e.facts)}
-		if i > 0 {
+		h := ledger.Header{V: 1, Kind: e.kind, At: start, Actor: e.actor, WarrantID: "w-" + id, Generation: 1, KeyID: "case:w-" + id, Facts: json.RawMessage(e.facts)}
+		if i > 2 {
 			h.TaskID = id
 		}
 		if err := s.Apply(ledger.Entry{Index: uint64(i), Header: h}); err != nil {
