@@ -238,6 +238,7 @@ func ReadConfig(path string) (Config, error) {
 		Statistics: StatisticsConfig{MinLines: statistics.MinLines, Delay: statistics.DefaultDelay},
 		Enrolment:  EnrolmentConfig{CertificateLife: pki.MaxCollectorLife},
 		Backup:     BackupConfig{Every: defaultBackup},
+		Oversight:  defaultOversight,
 	}
 	if err := strictyaml.Unmarshal(path, text, &c); err != nil {
 		return Config{}, err

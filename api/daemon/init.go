@@ -134,6 +134,7 @@ func Init(dir string, o InitOptions) (configPath string, err error) {
 		Legal:             LegalConfig{BasisFile: "legal-basis.yaml", BasisKeysFile: "trust/legal-basis.pub", PackagesDir: "packages", HoldsDir: "holds", DocumentsDir: "documents", DocumentScanLimit: document.DefaultScanLimit, ClockMargin: defaultClockMargin},
 		Statistics:        StatisticsConfig{MinLines: statistics.MinLines, Delay: statistics.DefaultDelay},
 		Backup:            BackupConfig{Every: defaultBackup},
+		Oversight:         defaultOversight,
 		Enrolment:         EnrolmentConfig{"tls/ca.pem", "tls/ca.key", pki.MaxCollectorLife},
 		RetentionFile:     "retention.yaml",
 		RetentionKeysFile: "trust/retention.pub",

@@ -13,7 +13,7 @@ import (
 	"griffier/schema"
 )
 
-// OversightConfig says how much is too much. Zero values mean the defaults.
+// OversightConfig says how much is too much. No limit can be switched off.
 type OversightConfig struct {
 	// WarrantsPerAuthorityHour is how many warrants of one authority are taken in
 	// an hour. Default 50.
@@ -25,8 +25,10 @@ type OversightConfig struct {
 	WalkLength int `yaml:"walk_length"`
 }
 
-// Bounds of a limit: none can be switched off.
 const maxLimit = 100_000
+
+var defaultOversight = OversightConfig{WarrantsPerAuthorityHour: oversight.DefaultWarrantsPerAuthorityHour,
+	TasksPerOfficerDay: oversight.DefaultTasksPerOfficerDay, WalkLength: oversight.DefaultWalkLength}
 
 func (c OversightConfig) validate() error {
 	for _, l := range []struct {
@@ -34,7 +36,7 @@ func (c OversightConfig) validate() error {
 		value int
 		least int
 	}{{"warrants_per_authority_hour", c.WarrantsPerAuthorityHour, 1}, {"tasks_per_officer_day", c.TasksPerOfficerDay, 1}, {"walk_length", c.WalkLength, 2}} {
-		if l.value != 0 && (l.value < l.least || l.value > maxLimit) {
+		if l.value < l.least || l.value > maxLimit {
 			return fmt.Errorf("oversight.%s must be between %d and %d", l.key, l.least, maxLimit)
 		}
 	}
