@@ -155,7 +155,7 @@ type Hold struct {
 	RowBand            string                 `protobuf:"bytes,9,opt,name=row_band,json=rowBand,proto3" json:"row_band,omitempty"`                                   // how many rows it has: 1-10, 11-100, 101-1,000, >1,000
 	ExtendedAt         *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=extended_at,json=extendedAt,proto3" json:"extended_at,omitempty"`                         // absent: not extended
 	ExtensionApprovals []*HoldApproval        `protobuf:"bytes,11,rep,name=extension_approvals,json=extensionApprovals,proto3" json:"extension_approvals,omitempty"` // of an extension that is under way
-	EndedBy            string                 `protobuf:"bytes,12,opt,name=ended_by,json=endedBy,proto3" json:"ended_by,omitempty"`                                  // order, revocation; empty: its time, or not ended
+	EndedBy            string                 `protobuf:"bytes,12,opt,name=ended_by,json=endedBy,proto3" json:"ended_by,omitempty"`                                  // order, revocation, cancellation; empty: its time, or not ended
 	ShreddedAt         *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=shredded_at,json=shreddedAt,proto3" json:"shredded_at,omitempty"`                         // absent: not yet
 	CertificateIndex   uint64                 `protobuf:"varint,14,opt,name=certificate_index,json=certificateIndex,proto3" json:"certificate_index,omitempty"`      // in the ledger, of its destruction
 	LedgerIndex        uint64                 `protobuf:"varint,15,opt,name=ledger_index,json=ledgerIndex,proto3" json:"ledger_index,omitempty"`                     // of its making
