@@ -13,6 +13,7 @@ import (
 	"filippo.io/age"
 
 	"griffier/api/disclosure"
+	"griffier/api/disclosure/letter"
 	"griffier/api/disclosure/seal"
 	"griffier/api/ledger"
 	"griffier/api/reason"
@@ -112,14 +113,23 @@ func (l *lab) plain(sealed []byte) string {
 	}
 	var all strings.Builder
 	for tr := tar.NewReader(r); ; {
-		if _, err := tr.Next(); err == io.EOF {
+		h, err := tr.Next()
+		if err == io.EOF {
 			return all.String()
-		} else if err != nil {
+		}
+		var text []byte
+		if err == nil {
+			text, err = io.ReadAll(tr)
+		}
+		if err == nil && h.Name == "letter.pdf" { // as it is shown
+			var shown string
+			shown, err = letter.Text(text)
+			text = []byte(shown)
+		}
+		if err != nil {
 			l.t.Fatal(err)
 		}
-		if _, err := io.Copy(&all, tr); err != nil {
-			l.t.Fatal(err)
-		}
+		all.Write(text)
 	}
 }
 

@@ -66,6 +66,7 @@ type lab struct {
 	margin     time.Duration // of the clock; zero: the default
 	logs       slog.Handler
 	watched    *oversight.Limits // from the next restart on: oversight watches, with these
+	packing    execute.Packing   // from the next restart on
 	// credentials, if set, makes an actor known by a token.
 	credentials func(actor string) context.Context
 	traffic     *probe
@@ -289,7 +290,7 @@ func (l *lab) start() {
 	if err := l.keeper.Recover(l.t.Context()); err != nil {
 		l.t.Fatal(err)
 	}
-	cfg := execute.Config{Holds: l.keeper, Book: l.book, State: l.state, Rules: l.rules, Traffic: l.traffic, Lines: l.register, Signer: l.signer,
+	cfg := execute.Config{Holds: l.keeper, Book: l.book, State: l.state, Rules: l.rules, Traffic: l.traffic, Lines: l.register, Signer: l.signer, Packing: l.packing,
 		Dir: filepath.Join(l.dir, "packages"), Software: "griffier test", ClockMargin: l.margin, Now: l.now, Log: quiet,
 		Clock: &clock.Judge{RequireSync: true, LastAt: l.log.LastAt, Now: l.now, Read: func() (clock.Reading, error) {
 			return clock.Reading{Synced: !l.adrift.Load()}, nil
