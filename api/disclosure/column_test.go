@@ -116,6 +116,35 @@ func readable(t *testing.T, plain []byte) string {
 	return b.String()
 }
 
+// What each category shows, written out: to show more is to change this list too.
+func TestColumnsOfCategories(t *testing.T) {
+	subscriber := []string{"subscriber_of_line_name", "installation_street", "installation_house_number", "installation_postcode", "installation_town", "installation_country"}
+	attribution := []string{"task_id", "address", "port", "protocol", "instant_utc", "line_id", "held_prefix", "attribution_source", "attribution_certainty"}
+	for _, test := range []struct {
+		task    warrant.Category
+		covered []warrant.Category
+		want    []string
+	}{
+		{warrant.Identity, warrant.Categories, slices.Concat([]string{"task_id", "instant_utc", "line_id"}, subscriber)},
+		{warrant.Attribution, warrant.Categories, slices.Concat(attribution, subscriber)},
+		{warrant.Attribution, []warrant.Category{warrant.Attribution, warrant.History}, attribution},
+		{warrant.History, warrant.Categories, []string{"task_id", "line_id", "held_prefix", "held_port_first", "held_port_last", "held_protocol", "held_from_utc", "held_until_utc",
+			"held_beyond_window", "held_source", "held_certainty"}},
+		{warrant.TimeCategory, warrant.Categories, []string{"task_id", "line_id", "connected_from_utc", "connected_until_utc", "connected_beyond_window", "connection_end_cause", "connection_certainty"}},
+		{warrant.Volume, warrant.Categories, []string{"task_id", "line_id", "volume_from_utc", "volume_until_utc", "volume_direction", "volume_bytes", "volume_packets", "volume_counted_by"}},
+		{warrant.Preservation, warrant.Categories, nil},
+		{warrant.Volume, []warrant.Category{warrant.Identity, warrant.Attribution, warrant.History, warrant.TimeCategory}, nil},
+	} {
+		var got []string
+		for _, c := range disclosure.ColumnsFor(test.task, test.covered) {
+			got = append(got, c.Name)
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%s under %v shows %v, want %v", test.task, test.covered, got, test.want)
+		}
+	}
+}
+
 // The retained row has more than the columns show, and none of it gets through.
 func TestRecordsHoldOnlyColumns(t *testing.T) {
 	s := newSample(t, reason.Match)
