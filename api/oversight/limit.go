@@ -135,8 +135,9 @@ func (s *State) Walk(now time.Time, in Intake, secrets Secrets, l Limits) Link {
 func (s *State) run(now time.Time, in Intake, prefix netip.Prefix, secrets Secrets, most int) Link {
 	recent := s.tagsSince(OfTarget, now.Add(-day))
 	named := func(p netip.Prefix) (own bool, others []string) {
-		for _, t := range recent {
-			if t.Of(secrets, p.String()) && !slices.Contains(others, t.WarrantID) {
+		is := secrets.of(p.String())
+		for t := range recent {
+			if is(t) && !slices.Contains(others, t.WarrantID) {
 				others = append(others, t.WarrantID)
 			}
 		}

@@ -45,8 +45,9 @@ func (s *State) Linked(now time.Time, t Tag, secrets Secrets, lineID string) Lin
 	defer s.mu.RUnlock()
 	tasks := map[string]bool{t.TaskID: true}
 	l := Link{Disclosures: 1, Warrants: []string{t.WarrantID}}
-	for _, other := range s.tagsSince(OfLine, now.Add(-Window)) {
-		if tasks[other.TaskID] || !other.Of(secrets, lineID) {
+	is := secrets.of(lineID)
+	for other := range s.tagsSince(OfLine, now.Add(-Window)) {
+		if tasks[other.TaskID] || !is(other) {
 			continue
 		}
 		tasks[other.TaskID] = true

@@ -3,9 +3,12 @@ package oversight
 import (
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"hash"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -77,7 +80,7 @@ type Tag struct {
 type Secrets map[string][]byte
 
 // own is the random id that keeps this tag from being equal to any other.
-func (t Tag) own() string {
+func (t *Tag) own() string {
 	if t.TaskID != "" {
 		return t.TaskID
 	}
@@ -86,18 +89,38 @@ func (t Tag) own() string {
 
 // Seal sets the tag's MAC over a value, under the secret of its key.
 func (t Tag) Seal(secret []byte, value string) Tag {
-	mac := hmac.New(sha256.New, secret)
-	for _, s := range []string{"oversight-tag", string(t.Domain), t.own(), value} {
-		fmt.Fprintf(mac, "%d:%s", len(s), s)
-	}
-	t.MAC = hex.EncodeToString(mac.Sum(nil)[:16])
+	t.MAC = string(t.mac(hmac.New(sha256.New, secret), value, nil))
 	return t
 }
 
+// mac appends the MAC over a value to b, in hexadecimal.
+func (t *Tag) mac(h hash.Hash, value string, b []byte) []byte {
+	h.Reset()
+	var in [256]byte
+	text := in[:0]
+	for _, s := range []string{"oversight-tag", string(t.Domain), t.own(), value} {
+		text = strconv.AppendInt(text, int64(len(s)), 10)
+		text = append(append(text, ':'), s...)
+	}
+	h.Write(text)
+	var sum [sha256.Size]byte
+	return hex.AppendEncode(b, h.Sum(sum[:0])[:16])
+}
+
 // Of reports whether the tag is of a value. Once its key is destroyed it is of none.
-func (t Tag) Of(secrets Secrets, value string) bool {
-	secret, ok := secrets[t.KeyID]
-	return ok && hmac.Equal([]byte(t.Seal(secret, value).MAC), []byte(t.MAC))
+func (t Tag) Of(secrets Secrets, value string) bool { return secrets.of(value)(&t) }
+
+// of returns what tells whether a tag is of a value. It is for one goroutine.
+func (s Secrets) of(value string) func(*Tag) bool {
+	hashes := map[string]hash.Hash{}
+	for id, secret := range s {
+		hashes[id] = hmac.New(sha256.New, secret)
+	}
+	var b [2 * sha256.Size]byte
+	return func(t *Tag) bool {
+		h := hashes[t.KeyID]
+		return h != nil && subtle.ConstantTimeCompare(t.mac(h, value, b[:0]), []byte(t.MAC)) == 1
+	}
 }
 
 // TagKey is what the ledger knows of a period's key.
@@ -157,15 +180,16 @@ func (s *State) HasTagKey(id string) bool {
 	return slices.ContainsFunc(s.keys, func(k TagKey) bool { return k.ID == id })
 }
 
-// tagsSince returns those of a domain since an instant, oldest first; mu is held.
-func (s *State) tagsSince(d Domain, since time.Time) []Tag {
-	var out []Tag
-	for _, t := range s.tags {
-		if t.Domain == d && t.At.After(since) {
-			out = append(out, t)
+// tagsSince gives those of a domain since an instant, oldest first; mu is
+// held.
+func (s *State) tagsSince(d Domain, since time.Time) iter.Seq[*Tag] {
+	return func(each func(*Tag) bool) {
+		for i := range s.tags {
+			if t := &s.tags[i]; t.Domain == d && t.At.After(since) && !each(t) {
+				return
+			}
 		}
 	}
-	return out
 }
 
 // forget drops tags that left the window; mu is held for writing.
