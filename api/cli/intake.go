@@ -19,7 +19,7 @@ func (a *app) readTime() *cobra.Command {
 		Long: `Show every instant that a text about a time may mean, in UTC and in local time. None is
 chosen: with more than one, or none, the authority must say which. The exit status is 0
 only for one.`,
-		Example: `  griffier time "25-10-2026 02:30:00" --zone Europe/Amsterdam
+		Example: `  griffier time 2026-10-25T02:30:00 --zone Europe/Amsterdam
   griffier time 2026-07-01T12:00:00+01:00`}
 	zone := c.Flags().String("zone", "", "zone of the text, if it states none: Europe/Amsterdam, CET, +01:00")
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -133,7 +133,7 @@ func (a *app) warrantImportEPOC() *cobra.Command {
 		Long: `Make of the fields of an EPOC or EPOC-PR, as JSON or XML, the file that "griffier warrant
 create" reads, or list all that is missing or contradicts itself. What the form does not
 have is left empty, and said on standard error.`,
-		Example: `  griffier warrant import-epoc epoc.xml > order.yaml`}
+		Example: `  griffier warrant import-epoc epoc.xml`}
 	request := requestFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		form, err := a.readInput(args[0], epoc.MaxBytes)
