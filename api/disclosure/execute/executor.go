@@ -241,8 +241,13 @@ func (x *Executor) Execute(ctx context.Context, by warrant.Caller, taskID string
 		}
 		return nil
 	}
-	if t.Stored() == warrant.TaskSealed && generation == t.Generation {
+	if t.Stored() == warrant.TaskSealed && generation == t.Generation && !t.Void(&w, x.cfg.Now()) {
 		if _, err := x.shelf.sealed(taskID, t.PackageSHA256); err == nil {
+			// What waits for a person, or for an approval to be given again, stays
+			// sealed: the data may have expired by then.
+			if refusal := x.cfg.Rules.StillExecutable(x.cfg.State, x.cfg.Now(), taskID, generation); refusal != nil {
+				return refusal
+			}
 			return x.release(ctx, by, t, w)
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("execute: %w", err)

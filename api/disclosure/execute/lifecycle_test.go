@@ -120,11 +120,53 @@ func TestSealedUntilCleared(t *testing.T) {
 	l.want(err, reason.NoticePending)
 	_, _, err = l.fetch(task)
 	l.want(err, reason.NotFound)
+	// Two days on the approvals are too old. That costs an approval, not the package.
+	l.later(48 * time.Hour)
+	_, err = l.execute(task)
+	l.want(err, reason.WarrantIncomplete)
+	for _, ctx := range []context.Context{l.officer(), l.approver()} {
+		_, err = l.warrants.ApproveWarrant(ctx, &griffierv1.ApproveWarrantRequest{RequestId: l.request(), WarrantId: w.WarrantId, ExpectedGeneration: 1, ContentSha256: w.ContentSha256})
+		l.want(err, "")
+	}
+	_, err = l.execute(task)
+	l.want(err, reason.NoticePending)
 	_, err = l.warrants.ClearNotice(l.officer(), &griffierv1.ClearNoticeRequest{RequestId: l.request(), WarrantId: w.WarrantId, ExpectedGeneration: 1, DocumentSha256: w.Content.DocumentSha256})
 	l.want(err, "")
 	_, err = l.execute(task)
 	l.want(err, "")
 	if got := l.kinds(task.TaskId); !slices.Equal(got, []string{"create", "intent", "result", "release"}) {
+		t.Errorf("entries %v", got)
+	}
+}
+
+// What was sealed under a content that was edited since is never released: the
+// question is asked again, under the new one.
+func TestSealedThenEdited(t *testing.T) {
+	l := newLab(t)
+	content := l.content(30 * 24 * time.Hour)
+	content.EnforcingAuthorityNotified = true
+	w := l.approve(content)
+	task := l.task(w, "192.0.2.17", l.noon)
+	_, err := l.execute(task)
+	l.want(err, reason.NoticePending)
+	first, _, _ := l.state.Task(task.TaskId)
+	content.RequestedBy, content.EnforcingAuthorityNotified = "J. de Vriesch", false
+	w, err = l.warrants.EditWarrant(l.officer(), &griffierv1.EditWarrantRequest{RequestId: l.request(), WarrantId: w.WarrantId, ExpectedGeneration: 1, Content: content})
+	l.want(err, "")
+	if files := l.shelved(); len(files) != 0 {
+		t.Errorf("what the edit made void is kept: %v", files)
+	}
+	for _, ctx := range []context.Context{l.officer(), l.approver()} {
+		_, err = l.warrants.ApproveWarrant(ctx, &griffierv1.ApproveWarrantRequest{RequestId: l.request(), WarrantId: w.WarrantId, ExpectedGeneration: 2, ContentSha256: w.ContentSha256})
+		l.want(err, "")
+	}
+	task.Generation = 2
+	done, err := l.execute(task)
+	l.want(err, "")
+	if done.GetPackageSha256() == first.PackageSHA256 {
+		t.Error("the package of the old content was released")
+	}
+	if got := l.kinds(task.TaskId); !slices.Equal(got, []string{"create", "intent", "result", "abort", "intent", "result", "release"}) {
 		t.Errorf("entries %v", got)
 	}
 }
