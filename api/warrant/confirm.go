@@ -95,6 +95,13 @@ func (q ConfirmRequest) sameAs(first TaskBody) *reason.Error {
 	if err != nil {
 		return err
 	}
+	if typed.Port != 0 { // 192.0.2.17:51234/tcp, in one
+		if q.Port != 0 && q.Port != uint32(typed.Port) || q.Protocol != 0 && q.Protocol != uint32(typed.Protocol) {
+			return reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "port", Description: "is not what the target says"})
+		}
+		q.Port, q.Protocol = uint32(typed.Port), uint32(typed.Protocol)
+		typed.Port, typed.Protocol = 0, 0
+	}
 	differ("target", typed.String() == entered.String())
 	instants := []struct{ field, typed, first string }{{"instant", q.Instant, first.Instant}, {"window_end", q.WindowEnd, first.WindowEnd}}
 	for _, i := range instants {

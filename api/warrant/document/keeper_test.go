@@ -31,7 +31,7 @@ import (
 // office is a keeper over a real ledger and key store.
 type office struct {
 	*document.Keeper
-	t        *testing.T
+	t        testing.TB
 	dir      string
 	log      *ledger.Log
 	keys     *keystore.Store
@@ -44,7 +44,7 @@ type office struct {
 
 var officer = warrant.Caller{Actor: "0ff1", Roles: []warrant.Role{warrant.LegalOfficer}}
 
-func newOffice(t *testing.T) *office {
+func newOffice(t testing.TB) *office {
 	o := &office{t: t, dir: t.TempDir(), state: warrant.NewState(), registry: prometheus.NewRegistry(), now: time.Now()}
 	o.must(keystore.GenerateMasterKey(filepath.Join(o.dir, "master")))
 	var err error
