@@ -133,6 +133,10 @@ func (q TaskRequest) fits(target Target, b TaskBody) *reason.Error {
 		return violation("category", "is about whose an address or prefix was; this target names a line: ask IDENTITY")
 	case q.Category == Identity && target.Network():
 		return violation("category", "is about a line; whose an address was is ATTRIBUTION, which shows the identity where the warrant covers it")
+	case windowed && b.FromHold != "" && target.Kind != TargetAddress && target.Kind != TargetLine:
+		return violation("target", "must be the address that the hold is of, or line:ID of a line that had it")
+	case q.Category == Preservation && target.Kind != TargetAddress:
+		return violation("target", "must be an address: a hold is of what there is of one")
 	case windowed && target.Network() && b.FromHold == "":
 		return violation("target", "must be a line, or what names one, for this category: ask ATTRIBUTION first")
 	case windowed && b.WindowEnd == "":
