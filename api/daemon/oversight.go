@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"griffier/api/ledger"
 	"griffier/api/oversight"
 	"griffier/api/oversight/oversightrpc"
@@ -49,6 +51,9 @@ func (c OversightConfig) limits() oversight.Limits {
 
 // newWatch makes the watch over the legal work.
 func (s *services) newWatch(book *ledger.Log) *watch.Watch {
+	s.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "griffier_secrecy_due",
+		Help: "Warrants whose authority should be asked whether their disclosures are still secret: asked last, or disclosed, 90 days ago."},
+		func() float64 { return float64(s.overseen.SecrecyDue(s.warrants, time.Now())) }))
 	return watch.New(watch.Config{Staff: s.register, Book: book, Keys: s.keys, State: s.overseen, Limits: s.cfg.Oversight.limits(),
 		Now: time.Now, Log: s.log}, s.registry)
 }

@@ -11,12 +11,12 @@ import (
 // Figures count requests by what became of them. A request is a task, or a warrant
 // that had none when the year ended.
 type Figures struct {
-	Disclosed  uint64 // answered with data
-	Preserved  uint64 // answered by a preservation
-	Unanswered uint64 // nothing could be given, or the warrant ended first
-	Refused    uint64 // we did not comply, or rejected it
-	Open       uint64 // at the end of the year
-	Further    uint64 // subjects, beyond one for each that was answered with data
+	Disclosed  uint64 `json:"disclosed"`  // answered with data
+	Preserved  uint64 `json:"preserved"`  // answered by a preservation
+	Unanswered uint64 `json:"unanswered"` // nothing could be given, or the warrant ended first
+	Refused    uint64 `json:"refused"`    // we did not comply, or rejected it
+	Open       uint64 `json:"open"`       // at the end of the year
+	Further    uint64 `json:"further"`    // subjects, beyond one for each that was answered with data
 }
 
 // Requests is their sum.

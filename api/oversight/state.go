@@ -30,11 +30,12 @@ type State struct {
 	costs       []Cost
 	faults      []Fault
 	secrecy     map[string]Secrecy // by warrant
+	published   map[int][]Table    // by year
 }
 
 // NewState returns an empty state, for a ledger to fill.
 func NewState() *State {
-	return &State{recipientOf: map[string]int{}, received: map[string][]time.Time{}, asked: map[string][]time.Time{}, secrecy: map[string]Secrecy{}}
+	return &State{recipientOf: map[string]int{}, received: map[string][]time.Time{}, asked: map[string][]time.Time{}, secrecy: map[string]Secrecy{}, published: map[int][]Table{}}
 }
 
 // refusal counts refusals of one reason on one UTC day.
@@ -68,6 +69,8 @@ func (s *State) Apply(e ledger.Entry) error {
 		err = s.applyFault(e)
 	case KindSecrecyKept, KindSecrecyEnded:
 		s.applySecrecy(e)
+	case KindPublished:
+		err = s.applyPublished(e)
 	case warrant.KindTaskCreate:
 		s.applyTask(e)
 	case kindRefusal:

@@ -30,15 +30,15 @@ func (d Dimension) of(c Cell) string {
 // Row is a row of a public table: what it is of, or several labels that were put
 // together because one of them alone is too few.
 type Row struct {
-	Labels []string
+	Labels []string `json:"labels"`
 	Figures
 }
 
 // Table is a partition of all requests of the year, so that its rows add up to the
 // total and there is no remainder to subtract.
 type Table struct {
-	By   Dimension
-	Rows []Row
+	By   Dimension `json:"by"`
+	Rows []Row     `json:"rows"`
 }
 
 // Public returns tables of which every figure is 0 or at least k, and stays so

@@ -58,7 +58,8 @@ type Overview struct {
 func (s *State) Overview(legal *warrant.State, holds *hold.State, now time.Time, approvalAge time.Duration, confirm bool) Overview {
 	since := now.Add(-Window)
 	v := Overview{At: now, States: map[warrant.WarrantState]uint64{}, TaskStates: map[warrant.TaskState]uint64{},
-		Refusals: s.Refusals(since), Hits: s.Hits(since), Faults: uint64(len(s.Faults(since, now.Add(time.Second))))}
+		SecrecyDue: s.SecrecyDue(legal, now),
+		Refusals:   s.Refusals(since), Hits: s.Hits(since), Faults: uint64(len(s.Faults(since, now.Add(time.Second))))}
 	notExecuted := map[string]int{}
 	for _, d := range s.NonExecutions("") {
 		notExecuted[d.WarrantID]++
@@ -73,7 +74,6 @@ func (s *State) Overview(legal *warrant.State, holds *hold.State, now time.Time,
 		v.States[state]++
 		o := OpenWarrant{ID: w.ID, Basis: w.Basis, State: state, CreatedAt: w.CreatedAt, ValidUntil: w.ValidUntil, EffectiveUntil: w.EffectiveUntil(approvalAge),
 			Emergency: w.Emergency, Approvals: len(w.Approvals), Unverified: !w.Verified, NotExecuted: notExecuted[w.ID]}
-		var released time.Time
 		for _, id := range w.Tasks {
 			t, _, ok := legal.Task(id)
 			if !ok {
@@ -81,15 +81,9 @@ func (s *State) Overview(legal *warrant.State, holds *hold.State, now time.Time,
 			}
 			at := t.State(&w, now)
 			v.TaskStates[at]++
-			if t.ReleasedAt.After(released) {
-				released = t.ReleasedAt
-			}
 			if t.ReleasedAt.IsZero() && at != warrant.TaskCancelled {
 				o.Tasks = append(o.Tasks, OpenTask{t.ID, t.Category, at, t.CreatedAt, confirm && t.ConfirmedAt.IsZero()})
 			}
-		}
-		if !released.IsZero() && s.Secrecy(w.ID).Due(released, now) {
-			v.SecrecyDue++
 		}
 		if state.Terminal() {
 			continue
@@ -113,6 +107,23 @@ func (s *State) Overview(legal *warrant.State, holds *hold.State, now time.Time,
 		}
 	}
 	return v
+}
+
+// SecrecyDue counts the warrants whose authority should be asked whether their
+// disclosures are still secret.
+func (s *State) SecrecyDue(legal *warrant.State, now time.Time) (n uint64) {
+	for _, w := range legal.Warrants() {
+		var released time.Time
+		for _, id := range w.Tasks {
+			if t, _, ok := legal.Task(id); ok && t.ReleasedAt.After(released) {
+				released = t.ReleasedAt
+			}
+		}
+		if !released.IsZero() && s.Secrecy(w.ID).Due(released, now) {
+			n++
+		}
+	}
+	return n
 }
 
 func (v *Overview) count(o OpenWarrant) {

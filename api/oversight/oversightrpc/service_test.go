@@ -251,6 +251,11 @@ func TestStatistics(t *testing.T) {
 	if err != nil || full.GetTotal().GetRequests() != 7 || full.GetCells()[0].GetAge() != oversight.Unknown {
 		t.Errorf("after a dossier was destroyed: %v, %v", full, err)
 	}
+	// What was published once is not published otherwise.
+	again, err := o.GetDisclosureStatistics(overseer, &griffierv1.GetDisclosureStatisticsRequest{Year: year, Public: true})
+	if err != nil || !proto.Equal(again, public) {
+		t.Errorf("published again: %v, %v; want %v", again, err, public)
+	}
 }
 
 // A register on a real store, with one line.

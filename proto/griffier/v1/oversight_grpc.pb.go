@@ -45,7 +45,8 @@ type OversightServiceClient interface {
 	GetOversight(ctx context.Context, in *GetOversightRequest, opts ...grpc.CallOption) (*Oversight, error)
 	// GetDisclosureStatistics counts the requests of a calendar year as they stood at
 	// its end. The public form has no figure under five but zero, and none that could
-	// be had by subtraction; it is of a year that has ended.
+	// be had by subtraction; it is of a year that has ended, made once and kept in the
+	// ledger, so that there are no two to compare.
 	GetDisclosureStatistics(ctx context.Context, in *GetDisclosureStatisticsRequest, opts ...grpc.CallOption) (*DisclosureStatistics, error)
 	// RecordNonExecution records why a warrant, or a task of it, is not complied with.
 	// It ends nothing, and preserves nothing by itself: the answer says what there is.
@@ -227,7 +228,8 @@ type OversightServiceServer interface {
 	GetOversight(context.Context, *GetOversightRequest) (*Oversight, error)
 	// GetDisclosureStatistics counts the requests of a calendar year as they stood at
 	// its end. The public form has no figure under five but zero, and none that could
-	// be had by subtraction; it is of a year that has ended.
+	// be had by subtraction; it is of a year that has ended, made once and kept in the
+	// ledger, so that there are no two to compare.
 	GetDisclosureStatistics(context.Context, *GetDisclosureStatisticsRequest) (*DisclosureStatistics, error)
 	// RecordNonExecution records why a warrant, or a task of it, is not complied with.
 	// It ends nothing, and preserves nothing by itself: the answer says what there is.
