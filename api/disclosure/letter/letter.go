@@ -134,7 +134,7 @@ func (p *page) write() {
 	p.row(w.ourCase, l.WarrantID)
 	p.row(w.ourTask, l.TaskID)
 	p.row(w.ledger, fmt.Sprintf(w.ledgerEntry, l.LogIndex))
-	p.row(w.date, p.local(l.At))
+	p.row(w.date, p.local(l.At.Truncate(time.Second))) // no clock of ours is asked more of
 	p.gap(3)
 	p.title(w.title(l))
 	if l.Corrects != "" {
@@ -261,7 +261,7 @@ func (p *page) searched() {
 		if r.Period == "" {
 			p.row(label, w.retentionNone)
 		} else {
-			p.row(label, fmt.Sprintf(w.retentionText, r.Period, r.Zone, p.utc(r.ReadableFrom)))
+			p.row(label, fmt.Sprintf(w.retentionText, r.Period, r.Zone, p.utc(r.ReadableFrom.Truncate(time.Second))))
 		}
 		p.row(w.coverage, w.coverageText(len(l.Coverage)))
 		for _, c := range l.Coverage {
