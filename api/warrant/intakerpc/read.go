@@ -47,7 +47,13 @@ func (s *Service) ParseLetter(ctx context.Context, req *griffierv1.ParseLetterRe
 	} else if _, ok := warrant.ParseZone(assumed); !ok {
 		return nil, reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "zone", Description: "is not known, or means several"})
 	}
+	select {
+	case s.readings <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	p, err := letter.Parse(req.GetText(), assumed)
+	<-s.readings
 	switch {
 	case errors.Is(err, letter.ErrTooLong):
 		return nil, reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "text", Description: "is too long, or a line of it is"})

@@ -24,6 +24,9 @@ import (
 // until its type is known and a scanner has seen it.
 const maxUploads = 4
 
+// maxReadings is how many letters are read at once: the longest take a second each.
+const maxReadings = 2
+
 // chunkBytes bounds the data of one message.
 const chunkBytes = 512 << 10
 
@@ -39,13 +42,13 @@ type Config struct {
 // Service implements IntakeService. It is safe for concurrent use.
 type Service struct {
 	griffierv1.UnimplementedIntakeServiceServer
-	cfg     Config
-	uploads chan struct{}
+	cfg               Config
+	uploads, readings chan struct{}
 }
 
 // NewService returns the service.
 func NewService(cfg Config) *Service {
-	return &Service{cfg: cfg, uploads: make(chan struct{}, maxUploads)}
+	return &Service{cfg: cfg, uploads: make(chan struct{}, maxUploads), readings: make(chan struct{}, maxReadings)}
 }
 
 // UploadDocument implements IntakeService.
