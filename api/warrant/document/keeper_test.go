@@ -90,15 +90,20 @@ var recipient = func() string {
 	return identity.Recipient().String()
 }()
 
+// orderContent is what a warrant says.
+func orderContent(reference, recipient string) warrant.Content {
+	at := func(d time.Duration) string { return time.Now().Add(d).Format(time.RFC3339) }
+	return warrant.Content{LegalBasis: "NL-126na", Authority: "NL-OM", Reference: reference, RequestedBy: "J. de Vries", IssuedAt: at(0), ValidFrom: at(0),
+		ValidUntil: at(time.Hour), DocumentSHA256: strings.Repeat("ab", 32), Categories: []warrant.Category{warrant.Attribution}, Targets: []string{"192.0.2.17"},
+		WindowStart: at(-time.Hour), WindowEnd: at(0), Recipient: recipient}
+}
+
 // warrant makes a warrant.
 func (o *office) warrant(reference string) string {
 	o.t.Helper()
 	id := warrantrpc.RandomID()
 	o.must(o.keys.Create(warrant.KeyID(id)))
-	at := func(d time.Duration) string { return time.Now().Add(d).Format(time.RFC3339) }
-	c := warrant.Content{LegalBasis: "NL-126na", Authority: "NL-OM", Reference: reference, RequestedBy: "J. de Vries", IssuedAt: at(0), ValidFrom: at(0),
-		ValidUntil: at(time.Hour), DocumentSHA256: strings.Repeat("ab", 32), Categories: []warrant.Category{warrant.Attribution}, Targets: []string{"192.0.2.17"},
-		WindowStart: at(-time.Hour), WindowEnd: at(0), Recipient: recipient}
+	c := orderContent(reference, recipient)
 	_, err := o.log.Decide(o.t.Context(), "create-"+id, func(now time.Time) (ledger.Draft, error) {
 		d, refusal := o.rules.Create(o.state, now, officer, warrant.CreateRequest{ID: id, Salt: "salt", Content: c})
 		if refusal != nil {
