@@ -27,9 +27,9 @@ import (
 // Then the ledger is read, and nothing else: no release at or after an end, one
 // release of one package at most, and not a byte handed out without its entry.
 func TestInterleavings(t *testing.T) {
-	rounds, atOnce := 1000, 24
+	rounds, atOnce := 1000, 8
 	if testing.Short() {
-		rounds = 60
+		rounds = 100
 	}
 	l := newLab(t)
 	l.traffic.during = func(context.Context) { time.Sleep(time.Duration(rand.IntN(30)) * time.Millisecond) }
@@ -50,7 +50,7 @@ func TestInterleavings(t *testing.T) {
 	wg.Wait()
 	t.Logf("%v", r.outcomes)
 	for _, kind := range []string{"executed", "expired", "revoked", "cancelled", "edited", "suspended", "resumed", "fetched", "refused"} {
-		if r.outcomes[kind] < rounds/50 {
+		if r.outcomes[kind] < rounds/100 {
 			t.Errorf("%d times %s in %d rounds: the race is not one", r.outcomes[kind], kind, rounds)
 		}
 	}
@@ -83,12 +83,13 @@ func (r *race) round() {
 	r.ends[w.WarrantId] = until
 	r.mu.Unlock()
 	acts := []func(){func() { r.run(task) }, func() { r.run(task) }, func() { r.take(task) }, func() { r.take(task) }}
-	acts = append(acts, r.enders(w)[rand.IntN(len(r.enders(w)))])
-	if rand.IntN(8) == 0 { // over the end of this one, or to just before it
-		acts = append(acts, func() {
+	enders := r.enders(w)
+	acts = append(acts, late(enders[rand.IntN(len(enders))]))
+	if rand.IntN(30) == 0 { // over the end of this one, or to just before it
+		acts = append(acts, late(func() {
 			r.advance(until.Sub(r.now()) - time.Duration(rand.IntN(20))*time.Millisecond + time.Duration(rand.IntN(10))*time.Millisecond)
 			r.count("expired")
-		})
+		}))
 	}
 	rand.Shuffle(len(acts), func(i, j int) { acts[i], acts[j] = acts[j], acts[i] })
 	var wg sync.WaitGroup
@@ -99,6 +100,14 @@ func (r *race) round() {
 		})
 	}
 	wg.Wait()
+}
+
+// late is an act that comes at any time while an execution takes on a busy machine.
+func late(act func()) func() {
+	return func() {
+		time.Sleep(time.Duration(rand.IntN(250)) * time.Millisecond)
+		act()
+	}
 }
 
 // advance moves the clock on, never back.
@@ -153,6 +162,7 @@ func (r *race) run(task *griffierv1.Task) {
 		r.count("executed")
 	} else {
 		r.count("refused")
+		r.count("refused: " + string(reason.Of(err)))
 	}
 }
 

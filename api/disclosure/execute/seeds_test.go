@@ -269,27 +269,31 @@ func TestSeedReseller(t *testing.T) {
 	}
 }
 
-// Seed: "int overflow in octets (2^63)". A counter of that size is kept whole when
-// its line is preserved; what is computed of it later starts from what is kept.
+// Seed: "int overflow in octets (2^63)". Such a counter is kept whole when its line is
+// preserved and told whole as a volume; a sum that no counter could have is an
+// incident, and never a small number.
 func TestSeedOctets(t *testing.T) {
 	l := newLab(t)
 	begin := l.noon.Add(-5 * time.Minute)
-	ref := l.pseudonyms.Ref(schema.Identifier{Kind: schema.IdentRADIUSUser, Value: "alice@isp.example"})
-	var rows []schema.Record
-	for _, direction := range []schema.Direction{schema.Down, schema.Up} {
-		rows = append(rows, &schema.Usage{AccessRef: ref, BucketStartedAt: begin, EndedAt: begin.Add(schema.BucketLength), SampledAt: begin.Add(time.Minute), Direction: direction,
-			IPVersion: 4, Bytes: 1 << 63, Packets: 1 << 62, CumulativeBytes: 1<<64 - 1, CumulativePackets: 1 << 63, CounterID: schema.ID{4, byte(len(direction))},
-			CollectorID: "edge1", Source: schema.UsageKernel})
+	usage := func(n byte, begin time.Time) *schema.Usage {
+		return &schema.Usage{AccessRef: l.pseudonyms.Ref(schema.Identifier{Kind: schema.IdentRADIUSUser, Value: "alice@isp.example"}),
+			BucketStartedAt: begin, EndedAt: begin.Add(schema.BucketLength), SampledAt: begin.Add(time.Minute), Direction: schema.Down, IPVersion: 4,
+			Bytes: 1 << 63, Packets: 1 << 62, CumulativeBytes: 1<<64 - 1, CumulativePackets: 1 << 63, CounterID: schema.ID{4, n}, CollectorID: "edge1", Source: schema.UsageKernel}
 	}
-	if err := schema.Insert(t.Context(), l.conn, "octets", rows); err != nil {
+	if err := schema.Insert(t.Context(), l.conn, "octets", []schema.Record{usage(1, begin), usage(1, l.noon), usage(2, l.noon)}); err != nil {
 		t.Fatal(err)
 	}
-	done, _ := l.mustExecute(l.preservation(l.order("NL-126ni", time.Hour), "192.0.2.17", l.noon.Add(-10*time.Minute), l.noon), reason.Preserved)
+	done, _ := l.mustExecute(l.preservation(l.order("NL-126ni", time.Hour), "192.0.2.17", l.noon.Add(-10*time.Minute), l.noon.Add(-time.Minute)), reason.Preserved)
 	o, err := l.keeper.Open(done.HoldId, func(keep.Head) bool { return true })
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(o.Usage) != 2 || o.Usage[0].Bytes != 1<<63 || o.Usage[1].Bytes != 1<<63 || o.Usage[0].CumulativeBytes != 1<<64-1 {
+	if len(o.Usage) != 1 || o.Usage[0].Bytes != 1<<63 || o.Usage[0].CumulativeBytes != 1<<64-1 {
 		t.Errorf("usage %s", asJSON(o.Usage))
 	}
+	w := l.everything("line:line-alice")
+	_, rows, _ := l.mustAsk(w, reason.Match, volumeOf, "line:line-alice", -5*time.Minute, 0)
+	l.wantRows("2^63 octets", rows, "line-alice -5m0s 0s down 9223372036854775808 4611686018427387904 kernel")
+	_, rows, _ = l.mustAsk(w, reason.DataConflict, volumeOf, "line:line-alice", 0, 5*time.Minute)
+	l.wantRows("2^64 octets", rows)
 }
