@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -36,47 +37,70 @@ another dossier they are stored, and are an alert.`,
 	media := c.Flags().String("type", "", "media type (default: by the name of the file)")
 	request := requestFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		data, err := a.readInput(args[0], warrant.MaxDocumentBytes)
+		o, err := a.readDocument(args[0], *media)
 		if err != nil {
 			return err
 		}
-		declared := *media
-		if declared == "" {
-			known, ok := mediaTypes[strings.ToLower(filepath.Ext(args[0]))]
-			if !ok {
-				return usageError{fmt.Errorf("%s: say its --type, for instance %s", args[0], warrant.PDF)}
-			}
-			declared = string(known)
-		}
-		stream, err := griffierv1.NewIntakeServiceClient(a.server).UploadDocument(c.Context())
+		d, err := a.upload(c.Context(), requestID(*request), *id, o)
 		if err != nil {
 			return err
-		}
-		sum := sha256.Sum256(data)
-		part := &griffierv1.UploadDocumentRequest{RequestId: requestID(*request), WarrantId: *id, ContentType: declared, Sha256: hex.EncodeToString(sum[:])}
-		for rest := data; ; {
-			part.Data = rest[:min(len(rest), 256<<10)]
-			if err := stream.Send(part); err != nil && !errors.Is(err, io.EOF) { // with EOF, CloseAndRecv says why
-				return err
-			}
-			if rest = rest[len(part.Data):]; len(rest) == 0 {
-				break
-			}
-			part = &griffierv1.UploadDocumentRequest{}
-		}
-		d, err := stream.CloseAndRecv()
-		if err != nil {
-			return err
-		}
-		if d.GetAlert() != "" {
-			fmt.Fprintf(a.stderr, "alert: %s: the same document is in the dossier of %s\n", d.GetAlert(), strings.Join(d.GetReplayOf(), ", "))
-		}
-		if !d.GetOfContent() {
-			fmt.Fprintln(a.stderr, "note: the warrant's content names another document")
 		}
 		return a.print(d, documentTable(d))
 	}
 	return c
+}
+
+// received is an order as it was received.
+type received struct {
+	data          []byte
+	media, sha256 string
+}
+
+// readDocument reads one; its type, if it is not given, is what its name promises.
+func (a *app) readDocument(path, media string) (received, error) {
+	data, err := a.readInput(path, warrant.MaxDocumentBytes)
+	if err != nil {
+		return received{}, err
+	}
+	if media == "" {
+		known, ok := mediaTypes[strings.ToLower(filepath.Ext(path))]
+		if !ok {
+			return received{}, usageError{fmt.Errorf("%s: say its --type, for instance %s", path, warrant.PDF)}
+		}
+		media = string(known)
+	}
+	sum := sha256.Sum256(data)
+	return received{data, media, hex.EncodeToString(sum[:])}, nil
+}
+
+// upload stores a document in the dossier of a warrant, and says what else is to be known.
+func (a *app) upload(ctx context.Context, request, warrantID string, o received) (*griffierv1.Document, error) {
+	stream, err := griffierv1.NewIntakeServiceClient(a.server).UploadDocument(ctx)
+	if err != nil {
+		return nil, err
+	}
+	part := &griffierv1.UploadDocumentRequest{RequestId: request, WarrantId: warrantID, ContentType: o.media, Sha256: o.sha256}
+	for rest := o.data; ; {
+		part.Data = rest[:min(len(rest), 256<<10)]
+		if err := stream.Send(part); err != nil && !errors.Is(err, io.EOF) { // with EOF, CloseAndRecv says why
+			return nil, err
+		}
+		if rest = rest[len(part.Data):]; len(rest) == 0 {
+			break
+		}
+		part = &griffierv1.UploadDocumentRequest{}
+	}
+	d, err := stream.CloseAndRecv()
+	if err != nil {
+		return nil, err
+	}
+	if d.GetAlert() != "" {
+		fmt.Fprintf(a.stderr, "alert: %s: the same document is in the dossier of %s\n", d.GetAlert(), strings.Join(d.GetReplayOf(), ", "))
+	}
+	if !d.GetOfContent() {
+		fmt.Fprintln(a.stderr, "note: the warrant's content names another document")
+	}
+	return d, nil
 }
 
 // readInput reads a file, or stdin for "-", up to a limit.
@@ -165,4 +189,31 @@ func documentState(w *griffierv1.Warrant) string {
 		state = "stored"
 	}
 	return strings.TrimSpace(state + " " + strings.Join(w.GetAlerts(), " "))
+}
+
+// createWithDocument creates a warrant and stores its order. Both have ids of one
+// request: what a failure left undone is done by giving it again.
+func (a *app) createWithDocument(c *cobra.Command, create *griffierv1.CreateWarrantRequest, path string) error {
+	o, err := a.readDocument(path, "")
+	if err != nil {
+		return err
+	}
+	if named := create.GetContent().GetDocumentSha256(); named != "" && named != o.sha256 {
+		return usageError{fmt.Errorf("%s is not the document that the order names by document_sha256", path)}
+	}
+	create.Content.DocumentSha256 = o.sha256
+	client := griffierv1.NewWarrantServiceClient(a.server)
+	w, err := client.CreateWarrant(c.Context(), create)
+	if err != nil {
+		return err
+	}
+	if !create.GetValidateOnly() {
+		d, err := a.upload(c.Context(), create.GetRequestId(), w.GetWarrantId(), o)
+		if err != nil {
+			fmt.Fprintf(a.stderr, "the warrant is %s; its document is not stored: griffier document put %s --warrant %s\n", w.GetWarrantId(), path, w.GetWarrantId())
+			return err
+		}
+		w.DocumentStored = d.GetOfContent()
+	}
+	return a.showWarrant(w)
 }

@@ -119,7 +119,7 @@ func (a *app) warrantCreate() *cobra.Command {
 		Long: `Record an order by an authority from a YAML or JSON file with the fields of
 WarrantContent. Instants are RFC 3339 with an explicit offset; the server assumes no
 zone. Everything missing is listed at once.`,
-		Example: `  griffier warrant create --file order.yaml
+		Example: `  griffier warrant create --file order.yaml --document order.pdf
 
   # order.yaml
   legal_basis: NL-126na
@@ -129,7 +129,6 @@ zone. Everything missing is listed at once.`,
   issued_at: 2026-11-20T09:00:00+01:00
   valid_from: 2026-11-20T09:00:00+01:00
   valid_until: 2026-11-27T09:00:00+01:00
-  document_sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
   categories: [attribution]
   targets: [192.0.2.17]
   window_start: 2026-11-19T12:59:00+01:00
@@ -137,13 +136,18 @@ zone. Everything missing is listed at once.`,
   priority: routine
   recipient: age1…  # the authority's key; examining_magistrate_authorisation: where the basis wants it`}
 	file := c.Flags().StringP("file", "f", "", "the order, or - for stdin (required)")
+	document := c.Flags().String("document", "", "the order as it was received: its hash is filled in, and it is stored in the dossier")
 	request, dryRun := requestFlag(c), dryRunFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		content, err := a.readOrder(*file)
 		if err != nil {
 			return err
 		}
-		return sendAct(a, c, griffierv1.WarrantServiceClient.CreateWarrant, &griffierv1.CreateWarrantRequest{RequestId: requestID(*request), Content: content, ValidateOnly: *dryRun})
+		create := &griffierv1.CreateWarrantRequest{RequestId: requestID(*request), Content: content, ValidateOnly: *dryRun}
+		if *document == "" {
+			return sendAct(a, c, griffierv1.WarrantServiceClient.CreateWarrant, create)
+		}
+		return a.createWithDocument(c, create, *document)
 	}
 	return c
 }
