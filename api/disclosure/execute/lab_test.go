@@ -65,6 +65,7 @@ type lab struct {
 	limit      time.Duration // of a step of the ledger
 	margin     time.Duration // of the clock; zero: the default
 	logs       slog.Handler
+	folds      []ledger.Fold     // beside the lab's own, at the next start
 	watched    *oversight.Limits // from the next restart on: oversight watches, with these
 	packing    execute.Packing   // from the next restart on
 	// credentials, if set, makes an actor known by a token.
@@ -277,7 +278,7 @@ func (l *lab) start() {
 	l.state, l.holds, l.overseen = warrant.NewState(), hold.NewState(), oversight.NewState()
 	quiet := slog.New(l.logs)
 	l.log, err = ledger.Open(l.t.Context(), ledger.Config{Dir: filepath.Join(l.dir, "ledger"), WitnessFile: filepath.Join(l.dir, "witness"), Key: l.key,
-		Keys: l.keys, Folds: []ledger.Fold{l.state, l.holds, l.overseen}, Now: l.now, Logger: quiet, Limit: l.limit})
+		Keys: l.keys, Folds: append([]ledger.Fold{l.state, l.holds, l.overseen}, l.folds...), Now: l.now, Logger: quiet, Limit: l.limit})
 	if err != nil {
 		l.t.Fatal(err)
 	}

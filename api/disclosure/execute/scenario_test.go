@@ -35,7 +35,15 @@ import (
 
 // The files scenario_NN_…_test.go play the adversarial scenarios against which the
 // legal path was designed, each quoted above its test. They share the lab of this
-// package, so that nothing is played that the product does not have.
+// package, so that nothing is played that the product does not have. All of them:
+//
+//	go test ./api/disclosure/execute -run 'TestScenario|TestSeed|TestInterleavings|TestKilled|TestDiskFull'
+//
+// Of some the rest is elsewhere: the thousand interleavings of scenario 3 in
+// [TestInterleavings], linked orders and walks of 6 and 15 in watched_test.go, the
+// witness of 7 and the second sink of 8 in packages ledger/witness and ledger/sink,
+// the sixty days of 9 in [TestDeletionUnderHold], and 10, access requests of whom one
+// is secret, in package subject (TestAccessAndSecrecy).
 
 // staff are those who can log in where the lab has its gate.
 var staff = []demoidp.Person{
