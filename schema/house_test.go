@@ -64,7 +64,7 @@ var arrows = []rule{
 // pure packages decide: no gRPC services, no SQL, no engine. Exact paths; their
 // sub-packages are shells.
 var pure = []string{
-	"griffier/api/warrant", "griffier/api/disclosure", "griffier/api/oversight", "griffier/collector/binding",
+	"griffier/api/warrant", "griffier/api/warrant/letter", "griffier/api/warrant/epoc", "griffier/api/disclosure", "griffier/api/oversight", "griffier/collector/binding",
 	"griffier/collector/lease",
 }
 
