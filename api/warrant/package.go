@@ -129,8 +129,8 @@ func legalRole(by Caller) Role {
 	return ""
 }
 
-// released returns a task with a released package, and the role of who asks.
-func (s *State) released(by Caller, taskID string) (Task, Warrant, Role, *reason.Error) {
+// handled returns a task, and the role in which a caller handles its package.
+func (s *State) handled(by Caller, taskID string) (Task, Warrant, Role, *reason.Error) {
 	role := legalRole(by)
 	if role == "" {
 		return Task{}, Warrant{}, "", reason.New(reason.PermissionDenied, "")
@@ -139,24 +139,36 @@ func (s *State) released(by Caller, taskID string) (Task, Warrant, Role, *reason
 	if !ok {
 		return Task{}, Warrant{}, "", reason.New(reason.NotFound, "")
 	}
-	if t.ReleasedAt.IsZero() {
-		return Task{}, Warrant{}, "", reason.New(reason.NotFound, "No package of this task was released.")
-	}
 	return t, w, role, nil
+}
+
+// released is handled of a task whose package was released.
+func (s *State) released(by Caller, taskID string) (Task, Warrant, Role, *reason.Error) {
+	t, w, role, err := s.handled(by, taskID)
+	if err == nil && t.ReleasedAt.IsZero() {
+		err = errNotReleased()
+	}
+	return t, w, role, err
+}
+
+func errNotReleased() *reason.Error {
+	return reason.New(reason.NotFound, "No package of this task was released.")
 }
 
 // Fetch drafts the entry that precedes handing the package over, which uses up its
 // download. A package is handed over only while its warrant runs and its retention
 // period has not ended.
 func (r *Rules) Fetch(s *State, now time.Time, by Caller, taskID string) (ledger.Draft, *reason.Error) {
-	t, w, role, err := s.released(by, taskID)
+	t, w, role, err := s.handled(by, taskID)
 	if err != nil {
 		return ledger.Draft{}, err
 	}
-	if err := w.running(now); err != nil {
+	if err := w.running(now); err != nil { // which says more than that there is nothing
 		return ledger.Draft{}, err
 	}
 	switch d := t.Delivery; {
+	case t.ReleasedAt.IsZero():
+		return ledger.Draft{}, errNotReleased()
 	case !d.RecalledAt.IsZero():
 		return ledger.Draft{}, reason.New(reason.PackageRecalled, "")
 	case t.Destroyed:
