@@ -163,7 +163,7 @@ func (a *app) oversightReport() *cobra.Command {
 		Long: `Record an error in the legal work: a wrong line, time or address, more disclosed than
 was asked, a typing error. Whoever finds it may. What happened, what came of it and what
 is done are sealed; the overseer reads them.`,
-		Example: `  griffier oversight report --kind wrong-time --severity near-miss --cause time-zone --what "Summer time taken for winter time; found at release."`}
+		Example: `  griffier oversight report --kind wrong-time --severity near-miss --cause time-zone --what TEXT`}
 	f := c.Flags()
 	kind := f.String("kind", "", "wrong-line, wrong-time, wrong-address, wrong-identifier, over-disclosure, wrong-recipient, no-authority, late-disclosure or other (required)")
 	severity := f.String("severity", "", "near-miss, minor or serious (required)")

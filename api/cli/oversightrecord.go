@@ -19,7 +19,7 @@ func (a *app) nonExecutionRecord() *cobra.Command {
 reasons of ETSI TS 104 144. It ends nothing: what is wrong may be put right. Data is
 preserved meanwhile only where there is a hold, or somebody makes a task for one; the
 answer says which.`,
-		Example: `  griffier nonexecution record 0123456789abcdef0123456789abcdef --reason incomplete --explanation "The order names no period."`}
+		Example: `  griffier nonexecution record 0123456789abcdef0123456789abcdef --reason incomplete --explanation TEXT`}
 	task := c.Flags().String("task", "", "one task; without it the whole warrant")
 	why := c.Flags().String("reason", "", "incomplete, manifest-errors, insufficient-information, data-not-held, de-facto-impossibility, invalid-issuing-authority, "+
 		"offence-not-covered, service-not-covered, immunities-or-privileges or conflict-of-law (required)")
