@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -12,7 +13,7 @@ import (
 
 // submission is one call of Append or Decide on its way through the log.
 type submission struct {
-	draft     Draft
+	prepared  prepared
 	decide    func(now time.Time) (Draft, error) // nil for Append
 	requestID string                             // of Decide
 
@@ -46,7 +47,11 @@ func (s *submission) giveUp() bool { return s.claim.CompareAndSwap(claimOpen, cl
 // Errors: ErrUnavailable, ErrTooLarge, an error of the context or of the key
 // store: nothing was appended. ErrUnknownOutcome: it may have been.
 func (l *Log) Append(ctx context.Context, d Draft) (Entry, error) {
-	s := &submission{draft: d, done: make(chan struct{})}
+	p, err := prepare(d, false)
+	if err != nil {
+		return Entry{}, fmt.Errorf("ledger: append: %w", err)
+	}
+	s := &submission{prepared: p, done: make(chan struct{})}
 	e, err := l.run(ctx, s)
 	if err != nil {
 		return Entry{}, fmt.Errorf("ledger: append: %w", err)
@@ -202,18 +207,19 @@ func (q *sequencer) take(s *submission) error {
 	}
 	var err error
 	if s.decide != nil {
-		if s.draft, err = callDecision(s.decide, now); err != nil {
+		draft, err := callDecision(s.decide, now)
+		if err != nil {
 			return err
 		}
-		if s.draft.RequestID != "" && s.draft.RequestID != s.requestID {
+		if draft.RequestID != "" && draft.RequestID != s.requestID {
 			return errors.New("the draft has another request id")
 		}
-		s.draft.RequestID = s.requestID
+		draft.RequestID = s.requestID
+		if s.prepared, err = prepare(draft, true); err != nil {
+			return err
+		}
 	}
-	if s.entry, err = l.seal(s.draft, s.decide != nil, now, behind); err != nil {
-		return err
-	}
-	if s.leaf, err = s.entry.Encode(); err != nil {
+	if s.entry, s.leaf, err = l.seal(s.prepared, now, behind); err != nil {
 		return err
 	}
 	if len(s.leaf) > MaxEntryBytes {
@@ -237,37 +243,55 @@ func callDecision(fn func(time.Time) (Draft, error), now time.Time) (d Draft, er
 	return d, nil
 }
 
-// seal makes the entry of a draft.
-func (l *Log) seal(d Draft, decided bool, at time.Time, behind time.Duration) (Entry, error) {
+// prepared is what can be made of a draft before its time and place are known.
+type prepared struct {
+	header Header
+	plain  []byte // the body, not sealed; nil without one
+}
+
+// prepare does what needs no order, so that callers do it side by side.
+func prepare(d Draft, decided bool) (prepared, error) {
 	h, err := d.header(decided)
-	if err != nil {
-		return Entry{}, err
+	if err != nil || d.Body == nil {
+		return prepared{header: h}, err
 	}
+	if d.KeyID == "" {
+		return prepared{}, errors.New("a body without a key")
+	}
+	h.KeyID = d.KeyID
+	plain, err := marshal(d.Body)
+	if err != nil {
+		return prepared{}, fmt.Errorf("body: %w", err)
+	}
+	if len(plain) > MaxEntryBytes {
+		return prepared{}, fmt.Errorf("%w: body of %d bytes", ErrTooLarge, len(plain))
+	}
+	return prepared{header: h, plain: plain}, nil
+}
+
+// seal makes the entry, and its encoding.
+func (l *Log) seal(p prepared, at time.Time, behind time.Duration) (Entry, []byte, error) {
+	h := p.header
 	h.At, h.ClockBehindMillis = at, behind.Milliseconds()
+	form := h
+	if p.plain != nil {
+		form.BodySHA256 = "0" // goes with the key
+	}
+	if err := checkForms(form); err != nil {
+		return Entry{}, nil, err
+	}
 	var body []byte
-	if d.Body != nil {
-		if l.cfg.Keys == nil || d.KeyID == "" {
-			return Entry{}, errors.New("a body without a key")
+	if p.plain != nil {
+		if l.cfg.Keys == nil {
+			return Entry{}, nil, errors.New("a body without a key store")
 		}
-		plain, err := marshal(d.Body)
-		if err != nil {
-			return Entry{}, fmt.Errorf("body: %w", err)
-		}
-		if len(plain) > MaxEntryBytes {
-			return Entry{}, fmt.Errorf("%w: body of %d bytes", ErrTooLarge, len(plain))
-		}
-		h.KeyID = d.KeyID
-		context, err := bodyContext(h)
-		if err != nil {
-			return Entry{}, err
-		}
-		if body, err = l.cfg.Keys.Seal(d.KeyID, plain, context); err != nil {
-			return Entry{}, fmt.Errorf("body: %w", err)
+		context := sha256.Sum256(appendHeader(make([]byte, 0, 1024), h)) // as bodyContext
+		var err error
+		if body, err = l.cfg.Keys.Seal(h.KeyID, p.plain, context[:]); err != nil {
+			return Entry{}, nil, fmt.Errorf("body: %w", err)
 		}
 		h.BodySHA256 = hexSHA256(body)
 	}
-	if err := checkHeader(h); err != nil {
-		return Entry{}, err
-	}
-	return Entry{Header: h, Body: body}, nil
+	e := Entry{Header: h, Body: body}
+	return e, appendEntry(make([]byte, 0, 512+len(h.Facts)+2*len(body)), e), nil
 }

@@ -85,3 +85,42 @@ func TestFastReaderOfAlteredLeaves(t *testing.T) {
 		sameDecision(t, altered)
 	})
 }
+
+// TestFastEncoding wants the encoder of the append path to make, byte for byte,
+// what encoding/json makes: what is hashed, and what bodies are bound to.
+func TestFastEncoding(t *testing.T) {
+	word := rapid.StringMatching(`[A-Za-z0-9._:/+=-]{0,20}`)
+	rapid.Check(t, func(t *rapid.T) {
+		h := Header{V: 1, Kind: rapid.StringMatching(`[a-z0-9._-]{1,20}`).Draw(t, "kind"), RequestID: rapid.StringMatching(`[A-Za-z0-9._:/-]{0,20}`).Draw(t, "request"),
+			At:                time.Unix(rapid.Int64Range(1, 200_000_000_000).Draw(t, "at"), rapid.Int64Range(0, 999_999_999).Draw(t, "ns")).UTC(),
+			ClockBehindMillis: rapid.Int64().Draw(t, "behind"), Actor: word.Draw(t, "actor"), Role: word.Draw(t, "role"), WarrantID: word.Draw(t, "warrant"),
+			TaskID: word.Draw(t, "task"), Generation: rapid.Uint64().Draw(t, "generation"), Reason: word.Draw(t, "reason")}
+		h.Decided = h.RequestID != "" && rapid.Bool().Draw(t, "decided")
+		if facts := rapid.MapOf(rapid.String(), rapid.String()).Draw(t, "facts"); len(facts) > 0 {
+			raw, err := marshal(facts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if h.Facts, err = canonicalObject(raw); err != nil {
+				t.Fatal(err)
+			}
+		}
+		e := Entry{Header: h}
+		if body := rapid.SliceOf(rapid.Byte()).Draw(t, "body"); len(body) > 0 {
+			e.Header.KeyID, e.Header.BodySHA256, e.Body = "case:1", hexSHA256(body), body
+		}
+		if err := checkHeader(e.Header); err != nil {
+			t.Fatal(err)
+		}
+		want, err := e.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := appendEntry(nil, e); string(got) != string(want) {
+			t.Fatalf("%s\nwant %s", got, want)
+		}
+		if _, err := decodeEntry(0, want); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
