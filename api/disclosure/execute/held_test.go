@@ -51,7 +51,7 @@ func TestHoldAnswersAsTheStore(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, records, _ := strings.Cut(plain, "task_id,")
-		records, _, _ = strings.Cut(strings.ReplaceAll(records, m.TaskID, "-"), "Certificate: ")
+		records, _, _ = strings.Cut(strings.ReplaceAll(records, m.TaskID, "-"), "<?xml") // the rest says the same, with its time
 		return m, records
 	}
 	answers := map[string]int{}
