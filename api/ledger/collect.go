@@ -289,7 +289,7 @@ func (l *Log) witness(h head) (checkpoint string, err error) {
 		return "", err
 	}
 	for told := false; ; told = true {
-		if err = writeWitness(l.cfg.WitnessFile, h, checkpoint); err == nil {
+		if err = l.slots.write(h, checkpoint); err == nil {
 			return checkpoint, nil
 		}
 		if !told {

@@ -86,6 +86,8 @@ type Log struct {
 	closing chan struct{}
 	running sync.WaitGroup
 
+	slots witnessSlots // owned by the witness writer
+
 	// view is held for writing while folds apply.
 	view sync.RWMutex
 
@@ -157,6 +159,7 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		closing:  make(chan struct{}),
 		overdue:  map[*submission]struct{}{},
 		requests: map[string]uint64{},
+		slots:    witnessSlots{path: cfg.WitnessFile},
 	}
 	l.changed = sync.NewCond(&l.mu)
 	lost, err := l.load(ctx)
@@ -328,6 +331,19 @@ func (l *Log) breakFor(err error) {
 	l.changed.Broadcast()
 }
 
+// settleWitness leaves the witness file in its whole form, after the writer.
+func (l *Log) settleWitness() {
+	l.mu.Lock()
+	h, checkpoint := l.acked, l.checkpoint
+	l.mu.Unlock()
+	if !l.slots.begun {
+		return
+	}
+	if err := writeWitness(l.cfg.WitnessFile, h, checkpoint); err != nil { // the two halves are good, too
+		l.cfg.Logger.Warn("ledger witness file left as it was", slog.String("error", err.Error()))
+	}
+}
+
 // Close waits for what was handed in (a few seconds at most), publishes the last
 // checkpoint and gives the folder back. Closing twice is no error.
 func (l *Log) Close() error {
@@ -344,6 +360,7 @@ func (l *Log) Close() error {
 	stopped := make(chan error, 1)
 	go func() {
 		l.running.Wait()
+		l.settleWitness()
 		stopped <- l.shutdown(context.Background())
 	}()
 	var err error

@@ -18,7 +18,8 @@ type head struct {
 	root []byte
 }
 
-// witnessFile is the content of the witness file: the head of the newest
+// witnessFile is a record of the witness file, and all of it when the ledger was
+// closed: the head of the newest
 // acknowledged entry, in clear for the reader and as a signed checkpoint.
 type witnessFile struct {
 	Size       uint64 `json:"size"`
@@ -73,13 +74,28 @@ func writeWitness(path string, h head, checkpoint string) error {
 	return writeDurably(path, append(data, '\n'))
 }
 
-// readWitness gives the recorded head. Errors: os.ErrNotExist, or why the file
-// cannot be trusted.
+// readWitness gives the recorded head: of two, the newer. Errors: os.ErrNotExist,
+// or why the file cannot be trusted.
 func readWitness(path, origin string, verifiers note.Verifiers) (head, error) {
 	data, err := readLimited(path, maxNoteBytes)
 	if err != nil {
 		return head{}, err
 	}
+	newest, failed := head{}, errors.New("witness: no head in it")
+	for _, record := range splitSlots(data) {
+		h, err := parseWitness(record, origin, verifiers)
+		switch {
+		case err != nil && newest.root == nil:
+			failed = err
+		case err == nil && (newest.root == nil || h.size > newest.size):
+			newest, failed = h, nil
+		}
+	}
+	return newest, failed
+}
+
+// parseWitness reads one record.
+func parseWitness(data []byte, origin string, verifiers note.Verifiers) (head, error) {
 	var w witnessFile
 	if err := json.Unmarshal(data, &w); err != nil {
 		return head{}, fmt.Errorf("witness: %w", err)
