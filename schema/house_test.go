@@ -64,8 +64,8 @@ var arrows = []rule{
 // pure packages decide: no gRPC services, no SQL, no engine. Exact paths; their
 // sub-packages are shells.
 var pure = []string{
-	"griffier/api/warrant", "griffier/api/warrant/letter", "griffier/api/warrant/epoc", "griffier/api/disclosure", "griffier/api/oversight", "griffier/collector/binding",
-	"griffier/collector/lease",
+	"griffier/api/warrant", "griffier/api/warrant/letter", "griffier/api/warrant/epoc", "griffier/api/disclosure", "griffier/api/oversight",
+	"griffier/api/authority", "griffier/api/legalbasis", "griffier/collector/binding", "griffier/collector/lease",
 }
 
 var impure = []string{"google.golang.org/grpc", "github.com/ClickHouse/", "griffier/schema/engine", "net/http", "database/sql"}

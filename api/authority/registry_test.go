@@ -371,3 +371,22 @@ func TestModel(t *testing.T) {
 		})
 	})
 }
+
+// FuzzApply: an entry of any form folds, is ignored or fails, and never panics.
+func FuzzApply(f *testing.F) {
+	kinds := []string{authority.KindPropose, authority.KindApprove, authority.KindKeyAdd, authority.KindKeyConfirm, authority.KindKeyRevoke, authority.KindRetire}
+	for i := range kinds {
+		f.Add(i, uint64(0), "0f", `{"proposal_id":"p","record":{"id":"NL-OM"},"authority_id":"NL-OM","fingerprint":"a","sha256":"b","not_after":"2026-11-20T09:00:00Z"}`)
+	}
+	f.Fuzz(func(t *testing.T, kind int, generation uint64, actor, facts string) {
+		b := newBook()
+		b.registered(t, "NL-OM")
+		e := ledger.Entry{Index: 2, Header: ledger.Header{Kind: kinds[uint(kind)%uint(len(kinds))], At: start, Actor: actor, Generation: generation, Facts: json.RawMessage(facts)}}
+		if err := b.registry.Apply(e); err != nil {
+			return
+		}
+		if v, known := b.registry.View("NL-OM", start); !known || len(v.Keys) != 0 {
+			t.Errorf("one entry confirmed a key: %+v", v)
+		}
+	})
+}

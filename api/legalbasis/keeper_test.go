@@ -407,3 +407,22 @@ func TestCompare(t *testing.T) {
 		t.Errorf("%d categories end, want 2 and 2", ends)
 	}
 }
+
+// FuzzApply: an entry of any form folds, is ignored or fails, and never panics; one
+// alone puts nothing in the place of a profile that is in force.
+func FuzzApply(f *testing.F) {
+	kinds := []string{KindAdopt, KindPropose, KindApprove, KindWithdraw}
+	text := []byte("generation: 1\nprofile: x\nzone: UTC\nbases:\n  - {id: X-1, article: a, signed_by: [court], max_validity_days: 1, source: s, status: read}\n")
+	for i := range kinds {
+		f.Add(i, "0f", `{"proposal_id":"p","base_generation":1,"profile":"x","profile_generation":2,"sha256":"a","file":"generation: 2"}`)
+	}
+	f.Fuzz(func(t *testing.T, kind int, actor, facts string) {
+		h := newHouse(t)
+		h.append(ledger.Draft{Kind: KindAdopt, Facts: factsOf(parsed(t, text), text)})
+		was := h.keeper.Profile().SHA256
+		h.keeper.Apply(ledger.Entry{Index: 1, Header: ledger.Header{Kind: kinds[uint(kind)%uint(len(kinds))], At: start, Actor: actor, Facts: json.RawMessage(facts)}})
+		if h.keeper.Profile().SHA256 != was {
+			t.Errorf("one entry changed the profile")
+		}
+	})
+}
