@@ -1,6 +1,7 @@
 package warrant_test
 
 import (
+	"encoding/json"
 	"reflect"
 	"strings"
 	"testing"
@@ -205,4 +206,45 @@ func TestDocumentFirst(t *testing.T) {
 	if got := b.state1("o", start); got != warrant.Approved {
 		t.Errorf("state %s", got)
 	}
+}
+
+// FuzzContent judges contents of any text: whatever is taken has one canonical form,
+// and terms that fit together.
+func FuzzContent(f *testing.F) {
+	r := testRules(f)
+	add := func(c warrant.Content) {
+		f.Add(c.LegalBasis, c.Reference, c.ValidUntil, c.DocumentSHA256, c.Targets[0], string(c.Categories[0]), string(c.Priority), c.Emergency, c.EnforcingAuthorityNotified)
+	}
+	add(testContent())
+	add(oralContent())
+	c := testContent()
+	c.Priority, c.EnforcingAuthorityNotified, c.ValidUntil = warrant.High, true, "2026-12-20T09:00:00.5Z"
+	add(c)
+	c.Priority, c.Targets = "SOON", []string{"line:L-1001"}
+	add(c)
+	f.Fuzz(func(t *testing.T, basis, reference, until, document, target, category, priority string, emergency, notified bool) {
+		c := testContent()
+		c.LegalBasis, c.Reference, c.ValidUntil, c.DocumentSHA256 = basis, reference, until, document
+		c.Targets, c.Categories, c.Priority = []string{target}, []warrant.Category{warrant.Category(category)}, warrant.Priority(priority)
+		c.Emergency, c.EnforcingAuthorityNotified = emergency, notified
+		b := newBook(t)
+		d, err := r.Create(b.state, start, officer, warrant.CreateRequest{ID: "w", Salt: "s", Content: c})
+		if err != nil {
+			return
+		}
+		b.append(start, d)
+		w, _ := b.state.Warrant("w")
+		var again warrant.Content
+		if err := json.Unmarshal(c.Canonical(), &again); err != nil || string(again.Canonical()) != string(c.Canonical()) || again.Hash("s") != w.ContentSHA256 {
+			t.Errorf("canonical form %s, then %s, %v", c.Canonical(), again.Canonical(), err)
+		}
+		switch {
+		case w.State(start) != warrant.AwaitingApproval || !w.ValidUntil.After(start):
+			t.Errorf("made as %s until %v", w.State(start), w.ValidUntil)
+		case emergency != w.PaperBy.After(start) || document == "" && !emergency:
+			t.Errorf("emergency %v, document %q, paper by %v", emergency, document, w.PaperBy)
+		case notified && w.Priority != warrant.EightHours && (!w.NoticeUntil.After(start.AddDate(0, 0, 10)) || w.ActBy.Before(w.NoticeUntil)):
+			t.Errorf("notice until %v, act by %v", w.NoticeUntil, w.ActBy)
+		}
+	})
 }
