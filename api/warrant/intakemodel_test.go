@@ -1,0 +1,147 @@
+package warrant_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"griffier/api/ledger"
+	"griffier/api/reason"
+	"griffier/api/warrant"
+)
+
+// blames reports whether a refusal is for one field.
+func blames(err *reason.Error, field string) bool {
+	return err != nil && slices.ContainsFunc(err.Violations, func(v reason.Violation) bool { return v.Field == field })
+}
+
+// Whatever is done in whatever order, by whomever: no approval without the order that
+// the content names at that moment, and nothing runs but what two people keyed the
+// same since the last edit. Refusals for these reasons are right, too.
+func TestIntakeModel(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		b, r := newBook(t), testRules(t)
+		r.RequireDocument, r.DoubleEntry = true, true
+		w := b.undocumented(r, "w")
+		content := testContent()
+		content.Reference = "PV-2026/w"
+		hashes := []string{content.DocumentSHA256, strings.Repeat("ab", 32)}
+		now, gen := start, w.Generation
+		stored := map[string]bool{}
+		creator, confirmer := map[string]string{}, map[string]string{} // by task; a confirmer since the last edit
+		put := func(d ledger.Draft) {
+			now = now.Add(time.Second)
+			before := b.state.Ignored()
+			b.append(now, d)
+			if b.state.Ignored() != before {
+				rt.Fatalf("a draft that was just decided is ignored: %s", d.Kind)
+			}
+		}
+		who := rapid.SampledFrom([]warrant.Caller{officer, approver, colleague, second, outside, both, stranger})
+		task := func(rt *rapid.T) string {
+			if len(creator) == 0 {
+				rt.Skip("no task yet")
+			}
+			return fmt.Sprint("t", rapid.IntRange(0, len(creator)-1).Draw(rt, "task"))
+		}
+		rt.Repeat(map[string]func(*rapid.T){
+			"store": func(rt *rapid.T) {
+				sha := rapid.SampledFrom(hashes).Draw(rt, "document")
+				d, err := r.StoreDocument(b.state, now, who.Draw(rt, "by"), received(sha[:2], "w", sha))
+				if err == nil {
+					if stored[sha] {
+						rt.Fatal("a document is stored twice")
+					}
+					put(d)
+					stored[sha] = true
+				}
+			},
+			"verify": func(*rapid.T) { b.verify(r, now, "w") },
+			"approve": func(rt *rapid.T) {
+				w, _ := b.state.Warrant("w")
+				d, err := r.Approve(b.state, now, who.Draw(rt, "by"), warrant.ApproveRequest{WarrantID: "w", Generation: gen, ContentSHA256: w.ContentSHA256})
+				if blames(err, "document") && stored[content.DocumentSHA256] {
+					rt.Fatal("an approval is refused for a document that is there")
+				}
+				if err == nil {
+					if !stored[content.DocumentSHA256] {
+						rt.Fatal("an approval without the order that the content names")
+					}
+					put(d)
+				}
+			},
+			"edit": func(rt *rapid.T) {
+				if rapid.IntRange(0, 3).Draw(rt, "rarely") > 0 {
+					rt.Skip("seldom")
+				}
+				after := content
+				if after.DocumentSHA256 == hashes[0] {
+					after.DocumentSHA256 = hashes[1]
+				} else {
+					after.DocumentSHA256 = hashes[0]
+				}
+				var open []warrant.OpenTask
+				for id := range creator {
+					if t, _, _ := b.state.Task(id); t.Generation == gen {
+						open = append(open, b.openTask(id, "192.0.2.17"))
+					}
+				}
+				d, err := r.Edit(b.state, now, officer, warrant.EditRequest{WarrantID: "w", Generation: gen, Salt: fmt.Sprint("salt", gen), Content: after, Before: content, Open: open})
+				if err != nil {
+					return
+				}
+				put(d)
+				content, gen = after, gen+1
+				clear(confirmer)
+			},
+			"ask": func(rt *rapid.T) {
+				if len(creator) == 3 {
+					rt.Skip("enough")
+				}
+				by, id := rapid.SampledFrom([]warrant.Caller{officer, colleague, both}).Draw(rt, "by"), fmt.Sprint("t", len(creator))
+				d, err := r.CreateTask(b.state, now, by, warrant.TaskRequest{ID: id, WarrantID: "w", Generation: gen, Category: warrant.Attribution,
+					Target: "192.0.2.17", Instant: question.Instant, UncertaintySeconds: 1}, content)
+				if err != nil {
+					rt.Fatal(err)
+				}
+				put(d)
+				creator[id] = by.Actor
+			},
+			"confirm": func(rt *rapid.T) {
+				id, by := task(rt), who.Draw(rt, "by")
+				target := rapid.SampledFrom([]string{"192.0.2.17", "192.0.2.71"}).Draw(rt, "typed")
+				d, err := r.ConfirmTask(b.state, now, by, warrant.ConfirmRequest{TaskID: id, Generation: gen, Target: target, Instant: "2026-11-19T11:00:00Z"}, question, content)
+				if err == nil {
+					if target != "192.0.2.17" || by.Actor == creator[id] || confirmer[id] != "" || by.Actor == stranger.Actor {
+						rt.Fatalf("%s is confirmed by %s, who typed %s", id, by.Actor, target)
+					}
+					put(d)
+					confirmer[id] = by.Actor
+				}
+			},
+			"begin": func(rt *rapid.T) {
+				id := task(rt)
+				d, err := r.Begin(b.state, now, officer, id, gen, question)
+				if blames(err, "confirmation") && confirmer[id] != "" {
+					rt.Fatal("what two people keyed is refused")
+				}
+				if err != nil {
+					return
+				}
+				if confirmer[id] == "" || confirmer[id] == creator[id] || !stored[content.DocumentSHA256] {
+					rt.Fatalf("%s runs: asked by %s, confirmed by %q", id, creator[id], confirmer[id])
+				}
+				put(d)
+				running, _, _ := b.state.Task(id)
+				if d, err = r.Abort(b.state, officer, id, running.Attempt, reason.StoreUnavailable, true); err != nil {
+					rt.Fatal(err)
+				}
+				put(d)
+			},
+		})
+	})
+}
