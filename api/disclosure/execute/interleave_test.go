@@ -54,6 +54,9 @@ func TestInterleavings(t *testing.T) {
 			t.Errorf("%d times %s in %d rounds: the race is not one", r.outcomes[kind], kind, rounds)
 		}
 	}
+	if err := l.executor.Recover(t.Context()); err != nil { // sweeps
+		t.Error(err)
+	}
 	r.judge()
 }
 
@@ -100,6 +103,7 @@ func (r *race) round() {
 		})
 	}
 	wg.Wait()
+	r.run(task) // what a suspension left sealed is released once it is over
 }
 
 // late is an act that comes at any time while an execution takes on a busy machine.
@@ -210,13 +214,17 @@ func (r *race) judge() {
 		released                                               string
 	}
 	stories := map[string]*story{}
-	// What ended, halted or changed a warrant, until a resumption: the entry of it.
-	over := map[string]uint64{}
+	// What ended or halted a warrant, until a resumption, and what gave it another
+	// content: the entry of it. What was released before an edit was released rightly,
+	// and may still be fetched.
+	over, edited := map[string]uint64{}, map[string]uint64{}
 	for _, e := range r.entries() {
 		h := e.Header
 		switch h.Kind {
-		case warrant.KindRevoke, warrant.KindCancel, warrant.KindEdit, warrant.KindSuspend:
+		case warrant.KindRevoke, warrant.KindCancel, warrant.KindSuspend:
 			over[h.WarrantID] = e.Index
+		case warrant.KindEdit:
+			edited[h.WarrantID] = e.Index
 		case warrant.KindResume:
 			delete(over, h.WarrantID)
 		}
@@ -229,6 +237,9 @@ func (r *race) judge() {
 			stories[h.TaskID] = s
 		}
 		stopped, is := over[h.WarrantID]
+		if changed, yes := edited[h.WarrantID]; yes && h.Kind != warrant.KindFetch {
+			stopped, is = changed, true
+		}
 		ended := is || !h.At.Before(r.ends[h.WarrantID])
 		switch h.Kind {
 		case warrant.KindTaskCreate:
