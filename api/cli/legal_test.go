@@ -49,6 +49,7 @@ func TestLegalScripts(t *testing.T) {
 	}
 	registered(t, homes, identity.Recipient().String())
 	holder(t, filepath.Join(dir, "server", "store.sock"))
+	resident(t, filepath.Join(dir, "server", "store.sock"), filepath.Join(dir, "server", "secret", "pseudonym.key"))
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/legal",
 		Setup: func(env *testscript.Env) error {
@@ -178,6 +179,31 @@ func holder(t *testing.T, socket string) {
 	err = schema.Insert(t.Context(), conn, "holder", []schema.Record{&schema.Assignment{AssignmentID: schema.ID{1}, SessionID: schema.ID{2}, AccessRef: schema.AccessRef{3},
 		Prefix: netip.MustParsePrefix("203.0.113.140/32"), PortEnd: 65535, AssignmentStartedAt: midnight, StartedAt: midnight, EndedAt: midnight.Add(24 * time.Hour), Version: 1,
 		EndCause: schema.EndCut, Source: schema.SourceRADIUS, Certainty: schema.CertaintyObserved, CollectorID: "c1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// resident stores that staff@isp.example had 198.18.0.9 a day ago, and that a
+// collector saw it all.
+func resident(t *testing.T, socket, keyFile string) {
+	t.Helper()
+	conn, err := schema.Open(t.Context(), schema.Config{Socket: socket})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	names, err := schema.ReadPseudonymKey(keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	midnight := time.Now().UTC().Add(-24 * time.Hour).Truncate(24 * time.Hour)
+	err = schema.Insert(t.Context(), conn, "resident", []schema.Record{
+		&schema.Assignment{AssignmentID: schema.ID{4}, SessionID: schema.ID{5}, AccessRef: names.Ref(schema.Identifier{Kind: schema.IdentRADIUSUser, Value: "staff@isp.example"}),
+			Prefix: netip.MustParsePrefix("198.18.0.9/32"), PortEnd: 65535, AssignmentStartedAt: midnight, StartedAt: midnight, EndedAt: midnight.Add(24 * time.Hour), Version: 1,
+			EndCause: schema.EndCut, Source: schema.SourceRADIUS, Certainty: schema.CertaintyObserved, CollectorID: "c9"},
+		&schema.Coverage{CoverageID: schema.ID{6}, CollectorID: "c9", State: schema.Covered, StartedAt: midnight, EndedAt: midnight.Add(24 * time.Hour), Version: 1,
+			BootID: "boot", ClockSynced: true}})
 	if err != nil {
 		t.Fatal(err)
 	}
