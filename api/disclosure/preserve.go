@@ -2,8 +2,10 @@ package disclosure
 
 import (
 	"slices"
+	"time"
 
 	"griffier/api/reason"
+	"griffier/api/warrant"
 	"griffier/schema"
 )
 
@@ -45,6 +47,43 @@ func Preservable(p Plan, e Evidence) Answer {
 		return Answer{Reason: reason.CoverageGap}
 	}
 	return Answer{Reason: reason.NoMatch}
+}
+
+// PreservableLine returns whether there is anything to preserve of the lines that a
+// target names, and if so PRESERVED; in place of nothing it says what [Disclose] does.
+// More lines than one are no answer: who is meant must be certain before anything is
+// kept.
+func PreservableLine(p Plan, l Listing) (Answer, *reason.Error) {
+	a, _, refusal := Disclose(p, warrant.Preservation, l, 1, 0)
+	if refusal == nil && len(l.Assignments)+len(l.Sessions)+len(l.Usage)+len(l.UsageDays) > 0 {
+		a = Answer{Reason: reason.Preserved}
+	}
+	return a, refusal
+}
+
+// Own drops what a listing of one subject has of its line from when the target did not
+// name it, and cuts the line's pseudonyms to when it did.
+func (l *Listing) Own() {
+	s := &l.Subjects[0]
+	other := func(from, to time.Time, open bool, collector string) bool {
+		if open {
+			to = openEnd(collector, to, l.Coverage)
+		}
+		return !slices.ContainsFunc(s.Spans, func(w Span) bool { return from.Before(w.To) && to.After(w.From) })
+	}
+	l.Assignments = slices.DeleteFunc(l.Assignments, func(a schema.Assignment) bool { return other(a.StartedAt, a.EndedAt, a.Open, a.CollectorID) })
+	l.Sessions = slices.DeleteFunc(l.Sessions, func(r schema.Session) bool { return other(r.StartedAt, r.EndedAt, r.Open, r.CollectorID) })
+	l.Usage = slices.DeleteFunc(l.Usage, func(u schema.Usage) bool { return other(u.BucketStartedAt, u.EndedAt, false, "") })
+	l.UsageDays = slices.DeleteFunc(l.UsageDays, func(u schema.UsageDay) bool { return other(u.StartedAt, u.EndedAt, false, "") })
+	var access []LineAccess
+	for _, a := range s.Access {
+		for _, w := range s.Spans {
+			if cut, ok := w.and(Span{a.ValidFrom, a.ValidTo}); ok {
+				access = append(access, LineAccess{a.LineID, a.Ref, cut.From, cut.To})
+			}
+		}
+	}
+	s.Access = access
 }
 
 // Refs returns the pseudonyms that evidence names, of inside addresses too, each

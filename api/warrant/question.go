@@ -135,8 +135,8 @@ func (q TaskRequest) fits(target Target, b TaskBody) *reason.Error {
 		return violation("category", "is about a line; whose an address was is ATTRIBUTION, which shows the identity where the warrant covers it")
 	case windowed && b.FromHold != "" && target.Kind != TargetAddress && target.Kind != TargetLine:
 		return violation("target", "must be the address that the hold is of, or line:ID of a line that had it")
-	case q.Category == Preservation && target.Kind != TargetAddress:
-		return violation("target", "must be an address: a hold is of what there is of one")
+	case preserves && target.Kind == TargetPrefix:
+		return violation("target", "must be an address in the prefix, or the line: a hold is of one of these")
 	case windowed && target.Network() && b.FromHold == "":
 		return violation("target", "must be a line, or what names one, for this category: ask ATTRIBUTION first")
 	case windowed && b.WindowEnd == "":

@@ -57,7 +57,7 @@ func (x *Executor) answer(ctx context.Context, j job) (warrant.Outcome, error) {
 		return warrant.Outcome{}, refusal
 	}
 	if j.t.Category == warrant.Preservation {
-		return x.preserve(ctx, j, disclosure.NewWindowPlan(questionOf(q), q.Last(), x.cfg.ClockMargin))
+		return x.preserve(ctx, j, q.Target, disclosure.NewWindowPlan(questionOf(q), q.Last(), x.cfg.ClockMargin))
 	}
 	ask, plan := x.attribute, disclosure.NewPlan(questionOf(q), x.cfg.ClockMargin)
 	switch j.t.Category {

@@ -42,10 +42,10 @@ func TestLateArrivalGrace(t *testing.T) {
 	if task, err := l.ask(l.everything("line:line-carol"), identityOf, "line:line-carol", 0, 0); err != nil || task.ExecutableFrom != nil {
 		t.Errorf("identity waits: %v, %v", task, err)
 	}
-	l.skew.Store(int64(due.Sub(time.Now()) - time.Second))
+	l.skew.Store(int64(time.Until(due) - time.Second))
 	_, err := l.execute(task)
 	l.want(err, reason.TooRecent)
-	l.skew.Store(int64(due.Sub(time.Now()) + time.Millisecond))
+	l.skew.Store(int64(time.Until(due) + time.Millisecond))
 	done, _ := l.mustExecute(task, reason.CoverageGap) // the lab's collector stopped before
 	if done.ExecutableFrom != nil {
 		t.Error("what was executed waits")

@@ -58,7 +58,7 @@ func (x *Executor) stillHeld(now time.Time, question warrant.TaskBody, answer re
 // officer's answer: that it was done, and until when, or why there was nothing.
 // The copy is on disk before the entry that makes it a hold; a task that has made
 // one already, and was interrupted, answers with that.
-func (x *Executor) preserve(ctx context.Context, j job, plan disclosure.Plan) (warrant.Outcome, error) {
+func (x *Executor) preserve(ctx context.Context, j job, target warrant.Target, plan disclosure.Plan) (warrant.Outcome, error) {
 	if x.cfg.Holds == nil {
 		return warrant.Outcome{}, reason.New(reason.NotConfigured, "The server has no folder for holds.")
 	}
@@ -68,6 +68,9 @@ func (x *Executor) preserve(ctx context.Context, j job, plan disclosure.Plan) (w
 	limits, err := x.cfg.Traffic.Limits(ctx)
 	if err != nil {
 		return warrant.Outcome{}, x.readError(ctx, j.t, err)
+	}
+	if !target.Network() {
+		return x.preserveLine(ctx, j, target, plan, limits)
 	}
 	readableFrom := limits[schema.ClassAssignment].ReadableFrom
 	readable := plan // what is past its limit is left out, the rest preserved
@@ -89,8 +92,62 @@ func (x *Executor) preserve(ctx context.Context, j job, plan disclosure.Plan) (w
 	if err != nil {
 		return warrant.Outcome{}, x.readError(ctx, j.t, err)
 	}
+	return x.copied(ctx, j, plan, contents)
+}
+
+// preserveLine copies what a line had and did, and whose it was.
+func (x *Executor) preserveLine(ctx context.Context, j job, target warrant.Target, plan disclosure.Plan, limits map[schema.Class]schema.Limit) (warrant.Outcome, error) {
+	from := source{x.cfg.Traffic, live{x.cfg.Lines}}
+	l := disclosure.Listing{ReadableFrom: limits[schema.ClassAssignment].ReadableFrom, DaysReadableFrom: limits[schema.ClassUsageDay].ReadableFrom}
+	for _, class := range everything { // of whatever is kept longest there may be something
+		if limit := limits[class].ReadableFrom; limit.Before(l.ReadableFrom) {
+			l.ReadableFrom = limit
+		}
+	}
+	var err error
+	if l.Subjects, err = x.subjects(ctx, from, target, plan); err != nil {
+		return warrant.Outcome{}, x.readError(ctx, j.t, err)
+	}
+	if len(l.Subjects) == 1 {
+		if err := x.fill(ctx, from, everything, plan, &l); err != nil {
+			return warrant.Outcome{}, x.readError(ctx, j.t, err)
+		}
+		l.Own()
+	}
+	answer, refusal := disclosure.PreservableLine(plan, l)
+	if refusal != nil {
+		return warrant.Outcome{}, refusal
+	}
+	if answer.Reason != reason.Preserved {
+		return x.seal(ctx, j, finding{plan: plan, evidence: disclosure.Evidence{Coverage: l.Coverage}, retention: manifestRetention(schema.ClassAssignment, limits[schema.ClassAssignment]), answer: answer})
+	}
+	line := l.Subjects[0].LineID
+	c := &keep.Contents{Head: keep.Head{Lines: []string{line}}, Target: l.Translated, Assignments: l.Assignments, Sessions: l.Sessions, Usage: l.Usage, UsageDays: l.UsageDays, Coverage: l.Coverage}
+	if c.Ranges, err = x.cfg.Lines.RangesIn(ctx, plan.From, plan.To); err != nil {
+		return warrant.Outcome{}, x.readError(ctx, j.t, err)
+	}
+	for _, a := range l.Subjects[0].Access {
+		c.Lines = append(c.Lines, register.Held{LineID: line, Ref: a.Ref, ValidFrom: a.ValidFrom, ValidTo: a.ValidTo})
+		if !slices.Contains(c.Head.Refs, a.Ref) {
+			c.Head.Refs = append(c.Head.Refs, a.Ref)
+		}
+	}
+	if len(c.Head.Refs) > keep.MaxRefs {
+		return warrant.Outcome{}, reason.New(reason.MaxHits, "The line had more access identifiers than one hold may have: narrow the window.")
+	}
+	person, err := x.personFor(ctx, line, plan)
+	if err != nil {
+		return warrant.Outcome{}, x.readError(ctx, j.t, err)
+	}
+	c.Persons = []keep.Person{person}
+	return x.copied(ctx, j, plan, c)
+}
+
+// copied makes a hold of a copy, and seals the answer that there is one.
+func (x *Executor) copied(ctx context.Context, j job, plan disclosure.Plan, contents *keep.Contents) (warrant.Outcome, error) {
 	// What expired while it was copied may be missing, so the later limit counts.
-	if limits, err = x.cfg.Traffic.Limits(ctx); err != nil {
+	limits, err := x.cfg.Traffic.Limits(ctx)
+	if err != nil {
 		return warrant.Outcome{}, x.readError(ctx, j.t, err)
 	}
 	contents.Head.HoldID, contents.Head.WarrantID, contents.Head.TaskID = warrantrpc.RandomID(), j.w.ID, j.t.ID

@@ -21,7 +21,7 @@ type Head struct {
 	HoldID    string     `json:"hold_id"`
 	WarrantID string     `json:"warrant_id"`
 	TaskID    string     `json:"task_id"`
-	Address   netip.Addr `json:"address"`
+	Address   netip.Addr `json:"address"`            // invalid: it is of a line
 	Port      uint16     `json:"port,omitempty"`     // 0: every one
 	Protocol  uint8      `json:"protocol,omitempty"` // 0: every one
 	// From and To are the interval that was copied, both inclusive.
