@@ -71,8 +71,8 @@ func TestRolesCarryTheProduct(t *testing.T) {
 		ctx, conn := become(t, schema.RoleExecutor)
 		read(t, ctx, conn)
 		traffic := execute.NewTraffic(conn)
-		if _, _, err := traffic.Retention(ctx); err != nil {
-			t.Error(err)
+		if limits, err := traffic.Limits(ctx); err != nil || len(limits) == 0 {
+			t.Errorf("limits: %v (%v)", limits, err)
 		}
 		if _, err := traffic.Coverage(ctx, []string{"c1"}, window.Start, window.End); err != nil {
 			t.Error(err)
