@@ -79,7 +79,7 @@ func scene(t *rapid.T) (disclosure.Plan, disclosure.Listing) {
 	for range rapid.IntRange(0, 5).Draw(t, "coverage") {
 		s := span("covered")
 		l.Coverage = append(l.Coverage, schema.Coverage{CollectorID: collector.Draw(t, "collector"), State: rapid.SampledFrom([]schema.CoverageState{schema.Covered, schema.Covered, schema.Gap}).Draw(t, "state"),
-			StartedAt: s.From, EndedAt: s.To, ClockOffsetNanos: rapid.SampledFrom([]int64{0, 0, int64(2 * time.Second)}).Draw(t, "offset")})
+			StartedAt: s.From, EndedAt: s.To, ClockOffsetNanos: rapid.SampledFrom([]int64{0, 0, int64(2 * time.Second)}).Draw(t, "offset"), ClockSynced: rapid.IntRange(0, 4).Draw(t, "synced") > 0})
 	}
 	return p, l
 }
@@ -148,7 +148,7 @@ func disclosedIsWhatThereIs(t *rapid.T) {
 						if c.State == schema.Gap {
 							return false
 						}
-						ok = ok || c.ClockOffsetNanos == 0
+						ok = ok || c.ClockOffsetNanos == 0 && c.ClockSynced
 					}
 				}
 				return ok
@@ -236,7 +236,7 @@ func oneLine(from, to float64) (disclosure.Plan, disclosure.Listing) {
 	p := disclosure.NewListPlan(disclosure.Question{Target: "line:A", Instant: at(from)}, at(to).Add(-time.Nanosecond), time.Second)
 	whole := map[string][]disclosure.Span{"A": {{From: at(-1e6), To: at(1e6)}}}
 	l := disclosure.Listing{Subjects: disclosure.Subjects(p, whole, map[string]disclosure.Span{"A": whole["A"][0]}), ReadableFrom: at(-1e6), DaysReadableFrom: at(-1e6),
-		Coverage: []schema.Coverage{{CollectorID: "c1", State: schema.Covered, StartedAt: at(-1e6), EndedAt: at(1e6)}},
+		Coverage: []schema.Coverage{{CollectorID: "c1", State: schema.Covered, StartedAt: at(-1e6), EndedAt: at(1e6), ClockSynced: true}},
 		Ranges:   []disclosure.Range{{Prefix: netip.MustParsePrefix("192.0.2.0/24"), CollectorIDs: []string{"c1"}, ValidFrom: at(-1e6), ValidTo: at(1e6)}}}
 	l.Subjects[0].Access = []disclosure.LineAccess{{LineID: "A", Ref: schema.AccessRef{1}, ValidFrom: at(-1e6), ValidTo: at(1e6)}}
 	return p, l
@@ -289,7 +289,8 @@ func TestAbsenceIsTyped(t *testing.T) {
 		"a clock that is off": {func(_ *disclosure.Plan, l *disclosure.Listing) {
 			l.Coverage[0].ClockOffsetNanos = int64(2 * time.Second)
 		}, reason.CoverageGap},
-		"no collector": {func(_ *disclosure.Plan, l *disclosure.Listing) { l.Ranges = nil }, reason.CoverageGap},
+		"a clock that nothing keeps": {func(_ *disclosure.Plan, l *disclosure.Listing) { l.Coverage[0].ClockSynced = false }, reason.CoverageGap},
+		"no collector":               {func(_ *disclosure.Plan, l *disclosure.Listing) { l.Ranges = nil }, reason.CoverageGap},
 		"a collector of another provider's": {func(_ *disclosure.Plan, l *disclosure.Listing) {
 			l.Ranges = append(l.Ranges, disclosure.Range{Provider: "other", CollectorIDs: []string{"c9"}})
 		}, reason.NoMatch},
