@@ -28,7 +28,7 @@ import (
 type desk struct {
 	oversighttest.Path
 	*watch.Watch
-	t        *testing.T
+	t        testing.TB
 	cfg      ledger.Config
 	state    *oversight.State
 	registry *prometheus.Registry
@@ -50,7 +50,7 @@ func (d *desk) wait(by time.Duration) {
 	d.at = d.at.Add(by)
 }
 
-func newDesk(t *testing.T, limits oversight.Limits) *desk {
+func newDesk(t testing.TB, limits oversight.Limits) *desk {
 	dir := t.TempDir()
 	must := func(err error) {
 		t.Helper()
