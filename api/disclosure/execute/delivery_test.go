@@ -42,7 +42,7 @@ func (l *lab) released(w *griffierv1.Warrant) *griffierv1.Task {
 
 func (l *lab) kept(taskID string) bool {
 	l.t.Helper()
-	found, err := filepath.Glob(filepath.Join(l.dir, "packages", taskID+".tar.*"))
+	found, err := filepath.Glob(filepath.Join(l.dir, "packages", taskID+".sealed"))
 	if err != nil {
 		l.t.Fatal(err)
 	}

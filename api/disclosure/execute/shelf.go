@@ -17,7 +17,7 @@ import (
 type shelf struct{ dir string }
 
 const (
-	sealedSuffix  = ".tar.age"
+	sealedSuffix  = ".sealed" // age or CMS
 	receiptSuffix = ".receipt.json"
 )
 

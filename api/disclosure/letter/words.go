@@ -119,3 +119,9 @@ func SearchedKnown(l Language, s string) bool {
 	w := vocabularies[l]
 	return w != nil && (w.searchedWords == nil || w.searchedWords[s] != "")
 }
+
+// LabelKnown reports whether a letter in a language has a label for a column.
+func LabelKnown(l Language, column string) bool {
+	w := vocabularies[l]
+	return w != nil && w.labels[column] != ""
+}
