@@ -62,11 +62,11 @@ func (w *Watcher) Run(ctx context.Context) {
 // not written to any more.
 func (w *Watcher) Check(ctx context.Context) error {
 	began := w.Log.cfg.Now()
-	var folds []Fold
-	if w.Folds != nil {
-		folds = w.Folds()
+	r, err := w.verify(ctx)
+	if err != nil && !r.Verified() {
+		// The log is being written meanwhile. What is wrong with it stays wrong.
+		r, err = w.verify(ctx)
 	}
-	r, err := Verify(ctx, VerifyConfig{Dir: w.Log.cfg.Dir, PublicKey: w.Log.PublicKey(), WitnessFile: w.Log.cfg.WitnessFile, Folds: folds, WitnessKeys: w.WitnessKeys})
 	if err != nil && r.Verified() {
 		return err // nothing was found out
 	}
@@ -89,6 +89,15 @@ func (w *Watcher) Check(ctx context.Context) error {
 	}
 	_, err = w.Log.Append(ctx, Draft{Kind: KindVerified, Role: "system", Facts: facts})
 	return err
+}
+
+// verify checks the files once.
+func (w *Watcher) verify(ctx context.Context) (Report, error) {
+	cfg := VerifyConfig{Dir: w.Log.cfg.Dir, PublicKey: w.Log.PublicKey(), WitnessFile: w.Log.cfg.WitnessFile, WitnessKeys: w.WitnessKeys}
+	if w.Folds != nil {
+		cfg.Folds = w.Folds()
+	}
+	return Verify(ctx, cfg)
 }
 
 // Last gives the newest check; zero before the first.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/transparency-dev/formats/log"
 	"golang.org/x/mod/sumdb/note"
@@ -75,12 +76,26 @@ func writeWitness(path string, h head, checkpoint string) error {
 }
 
 // readWitness gives the recorded head: of two, the newer. Errors: os.ErrNotExist,
-// or why the file cannot be trusted.
-func readWitness(path, origin string, verifiers note.Verifiers) (head, error) {
-	data, err := readLimited(path, maxNoteBytes)
-	if err != nil {
-		return head{}, err
+// or why the file cannot be trusted. The file of a running ledger is read again
+// when both of its halves were caught while they were written.
+func readWitness(path, origin string, verifiers note.Verifiers) (h head, err error) {
+	for range witnessReads {
+		var data []byte
+		if data, err = readLimited(path, maxNoteBytes); err != nil {
+			return head{}, err
+		}
+		if h, err = newestOf(data, origin, verifiers); err == nil || len(data) != 2*slotBytes {
+			break
+		}
+		time.Sleep(witnessPause / 10)
 	}
+	return h, err
+}
+
+const witnessReads = 3
+
+// newestOf gives the newest head in a witness file.
+func newestOf(data []byte, origin string, verifiers note.Verifiers) (head, error) {
 	newest, failed := head{}, errors.New("witness: no head in it")
 	for _, record := range splitSlots(data) {
 		h, err := parseWitness(record, origin, verifiers)
