@@ -396,6 +396,26 @@ func TestVerifyCatches(t *testing.T) {
 			retar(t, s, func(f map[string]string, order *[]string) { *order = append(*order, "records.csv") })
 			s.prove(t, good(s), nil)
 		}},
+		{"a package that is too long", disclosure.CheckOpen, func(t *testing.T, s *sample) {
+			retar(t, s, func(f map[string]string, _ *[]string) {
+				f["records.csv"] = strings.Repeat("x", disclosure.MaxPackageBytes)
+			})
+			s.prove(t, good(s), nil)
+		}},
+		{"a table with more rows than an answer has", disclosure.CheckRecords, func(t *testing.T, s *sample) {
+			forge(t, s, func(f map[string]string, m *disclosure.Manifest) {
+				f["records.csv"] += strings.Repeat(strings.Repeat(",", len(m.Columns)-1)+"\r\n", 1<<17+1)
+			})
+		}},
+		{"a manifest of nothing but brackets", disclosure.CheckSignature, func(t *testing.T, s *sample) {
+			retar(t, s, func(f map[string]string, _ *[]string) {
+				text := []byte(strings.Repeat("[", 1<<20))
+				sig, _ := json.Marshal(map[string]any{"format": disclosure.SignatureFormat, "algorithm": "ed25519", "key_id": disclosure.KeyID(s.signer.Public()),
+					"signature": ed25519.Sign(ed25519.NewKeyFromSeed(seed(1)), text)})
+				f["manifest.json"], f["manifest.sig"] = string(text), string(sig)
+			})
+			s.prove(t, good(s), nil)
+		}},
 		{"manifest edited", disclosure.CheckSignature, func(t *testing.T, s *sample) {
 			retar(t, s, func(f map[string]string, _ *[]string) {
 				f["manifest.json"] = strings.Replace(f["manifest.json"], `"generation": 1`, `"generation": 2`, 1)
