@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"griffier/api/authority"
+	"griffier/api/reason"
 	"griffier/api/strictyaml"
 	griffierv1 "griffier/proto/griffier/v1"
 )
@@ -172,15 +174,54 @@ you see what the record would permit and end.`,
 }
 
 func (a *app) authorityApprove() *cobra.Command {
-	c := &cobra.Command{Use: "approve PROPOSAL", Short: "Approve exactly what you saw; it comes into force", Args: oneArg("PROPOSAL")}
-	hash := c.Flags().String("sha256", "", "hash of the record as you saw it; griffier authority list tells it (required)")
+	c := &cobra.Command{Use: "approve PROPOSAL", Short: "Approve exactly what you saw; it comes into force", Args: oneArg("PROPOSAL"),
+		Long: `Approve a proposed record. Look first, with --dry-run: it shows the record, its hash, and
+what it permits and ends. The approval is bound to that hash.`}
+	hash := c.Flags().String("sha256", "", "hash of the record as you saw it with --dry-run")
+	dryRun := c.Flags().Bool("dry-run", false, "only show the record, and what it would permit and end")
 	request := requestFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if *dryRun {
+			return a.previewAuthority(c, args[0])
+		}
+		if *hash == "" {
+			return usageError{fmt.Errorf("authority approve: --sha256 is required: look with --dry-run, and give the hash that it shows")}
+		}
 		return a.authorityAct(func(client griffierv1.AuthorityServiceClient) (*griffierv1.Authority, error) {
 			return client.ApproveAuthority(c.Context(), &griffierv1.ApproveAuthorityRequest{RequestId: requestID(*request), ProposalId: args[0], Sha256: *hash})
 		})
 	}
 	return c
+}
+
+// previewAuthority shows an open proposal and what its approval would do.
+func (a *app) previewAuthority(c *cobra.Command, id string) error {
+	client := griffierv1.NewAuthorityServiceClient(a.server)
+	resp, err := client.ListAuthorities(c.Context(), &griffierv1.ListAuthoritiesRequest{})
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(resp.GetProposals(), func(p *griffierv1.AuthorityProposal) bool { return p.GetProposalId() == id })
+	if i < 0 {
+		return reason.New(reason.NotFound, "No such proposal waits for an approval.")
+	}
+	p := resp.GetProposals()[i]
+	plan, err := client.PlanAuthority(c.Context(), &griffierv1.PlanAuthorityRequest{Record: p.GetRecord()})
+	if err != nil {
+		return err
+	}
+	t := table{header: []string{"field", "value"}}
+	a.addRecord(&t, p.GetRecord())
+	t.add("sha256", p.GetSha256())
+	t.add("proposed", short(p.GetProposedBy())+" at "+at(p.GetProposedAt()))
+	for _, what := range plan.GetPermits() {
+		t.add("permits", what)
+	}
+	for _, what := range plan.GetEnds() {
+		t.add("ends", what)
+	}
+	fmt.Fprintf(a.stderr, "nothing was approved; of the live warrants %d could not go on\n", plan.GetWarrantsStopped())
+	return a.print(p, t)
 }
 
 func (a *app) authorityRetire() *cobra.Command {

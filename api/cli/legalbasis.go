@@ -76,18 +76,10 @@ touches. Nothing is changed. The file need not be signed yet.`,
 			if err != nil {
 				return err
 			}
-			resp, err := griffierv1.NewLegalBasisServiceClient(a.server).PlanLegalBasis(c.Context(), &griffierv1.PlanLegalBasisRequest{File: file})
+			resp, err := a.planLegalBasis(c, &griffierv1.PlanLegalBasisRequest{File: file})
 			if err != nil {
 				return err
 			}
-			t := table{header: []string{"basis", "effect", "what", "now", "new"}}
-			for _, change := range resp.GetChanges() {
-				t.add(change.GetBasis(), strings.ToLower(word(change.GetEffect(), "EFFECT_")), change.GetWhat(), change.GetNow(), change.GetNew())
-			}
-			if err := a.print(resp, t); err != nil {
-				return err
-			}
-			fmt.Fprintf(a.stderr, "live warrants under what changes: %d\n", resp.GetWarrantsTouched())
 			switch {
 			case resp.GetSignedBy() == "":
 				fmt.Fprintln(a.stderr, "no key that griffierd trusts has signed it: griffier legal-basis sign")
@@ -98,6 +90,21 @@ touches. Nothing is changed. The file need not be signed yet.`,
 			}
 			return nil
 		}}
+}
+
+// planLegalBasis asks what a file or proposal would do, and prints it.
+func (a *app) planLegalBasis(c *cobra.Command, req *griffierv1.PlanLegalBasisRequest) (*griffierv1.PlanLegalBasisResponse, error) {
+	resp, err := griffierv1.NewLegalBasisServiceClient(a.server).PlanLegalBasis(c.Context(), req)
+	if err != nil {
+		return nil, err
+	}
+	t := table{header: []string{"basis", "effect", "what", "now", "new"}}
+	for _, change := range resp.GetChanges() {
+		t.add(change.GetBasis(), strings.ToLower(word(change.GetEffect(), "EFFECT_")), change.GetWhat(), change.GetNow(), change.GetNew())
+	}
+	fmt.Fprintf(a.stderr, "generation %d over %d, sha256 %s; live warrants under what changes: %d\n", resp.GetGeneration(), resp.GetGenerationInForce(),
+		resp.GetSha256(), resp.GetWarrantsTouched())
+	return resp, a.print(resp, t)
 }
 
 func (a *app) legalBasisHistory() *cobra.Command {
@@ -139,11 +146,20 @@ Look at griffier legal-basis plan first.`}
 
 func (a *app) legalBasisApprove() *cobra.Command {
 	c := &cobra.Command{Use: "approve PROPOSAL", Short: "Approve exactly what you saw; it comes into force", Args: oneArg("PROPOSAL"),
-		Long: `Approve a proposal: the approval is bound to the file's hash. Put the same file in the
-place of griffierd's profile file afterwards.`}
-	hash := c.Flags().String("sha256", "", "hash of the file as you saw it; griffier legal-basis plan tells it in JSON, show in words (required)")
+		Long: `Approve a proposal: the approval is bound to the file's hash. Look first, with
+--dry-run: it tells what the proposal permits, ends and changes, and its hash. Put the
+same file in the place of griffierd's profile file afterwards.`}
+	hash := c.Flags().String("sha256", "", "hash of the file as you saw it with --dry-run")
+	dryRun := c.Flags().Bool("dry-run", false, "only tell what it would permit, end and change")
 	request := requestFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if *dryRun {
+			_, err := a.planLegalBasis(c, &griffierv1.PlanLegalBasisRequest{ProposalId: args[0]})
+			return err
+		}
+		if *hash == "" {
+			return usageError{fmt.Errorf("legal-basis approve: --sha256 is required: look with --dry-run, and give the hash that it tells")}
+		}
 		return a.legalBasisAct(func(client griffierv1.LegalBasisServiceClient) (*griffierv1.LegalBasisProposal, error) {
 			return client.ApproveLegalBasis(c.Context(), &griffierv1.ApproveLegalBasisRequest{RequestId: requestID(*request), ProposalId: args[0], Sha256: *hash})
 		})

@@ -62,9 +62,20 @@ func (s *Service) GetLegalBasis(context.Context, *griffierv1.GetLegalBasisReques
 
 // PlanLegalBasis implements LegalBasisService.
 func (s *Service) PlanLegalBasis(_ context.Context, req *griffierv1.PlanLegalBasisRequest) (*griffierv1.PlanLegalBasisResponse, error) {
-	p, err := s.file(req.GetFile())
+	file := req.GetFile()
+	if id := req.GetProposalId(); id != "" {
+		proposed, ok := s.cfg.Keeper.Proposal(id)
+		switch {
+		case !ok:
+			return nil, reason.New(reason.NotFound, "")
+		case len(file) > 0:
+			return nil, reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "file", Description: "and proposal_id exclude each other"})
+		}
+		file = []byte(proposed.File)
+	}
+	p, err := s.file(file)
 	if err != nil { // without a signature it may be planned, and nothing else
-		unsigned, bad := refused(warrant.ParseProfile(signedfile.Text(req.GetFile())))
+		unsigned, bad := refused(warrant.ParseProfile(signedfile.Text(file)))
 		if bad != nil {
 			return nil, err
 		}

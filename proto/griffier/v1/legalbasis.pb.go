@@ -804,7 +804,8 @@ func (x *GetLegalBasisResponse) GetOpen() []*LegalBasisProposal {
 
 type PlanLegalBasisRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	File          []byte                 `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
+	File          []byte                 `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`                               // at most 24 KiB
+	ProposalId    string                 `protobuf:"bytes,2,opt,name=proposal_id,json=proposalId,proto3" json:"proposal_id,omitempty"` // instead of file: what was proposed
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -844,6 +845,13 @@ func (x *PlanLegalBasisRequest) GetFile() []byte {
 		return x.File
 	}
 	return nil
+}
+
+func (x *PlanLegalBasisRequest) GetProposalId() string {
+	if x != nil {
+		return x.ProposalId
+	}
+	return ""
 }
 
 type PlanLegalBasisResponse struct {
@@ -1276,9 +1284,11 @@ const file_griffier_v1_legalbasis_proto_rawDesc = "" +
 	"\x15GetLegalBasisResponse\x124\n" +
 	"\bin_force\x18\x01 \x01(\v2\x19.griffier.v1.LegalProfileR\ainForce\x12!\n" +
 	"\ffile_problem\x18\x02 \x01(\tR\vfileProblem\x123\n" +
-	"\x04open\x18\x03 \x03(\v2\x1f.griffier.v1.LegalBasisProposalR\x04open\"+\n" +
+	"\x04open\x18\x03 \x03(\v2\x1f.griffier.v1.LegalBasisProposalR\x04open\"L\n" +
 	"\x15PlanLegalBasisRequest\x12\x12\n" +
-	"\x04file\x18\x01 \x01(\fR\x04file\"\x81\x02\n" +
+	"\x04file\x18\x01 \x01(\fR\x04file\x12\x1f\n" +
+	"\vproposal_id\x18\x02 \x01(\tR\n" +
+	"proposalId\"\x81\x02\n" +
 	"\x16PlanLegalBasisResponse\x12\x16\n" +
 	"\x06sha256\x18\x01 \x01(\tR\x06sha256\x12\x1e\n" +
 	"\n" +
