@@ -231,6 +231,19 @@ func TestModel(t *testing.T) {
 			"wait": func(rt *rapid.T) {
 				m.now = m.now.Add(time.Duration(rapid.SampledFrom([]int64{1, 1e9, 3600e9, 6 * 3600e9, 23 * 3600e9}).Draw(rt, "for")))
 			},
+			// The ten days of an enforcing authority are long.
+			"wait for days": func(rt *rapid.T) {
+				if m.notified {
+					m.now = m.now.Add(time.Duration(rapid.IntRange(2, 5).Draw(rt, "days")) * 24 * time.Hour)
+				}
+			},
+			// Who approved tries to again, in whatever role is left.
+			"approve twice": func(rt *rapid.T) {
+				m.callBack(rt, officer)
+				by := caller.Draw(rt, "by")
+				m.approve(rt, by)
+				m.approve(rt, by)
+			},
 			"call back": func(rt *rapid.T) { m.callBack(rt, caller.Draw(rt, "by")) },
 			"approve":   func(rt *rapid.T) { m.approve(rt, caller.Draw(rt, "by")) },
 			"edit":      func(rt *rapid.T) { m.edit(rt, caller.Draw(rt, "by")) },
@@ -284,6 +297,7 @@ func (m *model) check(rt *rapid.T) {
 	if m.mayRun() != m.now.Before(w.EffectiveUntil(24*time.Hour)) && (w.State(m.now) == warrant.Approved || w.State(m.now) == warrant.EmergencyApproval) {
 		rt.Fatalf("effective until %v at %v, may run %v", w.EffectiveUntil(24*time.Hour), m.now, m.mayRun())
 	}
+	m.checkTimes(rt, w)
 	for _, c := range w.Running(m.now) {
 		if c.Alarm == 100 && m.now.Before(c.By) || c.Percent > 100 || c.Alarm > c.Percent {
 			rt.Fatalf("clock %+v at %v", c, m.now)
@@ -315,6 +329,26 @@ func (m *model) check(rt *rapid.T) {
 	}
 	if !reflect.DeepEqual(again.Warrants(), m.book.state.Warrants()) {
 		rt.Fatal("folding the log again gives another state")
+	}
+}
+
+// checkTimes compares when things are due, which random times seldom meet to the
+// nanosecond: a nanosecond before, the one holds, and at the instant the other.
+func (m *model) checkTimes(rt *rapid.T, w warrant.Warrant) {
+	due := m.served.Add(72 * time.Hour)
+	for _, at := range []time.Time{due.Add(-1), due, m.until.Add(-1), m.until, w.NoticeUntil.Add(-1), w.NoticeUntil} {
+		if at.Before(m.now) {
+			continue // what is over is not judged anew: votes came since
+		}
+		then := *m
+		then.now = at
+		if got := w.State(at); got != then.state() {
+			rt.Fatalf("at %v the state will be %s, want %s", at, got, then.state())
+		}
+		blocked := slices.ContainsFunc(w.Running(at), func(c warrant.Running) bool { return c.Clock == warrant.NoticeClock })
+		if blocked != (then.live() && then.blocked()) {
+			rt.Fatalf("at %v a release will be blocked: %v, want %v", at, blocked, then.blocked())
+		}
 	}
 }
 

@@ -264,5 +264,6 @@ func (m *model) abort(rt *rapid.T, id string) {
 
 func (m *model) fetch(rt *rapid.T, id string) {
 	_, err := m.rules.Fetch(m.book.state, m.now, approver, id)
-	agree(rt, "fetch of "+id, err, !m.tasks[id].released.IsZero() && m.live() && !m.halted())
+	released := m.tasks[id].released // a download lasts for three days
+	agree(rt, "fetch of "+id, err, !released.IsZero() && m.now.Before(released.Add(72*time.Hour)) && m.live() && !m.halted())
 }
