@@ -192,6 +192,8 @@ func (x *Executor) readError(ctx context.Context, t warrant.Task, err error) err
 			refusal.Cause = err
 			return refusal
 		}
+		// Halted and resumed meanwhile: it is not the store that failed.
+		return &reason.Error{Reason: reason.WarrantSuspended, Detail: "It was suspended while the question was asked, and goes on: execute again.", Cause: err}
 	}
 	return reason.Wrap(reason.StoreUnavailable, err)
 }
