@@ -4,9 +4,9 @@
 BIN      := bin
 COMMANDS := griffier griffierd griffier-collector
 # Packages in which goroutines share memory: tested with the race detector too.
-RACE     := ./api/auth/... ./api/enrol/... ./api/hold/... ./api/keystore/... ./api/ledger/... ./api/retention/... \
-            ./api/server/... ./api/support/... ./collector/cgnat/... ./collector/daemon/... ./collector/datapath/... \
-            ./collector/radius/... ./collector/sink/... ./collector/spool/...
+RACE     := ./api/auth/... ./api/enrol/... ./api/hold/... ./api/keystore/... ./api/ledger/... ./api/oversight/watch/... \
+            ./api/retention/... ./api/sealedfile/... ./api/server/... ./api/support/... ./api/warrant/... ./collector/cgnat/... \
+            ./collector/daemon/... ./collector/datapath/... ./collector/radius/... ./collector/sink/... ./collector/spool/...
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Rises with every commit, and says which one it is.

@@ -23,7 +23,7 @@ func blames(err *reason.Error, field string) bool {
 // the content names at that moment, and nothing runs but what two people keyed the
 // same since the last edit. Refusals for these reasons are right, too.
 func TestIntakeModel(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
+	rapid.Check(t, func(trial *rapid.T) {
 		b, r := newBook(t), testRules(t)
 		r.RequireDocument, r.DoubleEntry = true, true
 		w := b.undocumented(r, "w")
@@ -38,45 +38,45 @@ func TestIntakeModel(t *testing.T) {
 			before := b.state.Ignored()
 			b.append(now, d)
 			if b.state.Ignored() != before {
-				rt.Fatalf("a draft that was just decided is ignored: %s", d.Kind)
+				trial.Fatalf("a draft that was just decided is ignored: %s", d.Kind)
 			}
 		}
 		who := rapid.SampledFrom([]warrant.Caller{officer, approver, colleague, second, outside, both, stranger})
-		task := func(rt *rapid.T) string {
+		task := func(trial *rapid.T) string {
 			if len(creator) == 0 {
-				rt.Skip("no task yet")
+				trial.Skip("no task yet")
 			}
-			return fmt.Sprint("t", rapid.IntRange(0, len(creator)-1).Draw(rt, "task"))
+			return fmt.Sprint("t", rapid.IntRange(0, len(creator)-1).Draw(trial, "task"))
 		}
-		rt.Repeat(map[string]func(*rapid.T){
-			"store": func(rt *rapid.T) {
-				sha := rapid.SampledFrom(hashes).Draw(rt, "document")
-				d, err := r.StoreDocument(b.state, now, who.Draw(rt, "by"), received(sha[:2], "w", sha))
+		trial.Repeat(map[string]func(*rapid.T){
+			"store": func(trial *rapid.T) {
+				sha := rapid.SampledFrom(hashes).Draw(trial, "document")
+				d, err := r.StoreDocument(b.state, now, who.Draw(trial, "by"), received(sha[:2], "w", sha))
 				if err == nil {
 					if stored[sha] {
-						rt.Fatal("a document is stored twice")
+						trial.Fatal("a document is stored twice")
 					}
 					put(d)
 					stored[sha] = true
 				}
 			},
 			"verify": func(*rapid.T) { b.verify(r, now, "w") },
-			"approve": func(rt *rapid.T) {
+			"approve": func(trial *rapid.T) {
 				w, _ := b.state.Warrant("w")
-				d, err := r.Approve(b.state, now, who.Draw(rt, "by"), warrant.ApproveRequest{WarrantID: "w", Generation: gen, ContentSHA256: w.ContentSHA256})
+				d, err := r.Approve(b.state, now, who.Draw(trial, "by"), warrant.ApproveRequest{WarrantID: "w", Generation: gen, ContentSHA256: w.ContentSHA256})
 				if blames(err, "document") && stored[content.DocumentSHA256] {
-					rt.Fatal("an approval is refused for a document that is there")
+					trial.Fatal("an approval is refused for a document that is there")
 				}
 				if err == nil {
 					if !stored[content.DocumentSHA256] {
-						rt.Fatal("an approval without the order that the content names")
+						trial.Fatal("an approval without the order that the content names")
 					}
 					put(d)
 				}
 			},
-			"edit": func(rt *rapid.T) {
-				if rapid.IntRange(0, 3).Draw(rt, "rarely") > 0 {
-					rt.Skip("seldom")
+			"edit": func(trial *rapid.T) {
+				if rapid.IntRange(0, 3).Draw(trial, "rarely") > 0 {
+					trial.Skip("seldom")
 				}
 				after := content
 				if after.DocumentSHA256 == hashes[0] {
@@ -98,47 +98,47 @@ func TestIntakeModel(t *testing.T) {
 				content, gen = after, gen+1
 				clear(confirmer)
 			},
-			"ask": func(rt *rapid.T) {
+			"ask": func(trial *rapid.T) {
 				if len(creator) == 3 {
-					rt.Skip("enough")
+					trial.Skip("enough")
 				}
-				by, id := rapid.SampledFrom([]warrant.Caller{officer, colleague, both}).Draw(rt, "by"), fmt.Sprint("t", len(creator))
+				by, id := rapid.SampledFrom([]warrant.Caller{officer, colleague, both}).Draw(trial, "by"), fmt.Sprint("t", len(creator))
 				d, err := r.CreateTask(b.state, now, by, warrant.TaskRequest{ID: id, WarrantID: "w", Generation: gen, Category: warrant.Attribution,
 					Target: "192.0.2.17", Instant: question.Instant, UncertaintySeconds: 1}, content)
 				if err != nil {
-					rt.Fatal(err)
+					trial.Fatal(err)
 				}
 				put(d)
 				creator[id] = by.Actor
 			},
-			"confirm": func(rt *rapid.T) {
-				id, by := task(rt), who.Draw(rt, "by")
-				target := rapid.SampledFrom([]string{"192.0.2.17", "192.0.2.71"}).Draw(rt, "typed")
+			"confirm": func(trial *rapid.T) {
+				id, by := task(trial), who.Draw(trial, "by")
+				target := rapid.SampledFrom([]string{"192.0.2.17", "192.0.2.71"}).Draw(trial, "typed")
 				d, err := r.ConfirmTask(b.state, now, by, warrant.ConfirmRequest{TaskID: id, Generation: gen, Target: target, Instant: "2026-11-19T11:00:00Z"}, question, content)
 				if err == nil {
 					if target != "192.0.2.17" || by.Actor == creator[id] || confirmer[id] != "" || by.Actor == stranger.Actor {
-						rt.Fatalf("%s is confirmed by %s, who typed %s", id, by.Actor, target)
+						trial.Fatalf("%s is confirmed by %s, who typed %s", id, by.Actor, target)
 					}
 					put(d)
 					confirmer[id] = by.Actor
 				}
 			},
-			"begin": func(rt *rapid.T) {
-				id := task(rt)
+			"begin": func(trial *rapid.T) {
+				id := task(trial)
 				d, err := r.Begin(b.state, now, officer, id, gen, question)
 				if blames(err, "confirmation") && confirmer[id] != "" {
-					rt.Fatal("what two people keyed is refused")
+					trial.Fatal("what two people keyed is refused")
 				}
 				if err != nil {
 					return
 				}
 				if confirmer[id] == "" || confirmer[id] == creator[id] || !stored[content.DocumentSHA256] {
-					rt.Fatalf("%s runs: asked by %s, confirmed by %q", id, creator[id], confirmer[id])
+					trial.Fatalf("%s runs: asked by %s, confirmed by %q", id, creator[id], confirmer[id])
 				}
 				put(d)
 				running, _, _ := b.state.Task(id)
 				if d, err = r.Abort(b.state, officer, id, running.Attempt, reason.StoreUnavailable, true); err != nil {
-					rt.Fatal(err)
+					trial.Fatal(err)
 				}
 				put(d)
 			},
