@@ -15,20 +15,21 @@ import (
 	"griffier/api/reason"
 )
 
-// smallShelf tells the child of TestDiskFullWhileSealing that it is.
-const smallShelf = "GRIFFIER_TEST_SMALL_SHELF"
+// ownMounts tells a child of alone that it is.
+const ownMounts = "GRIFFIER_TEST_OWN_MOUNTS"
 
-// TestDiskFullWhileSealing puts the shelf on a disk with ever more room, from not a
-// byte to enough, in a mount namespace that ends with the child: the package, and
-// then its receipt, fail to be written. Nothing half written stays, nothing is
-// released, and once there is room the same task comes to its one package.
-func TestDiskFullWhileSealing(t *testing.T) {
-	if os.Getenv(smallShelf) != "" {
-		diskFullWhileSealing(t)
-		return
+// alone runs the test that calls it again in a process with a mount namespace of its
+// own, which ends with it, however it ends. It returns true in that process.
+func alone(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv(ownMounts) == t.Name() {
+		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+			t.Fatal(err)
+		}
+		return true
 	}
-	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDiskFullWhileSealing$", "-test.v")
-	child.Env = append(os.Environ(), smallShelf+"=1")
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	child.Env = append(os.Environ(), ownMounts+"="+t.Name())
 	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
 	if os.Geteuid() != 0 {
 		child.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
@@ -39,11 +40,16 @@ func TestDiskFullWhileSealing(t *testing.T) {
 	if err != nil {
 		t.Fatalf("child: %v", err)
 	}
+	return false
 }
 
-func diskFullWhileSealing(t *testing.T) {
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		t.Fatal(err)
+// TestDiskFullWhileSealing puts the shelf on a disk with ever more room, from not a
+// byte to enough, in a mount namespace that ends with the child: the package, and
+// then its receipt, fail to be written. Nothing half written stays, nothing is
+// released, and once there is room the same task comes to its one package.
+func TestDiskFullWhileSealing(t *testing.T) {
+	if !alone(t) {
+		return
 	}
 	l := newLab(t)
 	shelf := filepath.Join(l.dir, "packages")

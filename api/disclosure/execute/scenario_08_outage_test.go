@@ -28,6 +28,9 @@ const (
 // between result and release; each time the execution, sent again, comes to the
 // one package.
 func TestScenario08LedgerHangs(t *testing.T) {
+	if !alone(t) {
+		return
+	}
 	l := newLab(t)
 	disk := l.ledgerOnADisk()
 	w := l.approved(time.Hour)
@@ -96,6 +99,9 @@ func TestScenario08LedgerHangs(t *testing.T) {
 // Scenario 8 with a disk that is full: refused, nothing is read, and once there is
 // room the same execution comes to its package.
 func TestScenario08LedgerFull(t *testing.T) {
+	if !alone(t) {
+		return
+	}
 	l := newLab(t)
 	disk := l.ledgerOnADisk()
 	task := l.task(l.approved(time.Hour), "192.0.2.17", l.noon)
