@@ -200,7 +200,7 @@ func (s *State) applyRelease(e ledger.Entry) (bool, error) {
 	case reason.Preserved:
 		t.stored = TaskPreserved
 	}
-	t.ReleaseIndex, t.ReleasedAt = e.Index, e.Header.At
+	t.ReleaseIndex, t.ReleasedAt, t.SealedTo = e.Index, e.Header.At, w.Recipient
 	t.Delivery.GrantedAt = e.Header.At // the first download
 	s.acted(w)
 	w.Revision++

@@ -155,8 +155,8 @@ func errNotReleased() *reason.Error {
 }
 
 // Fetch drafts the entry that precedes handing the package over, which uses up its
-// download. A package is handed over only while its warrant runs and its retention
-// period has not ended.
+// download. A package is handed over only while its warrant runs, its retention
+// period has not ended and the key that it is sealed to is still the authority's.
 func (r *Rules) Fetch(s *State, now time.Time, by Caller, taskID string) (ledger.Draft, *reason.Error) {
 	t, w, role, err := s.handled(by, taskID)
 	if err != nil {
@@ -164,6 +164,13 @@ func (r *Rules) Fetch(s *State, now time.Time, by Caller, taskID string) (ledger
 	}
 	if err := w.running(now); err != nil { // which says more than that there is nothing
 		return ledger.Draft{}, err
+	}
+	if !t.ReleasedAt.IsZero() { // a key that was revoked since may be in other hands
+		w := w
+		w.Recipient = t.SealedTo
+		if err := r.Entitled(w); err != nil {
+			return ledger.Draft{}, err
+		}
 	}
 	switch d := t.Delivery; {
 	case t.ReleasedAt.IsZero():

@@ -185,6 +185,7 @@ type Task struct {
 	Incomplete     []reason.Reason // of a released MATCH: records may be missing, and why
 	Neighbours     string          // band of other holders at about that time
 	ReleasedAt     time.Time
+	SealedTo       string // fingerprint of the key that a released package is sealed to
 	Fetched        uint32
 	FetchedAt      time.Time // first
 	Destroyed      bool

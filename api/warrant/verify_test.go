@@ -141,6 +141,12 @@ func TestRegistryChangesMidCase(t *testing.T) {
 			changed = true
 			_, err = r.Release(b.state, start.Add(time.Second), officer, "t", 1, 1)
 			wantReason(t, "release", err, test.want)
+			changed = false
+			d, _ = r.Release(b.state, start.Add(time.Second), officer, "t", 1, 1)
+			b.append(start.Add(time.Second), d)
+			changed = true
+			_, err = r.Fetch(b.state, start.Add(2*time.Second), officer, "t")
+			wantReason(t, "fetch", err, test.want)
 		})
 	}
 	r := testRules(t)

@@ -99,7 +99,7 @@ func TestDeletionUnderHold(t *testing.T) {
 	if made.State != griffierv1.TaskState_TASK_STATE_PRESERVED || made.HoldId == "" {
 		t.Fatalf("task %v", made)
 	}
-	for _, secret := range []string{"Jansen", "line-", "edge1", "Dorpsstraat", "radius"} {
+	for _, secret := range []string{"Jansen", "line-alice", "line-bob", "edge1", "Dorpsstraat", "radius"} {
 		if strings.Contains(plain, secret) {
 			t.Errorf("the answer to a preservation order says %q", secret)
 		}

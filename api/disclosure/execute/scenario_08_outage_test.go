@@ -175,8 +175,19 @@ func (l *lab) ledgerOnADisk() *disk {
 		d.dir.Close()
 		l.stop()
 		l.stop = func() {}
-		run("umount", place)
-		run("umount", d.point)
+		for _, at := range []string{place, d.point} {
+			var out []byte
+			var err error
+			for range 50 { // what the log writes beside its appends ends a moment after it
+				if out, err = exec.Command("umount", at).CombinedOutput(); err == nil {
+					break
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+			if err != nil {
+				l.t.Errorf("umount: %v: %s", err, out)
+			}
+		}
 	})
 	run("mv", place, d.point)
 	var err error
