@@ -112,7 +112,7 @@ func TestAPIConfigurationNamesWhatInitMakes(t *testing.T) {
 	dir := t.TempDir()
 	made := filepath.Join(dir, "made")
 	command(t, "go", "run", "griffier/api/cmd/griffierd", "-init", made, "-issuer", "https://id.isp.example", "-origin", "isp.example/griffier")
-	later := []string{"keystore", "store", "ledger", "ledger-witness/head", "packages", "holds", "backups", "key-copies"}
+	later := []string{"keystore", "store", "ledger", "ledger-witness/head", "packages", "holds", "documents", "backups", "key-copies"}
 	paths := regexp.MustCompile(`/var/lib/griffier/(\S+)`).FindAllStringSubmatch(string(text), -1)
 	if len(paths) < 15 {
 		t.Fatalf("%d paths", len(paths))
