@@ -165,7 +165,7 @@ func TestAgedOut(t *testing.T) {
 			return err
 		}
 		text, err := os.ReadFile(path)
-		for _, secret := range []string{"L-1", "A-1", "count.txt", "access_ref"} {
+		for _, secret := range []string{"line-in-clear", "account-in-clear", "count.txt", "access_ref"} {
 			if strings.Contains(string(text), secret) {
 				t.Errorf("%s holds %q in clear", filepath.Base(path), secret)
 			}

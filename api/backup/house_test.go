@@ -105,7 +105,7 @@ func (h *house) fill(t *testing.T) {
 	t.Helper()
 	h.policy(t, "P6M")
 	from := h.now.Add(-100 * 24 * time.Hour)
-	err := h.reg.PutLine(t.Context(), register.Line{LineID: "L-1", AccountID: "A-1", TimeZone: "Europe/Amsterdam", BillingDay: 1, ContractStart: from, ContractEnd: h.now.Add(-time.Hour)},
+	err := h.reg.PutLine(t.Context(), register.Line{LineID: "line-in-clear", AccountID: "account-in-clear", TimeZone: "Europe/Amsterdam", BillingDay: 1, ContractStart: from, ContractEnd: h.now.Add(-time.Hour)},
 		[]register.Identifier{{Identifier: name, ValidFrom: from, ValidTo: h.now.Add(-time.Hour)}},
 		register.Person{Name: "Somebody", InstallationAddress: register.PostalAddress{Postcode: "1234AB", HouseNumber: "1", Country: "NL"}})
 	if err != nil {

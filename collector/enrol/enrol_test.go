@@ -67,8 +67,17 @@ func wantWhole(t *testing.T, f Folder, collector string) *Identity {
 		case d.Type() == fs.ModeSymlink:
 			return nil
 		}
-		if info.Mode().Perm() != want || strings.HasSuffix(path, ".new") || d.Name() == nextKeyFile {
+		if info.Mode().Perm() != want || strings.HasSuffix(path, ".new") {
 			t.Errorf("%s has mode %v", path, info.Mode())
+		}
+		if d.Name() == nextKeyFile { // a kill right after the last step leaves it
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			if key, err := parseKey(text); err != nil || !f.inUse(key) {
+				t.Errorf("%s is another key than the one in force: %v", path, err)
+			}
 		}
 		return nil
 	})
