@@ -27,7 +27,7 @@ import (
 // Then the ledger is read, and nothing else: no release at or after an end, one
 // release of one package at most, and not a byte handed out without its entry.
 func TestInterleavings(t *testing.T) {
-	rounds, atOnce := 1000, 8
+	rounds, atOnce := 1000, 16
 	if testing.Short() {
 		rounds = 100
 	}
