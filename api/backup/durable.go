@@ -3,6 +3,8 @@ package backup
 import (
 	"errors"
 	"os"
+
+	"griffier/api/durable"
 )
 
 // writeFile writes a file, mode 0600, and makes it durable.
@@ -21,14 +23,5 @@ func replaceFile(dir, name string, content []byte) error {
 	if err := writeFile(path+".new", content); err != nil {
 		return err
 	}
-	return errors.Join(os.Rename(path+".new", path), syncFolder(dir))
-}
-
-// syncFolder makes creations, renames and removals in a folder durable.
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return errors.Join(os.Rename(path+".new", path), durable.SyncFolder(dir))
 }

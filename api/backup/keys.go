@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"griffier/api/durable"
 )
 
 const (
@@ -52,7 +54,7 @@ func CopyKeys(from, to string, now time.Time) error {
 	if err := errors.Join(err, w.Close(), f.Sync(), f.Close()); err != nil {
 		return fail(errors.Join(err, os.Remove(f.Name())))
 	}
-	if err := errors.Join(os.Rename(f.Name(), name), syncFolder(to)); err != nil {
+	if err := errors.Join(os.Rename(f.Name(), name), durable.SyncFolder(to)); err != nil {
 		return fail(err)
 	}
 	return nil
@@ -151,7 +153,7 @@ func RestoreKeys(archive, dir string) error {
 			return fail(err)
 		}
 	}
-	return syncFolder(dir)
+	return durable.SyncFolder(dir)
 }
 
 // KeysRestored reports whether a folder of keys came from a copy and has not been
@@ -166,5 +168,5 @@ func KeysDone(dir string) error {
 	if err := os.Remove(filepath.Join(dir, restoredKeys)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("restored keys: %w", err)
 	}
-	return syncFolder(dir)
+	return durable.SyncFolder(dir)
 }

@@ -23,6 +23,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"griffier/api/durable"
 	"griffier/api/keystore"
 	"griffier/api/ledger"
 	"griffier/schema"
@@ -168,11 +169,11 @@ func (m *Maker) write(ctx context.Context, man *Manifest, progress Progress) ([]
 	if err != nil {
 		return nil, err
 	}
-	err = errors.Join(writeFile(filepath.Join(partial, sealName), seal), writeFile(filepath.Join(partial, manifestName), text), syncFolder(partial))
+	err = errors.Join(writeFile(filepath.Join(partial, sealName), seal), writeFile(filepath.Join(partial, manifestName), text), durable.SyncFolder(partial))
 	if err != nil {
 		return nil, err
 	}
-	return text, errors.Join(os.Rename(partial, filepath.Join(m.Dir, man.ID)), syncFolder(m.Dir))
+	return text, errors.Join(os.Rename(partial, filepath.Join(m.Dir, man.ID)), durable.SyncFolder(m.Dir))
 }
 
 func (m *Maker) piece(ctx context.Context, dir string, key []byte, id string, p Piece, fill func(*tar.Writer, *Piece) error) (Piece, error) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"griffier/api/durable"
 	"griffier/api/keystore"
 	"griffier/schema"
 )
@@ -79,7 +80,7 @@ func Done(dataDir string) error {
 	if err := os.Remove(filepath.Join(dataDir, markerName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("restore marker: %w", err)
 	}
-	return syncFolder(dataDir)
+	return durable.SyncFolder(dataDir)
 }
 
 // Target is where a backup is restored to.
@@ -179,7 +180,7 @@ func (b opened) restoreTable(ctx context.Context, p Piece, conn driver.Conn, tab
 		return err
 	}
 	for _, part := range p.Parts {
-		if err := errors.Join(syncFolder(filepath.Join(detached, part)), syncFolder(detached)); err != nil {
+		if err := errors.Join(durable.SyncFolder(filepath.Join(detached, part)), durable.SyncFolder(detached)); err != nil {
 			return err
 		}
 		if err := schema.AttachPart(ctx, conn, tables[at], part); err != nil {
@@ -211,7 +212,7 @@ func (b opened) restoreFolder(ctx context.Context, p Piece, dir string) error {
 	if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) { // an empty folder
 		return err
 	}
-	return errors.Join(os.Rename(partial, dir), syncFolder(filepath.Dir(dir)))
+	return errors.Join(os.Rename(partial, dir), durable.SyncFolder(filepath.Dir(dir)))
 }
 
 // copyOut writes a file, mode 0600, with the folders above it.

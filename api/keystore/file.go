@@ -3,27 +3,11 @@ package keystore
 import (
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
-)
 
-// writeDurably replaces the file at path with data, mode 0600: afterwards a
-// crash leaves either the old content or the new, never a part.
-func writeDurably(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return syncFolderOf(path)
-}
+	"griffier/api/durable"
+)
 
 // overwriteAndRemove puts random bytes over the file's content, in place, and
 // unlinks it. A missing file is no error.
@@ -50,17 +34,5 @@ func overwriteAndRemove(path string) error {
 	if err := os.Remove(path); err != nil {
 		return err
 	}
-	return syncFolderOf(path)
-}
-
-// syncFolderOf makes a create, rename or unlink of path durable.
-func syncFolderOf(path string) error {
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(d.Sync(), d.Close()); err != nil {
-		return fmt.Errorf("sync folder: %w", err)
-	}
-	return nil
+	return durable.SyncFolder(filepath.Dir(path))
 }

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync"
 
+	"griffier/api/durable"
+
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/aead/subtle"
 	"github.com/tink-crypto/tink-go/v2/keyset"
@@ -174,7 +176,7 @@ func (s *Store) create(id string) error {
 	if err != nil {
 		return fmt.Errorf("keystore: create: %w", err)
 	}
-	if err := writeDurably(filepath.Join(s.dir, stem+keySuffix), data); err != nil {
+	if err := durable.Write(filepath.Join(s.dir, stem+keySuffix), data); err != nil {
 		return fmt.Errorf("keystore: create: %w", err)
 	}
 	return nil
@@ -233,7 +235,7 @@ func (s *Store) Shred(id string) error {
 	case err != nil:
 		return fmt.Errorf("keystore: shred: %w", err)
 	default:
-		if err := writeDurably(path+shreddedSuffix, nil); err != nil {
+		if err := durable.Write(path+shreddedSuffix, nil); err != nil {
 			return fmt.Errorf("keystore: shred: %w", err)
 		}
 	}

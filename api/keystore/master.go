@@ -9,7 +9,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
+
+	"griffier/api/durable"
 )
 
 // masterKeyBytes is the size of the master key: AES-256.
@@ -31,7 +34,7 @@ func GenerateMasterKey(path string) error {
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("keystore: generate master key: %w", err)
 	}
-	return syncFolderOf(path)
+	return durable.SyncFolder(filepath.Dir(path))
 }
 
 // readMasterKey reads the 64 hex digits of a master key file. It refuses a file

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"griffier/api/durable"
+
 	"github.com/transparency-dev/merkle/rfc6962"
 )
 
@@ -200,7 +202,7 @@ func (l *Log) readBack(waiting *[]*submission) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrTampered, err)
 	}
-	if err := writeDurably(filepath.Join(l.cfg.Dir, treeStatePath), raw); err != nil {
+	if err := durable.Write(filepath.Join(l.cfg.Dir, treeStatePath), raw); err != nil {
 		return err
 	}
 	if state.size < l.tree.End() {

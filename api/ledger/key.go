@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"griffier/api/durable"
+
 	"golang.org/x/mod/sumdb/note"
 )
 
@@ -32,7 +34,7 @@ func GenerateKey(path, origin string) (*Key, error) {
 		return nil, fmt.Errorf("ledger: generate key: %w", err)
 	}
 	_, err = f.WriteString(secret + "\n")
-	if err := errors.Join(err, f.Sync(), f.Close(), syncFolder(filepath.Dir(path))); err != nil {
+	if err := errors.Join(err, f.Sync(), f.Close(), durable.SyncFolder(filepath.Dir(path))); err != nil {
 		return nil, fmt.Errorf("ledger: generate key: %w", err)
 	}
 	return LoadKey(path)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 
+	"griffier/api/durable"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -30,7 +32,7 @@ func (w *witnessSlots) write(h head, checkpoint string) error {
 	}
 	if line = append(line, '\n'); len(line) > slotBytes {
 		w.begun = false
-		return writeDurably(w.path, line)
+		return durable.Write(w.path, line)
 	}
 	if w.begun {
 		err := w.overwrite(line)
@@ -40,7 +42,7 @@ func (w *witnessSlots) write(h head, checkpoint string) error {
 	}
 	both := make([]byte, 2*slotBytes)
 	copy(both, line)
-	if err := writeDurably(w.path, both); err != nil {
+	if err := durable.Write(w.path, both); err != nil {
 		return err
 	}
 	w.begun, w.next = true, 1

@@ -9,6 +9,8 @@ import (
 	"os"
 	"time"
 
+	"griffier/api/durable"
+
 	"github.com/transparency-dev/formats/log"
 	"golang.org/x/mod/sumdb/note"
 )
@@ -72,7 +74,7 @@ func writeWitness(path string, h head, checkpoint string) error {
 	if err != nil {
 		return err
 	}
-	return writeDurably(path, append(data, '\n'))
+	return durable.Write(path, append(data, '\n'))
 }
 
 // readWitness gives the recorded head: of two, the newer. Errors: os.ErrNotExist,

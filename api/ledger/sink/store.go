@@ -18,6 +18,7 @@ import (
 	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/merkle/rfc6962"
 
+	"griffier/api/durable"
 	"griffier/api/ledger"
 )
 
@@ -196,7 +197,7 @@ func (s *Store) Append(from uint64, leaves [][]byte, checkpoint string) error {
 	}
 	text, err := json.Marshal(head)
 	if err == nil {
-		err = writeDurably(filepath.Join(s.dir, headFile), append(text, '\n'))
+		err = durable.Write(filepath.Join(s.dir, headFile), append(text, '\n'))
 	}
 	if err != nil {
 		return s.breakFor(err)
@@ -294,24 +295,4 @@ func rootOf(r *compact.Range) ([]byte, error) {
 		return rfc6962.DefaultHasher.EmptyRoot(), nil
 	}
 	return r.GetRootHash(nil)
-}
-
-// writeDurably replaces the file at path: after a crash it is the old or the new.
-func writeDurably(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

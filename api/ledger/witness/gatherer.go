@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"griffier/api/durable"
 	"griffier/api/ledger"
 )
 
@@ -257,7 +258,7 @@ func (g *Gatherer) keep(ctx context.Context, checkpoint string) {
 	}
 	text, err := json.Marshal(c)
 	if err == nil {
-		err = writeDurably(g.cfg.File, append(text, '\n'))
+		err = durable.Write(g.cfg.File, append(text, '\n'))
 	}
 	if err == nil {
 		err = g.cfg.Book.KeepCosigned(c)

@@ -21,6 +21,7 @@ import (
 	"github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/merkle/rfc6962"
 
+	"griffier/api/durable"
 	"griffier/api/ledger"
 )
 
@@ -187,7 +188,7 @@ func (w *Witness) add(req addCheckpoint) (string, error) {
 		return "", err
 	}
 	note := own + line
-	if err := writeDurably(l.path, []byte(note)); err != nil {
+	if err := durable.Write(l.path, []byte(note)); err != nil {
 		return "", err
 	}
 	l.head, l.note = next, note
@@ -255,26 +256,6 @@ func Forget(dir, origin string, now time.Time) (string, error) {
 		return "", fmt.Errorf("witness: forget: %w", err)
 	}
 	return aside, nil
-}
-
-// writeDurably replaces the file at path: after a crash it is the old or the new.
-func writeDurably(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // Memory is what a witness remembers of one log.

@@ -86,9 +86,6 @@ const (
 	alarmWalk    = "walk"
 )
 
-// Limits returns those that hold.
-func (w *Watch) Limits() oversight.Limits { return w.cfg.Limits }
-
 // present returns the secrets that can be matched, with that of the present
 // period, which it makes if there is none.
 func (w *Watch) present(ctx context.Context, now time.Time) (oversight.Secrets, string, error) {
