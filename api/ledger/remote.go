@@ -106,9 +106,12 @@ func OpenCheckpoint(text, publicKey string) (Head, error) {
 	if len(text) > maxNoteBytes {
 		return Head{}, fmt.Errorf("ledger: checkpoint of %d bytes: at most %d", len(text), maxNoteBytes)
 	}
-	cp, rest, _, err := log.ParseCheckpoint([]byte(text), verifier.Name(), verifier)
+	cp, rest, n, err := log.ParseCheckpoint([]byte(text), verifier.Name(), verifier)
 	if err != nil {
 		return Head{}, fmt.Errorf("ledger: checkpoint: %w", err)
+	}
+	if err := canonical(n); err != nil {
+		return Head{}, fmt.Errorf("ledger: %w", err)
 	}
 	if len(rest) > 0 {
 		return Head{}, errors.New("ledger: checkpoint: lines after the root")

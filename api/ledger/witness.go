@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"griffier/api/durable"
@@ -51,11 +52,8 @@ func openHead(signed []byte, verifiers note.Verifiers) (head, string, error) {
 	if len(n.UnverifiedSigs) > 0 {
 		return head{}, "", errors.New("checkpoint: a signature by an unknown key")
 	}
-	for _, s := range n.Sigs {
-		raw, err := base64.StdEncoding.Strict().DecodeString(s.Base64)
-		if err != nil || base64.StdEncoding.EncodeToString(raw) != s.Base64 {
-			return head{}, "", errors.New("checkpoint: signature not in canonical form")
-		}
+	if err := canonical(n); err != nil {
+		return head{}, "", err
 	}
 	var cp log.Checkpoint
 	rest, err := cp.Unmarshal([]byte(n.Text))
@@ -66,6 +64,18 @@ func openHead(signed []byte, verifiers note.Verifiers) (head, string, error) {
 		return head{}, "", errors.New("checkpoint: lines after the root")
 	}
 	return head{size: cp.Size, root: cp.Hash}, cp.Origin, nil
+}
+
+// canonical refuses a note in which a signature is written with spare bits in its
+// base64, or with line breaks: two texts of one signature.
+func canonical(n *note.Note) error {
+	for _, s := range slices.Concat(n.Sigs, n.UnverifiedSigs) {
+		raw, err := base64.StdEncoding.Strict().DecodeString(s.Base64)
+		if err != nil || base64.StdEncoding.EncodeToString(raw) != s.Base64 {
+			return errors.New("checkpoint: signature not in canonical form")
+		}
+	}
+	return nil
 }
 
 // writeWitness records a head with its checkpoint.

@@ -122,9 +122,13 @@ func TestDamagedMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 	for i := range text {
 		altered := append([]byte(nil), text...)
-		altered[i] ^= 1
+		if altered[i] ^= 1; i+1 < len(text) && text[i+1] == '=' {
+			// The last digit before the padding has spare bits, which a lax decoder drops.
+			altered[i] = digits[strings.IndexByte(digits, text[i])|1]
+		}
 		if err := os.WriteFile(path, altered, 0o600); err != nil {
 			t.Fatal(err)
 		}
