@@ -125,7 +125,7 @@ func TestDamagedMemory(t *testing.T) {
 	const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 	for i := range text {
 		altered := append([]byte(nil), text...)
-		if altered[i] ^= 1; i+1 < len(text) && text[i+1] == '=' {
+		if altered[i] ^= 1; i+1 < len(text) && text[i+1] == '=' && text[i] != '=' {
 			// The last digit before the padding has spare bits, which a lax decoder drops.
 			altered[i] = digits[strings.IndexByte(digits, text[i])|1]
 		}
