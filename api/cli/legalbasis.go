@@ -63,6 +63,7 @@ func conditions(b *griffierv1.LegalBasis) string {
 	add(b.GetPaperDays() > 0, "oral, paper in %d days", b.GetPaperDays())
 	add(b.GetNotifiesEnforcingAuthority(), "enforcing authority notified")
 	add(b.GetHoldDays() > 0, "hold %d+%d days", b.GetHoldDays(), b.GetExtensionDays())
+	add(b.GetNonExecutionHoldDays() > 0, "%d days' hold when not executed", b.GetNonExecutionHoldDays())
 	return strings.Join(out, "; ")
 }
 

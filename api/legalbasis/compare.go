@@ -96,7 +96,8 @@ func fields(b warrant.Basis) [][2]string {
 		{"review", strings.Join(review, " ")}, {"needs_magistrate", strconv.FormatBool(b.NeedsMagistrate)},
 		{"future_months", strconv.Itoa(b.FutureMonths)}, {"oral_ok", strconv.FormatBool(b.OralOK)}, {"paper_days", strconv.Itoa(b.PaperDays)},
 		{"notifies_enforcing_authority", strconv.FormatBool(b.NotifiesAuthority)}, {"max_validity_days", strconv.Itoa(b.MaxValidityDays)},
-		{"hold_days", strconv.Itoa(b.HoldDays)}, {"extension_days", strconv.Itoa(b.ExtensionDays)}, {"deadlines", strings.Join(deadlines, ", ")},
+		{"hold_days", strconv.Itoa(b.HoldDays)}, {"extension_days", strconv.Itoa(b.ExtensionDays)},
+		{"non_execution_hold_days", strconv.Itoa(b.NonExecutionHoldDays)}, {"deadlines", strings.Join(deadlines, ", ")},
 		{"compels", strconv.FormatBool(b.Compels)}, {"disabled", strconv.FormatBool(b.Disabled)}, {"source", b.Source}, {"status", b.Status}, {"note", b.Note},
 	}
 }

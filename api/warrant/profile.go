@@ -57,12 +57,16 @@ type Basis struct {
 	// hours since it was made, and ExtensionDays by how much it may be extended,
 	// once; 0: not at all. Only a basis for preservation has them.
 	HoldDays, ExtensionDays int
-	Deadlines               []Deadline
-	Compels                 bool // false for what can only be forwarded
-	Disabled                bool
-	Source                  string // the text of the law that it was taken from
-	Status                  string // how that was established: read, secondary or check
-	Note                    string
+	// NonExecutionHoldDays is for how many days what an order asks for is preserved
+	// when its non-execution is recorded (Regulation (EU) 2023/1543 art. 10(9)); 0:
+	// the law has no such rule, and nothing is.
+	NonExecutionHoldDays int
+	Deadlines            []Deadline
+	Compels              bool // false for what can only be forwarded
+	Disabled             bool
+	Source               string // the text of the law that it was taken from
+	Status               string // how that was established: read, secondary or check
+	Note                 string
 }
 
 // Priority is how urgent an order says it is (ETSI TS 103 120, TS 104 144).

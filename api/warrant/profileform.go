@@ -44,6 +44,7 @@ type word = signedfile.Word
 //	    max_validity_days: 92
 //	    hold_days: 90                    # with PRESERVATION
 //	    extension_days: 30
+//	    non_execution_hold_days: 60      # what is asked is preserved when it is not executed
 //	    deadlines: [{priority: ROUTINE, hours: 240}]
 //	    compels: false                   # absent: true
 //	    disabled: true                   # absent: false
@@ -73,6 +74,7 @@ type basisForm struct {
 	MaxValidityDays   word           `yaml:"max_validity_days"`
 	HoldDays          word           `yaml:"hold_days"`
 	ExtensionDays     word           `yaml:"extension_days"`
+	NonExecutionHold  word           `yaml:"non_execution_hold_days"`
 	Deadlines         []deadlineForm `yaml:"deadlines"`
 	Compels           word           `yaml:"compels"`
 	Disabled          word           `yaml:"disabled"`
@@ -231,7 +233,8 @@ func (f basisForm) basis() (Basis, []signedfile.Problem) {
 		NotifiesAuthority: j.boolean("notifies_enforcing_authority", f.NotifiesAuthority, false),
 		MaxValidityDays:   j.number("max_validity_days", f.MaxValidityDays, 1, maxDays, 0),
 		HoldDays:          j.number("hold_days", f.HoldDays, 0, 366, 0), ExtensionDays: j.number("extension_days", f.ExtensionDays, 0, 366, 0),
-		Compels: j.boolean("compels", f.Compels, true), Disabled: j.boolean("disabled", f.Disabled, false),
+		NonExecutionHoldDays: j.number("non_execution_hold_days", f.NonExecutionHold, 0, 366, 0),
+		Compels:              j.boolean("compels", f.Compels, true), Disabled: j.boolean("disabled", f.Disabled, false),
 		Source: j.text("source", f.Source, true), Status: f.Status.Text, Note: j.text("note", f.Note, false),
 	}
 	if len(b.SignedBy) == 0 {
@@ -251,6 +254,9 @@ func (f basisForm) basis() (Basis, []signedfile.Problem) {
 	}
 	if !preserves && (b.HoldDays != 0 || b.ExtensionDays != 0) {
 		j.complain(f.HoldDays, "hold_days and extension_days belong to a basis for PRESERVATION")
+	}
+	if b.NonExecutionHoldDays > 0 && !b.Compels {
+		j.complain(f.NonExecutionHold, "non_execution_hold_days belongs to a basis that compels")
 	}
 	if preserves && len(b.Categories) > 1 {
 		j.complain(f.ID, "preservation never allows reading: a basis for PRESERVATION has no other category")

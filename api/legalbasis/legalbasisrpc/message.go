@@ -28,7 +28,7 @@ func versionMessage(v legalbasis.Version, whole bool) *griffierv1.LegalProfile {
 func basisMessage(b warrant.Basis) *griffierv1.LegalBasis {
 	m := &griffierv1.LegalBasis{Id: b.ID, Article: b.Article, SignedBy: b.SignedBy, Countries: b.Countries, Categories: words(b.Categories), Review: words(b.Review),
 		NeedsMagistrate: b.NeedsMagistrate, FutureMonths: int32(b.FutureMonths), PaperDays: uint32(b.PaperDays), NotifiesEnforcingAuthority: b.NotifiesAuthority,
-		MaxValidityDays: uint32(b.MaxValidityDays), HoldDays: uint32(b.HoldDays), ExtensionDays: uint32(b.ExtensionDays),
+		MaxValidityDays: uint32(b.MaxValidityDays), HoldDays: uint32(b.HoldDays), ExtensionDays: uint32(b.ExtensionDays), NonExecutionHoldDays: uint32(b.NonExecutionHoldDays),
 		Compels: b.Compels, Disabled: b.Disabled, Source: b.Source, Status: b.Status, Note: b.Note}
 	for _, d := range b.Deadlines {
 		m.Deadlines = append(m.Deadlines, &griffierv1.LegalBasisDeadline{Priority: string(d.Priority), Hours: uint32(d.Within / time.Hour)})

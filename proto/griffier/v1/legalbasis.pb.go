@@ -206,6 +206,7 @@ type LegalBasis struct {
 	Source                     string                 `protobuf:"bytes,17,opt,name=source,proto3" json:"source,omitempty"`
 	Status                     string                 `protobuf:"bytes,18,opt,name=status,proto3" json:"status,omitempty"` // read, secondary or check
 	Note                       string                 `protobuf:"bytes,19,opt,name=note,proto3" json:"note,omitempty"`
+	NonExecutionHoldDays       uint32                 `protobuf:"varint,20,opt,name=non_execution_hold_days,json=nonExecutionHoldDays,proto3" json:"non_execution_hold_days,omitempty"` // what is asked is preserved when its non-execution is recorded; 0: not by law
 	unknownFields              protoimpl.UnknownFields
 	sizeCache                  protoimpl.SizeCache
 }
@@ -371,6 +372,13 @@ func (x *LegalBasis) GetNote() string {
 		return x.Note
 	}
 	return ""
+}
+
+func (x *LegalBasis) GetNonExecutionHoldDays() uint32 {
+	if x != nil {
+		return x.NonExecutionHoldDays
+	}
+	return 0
 }
 
 type LegalProfile struct {
@@ -1205,7 +1213,7 @@ const file_griffier_v1_legalbasis_proto_rawDesc = "" +
 	"\x1cgriffier/v1/legalbasis.proto\x12\vgriffier.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18griffier/v1/access.proto\"F\n" +
 	"\x12LegalBasisDeadline\x12\x1a\n" +
 	"\bpriority\x18\x01 \x01(\tR\bpriority\x12\x14\n" +
-	"\x05hours\x18\x02 \x01(\rR\x05hours\"\x83\x05\n" +
+	"\x05hours\x18\x02 \x01(\rR\x05hours\"\xba\x05\n" +
 	"\n" +
 	"LegalBasis\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
@@ -1230,7 +1238,8 @@ const file_griffier_v1_legalbasis_proto_rawDesc = "" +
 	"\bdisabled\x18\x10 \x01(\bR\bdisabled\x12\x16\n" +
 	"\x06source\x18\x11 \x01(\tR\x06source\x12\x16\n" +
 	"\x06status\x18\x12 \x01(\tR\x06status\x12\x12\n" +
-	"\x04note\x18\x13 \x01(\tR\x04note\"\x94\x03\n" +
+	"\x04note\x18\x13 \x01(\tR\x04note\x125\n" +
+	"\x17non_execution_hold_days\x18\x14 \x01(\rR\x14nonExecutionHoldDays\"\x94\x03\n" +
 	"\fLegalProfile\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
