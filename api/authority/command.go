@@ -2,7 +2,6 @@ package authority
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -20,23 +19,6 @@ const (
 )
 
 const maxExplanation = 2000
-
-// Caller is who acts. A machine decides nothing.
-type Caller struct {
-	Actor   string
-	Roles   []string
-	Machine bool
-}
-
-// as returns the first of roles that the caller has.
-func (c Caller) as(roles ...string) (string, *reason.Error) {
-	for _, r := range roles {
-		if !c.Machine && slices.Contains(c.Roles, r) {
-			return r, nil
-		}
-	}
-	return "", reason.New(reason.PermissionDenied, "")
-}
 
 // Contact is the person at the authority whom a call-back asks for. It is sealed.
 type Contact struct {
@@ -69,10 +51,10 @@ type explanationBody struct {
 // Propose judges a record of a new authority, or another record of a known one.
 // generation is the authority's as the caller saw it, 0 for a new one. A retired
 // authority comes back that way.
-func (g *Registry) Propose(by Caller, id, key string, generation uint64, r Record, contact Contact, profile *warrant.Profile) (ledger.Draft, *reason.Error) {
-	role, refusal := by.as(RoleLegalOfficer)
-	if refusal != nil {
-		return ledger.Draft{}, refusal
+func (g *Registry) Propose(by ledger.Caller, id, key string, generation uint64, r Record, contact Contact, profile *warrant.Profile) (ledger.Draft, *reason.Error) {
+	role, ok := by.As(RoleLegalOfficer)
+	if !ok {
+		return ledger.Draft{}, reason.New(reason.PermissionDenied, "")
 	}
 	r = r.normal()
 	bad := r.validate(func(basis string) bool { _, ok := profile.Basis(basis); return ok })
@@ -98,10 +80,10 @@ func (g *Registry) Propose(by Caller, id, key string, generation uint64, r Recor
 
 // Approve judges an approval of what a proposal with this hash says, by another
 // person in the other role.
-func (g *Registry) Approve(now time.Time, by Caller, id, sha256 string) (ledger.Draft, *reason.Error) {
-	role, refusal := by.as(RolePrivacyController)
-	if refusal != nil {
-		return ledger.Draft{}, refusal
+func (g *Registry) Approve(now time.Time, by ledger.Caller, id, sha256 string) (ledger.Draft, *reason.Error) {
+	role, ok := by.As(RolePrivacyController)
+	if !ok {
+		return ledger.Draft{}, reason.New(reason.PermissionDenied, "")
 	}
 	g.mu.RLock()
 	defer g.mu.RUnlock()
@@ -141,10 +123,10 @@ func (g *Registry) current(id string, generation uint64) (*Authority, *reason.Er
 
 // AddKey judges a key of an authority. Until another person has confirmed it,
 // nothing is sealed to it.
-func (g *Registry) AddKey(now time.Time, by Caller, key string, id string, generation uint64, text string) (ledger.Draft, *reason.Error) {
-	role, refusal := by.as(RoleLegalOfficer)
-	if refusal != nil {
-		return ledger.Draft{}, refusal
+func (g *Registry) AddKey(now time.Time, by ledger.Caller, key string, id string, generation uint64, text string) (ledger.Draft, *reason.Error) {
+	role, ok := by.As(RoleLegalOfficer)
+	if !ok {
+		return ledger.Draft{}, reason.New(reason.PermissionDenied, "")
 	}
 	invalid := func(why string) (ledger.Draft, *reason.Error) {
 		return ledger.Draft{}, reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "key", Description: why})
@@ -171,10 +153,10 @@ func (g *Registry) AddKey(now time.Time, by Caller, key string, id string, gener
 
 // ConfirmKey judges that a key's fingerprint was compared with the authority, by
 // another person than who added it, in a call to the number in the registry.
-func (g *Registry) ConfirmKey(now time.Time, by Caller, key, id string, generation uint64, fingerprint, number, spokeWith string) (ledger.Draft, *reason.Error) {
-	role, refusal := by.as(RoleLegalOfficer, RoleLegalApprover, RolePrivacyController)
-	if refusal != nil {
-		return ledger.Draft{}, refusal
+func (g *Registry) ConfirmKey(now time.Time, by ledger.Caller, key, id string, generation uint64, fingerprint, number, spokeWith string) (ledger.Draft, *reason.Error) {
+	role, ok := by.As(RoleLegalOfficer, RoleLegalApprover, RolePrivacyController)
+	if !ok {
+		return ledger.Draft{}, reason.New(reason.PermissionDenied, "")
 	}
 	g.mu.RLock()
 	defer g.mu.RUnlock()
@@ -209,7 +191,7 @@ func (g *Registry) ConfirmKey(now time.Time, by Caller, key, id string, generati
 }
 
 // RevokeKey judges that nothing is sealed to a key any more, from this entry on.
-func (g *Registry) RevokeKey(by Caller, key, id, fingerprint, explanation string) (ledger.Draft, *reason.Error) {
+func (g *Registry) RevokeKey(by ledger.Caller, key, id, fingerprint, explanation string) (ledger.Draft, *reason.Error) {
 	role, refusal := stopper(by, explanation)
 	if refusal != nil {
 		return ledger.Draft{}, refusal
@@ -228,7 +210,7 @@ func (g *Registry) RevokeKey(by Caller, key, id, fingerprint, explanation string
 }
 
 // Retire judges that an authority may order nothing any more, from this entry on.
-func (g *Registry) Retire(by Caller, key, id, explanation string) (ledger.Draft, *reason.Error) {
+func (g *Registry) Retire(by ledger.Caller, key, id, explanation string) (ledger.Draft, *reason.Error) {
 	role, refusal := stopper(by, explanation)
 	if refusal != nil {
 		return ledger.Draft{}, refusal
@@ -247,12 +229,15 @@ func (g *Registry) Retire(by Caller, key, id, explanation string) (ledger.Draft,
 }
 
 // stopper returns in which role a caller may take away.
-func stopper(by Caller, explanation string) (string, *reason.Error) {
-	role, refusal := by.as(RoleLegalOfficer, RoleLegalApprover, RolePrivacyController)
-	if refusal == nil && len(explanation) > maxExplanation {
-		refusal = reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "explanation", Description: fmt.Sprintf("is longer than %d bytes", maxExplanation)})
+func stopper(by ledger.Caller, explanation string) (string, *reason.Error) {
+	role, ok := by.As(RoleLegalOfficer, RoleLegalApprover, RolePrivacyController)
+	switch {
+	case !ok:
+		return "", reason.New(reason.PermissionDenied, "")
+	case len(explanation) > maxExplanation:
+		return "", reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "explanation", Description: fmt.Sprintf("is longer than %d bytes", maxExplanation)})
 	}
-	return role, refusal
+	return role, nil
 }
 
 func badText(field, s string) (reason.Violation, bool) {

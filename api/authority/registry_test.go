@@ -17,13 +17,13 @@ import (
 
 var (
 	start      = time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
-	officer    = authority.Caller{Actor: "0f", Roles: []string{"legal_officer"}}
-	colleague  = authority.Caller{Actor: "0d", Roles: []string{"legal_officer"}}
-	approver   = authority.Caller{Actor: "a0", Roles: []string{"legal_approver"}}
-	controller = authority.Caller{Actor: "c0", Roles: []string{"privacy_controller"}}
-	everything = authority.Caller{Actor: "ee", Roles: []string{"legal_officer", "legal_approver", "privacy_controller"}}
-	machine    = authority.Caller{Actor: "mm", Roles: everything.Roles, Machine: true}
-	callers    = []authority.Caller{officer, colleague, approver, controller, everything, machine, {Actor: "xx"}}
+	officer    = ledger.Caller{Actor: "0f", Roles: []string{"legal_officer"}}
+	colleague  = ledger.Caller{Actor: "0d", Roles: []string{"legal_officer"}}
+	approver   = ledger.Caller{Actor: "a0", Roles: []string{"legal_approver"}}
+	controller = ledger.Caller{Actor: "c0", Roles: []string{"privacy_controller"}}
+	everything = ledger.Caller{Actor: "ee", Roles: []string{"legal_officer", "legal_approver", "privacy_controller"}}
+	machine    = ledger.Caller{Actor: "mm", Roles: everything.Roles, Machine: true}
+	callers    = []ledger.Caller{officer, colleague, approver, controller, everything, machine, {Actor: "xx"}}
 )
 
 // book is the log of a pure test.
@@ -88,7 +88,7 @@ func TestProposeAndApprove(t *testing.T) {
 	b := newBook()
 	for _, test := range []struct {
 		name   string
-		by     authority.Caller
+		by     ledger.Caller
 		change func(*authority.Record)
 		want   reason.Reason
 		fields string
@@ -165,7 +165,7 @@ func TestKeys(t *testing.T) {
 			b.append(t, at, d)
 		}
 	}
-	add := func(by authority.Caller, id string, generation uint64, text string, expect reason.Reason) {
+	add := func(by ledger.Caller, id string, generation uint64, text string, expect reason.Reason) {
 		t.Helper()
 		d, err := b.registry.AddKey(start, by, "k", id, generation, text)
 		do("add to "+id, start, d, err, expect)
@@ -179,13 +179,13 @@ func TestKeys(t *testing.T) {
 	add(officer, "NL-RB", 1, key, reason.InvalidRequest)
 	a, _ := b.registry.Authority("NL-OM")
 	fingerprint := a.Keys[0].Fingerprint
-	confirm := func(by authority.Caller, generation uint64, fingerprint, number, who string, expect reason.Reason) {
+	confirm := func(by ledger.Caller, generation uint64, fingerprint, number, who string, expect reason.Reason) {
 		t.Helper()
 		d, err := b.registry.ConfirmKey(start, by, "k", "NL-OM", generation, fingerprint, number, who)
 		do("confirm", start, d, err, expect)
 	}
 	confirm(officer, 2, fingerprint, "+31201234567", "desk", reason.SelfApproval)
-	confirm(authority.Caller{Actor: "xx"}, 2, fingerprint, "+31201234567", "desk", reason.PermissionDenied)
+	confirm(ledger.Caller{Actor: "xx"}, 2, fingerprint, "+31201234567", "desk", reason.PermissionDenied)
 	confirm(approver, 2, strings.Repeat("0", 64), "+31201234567", "desk", reason.NotFound)
 	confirm(approver, 2, fingerprint, "+31207654321", "desk", reason.InvalidRequest)
 	confirm(approver, 2, fingerprint, "+31201234567", "", reason.InvalidRequest)

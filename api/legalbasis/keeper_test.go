@@ -25,11 +25,11 @@ import (
 
 var (
 	start      = time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
-	officer    = Caller{Actor: "0f", Roles: []string{RoleLegalOfficer}}
-	controller = Caller{Actor: "c0", Roles: []string{RolePrivacyController}}
-	both       = Caller{Actor: "bb", Roles: []string{RoleLegalOfficer, RolePrivacyController}}
-	machine    = Caller{Actor: "mm", Roles: both.Roles, Machine: true}
-	callers    = []Caller{officer, controller, both, machine, {Actor: "xx"}}
+	officer    = ledger.Caller{Actor: "0f", Roles: []string{RoleLegalOfficer}}
+	controller = ledger.Caller{Actor: "c0", Roles: []string{RolePrivacyController}}
+	both       = ledger.Caller{Actor: "bb", Roles: []string{RoleLegalOfficer, RolePrivacyController}}
+	machine    = ledger.Caller{Actor: "mm", Roles: both.Roles, Machine: true}
+	callers    = []ledger.Caller{officer, controller, both, machine, {Actor: "xx"}}
 )
 
 type fataler interface {
@@ -142,7 +142,7 @@ func TestTwoPeopleChangeIt(t *testing.T) {
 	want(t, "adopt another", err, reason.GenerationMismatch)
 
 	second := file(t, 2, "review: [VOLUME]", "review: []", "[IDENTITY, ATTRIBUTION, HISTORY, TIME]", "[IDENTITY, ATTRIBUTION, HISTORY, TIME, VOLUME]")
-	for what, by := range map[string]Caller{"a controller": controller, "a machine": machine, "a stranger": {Actor: "xx"}} {
+	for what, by := range map[string]ledger.Caller{"a controller": controller, "a machine": machine, "a stranger": {Actor: "xx"}} {
 		_, err := h.keeper.Propose(by, "p", parsed(t, second), second)
 		want(t, what+" proposes", err, reason.PermissionDenied)
 	}

@@ -2,7 +2,6 @@ package legalbasis
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"griffier/api/ledger"
@@ -17,15 +16,6 @@ const (
 )
 
 const maxExplanation = 2000
-
-// Caller is who acts. A machine decides nothing.
-type Caller struct {
-	Actor   string
-	Roles   []string
-	Machine bool
-}
-
-func (c Caller) has(role string) bool { return !c.Machine && slices.Contains(c.Roles, role) }
 
 // explanationBody is sealed.
 type explanationBody struct {
@@ -45,8 +35,9 @@ func (k *Keeper) Adopt(p *warrant.Profile, signed []byte) (ledger.Draft, *reason
 
 // Propose judges a proposal of a signed file. id is random. It and its fellows
 // below are pure: they return the entry to append, or why not.
-func (k *Keeper) Propose(by Caller, id string, p *warrant.Profile, signed []byte) (ledger.Draft, *reason.Error) {
-	if !by.has(RoleLegalOfficer) {
+func (k *Keeper) Propose(by ledger.Caller, id string, p *warrant.Profile, signed []byte) (ledger.Draft, *reason.Error) {
+	role, ok := by.As(RoleLegalOfficer)
+	if !ok {
 		return ledger.Draft{}, reason.New(reason.PermissionDenied, "")
 	}
 	k.mu.RLock()
@@ -55,14 +46,15 @@ func (k *Keeper) Propose(by Caller, id string, p *warrant.Profile, signed []byte
 		return ledger.Draft{}, reason.New(reason.GenerationMismatch,
 			fmt.Sprintf("The file has generation %d; generation %d is in force.", p.Generation, k.generation()))
 	}
-	return ledger.Draft{Kind: KindPropose, Actor: by.Actor, Role: RoleLegalOfficer, Generation: 1,
+	return ledger.Draft{Kind: KindPropose, Actor: by.Actor, Role: role, Generation: 1,
 		Facts: proposeFacts{fileFacts: factsOf(p, signed), ProposalID: id, BaseGeneration: k.generation()}}, nil
 }
 
 // Approve judges an approval: by another person in the other role, of the file that
 // they saw. The profile is in force with its entry.
-func (k *Keeper) Approve(now time.Time, by Caller, id, sha256 string) (ledger.Draft, *reason.Error) {
-	if !by.has(RolePrivacyController) {
+func (k *Keeper) Approve(now time.Time, by ledger.Caller, id, sha256 string) (ledger.Draft, *reason.Error) {
+	role, ok := by.As(RolePrivacyController)
+	if !ok {
 		return ledger.Draft{}, reason.New(reason.PermissionDenied, "")
 	}
 	k.mu.RLock()
@@ -81,17 +73,14 @@ func (k *Keeper) Approve(now time.Time, by Caller, id, sha256 string) (ledger.Dr
 	case p.By == by.Actor:
 		return ledger.Draft{}, reason.New(reason.SelfApproval, "The approver proposed it.")
 	}
-	return ledger.Draft{Kind: KindApprove, Actor: by.Actor, Role: RolePrivacyController, Generation: 1, Facts: approveFacts{id, sha256}}, nil
+	return ledger.Draft{Kind: KindApprove, Actor: by.Actor, Role: role, Generation: 1, Facts: approveFacts{id, sha256}}, nil
 }
 
 // Withdraw judges the end of a proposal that is not in force. key is the name of
 // the class key that seals the explanation.
-func (k *Keeper) Withdraw(by Caller, id, key, explanation string) (ledger.Draft, *reason.Error) {
-	role := RoleLegalOfficer
-	if !by.has(role) {
-		role = RolePrivacyController
-	}
-	if !by.has(role) {
+func (k *Keeper) Withdraw(by ledger.Caller, id, key, explanation string) (ledger.Draft, *reason.Error) {
+	role, ok := by.As(RoleLegalOfficer, RolePrivacyController)
+	if !ok {
 		return ledger.Draft{}, reason.New(reason.PermissionDenied, "")
 	}
 	if len(explanation) > maxExplanation {

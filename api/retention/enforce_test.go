@@ -199,9 +199,9 @@ func TestAnApprovedFileIsTakenFromDisk(t *testing.T) {
 		}
 	}
 	k, key := h.keeper, "class:retention:2026-11"
-	do(k.Propose(Caller{Actor: "0a", Roles: []string{RoleOperator}}, "p", key, longer, []byte("text")))
-	do(k.Advise(time.Now(), Caller{Actor: "0b", Roles: []string{RoleOverseer}}, "p", key, longer.SHA256, InFavour, "text"))
-	do(k.Approve(time.Now(), Caller{Actor: "0c", Roles: []string{RolePrivacyController}}, "p", longer.SHA256, 2))
+	do(k.Propose(ledger.Caller{Actor: "0a", Roles: []string{RoleOperator}}, "p", key, longer, []byte("text")))
+	do(k.Advise(time.Now(), ledger.Caller{Actor: "0b", Roles: []string{RoleOverseer}}, "p", key, longer.SHA256, InFavour, "text"))
+	do(k.Approve(time.Now(), ledger.Caller{Actor: "0c", Roles: []string{RolePrivacyController}}, "p", longer.SHA256, 2))
 	k.Now = func() time.Time { return time.Now().Add(ApprovalAge) }
 	var refused *LengthenError
 	if err := k.Enforce(t.Context(), h.conn, h.book, longer); !errors.As(err, &refused) {

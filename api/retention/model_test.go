@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -74,7 +75,7 @@ func TestLengtheningTakesThreePeople(t *testing.T) {
 		roads := map[string]*road{}
 		var ids []string
 		var late []ledger.Draft
-		people := []Caller{
+		people := []ledger.Caller{
 			{Actor: "op", Roles: []string{RoleOperator}}, {Actor: "op2", Roles: []string{RoleOperator}},
 			{Actor: "dpo", Roles: []string{RoleOverseer}}, {Actor: "pc", Roles: []string{RolePrivacyController}},
 			{Actor: "all", Roles: []string{RoleOperator, RoleOverseer, RolePrivacyController}},
@@ -141,11 +142,11 @@ func TestLengtheningTakesThreePeople(t *testing.T) {
 		newFile := func(rt *rapid.T) File {
 			return simple(generation+uint64(rapid.IntRange(0, 3).Draw(rt, "generation")), rapid.IntRange(1, 20).Draw(rt, "days"))
 		}
-		propose := func(rt *rapid.T, by Caller, f File) {
+		propose := func(rt *rapid.T, by ledger.Caller, f File) {
 			name := fmt.Sprintf("p%d", len(b.entries))
 			d, err := b.keeper.Propose(by, name, "key", f, []byte("file"))
 			if err == nil {
-				if by.Machine || !by.has(RoleOperator) || f.Generation <= generation {
+				if by.Machine || !slices.Contains(by.Roles, RoleOperator) || f.Generation <= generation {
 					rt.Fatalf("%s proposes %+v", by.Actor, f)
 				}
 				commit(rt, d)
@@ -245,10 +246,10 @@ func TestLengtheningTakesThreePeople(t *testing.T) {
 
 // TestRoad takes the road once, and every wrong turn on it.
 func TestRoad(t *testing.T) {
-	op, dpo := Caller{Actor: "op", Roles: []string{RoleOperator}}, Caller{Actor: "dpo", Roles: []string{RoleOverseer}}
-	pc := Caller{Actor: "pc", Roles: []string{RolePrivacyController}}
-	opAsDPO, opAsPC := Caller{Actor: "op", Roles: []string{RoleOverseer}}, Caller{Actor: "op", Roles: []string{RolePrivacyController}}
-	dpoAsPC := Caller{Actor: "dpo", Roles: []string{RolePrivacyController}}
+	op, dpo := ledger.Caller{Actor: "op", Roles: []string{RoleOperator}}, ledger.Caller{Actor: "dpo", Roles: []string{RoleOverseer}}
+	pc := ledger.Caller{Actor: "pc", Roles: []string{RolePrivacyController}}
+	opAsDPO, opAsPC := ledger.Caller{Actor: "op", Roles: []string{RoleOverseer}}, ledger.Caller{Actor: "op", Roles: []string{RolePrivacyController}}
+	dpoAsPC := ledger.Caller{Actor: "dpo", Roles: []string{RolePrivacyController}}
 	b := &pageBook{keeper: &Keeper{}}
 	k := b.keeper
 	b.append(t, start, policyDraft(simple(1, 10), ""))
@@ -273,7 +274,7 @@ func TestRoad(t *testing.T) {
 		return func(_ ledger.Draft, err *reason.Error) { t.Helper(); want(what, err, r) }
 	}
 	refused("proposed by the overseer", reason.PermissionDenied)(k.Propose(dpo, "p", "key", longer, nil))
-	refused("proposed by a machine", reason.PermissionDenied)(k.Propose(Caller{Actor: "m", Roles: op.Roles, Machine: true}, "p", "key", longer, nil))
+	refused("proposed by a machine", reason.PermissionDenied)(k.Propose(ledger.Caller{Actor: "m", Roles: op.Roles, Machine: true}, "p", "key", longer, nil))
 	refused("the generation in force", reason.GenerationMismatch)(k.Propose(op, "p", "key", simple(1, 12), nil))
 	refused("lengthens nothing", reason.InvalidRequest)(k.Propose(op, "p", "key", simple(2, 9), nil))
 	d, err := k.Propose(op, "p", "key", longer, []byte("text"))

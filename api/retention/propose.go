@@ -23,15 +23,6 @@ const (
 	maxExplanation = 2000
 )
 
-// Caller is who acts. A machine decides nothing.
-type Caller struct {
-	Actor   string
-	Roles   []string
-	Machine bool
-}
-
-func (c Caller) has(role string) bool { return !c.Machine && slices.Contains(c.Roles, role) }
-
 // fileBody, adviceBody and explanationBody are sealed.
 type fileBody struct {
 	File string `json:"file"` // as it was signed
@@ -53,8 +44,9 @@ type explanationBody struct {
 // approve (a privacy controller, a third). All are bound to the file's hash, an
 // approval also to the stage of the proposal that its maker saw; a policy that
 // comes into force meanwhile overtakes it.
-func (k *Keeper) Propose(by Caller, id, key string, f File, signed []byte) (ledger.Draft, *reason.Error) {
-	if !by.has(RoleOperator) {
+func (k *Keeper) Propose(by ledger.Caller, id, key string, f File, signed []byte) (ledger.Draft, *reason.Error) {
+	role, ok := by.As(RoleOperator)
+	if !ok {
 		return ledger.Draft{}, reason.New(reason.PermissionDenied, "")
 	}
 	k.mu.RLock()
@@ -71,7 +63,7 @@ func (k *Keeper) Propose(by Caller, id, key string, f File, signed []byte) (ledg
 		return ledger.Draft{}, reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "file",
 			Description: "lengthens nothing: put it in the place of the policy file and reload griffierd"})
 	}
-	return ledger.Draft{Kind: KindPropose, Actor: by.Actor, Role: RoleOperator, Generation: 1, KeyID: key,
+	return ledger.Draft{Kind: KindPropose, Actor: by.Actor, Role: role, Generation: 1, KeyID: key,
 		Facts: proposeFacts{contentFacts: factsOf(f), ProposalID: id, BaseGeneration: k.generation(), Lengthens: longer},
 		Body:  fileBody{string(signed)}}, nil
 }
@@ -96,8 +88,9 @@ func (k *Keeper) awaiting(now time.Time, id, sha256 string) (*Proposal, *reason.
 }
 
 // Advise judges advice on a proposal. Whoever proposed cannot advise.
-func (k *Keeper) Advise(now time.Time, by Caller, id, key, sha256 string, advice Advice, text string) (ledger.Draft, *reason.Error) {
-	if !by.has(RoleOverseer) {
+func (k *Keeper) Advise(now time.Time, by ledger.Caller, id, key, sha256 string, advice Advice, text string) (ledger.Draft, *reason.Error) {
+	role, ok := by.As(RoleOverseer)
+	if !ok {
 		return ledger.Draft{}, reason.New(reason.PermissionDenied, "")
 	}
 	var bad []reason.Violation
@@ -119,15 +112,16 @@ func (k *Keeper) Advise(now time.Time, by Caller, id, key, sha256 string, advice
 	case p.By == by.Actor:
 		return ledger.Draft{}, reason.New(reason.SelfApproval, "The adviser proposed it.")
 	}
-	return ledger.Draft{Kind: KindAdvise, Actor: by.Actor, Role: RoleOverseer, Generation: p.Stage, KeyID: key,
+	return ledger.Draft{Kind: KindAdvise, Actor: by.Actor, Role: role, Generation: p.Stage, KeyID: key,
 		Facts: adviseFacts{id, sha256, advice}, Body: adviceBody{text}}, nil
 }
 
 // Approve judges an approval: by a third person in the third role, of the file
 // and stage that they saw, with the advice recorded. The advice need not be
 // favourable: the officer advises and does not decide (GDPR 38, 39).
-func (k *Keeper) Approve(now time.Time, by Caller, id, sha256 string, stage uint64) (ledger.Draft, *reason.Error) {
-	if !by.has(RolePrivacyController) {
+func (k *Keeper) Approve(now time.Time, by ledger.Caller, id, sha256 string, stage uint64) (ledger.Draft, *reason.Error) {
+	role, ok := by.As(RolePrivacyController)
+	if !ok {
 		return ledger.Draft{}, reason.New(reason.PermissionDenied, "")
 	}
 	k.mu.RLock()
@@ -145,17 +139,14 @@ func (k *Keeper) Approve(now time.Time, by Caller, id, sha256 string, stage uint
 	case by.Actor == p.AdvisedBy:
 		return ledger.Draft{}, reason.New(reason.SelfApproval, "The approver gave the advice.")
 	}
-	return ledger.Draft{Kind: KindApprove, Actor: by.Actor, Role: RolePrivacyController, Generation: p.Stage,
+	return ledger.Draft{Kind: KindApprove, Actor: by.Actor, Role: role, Generation: p.Stage,
 		Facts: approveFacts{id, sha256}}, nil
 }
 
 // Withdraw judges the end of a proposal that is not in force.
-func (k *Keeper) Withdraw(by Caller, id, key, explanation string) (ledger.Draft, *reason.Error) {
-	role := RoleOperator
-	if !by.has(role) {
-		role = RolePrivacyController
-	}
-	if !by.has(role) {
+func (k *Keeper) Withdraw(by ledger.Caller, id, key, explanation string) (ledger.Draft, *reason.Error) {
+	role, ok := by.As(RoleOperator, RolePrivacyController)
+	if !ok {
 		return ledger.Draft{}, reason.New(reason.PermissionDenied, "")
 	}
 	if len(explanation) > maxExplanation {

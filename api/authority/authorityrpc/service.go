@@ -8,25 +8,18 @@ import (
 	"fmt"
 	"time"
 
-	"griffier/api/auth"
 	"griffier/api/authority"
 	"griffier/api/ledger"
 	"griffier/api/reason"
-	"griffier/api/server"
 	"griffier/api/warrant"
 	"griffier/api/warrant/warrantrpc"
 	griffierv1 "griffier/proto/griffier/v1"
 )
 
-// keys makes class keys ([keystore.Store]). Ensure of a key that exists is no error.
-type keys interface {
-	Ensure(id string) error
-}
-
 // Config holds what a [Service] needs.
 type Config struct {
 	Book     warrantrpc.Book
-	Keys     keys
+	Keys     warrantrpc.ClassKeys
 	Registry *authority.Registry // a fold of Book
 	Warrants *warrant.State      // a fold of Book
 	Profile  func() *warrant.Profile
@@ -36,11 +29,14 @@ type Config struct {
 // Service implements AuthorityService. It is safe for concurrent use.
 type Service struct {
 	griffierv1.UnimplementedAuthorityServiceServer
-	cfg Config
+	cfg  Config
+	book warrantrpc.ClassBook
 }
 
 // NewService returns the service.
-func NewService(cfg Config) *Service { return &Service{cfg: cfg} }
+func NewService(cfg Config) *Service {
+	return &Service{cfg: cfg, book: warrantrpc.ClassBook{Book: cfg.Book, Keys: cfg.Keys, Area: "authority", Now: cfg.Now}}
+}
 
 // ListAuthorities implements AuthorityService.
 func (s *Service) ListAuthorities(context.Context, *griffierv1.ListAuthoritiesRequest) (*griffierv1.ListAuthoritiesResponse, error) {
@@ -71,7 +67,7 @@ func (s *Service) ProposeAuthority(ctx context.Context, req *griffierv1.ProposeA
 	var b [16]byte
 	rand.Read(b[:]) // never fails
 	record := recordOf(req.GetRecord())
-	e, err := s.decide(ctx, "ProposeAuthority", req.GetRequestId(), func(_ time.Time, by authority.Caller, key string) (ledger.Draft, *reason.Error) {
+	e, err := s.book.Decide(ctx, "ProposeAuthority", req.GetRequestId(), func(_ time.Time, by ledger.Caller, key string) (ledger.Draft, *reason.Error) {
 		return s.cfg.Registry.Propose(by, hex.EncodeToString(b[:]), key, req.GetExpectedGeneration(), record,
 			authority.Contact{Name: req.GetContact().GetName(), Email: req.GetContact().GetEmail()}, s.cfg.Profile())
 	})
@@ -94,7 +90,7 @@ func (s *Service) ProposeAuthority(ctx context.Context, req *griffierv1.ProposeA
 
 // ApproveAuthority implements AuthorityService.
 func (s *Service) ApproveAuthority(ctx context.Context, req *griffierv1.ApproveAuthorityRequest) (*griffierv1.Authority, error) {
-	e, err := s.decide(ctx, "ApproveAuthority", req.GetRequestId(), func(now time.Time, by authority.Caller, _ string) (ledger.Draft, *reason.Error) {
+	e, err := s.book.Decide(ctx, "ApproveAuthority", req.GetRequestId(), func(now time.Time, by ledger.Caller, _ string) (ledger.Draft, *reason.Error) {
 		return s.cfg.Registry.Approve(now, by, req.GetProposalId(), req.GetSha256())
 	})
 	if err != nil {
@@ -112,36 +108,36 @@ func (s *Service) ApproveAuthority(ctx context.Context, req *griffierv1.ApproveA
 
 // AddAuthorityKey implements AuthorityService.
 func (s *Service) AddAuthorityKey(ctx context.Context, req *griffierv1.AddAuthorityKeyRequest) (*griffierv1.Authority, error) {
-	return s.act(ctx, "AddAuthorityKey", authority.KindKeyAdd, req.GetRequestId(), req.GetId(), func(now time.Time, by authority.Caller, key string) (ledger.Draft, *reason.Error) {
+	return s.act(ctx, "AddAuthorityKey", authority.KindKeyAdd, req.GetRequestId(), req.GetId(), func(now time.Time, by ledger.Caller, key string) (ledger.Draft, *reason.Error) {
 		return s.cfg.Registry.AddKey(now, by, key, req.GetId(), req.GetExpectedGeneration(), req.GetKey())
 	})
 }
 
 // ConfirmAuthorityKey implements AuthorityService.
 func (s *Service) ConfirmAuthorityKey(ctx context.Context, req *griffierv1.ConfirmAuthorityKeyRequest) (*griffierv1.Authority, error) {
-	return s.act(ctx, "ConfirmAuthorityKey", authority.KindKeyConfirm, req.GetRequestId(), req.GetId(), func(now time.Time, by authority.Caller, key string) (ledger.Draft, *reason.Error) {
+	return s.act(ctx, "ConfirmAuthorityKey", authority.KindKeyConfirm, req.GetRequestId(), req.GetId(), func(now time.Time, by ledger.Caller, key string) (ledger.Draft, *reason.Error) {
 		return s.cfg.Registry.ConfirmKey(now, by, key, req.GetId(), req.GetExpectedGeneration(), req.GetFingerprint(), req.GetNumber(), req.GetSpokeWith())
 	})
 }
 
 // RevokeAuthorityKey implements AuthorityService.
 func (s *Service) RevokeAuthorityKey(ctx context.Context, req *griffierv1.RevokeAuthorityKeyRequest) (*griffierv1.Authority, error) {
-	return s.act(ctx, "RevokeAuthorityKey", authority.KindKeyRevoke, req.GetRequestId(), req.GetId(), func(_ time.Time, by authority.Caller, key string) (ledger.Draft, *reason.Error) {
+	return s.act(ctx, "RevokeAuthorityKey", authority.KindKeyRevoke, req.GetRequestId(), req.GetId(), func(_ time.Time, by ledger.Caller, key string) (ledger.Draft, *reason.Error) {
 		return s.cfg.Registry.RevokeKey(by, key, req.GetId(), req.GetFingerprint(), req.GetExplanation())
 	})
 }
 
 // RetireAuthority implements AuthorityService.
 func (s *Service) RetireAuthority(ctx context.Context, req *griffierv1.RetireAuthorityRequest) (*griffierv1.Authority, error) {
-	return s.act(ctx, "RetireAuthority", authority.KindRetire, req.GetRequestId(), req.GetId(), func(_ time.Time, by authority.Caller, key string) (ledger.Draft, *reason.Error) {
+	return s.act(ctx, "RetireAuthority", authority.KindRetire, req.GetRequestId(), req.GetId(), func(_ time.Time, by ledger.Caller, key string) (ledger.Draft, *reason.Error) {
 		return s.cfg.Registry.Retire(by, key, req.GetId(), req.GetExplanation())
 	})
 }
 
 // act decides an act on one authority and returns it as it is after that.
 func (s *Service) act(ctx context.Context, method, kind, clientID, id string,
-	rule func(now time.Time, by authority.Caller, key string) (ledger.Draft, *reason.Error)) (*griffierv1.Authority, error) {
-	e, err := s.decide(ctx, method, clientID, rule)
+	rule func(now time.Time, by ledger.Caller, key string) (ledger.Draft, *reason.Error)) (*griffierv1.Authority, error) {
+	e, err := s.book.Decide(ctx, method, clientID, rule)
 	if err != nil {
 		return nil, err
 	}
@@ -153,29 +149,6 @@ func (s *Service) act(ctx context.Context, method, kind, clientID, id string,
 		return nil, warrantrpc.ErrReused()
 	}
 	return s.whole(ctx, id)
-}
-
-// decide has the ledger decide an act of the caller. key is the class key of the
-// month, which exists.
-func (s *Service) decide(ctx context.Context, method, clientID string,
-	act func(now time.Time, by authority.Caller, key string) (ledger.Draft, *reason.Error)) (ledger.Entry, error) {
-	c, ok := auth.FromContext(ctx)
-	if !ok || c.Actor == "" {
-		return ledger.Entry{}, reason.New(reason.Unauthenticated, "")
-	}
-	requestID, err := warrantrpc.RequestID(warrant.Caller{Actor: c.Actor}, method, clientID)
-	if err != nil {
-		return ledger.Entry{}, err
-	}
-	by := authority.Caller{Actor: c.Actor, Machine: c.Machine}
-	for _, r := range c.Roles {
-		by.Roles = append(by.Roles, auth.RoleName(r))
-	}
-	key := server.ClassKey("authority", s.cfg.Now())
-	if err := s.cfg.Keys.Ensure(key); err != nil {
-		return ledger.Entry{}, reason.Wrap(reason.LedgerUnavailable, fmt.Errorf("class key: %w", err))
-	}
-	return warrantrpc.Decide(ctx, s.cfg.Book, requestID, func(now time.Time) (ledger.Draft, *reason.Error) { return act(now, by, key) })
 }
 
 type facts struct {

@@ -9,26 +9,19 @@ import (
 	"fmt"
 	"time"
 
-	"griffier/api/auth"
 	"griffier/api/ledger"
 	"griffier/api/legalbasis"
 	"griffier/api/reason"
-	"griffier/api/server"
 	"griffier/api/signedfile"
 	"griffier/api/warrant"
 	"griffier/api/warrant/warrantrpc"
 	griffierv1 "griffier/proto/griffier/v1"
 )
 
-// keys makes class keys ([keystore.Store]). Ensure of a key that exists is no error.
-type keys interface {
-	Ensure(id string) error
-}
-
 // Config holds what a [Service] needs.
 type Config struct {
 	Book     warrantrpc.Book
-	Keys     keys
+	Keys     warrantrpc.ClassKeys
 	Keeper   *legalbasis.Keeper // a fold of Book
 	Desk     *legalbasis.Desk
 	Warrants *warrant.State // a fold of Book
@@ -39,11 +32,14 @@ type Config struct {
 // Service implements LegalBasisService. It is safe for concurrent use.
 type Service struct {
 	griffierv1.UnimplementedLegalBasisServiceServer
-	cfg Config
+	cfg  Config
+	book warrantrpc.ClassBook
 }
 
 // NewService returns the service.
-func NewService(cfg Config) *Service { return &Service{cfg: cfg} }
+func NewService(cfg Config) *Service {
+	return &Service{cfg: cfg, book: warrantrpc.ClassBook{Book: cfg.Book, Keys: cfg.Keys, Area: "legalbasis", Now: cfg.Now}}
+}
 
 // GetLegalBasis implements LegalBasisService.
 func (s *Service) GetLegalBasis(context.Context, *griffierv1.GetLegalBasisRequest) (*griffierv1.GetLegalBasisResponse, error) {
@@ -105,7 +101,7 @@ func (s *Service) ProposeLegalBasis(ctx context.Context, req *griffierv1.Propose
 	}
 	var b [16]byte
 	rand.Read(b[:]) // never fails
-	e, err := s.decide(ctx, "ProposeLegalBasis", req.GetRequestId(), func(_ time.Time, by legalbasis.Caller, _ string) (ledger.Draft, *reason.Error) {
+	e, err := s.book.Decide(ctx, "ProposeLegalBasis", req.GetRequestId(), func(_ time.Time, by ledger.Caller, _ string) (ledger.Draft, *reason.Error) {
 		return s.cfg.Keeper.Propose(by, hex.EncodeToString(b[:]), p, req.GetFile())
 	})
 	if err != nil {
@@ -121,7 +117,7 @@ func (s *Service) ProposeLegalBasis(ctx context.Context, req *griffierv1.Propose
 // ApproveLegalBasis implements LegalBasisService. A file whose keys were taken back
 // since it was proposed cannot be approved.
 func (s *Service) ApproveLegalBasis(ctx context.Context, req *griffierv1.ApproveLegalBasisRequest) (*griffierv1.LegalBasisProposal, error) {
-	e, err := s.decide(ctx, "ApproveLegalBasis", req.GetRequestId(), func(now time.Time, by legalbasis.Caller, _ string) (ledger.Draft, *reason.Error) {
+	e, err := s.book.Decide(ctx, "ApproveLegalBasis", req.GetRequestId(), func(now time.Time, by ledger.Caller, _ string) (ledger.Draft, *reason.Error) {
 		if p, ok := s.cfg.Keeper.Proposal(req.GetProposalId()); ok && !s.cfg.Trusted.Has(p.SignedBy) {
 			return ledger.Draft{}, reason.New(reason.PolicyRefused, "No key that signed it is trusted any more: sign the file anew and propose it again.")
 		}
@@ -135,7 +131,7 @@ func (s *Service) ApproveLegalBasis(ctx context.Context, req *griffierv1.Approve
 
 // WithdrawLegalBasis implements LegalBasisService.
 func (s *Service) WithdrawLegalBasis(ctx context.Context, req *griffierv1.WithdrawLegalBasisRequest) (*griffierv1.LegalBasisProposal, error) {
-	e, err := s.decide(ctx, "WithdrawLegalBasis", req.GetRequestId(), func(_ time.Time, by legalbasis.Caller, key string) (ledger.Draft, *reason.Error) {
+	e, err := s.book.Decide(ctx, "WithdrawLegalBasis", req.GetRequestId(), func(_ time.Time, by ledger.Caller, key string) (ledger.Draft, *reason.Error) {
 		return s.cfg.Keeper.Withdraw(by, req.GetProposalId(), key, req.GetExplanation())
 	})
 	if err != nil {
@@ -177,33 +173,6 @@ func refused(p *warrant.Profile, err error) (*warrant.Profile, error) {
 		refusal.Violations = append(refusal.Violations, reason.Violation{Field: at, Description: problem.What})
 	}
 	return nil, refusal
-}
-
-// decide has the ledger decide an act of the caller. key is the class key of the
-// month, which exists.
-func (s *Service) decide(ctx context.Context, method, clientID string,
-	act func(now time.Time, by legalbasis.Caller, key string) (ledger.Draft, *reason.Error)) (ledger.Entry, error) {
-	c, ok := auth.FromContext(ctx)
-	if !ok || c.Actor == "" {
-		return ledger.Entry{}, reason.New(reason.Unauthenticated, "")
-	}
-	requestID, err := warrantrpc.RequestID(warrant.Caller{Actor: c.Actor}, method, clientID)
-	if err != nil {
-		return ledger.Entry{}, err
-	}
-	by := legalbasis.Caller{Actor: c.Actor, Machine: c.Machine}
-	for _, r := range c.Roles {
-		by.Roles = append(by.Roles, auth.RoleName(r))
-	}
-	key := server.ClassKey("legalbasis", s.cfg.Now())
-	if err := s.cfg.Keys.Ensure(key); err != nil {
-		return ledger.Entry{}, reason.Wrap(reason.LedgerUnavailable, fmt.Errorf("class key: %w", err))
-	}
-	e, err := warrantrpc.Decide(ctx, s.cfg.Book, requestID, func(now time.Time) (ledger.Draft, *reason.Error) { return act(now, by, key) })
-	if errors.Is(err, ledger.ErrTooLarge) {
-		return e, &reason.Error{Reason: reason.InvalidRequest, Detail: "The file is too large to be entered in the ledger.", Cause: err}
-	}
-	return e, err
 }
 
 // proposal returns the proposal that an entry is about. An entry of another kind

@@ -11,26 +11,13 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
-	"griffier/api/auth"
 	"griffier/api/ledger"
 	"griffier/api/reason"
 	"griffier/api/retention"
-	"griffier/api/server"
 	"griffier/api/signedfile"
-	"griffier/api/warrant"
 	"griffier/api/warrant/warrantrpc"
 	griffierv1 "griffier/proto/griffier/v1"
 )
-
-// book is the part of the ledger that the service needs ([ledger.Log]).
-type book interface {
-	warrantrpc.Book
-}
-
-// keys makes class keys ([keystore.Store]). Ensure of a key that exists is no error.
-type keys interface {
-	Ensure(id string) error
-}
 
 // desk is where what was approved comes into force ([retention.Desk]).
 type desk interface {
@@ -40,8 +27,8 @@ type desk interface {
 
 // Config holds what a [Service] needs.
 type Config struct {
-	Book    book
-	Keys    keys
+	Book    warrantrpc.Book
+	Keys    warrantrpc.ClassKeys
 	Keeper  *retention.Keeper // a fold of Book
 	Desk    desk
 	Trusted signedfile.Trusted
@@ -52,11 +39,14 @@ type Config struct {
 // Service implements RetentionService. It is safe for concurrent use.
 type Service struct {
 	griffierv1.UnimplementedRetentionServiceServer
-	cfg Config
+	cfg  Config
+	book warrantrpc.ClassBook
 }
 
 // NewService returns the service.
-func NewService(cfg Config) *Service { return &Service{cfg: cfg} }
+func NewService(cfg Config) *Service {
+	return &Service{cfg: cfg, book: warrantrpc.ClassBook{Book: cfg.Book, Keys: cfg.Keys, Area: "retention", Now: cfg.Now}}
+}
 
 // planTimeout bounds a plan: it reads what a change would cut, some millions of
 // rows a second.
@@ -114,7 +104,7 @@ func (s *Service) ProposeRetention(ctx context.Context, req *griffierv1.ProposeR
 	}
 	var b [16]byte
 	rand.Read(b[:]) // never fails
-	e, err := s.decide(ctx, "ProposeRetention", req.GetRequestId(), func(_ time.Time, by retention.Caller, key string) (ledger.Draft, *reason.Error) {
+	e, err := s.book.Decide(ctx, "ProposeRetention", req.GetRequestId(), func(_ time.Time, by ledger.Caller, key string) (ledger.Draft, *reason.Error) {
 		return s.cfg.Keeper.Propose(by, hex.EncodeToString(b[:]), key, f, req.GetFile())
 	})
 	if err != nil {
@@ -138,7 +128,7 @@ var advices = map[griffierv1.RetentionAdvice]retention.Advice{
 
 // AdviseRetention implements RetentionService.
 func (s *Service) AdviseRetention(ctx context.Context, req *griffierv1.AdviseRetentionRequest) (*griffierv1.RetentionProposal, error) {
-	e, err := s.decide(ctx, "AdviseRetention", req.GetRequestId(), func(now time.Time, by retention.Caller, key string) (ledger.Draft, *reason.Error) {
+	e, err := s.book.Decide(ctx, "AdviseRetention", req.GetRequestId(), func(now time.Time, by ledger.Caller, key string) (ledger.Draft, *reason.Error) {
 		return s.cfg.Keeper.Advise(now, by, req.GetProposalId(), key, req.GetSha256(), advices[req.GetAdvice()], req.GetText())
 	})
 	if err != nil {
@@ -152,7 +142,7 @@ func (s *Service) AdviseRetention(ctx context.Context, req *griffierv1.AdviseRet
 // again, for as long as it counts. A file whose keys were taken back since it was
 // proposed cannot be approved.
 func (s *Service) ApproveRetention(ctx context.Context, req *griffierv1.ApproveRetentionRequest) (*griffierv1.RetentionProposal, error) {
-	e, err := s.decide(ctx, "ApproveRetention", req.GetRequestId(), func(now time.Time, by retention.Caller, _ string) (ledger.Draft, *reason.Error) {
+	e, err := s.book.Decide(ctx, "ApproveRetention", req.GetRequestId(), func(now time.Time, by ledger.Caller, _ string) (ledger.Draft, *reason.Error) {
 		if p, ok := s.cfg.Keeper.Proposal(req.GetProposalId()); ok && !s.cfg.Trusted.Has(p.SignedBy) {
 			return ledger.Draft{}, reason.New(reason.PolicyRefused, "No key that signed it is trusted any more: sign the file anew and propose it again.")
 		}
@@ -175,7 +165,7 @@ func (s *Service) ApproveRetention(ctx context.Context, req *griffierv1.ApproveR
 
 // WithdrawRetention implements RetentionService.
 func (s *Service) WithdrawRetention(ctx context.Context, req *griffierv1.WithdrawRetentionRequest) (*griffierv1.RetentionProposal, error) {
-	e, err := s.decide(ctx, "WithdrawRetention", req.GetRequestId(), func(_ time.Time, by retention.Caller, key string) (ledger.Draft, *reason.Error) {
+	e, err := s.book.Decide(ctx, "WithdrawRetention", req.GetRequestId(), func(_ time.Time, by ledger.Caller, key string) (ledger.Draft, *reason.Error) {
 		return s.cfg.Keeper.Withdraw(by, req.GetProposalId(), key, req.GetExplanation())
 	})
 	if err != nil {
@@ -217,29 +207,6 @@ func refused(f retention.File, err error) (retention.File, error) {
 		refusal.Violations = append(refusal.Violations, reason.Violation{Field: at, Description: p.What})
 	}
 	return retention.File{}, refusal
-}
-
-// decide has the ledger decide an act of the caller. key is the class key of the
-// month, which exists.
-func (s *Service) decide(ctx context.Context, method, clientID string,
-	act func(now time.Time, by retention.Caller, key string) (ledger.Draft, *reason.Error)) (ledger.Entry, error) {
-	c, ok := auth.FromContext(ctx)
-	if !ok || c.Actor == "" {
-		return ledger.Entry{}, reason.New(reason.Unauthenticated, "")
-	}
-	requestID, err := warrantrpc.RequestID(warrant.Caller{Actor: c.Actor}, method, clientID)
-	if err != nil {
-		return ledger.Entry{}, err
-	}
-	by := retention.Caller{Actor: c.Actor, Machine: c.Machine}
-	for _, r := range c.Roles {
-		by.Roles = append(by.Roles, auth.RoleName(r))
-	}
-	key := server.ClassKey("retention", s.cfg.Now())
-	if err := s.cfg.Keys.Ensure(key); err != nil {
-		return ledger.Entry{}, reason.Wrap(reason.LedgerUnavailable, fmt.Errorf("class key: %w", err))
-	}
-	return warrantrpc.Decide(ctx, s.cfg.Book, requestID, func(now time.Time) (ledger.Draft, *reason.Error) { return act(now, by, key) })
 }
 
 // proposal returns the proposal that an entry is about. An entry of another kind

@@ -53,6 +53,8 @@ func LedgerError(err error) error {
 		return reason.Wrap(reason.ClockUntrusted, err)
 	case errors.Is(err, ledger.ErrUnavailable):
 		return reason.Wrap(reason.LedgerUnavailable, err)
+	case errors.Is(err, ledger.ErrTooLarge): // trying again would not help
+		return &reason.Error{Reason: reason.InvalidRequest, Detail: "The request is too large to be entered in the ledger.", Cause: err}
 	}
 	return fmt.Errorf("ledger: %w", err)
 }
