@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/json"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -301,7 +302,7 @@ func TestTokensThatAreNotTaken(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		clear, err := e.Encode()
+		clear, err := json.Marshal(e.Header) // a sealed body says anybody's name by chance
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,7 @@ package support
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"log/slog"
 	"maps"
 	"path/filepath"
@@ -140,7 +141,7 @@ func TestACodeOpensItsLineForADay(t *testing.T) {
 		t.Fatalf("%d entries, %v; want 7", len(entries), err)
 	}
 	for _, e := range entries {
-		clear, err := e.Encode()
+		clear, err := json.Marshal(e.Header) // a sealed body says anybody's name by chance
 		if err != nil {
 			t.Fatal(err)
 		}
