@@ -59,7 +59,7 @@ func newHouse(t testing.TB, dir string) *house {
 		t.Fatal(err)
 	}
 	record := &Record{}
-	h.cfg = ledger.Config{Dir: h.at("ledger"), WitnessFile: h.at("witness"), Key: key, Keys: h.keys, Folds: []ledger.Fold{record}, Logger: slog.New(slog.DiscardHandler)}
+	h.cfg = ledger.Config{Dir: h.at("ledger"), WitnessFile: h.at("witness"), Key: key, Keys: h.keys, Folds: []ledger.Fold{record}, Logger: slog.New(slog.DiscardHandler), Limit: 30 * time.Second}
 	if h.book, err = ledger.Open(context.Background(), h.cfg); err != nil {
 		t.Fatal(err)
 	}

@@ -80,7 +80,7 @@ func newDesk(t *testing.T) *desk {
 	must(err)
 	key, err := ledger.GenerateKey(in("key"), "test.example/enrol")
 	must(err)
-	d.cfg = ledger.Config{Dir: in("log"), WitnessFile: in("witness"), Key: key, Keys: d.keys, Now: d.now, Logger: slog.New(slog.DiscardHandler)}
+	d.cfg = ledger.Config{Dir: in("log"), WitnessFile: in("witness"), Key: key, Keys: d.keys, Now: d.now, Logger: slog.New(slog.DiscardHandler), Limit: 30 * time.Second}
 	d.open()
 	t.Cleanup(func() { d.log.Close() })
 	return d

@@ -4,6 +4,7 @@ import (
 	"context"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"griffier/api/ledger"
 )
@@ -16,7 +17,7 @@ func newBook(t *testing.T, o *office) *ledger.Log {
 	if err != nil {
 		t.Fatal(err)
 	}
-	book, err := ledger.Open(context.Background(), ledger.Config{Dir: filepath.Join(dir, "log"), WitnessFile: filepath.Join(dir, "witness"), Key: key, Keys: o.keys})
+	book, err := ledger.Open(context.Background(), ledger.Config{Dir: filepath.Join(dir, "log"), WitnessFile: filepath.Join(dir, "witness"), Key: key, Keys: o.keys, Limit: 30 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,7 @@ func newDesk(t *testing.T, folds ...ledger.Fold) *desk {
 		t.Fatal(err)
 	}
 	d := &desk{keys: keys, cfg: ledger.Config{Dir: filepath.Join(dir, "log"), WitnessFile: filepath.Join(dir, "witness"),
-		Key: key, Keys: keys, Folds: folds, Logger: slog.New(slog.DiscardHandler)}}
+		Key: key, Keys: keys, Folds: folds, Logger: slog.New(slog.DiscardHandler), Limit: 30 * time.Second}}
 	d.open(t)
 	t.Cleanup(func() { d.book.Close() })
 	return d

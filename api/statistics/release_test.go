@@ -73,7 +73,7 @@ func (n *network) openLedger() {
 		n.t.Fatal(err)
 	}
 	n.book, err = ledger.Open(context.Background(), ledger.Config{Dir: filepath.Join(dir, "log"), WitnessFile: filepath.Join(dir, "witness"),
-		Key: key, Keys: keys, Folds: []ledger.Fold{n.publisher.Releases}, Logger: slog.New(slog.DiscardHandler)})
+		Key: key, Keys: keys, Folds: []ledger.Fold{n.publisher.Releases}, Logger: slog.New(slog.DiscardHandler), Limit: 30 * time.Second})
 	if err != nil {
 		n.t.Fatal(err)
 	}

@@ -85,7 +85,7 @@ func newHouse(t *testing.T) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.cfg = ledger.Config{Dir: filepath.Join(dir, "log"), WitnessFile: filepath.Join(dir, "witness"), Key: key, Keys: h.keys, Logger: slog.New(slog.DiscardHandler)}
+	h.cfg = ledger.Config{Dir: filepath.Join(dir, "log"), WitnessFile: filepath.Join(dir, "witness"), Key: key, Keys: h.keys, Logger: slog.New(slog.DiscardHandler), Limit: 30 * time.Second}
 	h.open(t)
 	t.Cleanup(func() { h.book.Close() })
 	return h

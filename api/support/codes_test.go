@@ -64,7 +64,7 @@ func newCounter(t *testing.T) *counter {
 	}
 	c := &counter{keys: keys, at: time.Date(2026, 3, 31, 12, 0, 0, 0, time.UTC)}
 	c.cfg = ledger.Config{Dir: filepath.Join(dir, "log"), WitnessFile: filepath.Join(dir, "witness"), Key: key, Keys: keys,
-		Now: c.now, Logger: slog.New(slog.DiscardHandler)}
+		Now: c.now, Logger: slog.New(slog.DiscardHandler), Limit: 30 * time.Second}
 	c.open(t)
 	t.Cleanup(func() { c.log.Close() })
 	return c

@@ -53,7 +53,7 @@ func newHouse(t testing.TB) *house {
 	}
 	h := &house{conn: conn, dataDir: filepath.Join(filepath.Dir(database.Socket), "data"), now: time.Now,
 		cfg: ledger.Config{Dir: filepath.Join(dir, "log"), WitnessFile: filepath.Join(dir, "witness"),
-			Key: key, Keys: keys, Logger: slog.New(slog.DiscardHandler)}}
+			Key: key, Keys: keys, Logger: slog.New(slog.DiscardHandler), Limit: 30 * time.Second}}
 	h.open(t)
 	t.Cleanup(func() { h.book.Close() })
 	return h
