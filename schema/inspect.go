@@ -149,12 +149,14 @@ func classOf(cluster Cluster, table string) Class {
 }
 
 // PartDay reads the UTC day that a part holds from the name of its folder, such
-// as 20261120_1_1_0 or detached/broken_20261120_1_1_0. It reports false for the
-// folder of anything else, parts of undated tables among it.
+// as 20261120_1_1_0, detached/broken_20261120_1_1_0 or, of a lightweight update,
+// patch-HASH-20261120_1_1_0. It reports false for the folder of anything else,
+// parts of undated tables among it.
 func PartDay(folder string) (time.Time, bool) {
 	fields := strings.Split(folder, "_")
 	for i, field := range fields {
-		if len(fields)-i < 4 || len(field) != 8 || !digits(fields[i:]) {
+		field = field[strings.LastIndexByte(field, '-')+1:]
+		if len(fields)-i < 4 || len(field) != 8 || !digits(field) || !digits(fields[i+1:i+4]...) {
 			continue
 		}
 		if day, err := time.Parse("20060102", field); err == nil {
@@ -164,9 +166,9 @@ func PartDay(folder string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// digits reports whether the first four fields are numbers, as in DAY_MIN_MAX_LEVEL.
-func digits(fields []string) bool {
-	return !slices.ContainsFunc(fields[:4], func(f string) bool {
+// digits reports whether all are numbers, as in DAY_MIN_MAX_LEVEL.
+func digits(fields ...string) bool {
+	return !slices.ContainsFunc(fields, func(f string) bool {
 		return f == "" || strings.Trim(f, "0123456789") != ""
 	})
 }
@@ -193,56 +195,4 @@ func TableFolders(ctx context.Context, conn driver.Conn) (map[string]Class, erro
 		out[id] = classOf(cluster, table)
 	}
 	return out, rows.Err()
-}
-
-// A LogTable is a table in which a server logs what it does.
-type LogTable struct {
-	Name string // of database system
-	// Rows mention the traffic database, which a query's text does.
-	Rows uint64
-	// Texts tells whether the table has texts of queries at all.
-	Texts bool
-}
-
-// LogTables lists the server's own logs. The embedded engine has none.
-func LogTables(ctx context.Context, conn driver.Conn) ([]LogTable, error) {
-	rows, err := conn.Query(ctx, `
-SELECT table, groupArray(name) FROM system.columns
-WHERE database = 'system' AND table LIKE '%\_log' AND table IN (SELECT name FROM system.tables WHERE database = 'system' AND engine LIKE '%MergeTree')
-GROUP BY table ORDER BY table`)
-	if err != nil {
-		return nil, fmt.Errorf("inspect: logs: %w", err)
-	}
-	defer rows.Close()
-	var out []LogTable
-	for rows.Next() {
-		var l LogTable
-		var columns []string
-		if err := rows.Scan(&l.Name, &columns); err != nil {
-			return nil, fmt.Errorf("inspect: logs: %w", err)
-		}
-		var where []string
-		for _, text := range []string{"query", "message", "formatted_query", "exception", "view_query"} {
-			if slices.Contains(columns, text) {
-				where = append(where, "positionCaseInsensitive(toString("+text+"), 'traffic.') > 0")
-			}
-		}
-		if l.Texts = len(where) > 0; l.Texts {
-			// This very question is not logged where log_queries is off, and counts itself where it is not.
-			if err := conn.QueryRow(ctx, "SELECT count() FROM system."+l.Name+" WHERE "+strings.Join(where, " OR ")).Scan(&l.Rows); err != nil {
-				return nil, fmt.Errorf("inspect: %s: %w", l.Name, err)
-			}
-		}
-		out = append(out, l)
-	}
-	return out, rows.Err()
-}
-
-// LogsQueries reports whether the connection's queries are logged by the server.
-func LogsQueries(ctx context.Context, conn driver.Conn) (bool, error) {
-	var value string
-	if err := conn.QueryRow(ctx, "SELECT value FROM system.settings WHERE name = 'log_queries'").Scan(&value); err != nil {
-		return false, fmt.Errorf("inspect: settings: %w", err)
-	}
-	return value != "0", nil
 }

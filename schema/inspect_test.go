@@ -15,6 +15,8 @@ func TestPartDay(t *testing.T) {
 		"tmp_merge_20261120_1_9_2":               "2026-11-20",
 		"delete_tmp_20261120_1_9_2":              "2026-11-20",
 		"covered-by-broken_20240229_7_7_0":       "2024-02-29",
+		"patch-0a1b2c-20261120_1_1_0":            "2026-11-20", // of a lightweight update
+		"ignored_patch-0a1b2c-20261120_1_1_0":    "2026-11-20",
 		"20261120_1_1":                           "",
 		"all_1_1_0":                              "",
 		"20261320_1_1_0":                         "", // no month 13
@@ -32,7 +34,7 @@ func TestPartDay(t *testing.T) {
 }
 
 func FuzzPartDay(f *testing.F) {
-	for _, seed := range []string{"20261120_1_1_0", "broken_20261120_1_1_0_try1", "tmp_merge_20261120_1_9_2_5", "all_1_1_0", "2026_11_20_20261120_1_2_3", "_____"} {
+	for _, seed := range []string{"20261120_1_1_0", "broken_20261120_1_1_0_try1", "tmp_merge_20261120_1_9_2_5", "all_1_1_0", "2026_11_20_20261120_1_2_3", "patch-0a-20261120_1_1_0", "_____"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, folder string) {

@@ -70,6 +70,7 @@ var grants = map[Role][]grant{
 		{"ALTER DELETE, SELECT(bucket_started_at, ended_at)", []string{"traffic.usage_bucket"}},
 		{"ALTER DELETE, SELECT(happened_at, ended_at)", []string{"traffic.access_log_entry"}},
 		{"SELECT", []string{"system.parts", "system.detached_parts", "system.tables", "system.columns", "system.disks", "system.replicas"}},
+		{"SHOW TABLES, SHOW COLUMNS", []string{"*.*"}}, // else a log or a copy that it may not read would seem not to be there
 	},
 	RoleView: {
 		{"SELECT", []string{"traffic.session_slice", "traffic.assignment_slice", "traffic.usage_bucket", "traffic.usage_day_part", "traffic.coverage_slice", "traffic.access_log_entry", "traffic.erasure"}},

@@ -113,6 +113,8 @@ func rolesDir(t *testing.T) string {
 			}
 		}
 		prepareRoles(t, ctx, conn)
+		mustRun(t, ctx, conn, "CREATE TABLE default.query_log_0 ENGINE = MergeTree ORDER BY tuple() AS SELECT 'SELECT * FROM traffic.session' AS query")
+		mustRun(t, ctx, conn, "CREATE TABLE default.copy ENGINE = MergeTree ORDER BY tuple() AS SELECT * FROM traffic.session_slice")
 	})
 	return dir
 }
@@ -287,6 +289,16 @@ func TestRoles(t *testing.T) {
 			case RoleOperator:
 				if n := count(t, ctx, conn, "SELECT count() FROM traffic.session_slice"); n != 3 {
 					t.Errorf("the operator counts %d rows, want the expired one among 3", n)
+				}
+				if _, server := serverConfig(); server {
+					break // what is beside the store there is not ours to make
+				}
+				// A proof must know of what it may not read.
+				if logs, err := LogTables(ctx, conn); err != nil || len(logs) != 1 || logs[0] != (LogTable{"default.query_log_0", 1, true, true}) {
+					t.Errorf("the operator sees logs %+v (%v), want the one, closed, with its row", logs, err)
+				}
+				if strangers, err := Strangers(ctx, conn); err != nil || len(strangers) != 2 || strangers[0].Name != "default.copy" {
+					t.Errorf("the operator sees %+v (%v) beside the store, want the copy and the log", strangers, err)
 				}
 			}
 		})

@@ -2,11 +2,6 @@ package expiry
 
 import (
 	"context"
-	"errors"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"griffier/schema"
@@ -74,9 +69,17 @@ func (v *Verifier) parts(ctx context.Context, l Limits) ([]Finding, error) {
 		if err := t.day(p.Class, p.Day); err != nil {
 			return nil, err
 		}
+		if p.Day.After(l.Now.Add(aheadAtMost)) && t.by[p.Class].Verdict == Pass {
+			t.fail(p.Class, "a part is of a day to come, and would outstay its term by as long: a collector's clock was wrong")
+			t.by[p.Class].Cure = "set the clock of the collector right, and drop the day by hand: ALTER TABLE … DROP PARTITION ID '" + p.Day.Format("20060102") + "'"
+		}
 	}
 	return t.findings(), nil
 }
+
+// aheadAtMost is how far ahead of this clock a day may begin that rows are of: a
+// collector's may be some minutes ahead, at midnight.
+const aheadAtMost = time.Hour
 
 // idle judges parts that nothing reads: dropped or superseded ones that were not
 // unlinked, and ones that were set aside.
@@ -100,96 +103,32 @@ func (v *Verifier) idle(ctx context.Context, l Limits) ([]Finding, error) {
 	return t.findings(), nil
 }
 
-// storeFolders of the engine's data folder hold parts: tables, and what a freeze
-// (shadow) or an older layout (data) links.
-var storeFolders = []string{"store", "shadow", "data"}
-
-// files walks the engine's own folder, so that what no table knows of any more is
-// seen too.
-func (v *Verifier) files(ctx context.Context, l Limits) ([]Finding, error) {
-	if v.DataDir == "" {
-		return []Finding{{Place: "files", Verdict: NotChecked, Detail: "the store is a server, whose files cannot be seen from here",
-			Cure: "on the server look for old days: find /var/lib/clickhouse/store /var/lib/clickhouse/shadow -maxdepth 6 -type d -name '*_*_*_*'"}}, nil
-	}
-	tables, err := schema.TableFolders(ctx, v.Conn)
+// strangers looks for what nobody's policy covers: tables beside those of the
+// migrations, and views that read traffic past the shipped ones.
+func (v *Verifier) strangers(ctx context.Context, _ Limits) ([]Finding, error) {
+	all, err := schema.Strangers(ctx, v.Conn)
 	if err != nil {
 		return nil, err
 	}
-	t := newTally("files", "part folders", "a folder", "remove it, after griffierd was stopped, if it is still there after a restart", l)
-	unknown := Finding{Place: "files", Verdict: Pass, Unit: "part folders of no table"}
-	root := filepath.Join(v.DataDir, "store")
-	for _, folder := range storeFolders {
-		err := filepath.WalkDir(filepath.Join(root, folder), func(path string, entry fs.DirEntry, err error) error {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil // merges remove folders while we walk
-			}
-			if err != nil || !entry.IsDir() {
-				return err
-			}
-			day, ok := schema.PartDay(entry.Name())
-			if !ok {
-				return nil
-			}
-			if rows, err := os.ReadFile(filepath.Join(path, "count.txt")); err == nil && string(rows) == "0" {
-				return fs.SkipDir // what stands for a dropped part, for a minute
-			}
-			class, known := classOfPath(path, tables)
-			switch {
-			case class != "":
-				err = t.day(class, day)
-			case !known:
-				unknown.Checked++
-				if unknown.Oldest.IsZero() || day.Before(unknown.Oldest) {
-					unknown.Oldest = day
-				}
-				if unknown.Verdict == Pass {
-					unknown.Verdict, unknown.Detail = NotChecked, "parts of a table that was dropped, or copies of parts"
-					unknown.Cure = "what was dropped leaves within ten minutes; remove what stays"
-				}
-				if all, e := l.overdueInAll(day); e != nil {
-					err = e
-				} else if all {
-					unknown.Verdict = Fail
-				}
-			}
-			if err != nil {
-				return err
-			}
-			return fs.SkipDir
-		})
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-	}
-	out := t.findings()
-	if unknown.Checked > 0 {
-		out = append(out, unknown)
-	}
-	return out, nil
+	return []Finding{judgeStrangers(all, v.DataDir != "")}, nil
 }
 
-// overdueInAll reports whether the day is overdue whatever class it is of.
-func (l Limits) overdueInAll(day time.Time) (bool, error) {
-	for class := range l.Class {
-		if overdue, err := l.DayOverdue(class, day); err != nil || !overdue {
-			return false, err
+// judgeStrangers fails what is in the store's own databases, or anywhere where nobody
+// else has a database; of others' on a server it can only say that it does not know.
+func judgeStrangers(all []schema.Stranger, alone bool) Finding {
+	f := Finding{Place: "other tables", Verdict: Pass, Unit: "tables and views that are not the schema's", Checked: uint64(len(all))}
+	for _, s := range all {
+		if alone || s.Inside {
+			f.Verdict, f.Detail = Fail, s.Name+" is not of the schema: nothing that it holds or shows expires"
+			f.Cure = "drop it, as whoever administers the store; what it was made for belongs in a question to griffierd"
+			break
+		}
+		if f.Verdict == Pass {
+			f.Verdict, f.Detail = NotChecked, s.Name+" is another's, and griffierd does not know what is in it"
+			f.Cure = "give griffier a server of its own, or see that nothing copies traffic data there"
 		}
 	}
-	return true, nil
-}
-
-// classOfPath finds the table that a part's folder is under, by the identifier
-// that is in its path. known is false if there is none.
-func classOfPath(path string, tables map[string]schema.Class) (class schema.Class, known bool) {
-	for _, name := range strings.Split(path, string(filepath.Separator)) {
-		if class, ok := tables[name]; ok {
-			return class, true
-		}
-	}
-	return "", false
+	return f
 }
 
 // logs looks at what a server writes about its queries.
@@ -213,10 +152,14 @@ func judgeLogs(on bool, tables []schema.LogTable) Finding {
 		f.Verdict, f.Detail, f.Cure = Fail, "queries of griffierd are logged", "set log_queries = 0 in the profile of its user"
 	}
 	for _, table := range tables {
-		if table.Rows > 0 {
-			f.Verdict, f.Detail = Fail, "system."+table.Name+" holds texts of queries on the traffic tables, which carry addresses and references"
-			f.Cure = "set log_queries = 0 for griffierd's and the collectors' users, remove text_log from the server's configuration, and truncate the table"
+		if table.Rows == 0 {
+			continue
 		}
+		f.Verdict, f.Detail = Fail, table.Name+" holds texts of queries on the traffic tables, which carry addresses and references"
+		if table.Closed {
+			f.Detail = table.Name + " has rows with texts of queries, which griffierd's user may not read: they may be of the traffic tables"
+		}
+		f.Cure = "set log_queries = 0 for griffierd's and the collectors' users, remove the log from the server's configuration (STORE.md), and drop the table"
 	}
 	return f
 }

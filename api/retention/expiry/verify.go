@@ -127,6 +127,7 @@ func (v *Verifier) steps(o Options) []step {
 		step{"parts", "", v.parts},
 		step{"idle parts", "", v.idle},
 		step{"files", "", v.files},
+		step{"other tables", "", v.strangers},
 		step{"server logs", "", v.logs},
 		step{"drops", "", v.drops})
 	seen := map[string]bool{}

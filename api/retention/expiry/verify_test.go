@@ -88,7 +88,7 @@ func TestVerify(t *testing.T) {
 		if by["rows usage_5m"].Checked != 1 || !by["rows usage_5m"].Oldest.Equal(edge.Add(schema.BucketLength)) || by["files usage_5m"].Checked < 2 {
 			t.Errorf("rows %+v, files %+v; want the row that has expired, and both days", by["rows usage_5m"], by["files usage_5m"])
 		}
-		if !slices.Contains(places, "idle parts") || len(places) != 2*len(schema.Classes)+8 {
+		if !slices.Contains(places, "idle parts") || len(places) != 2*len(schema.Classes)+9 {
 			t.Errorf("progress %v, want every place and class once", places)
 		}
 		last := h.entries(t)
@@ -223,7 +223,7 @@ func TestVerify(t *testing.T) {
 }
 
 func TestJudgeLogs(t *testing.T) {
-	quiet, telling := schema.LogTable{Name: "part_log"}, schema.LogTable{Name: "query_log", Texts: true, Rows: 1}
+	quiet, telling := schema.LogTable{Name: "system.part_log"}, schema.LogTable{Name: "system.query_log", Texts: true, Rows: 1}
 	for _, c := range []struct {
 		name   string
 		on     bool
@@ -232,8 +232,9 @@ func TestJudgeLogs(t *testing.T) {
 		detail string
 	}{
 		{"the embedded engine", false, nil, Pass, ""},
-		{"a server that is set up well", false, []schema.LogTable{quiet, {Name: "query_log", Texts: true}}, Pass, ""},
+		{"a server that is set up well", false, []schema.LogTable{quiet, {Name: "system.query_log", Texts: true}}, Pass, ""},
 		{"texts", false, []schema.LogTable{quiet, telling, quiet}, Fail, "system.query_log"},
+		{"texts that cannot be read", false, []schema.LogTable{{Name: "logs.query_log_0", Texts: true, Rows: 1, Closed: true}}, Fail, "logs.query_log_0 has rows"},
 		{"logging is on", true, []schema.LogTable{quiet}, Fail, "are logged"},
 		{"both", true, []schema.LogTable{telling}, Fail, "system.query_log"},
 	} {
