@@ -38,11 +38,11 @@ lint: ## gofmt, vet, staticcheck, and govulncheck where its database can be reac
 
 unit: ## unit, engine, kernel and namespace tests
 	@echo "testing"
-	@go test -p 2 -timeout 15m ./...
+	@go test -p 2 -timeout 40m ./...
 
 race: ## the concurrent packages, under the race detector
 	@echo "testing for data races"
-	@go test -race -short -p 2 -timeout 15m $(RACE)
+	@go test -race -short -p 2 -timeout 40m $(RACE)
 
 once: build ## the demo's story once, checked
 	@echo "telling the demo's story once"
