@@ -117,7 +117,7 @@ func TestAgedOut(t *testing.T) {
 	if _, problems, err := Verify(t.Context(), filepath.Join(kept, made.ID), h.keys); err != nil || len(problems) > 0 {
 		t.Fatalf("the copy cannot be read before: %v, %v", problems, err)
 	}
-	place := Place{Dir: h.at("backups"), KeysDir: h.at("keycopies"), Keys: h.keys}
+	place := Place{Dir: h.at("backups"), KeysDir: h.at("keycopies"), Keys: h.keys, Record: h.maker.Record}
 	verdicts := func(p Place) (out []expiry.Verdict) {
 		t.Helper()
 		limits, _, err := schema.Limits(t.Context(), h.conn)
@@ -153,7 +153,7 @@ func TestAgedOut(t *testing.T) {
 	if copies, err := keyCopies(h.at("keycopies")); err != nil || len(copies) != 0 {
 		t.Errorf("copies of the keys: %v, %v", copies, err)
 	}
-	if got := verdicts(Place{Dir: kept, Keys: h.keys}); got[0] != expiry.Pass {
+	if got := verdicts(Place{Dir: kept, Keys: h.keys, Record: h.maker.Record}); got[0] != expiry.Pass {
 		t.Errorf("a copy that nobody can read: %v", got)
 	}
 	if known := h.maker.Record.All(); len(known) != 1 || known[0].DestroyedAt.IsZero() {

@@ -28,7 +28,11 @@ func (s *services) newExpiry(book *ledger.Log) (*expiry.Dropper, *expiry.Verifie
 	verifier := &expiry.Verifier{Conn: s.conn, Book: book, Record: s.record, Policy: policy, DataDir: s.cfg.Store.DataDir, Settle: dropper.Settle, Now: time.Now}
 	s.keeper.Changed = dropper.PolicyChanged
 	if s.cfg.Backup.KeysDir != "" {
-		verifier.Places = append(verifier.Places, backup.Place{Dir: s.cfg.Backup.Dir, KeysDir: s.cfg.Backup.KeysDir, Keys: s.keys})
+		place := backup.Place{KeysDir: s.cfg.Backup.KeysDir, Keys: s.keys, Record: s.copies}
+		if s.cfg.Store.DataDir != "" {
+			place.Dir = s.cfg.Backup.Dir
+		}
+		verifier.Places = append(verifier.Places, place)
 	}
 	return dropper, verifier
 }
