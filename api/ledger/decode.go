@@ -166,6 +166,14 @@ func (c *cursor) facts() json.RawMessage {
 	return bytes.Clone(start[:len(start)-len(c.rest)])
 }
 
+// canonicalAlready says that canonicalObject would change nothing; false says nothing.
+func canonicalAlready(object []byte) bool {
+	c := cursor{rest: object}
+	c.want(len(object) > 0 && object[0] == '{')
+	c.value(0)
+	return !c.bad && len(c.rest) == 0
+}
+
 // maxFactsDepth bounds how deep the fast reader goes.
 const maxFactsDepth = 8
 

@@ -104,6 +104,9 @@ func TestFastEncoding(t *testing.T) {
 			if h.Facts, err = canonicalObject(raw); err != nil {
 				t.Fatal(err)
 			}
+			if canonicalAlready(raw) && string(raw) != string(h.Facts) {
+				t.Fatalf("%s is not canonical: %s is", raw, h.Facts)
+			}
 		}
 		e := Entry{Header: h}
 		if body := rapid.SliceOf(rapid.Byte()).Draw(t, "body"); len(body) > 0 {

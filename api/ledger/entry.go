@@ -237,8 +237,10 @@ func (d Draft) header(decided bool) (Header, error) {
 		if err != nil {
 			return Header{}, fmt.Errorf("facts: %w", err)
 		}
-		if h.Facts, err = canonicalObject(raw); err != nil {
-			return Header{}, fmt.Errorf("facts: %w", err)
+		if h.Facts = raw; !canonicalAlready(raw) {
+			if h.Facts, err = canonicalObject(raw); err != nil {
+				return Header{}, fmt.Errorf("facts: %w", err)
+			}
 		}
 	}
 	return h, nil

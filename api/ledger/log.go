@@ -61,7 +61,7 @@ const (
 )
 
 const (
-	batchMaxAge        = 500 * time.Microsecond // much longer than handing in all that waits takes
+	batchMaxAge        = 250 * time.Microsecond // much longer than handing in all that waits takes
 	batchMaxEntries    = 256
 	checkpointInterval = 100 * time.Millisecond // the least that tessera takes
 	maxInFlight        = 4096
@@ -250,7 +250,9 @@ func (l *Log) start() error {
 		return err
 	}
 	l.cancel = cancel
-	l.running.Go((&sequencer{log: l, stampedAt: l.LastAt()}).run)
+	q := &sequencer{log: l, stampedAt: l.LastAt(), began: make(chan struct{}, 1)}
+	l.running.Go(q.run)
+	l.running.Go(func() { keepTime(q.began) })
 	l.running.Go(l.foldInOrder)
 	l.running.Go(l.writeWitnesses)
 	return nil

@@ -27,6 +27,7 @@ type sequencer struct {
 	stampedAt time.Time     // of the newest sealed entry
 	held      []*submission // sealed, in order, not handed in
 	batchEnds time.Time     // until when what is handed in joins the open batch
+	began     chan struct{} // a hint that a batch has
 	batches   uint64        // begun
 	batch     int           // entries of the open batch, or of the last one
 	expected  int           // how many entries are worth waiting for; 0 while tessera works
@@ -42,6 +43,7 @@ const (
 func (q *sequencer) run() {
 	l := q.log
 	defer close(l.inTree)
+	defer close(q.began)
 	again := time.NewTimer(0)
 	defer again.Stop()
 	for {
@@ -103,7 +105,7 @@ func (q *sequencer) handIn(gather bool) time.Duration {
 		q.batch++
 		s := q.held[0]
 		q.held = q.held[1:]
-		ok, err := l.claimFor(s)
+		ok, err := l.claimFor(s, q.batch == 1)
 		if !ok {
 			l.finish(s, Entry{}, err)
 			continue
@@ -111,6 +113,12 @@ func (q *sequencer) handIn(gather bool) time.Duration {
 		// Without the caller's context: tessera appends an abandoned entry anyway.
 		s.batch = q.batches
 		s.future = l.appender.Add(context.Background(), tessera.NewEntry(s.leaf))
+		if q.batch == 1 {
+			select {
+			case q.began <- struct{}{}:
+			default: // one hint is enough
+			}
+		}
 		l.inTree <- s
 		l.mu.Lock()
 		l.changed.Broadcast()
@@ -132,12 +140,14 @@ func (q *sequencer) gather(now time.Time, unsettled bool, settledAt time.Time) t
 }
 
 // claimFor makes the outcome of s the log's to tell, unless the caller gave up
-// or the log takes nothing in.
-func (l *Log) claimFor(s *submission) (bool, error) {
-	if err := unix.Access(filepath.Join(l.cfg.Dir, treeLockPath), unix.W_OK); err != nil {
-		// Tessera panics when it cannot open this file to lock it, as on a file
-		// system that an error made read-only: do not let it come to that.
-		return false, fmt.Errorf("%w: the log cannot be written: %w; nothing was appended", ErrUnavailable, err)
+// or the log takes nothing in. first is for the first entry of a batch.
+func (l *Log) claimFor(s *submission, first bool) (bool, error) {
+	if first {
+		if err := unix.Access(filepath.Join(l.cfg.Dir, treeLockPath), unix.W_OK); err != nil {
+			// Tessera panics when it cannot open this file to lock it, as on a file
+			// system that an error made read-only: do not let it come to that.
+			return false, fmt.Errorf("%w: the log cannot be written: %w; nothing was appended", ErrUnavailable, err)
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -150,6 +160,19 @@ func (l *Log) claimFor(s *submission) (bool, error) {
 	l.inFlight++
 	l.inTessera++
 	return true, nil
+}
+
+// keepTime sees to it that tessera's timer closes a batch in time. A Go program in
+// which nothing runs sleeps in whole milliseconds: batchMaxAge would be four times as
+// long. The kernel's own sleep is exact, and the runtime looks at every timer after it.
+func keepTime(began <-chan struct{}) {
+	for range began {
+		due := time.Now().Add(batchMaxAge)
+		for rest := batchMaxAge; rest > 0; rest = time.Until(due) { // signals cut it short
+			pause := unix.NsecToTimespec(rest.Nanoseconds())
+			_ = unix.Nanosleep(&pause, nil)
+		}
+	}
 }
 
 // waitUntilQuiet hands in what is held and waits until all is acknowledged. A
