@@ -12,31 +12,31 @@ import (
 // is sealed already. Nothing of the refusal is left behind.
 func TestClockUntrusted(t *testing.T) {
 	l := newLab(t)
-	task := l.task(l.approved(time.Hour), "192.0.2.17", l.noon)
-	l.adrift.Store(true)
-	_, err := l.execute(task)
-	l.want(err, reason.ClockUntrusted)
-	l.adrift.Store(false)
-	l.skew.Store(int64(-time.Minute)) // set back behind the ledger
-	_, err = l.execute(task)
-	l.want(err, reason.ClockUntrusted)
-	if n := l.traffic.reads.Load(); n != 0 {
+	task := l.Task(l.Approved(time.Hour), "192.0.2.17", l.Noon)
+	l.Adrift.Store(true)
+	_, err := l.Execute(task)
+	l.Want(err, reason.ClockUntrusted)
+	l.Adrift.Store(false)
+	l.Skew.Store(int64(-time.Minute)) // set back behind the ledger
+	_, err = l.Execute(task)
+	l.Want(err, reason.ClockUntrusted)
+	if n := l.Traffic.Reads.Load(); n != 0 {
 		t.Errorf("%d reads of traffic data under a clock that is not believed", n)
 	}
-	l.skew.Store(0)
-	if done, err := l.execute(task); err != nil || done.Answer != string(reason.Match) {
+	l.Skew.Store(0)
+	if done, err := l.Execute(task); err != nil || done.Answer != string(reason.Match) {
 		t.Fatalf("once it is kept: %v, %v", done, err)
 	}
-	l.adrift.Store(true)
-	_, _, err = l.fetch(task)
-	l.want(err, reason.ClockUntrusted)
-	_, err = l.execute(task)
-	l.want(err, reason.ClockUntrusted)
-	l.adrift.Store(false)
-	if sealed, _, err := l.fetch(task); err != nil || len(sealed) == 0 {
+	l.Adrift.Store(true)
+	_, _, err = l.Fetch(task)
+	l.Want(err, reason.ClockUntrusted)
+	_, err = l.Execute(task)
+	l.Want(err, reason.ClockUntrusted)
+	l.Adrift.Store(false)
+	if sealed, _, err := l.Fetch(task); err != nil || len(sealed) == 0 {
 		t.Errorf("fetched %d bytes, %v; want the package", len(sealed), err)
 	}
-	if got := l.kinds(task.TaskId); !slices.Equal(got, []string{"create", "intent", "result", "release", "fetch"}) {
+	if got := l.Kinds(task.TaskId); !slices.Equal(got, []string{"create", "intent", "result", "release", "fetch"}) {
 		t.Errorf("entries %v: refusals left a trace in the task", got)
 	}
 }

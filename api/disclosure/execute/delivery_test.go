@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"griffier/api/disclosure"
+	"griffier/api/disclosure/disclosuretest"
 	"griffier/api/disclosure/execute"
 	"griffier/api/disclosure/letter"
 	"griffier/api/disclosure/seal"
@@ -31,20 +32,20 @@ import (
 
 // released is an attribution that was executed and released.
 func (l *lab) released(w *griffierv1.Warrant) *griffierv1.Task {
-	l.t.Helper()
-	task := l.task(w, "192.0.2.17", l.noon)
-	done, err := l.execute(task)
+	l.T.Helper()
+	task := l.Task(w, "192.0.2.17", l.Noon)
+	done, err := l.Execute(task)
 	if err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 	return done
 }
 
 func (l *lab) kept(taskID string) bool {
-	l.t.Helper()
-	found, err := filepath.Glob(filepath.Join(l.dir, "packages", taskID+".sealed"))
+	l.T.Helper()
+	found, err := filepath.Glob(filepath.Join(l.Dir, "packages", taskID+".sealed"))
 	if err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 	return len(found) > 0
 }
@@ -52,38 +53,38 @@ func (l *lab) kept(taskID string) bool {
 // TestDelivery has the life of a package after its release, over the rpcs.
 func TestDelivery(t *testing.T) {
 	l := newLab(t)
-	w := l.approve(l.content(100 * time.Hour))
+	w := l.Approve(l.Content(100 * time.Hour))
 
 	t.Run("one download", func(t *testing.T) {
 		done := l.released(w)
-		got, err := l.packages.GetPackage(l.officer(), &griffierv1.GetPackageRequest{TaskId: done.TaskId})
+		got, err := l.Packages.GetPackage(l.Officer(), &griffierv1.GetPackageRequest{TaskId: done.TaskId})
 		if err != nil || got.DownloadUntil == nil || got.Downloads != 0 || got.PackageSha256 != done.PackageSha256 {
 			t.Fatalf("%v %v", got, err)
 		}
-		sealed, receipt, err := l.fetchOnce(l.officer(), done)
+		sealed, receipt, err := l.FetchOnce(l.Officer(), done)
 		if err != nil || len(sealed) == 0 || len(receipt) == 0 {
 			t.Fatal(err)
 		}
-		for _, as := range []context.Context{l.officer(), l.approver()} {
-			if again, _, err := l.fetchOnce(as, done); reason.Of(err) != reason.DownloadUsed || len(again) > 0 {
+		for _, as := range []context.Context{l.Officer(), l.Approver()} {
+			if again, _, err := l.FetchOnce(as, done); reason.Of(err) != reason.DownloadUsed || len(again) > 0 {
 				t.Errorf("a second fetch: %d bytes, %v", len(again), err)
 			}
 		}
-		request := l.request()
+		request := l.Request()
 		for range 2 { // asked again with the same id, it is one grant
-			if _, err := l.packages.GrantDownload(l.approver(), &griffierv1.GrantDownloadRequest{RequestId: request, TaskId: done.TaskId, Role: griffierv1.Role_ROLE_LEGAL_OFFICER}); err != nil {
+			if _, err := l.Packages.GrantDownload(l.Approver(), &griffierv1.GrantDownloadRequest{RequestId: request, TaskId: done.TaskId, Role: griffierv1.Role_ROLE_LEGAL_OFFICER}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		same, _, err := l.fetchOnce(l.officer(), done)
+		same, _, err := l.FetchOnce(l.Officer(), done)
 		if err != nil || !bytes.Equal(same, sealed) {
 			t.Errorf("after a grant: %v", err)
 		}
-		if kinds := l.kinds(done.TaskId); !slices.Equal(kinds[len(kinds)-3:], []string{"fetch", "package.grant", "fetch"}) {
+		if kinds := l.Kinds(done.TaskId); !slices.Equal(kinds[len(kinds)-3:], []string{"fetch", "package.grant", "fetch"}) {
 			t.Errorf("entries %v", kinds)
 		}
 
-		got, err = l.packages.AcknowledgePackage(l.officer(), &griffierv1.AcknowledgePackageRequest{RequestId: l.request(), TaskId: done.TaskId, Reference: "ONTV-7"})
+		got, err = l.Packages.AcknowledgePackage(l.Officer(), &griffierv1.AcknowledgePackageRequest{RequestId: l.Request(), TaskId: done.TaskId, Reference: "ONTV-7"})
 		if err != nil || got.AcknowledgedAt == nil || got.DestroyAt.AsTime().Sub(got.AcknowledgedAt.AsTime()) != 30*24*time.Hour {
 			t.Errorf("%v %v", got, err)
 		}
@@ -91,78 +92,78 @@ func TestDelivery(t *testing.T) {
 
 	t.Run("acknowledged and destroyed", func(t *testing.T) {
 		done := l.released(w)
-		if _, _, err := l.fetchOnce(l.officer(), done); err != nil {
+		if _, _, err := l.FetchOnce(l.Officer(), done); err != nil {
 			t.Fatal(err)
 		}
-		l.rules.AcknowledgedFor = time.Millisecond
-		defer func() { l.rules.AcknowledgedFor = 0 }()
-		if _, err := l.packages.AcknowledgePackage(l.officer(), &griffierv1.AcknowledgePackageRequest{RequestId: l.request(), TaskId: done.TaskId, Reference: "ONTV-8"}); err != nil {
+		l.Rules.AcknowledgedFor = time.Millisecond
+		defer func() { l.Rules.AcknowledgedFor = 0 }()
+		if _, err := l.Packages.AcknowledgePackage(l.Officer(), &griffierv1.AcknowledgePackageRequest{RequestId: l.Request(), TaskId: done.TaskId, Reference: "ONTV-8"}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(5 * time.Millisecond)
-		if err := l.executor.Recover(t.Context()); err != nil {
+		if err := l.Executor.Recover(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if l.kept(done.TaskId) {
 			t.Error("the package is still there")
 		}
-		if kinds := l.kinds(done.TaskId); kinds[len(kinds)-1] != "destroy" {
+		if kinds := l.Kinds(done.TaskId); kinds[len(kinds)-1] != "destroy" {
 			t.Errorf("entries %v", kinds)
 		}
 	})
 
 	t.Run("recalled unfetched", func(t *testing.T) {
 		done := l.released(w)
-		got, err := l.packages.RecallPackage(l.approver(), &griffierv1.RecallPackageRequest{RequestId: l.request(), TaskId: done.TaskId, Explanation: "an hour off"})
+		got, err := l.Packages.RecallPackage(l.Approver(), &griffierv1.RecallPackageRequest{RequestId: l.Request(), TaskId: done.TaskId, Explanation: "an hour off"})
 		if err != nil || got.RecalledAt == nil || !got.Destroyed || got.DownloadUntil != nil {
 			t.Errorf("%v %v", got, err)
 		}
-		if _, _, err := l.fetchOnce(l.officer(), done); reason.Of(err) != reason.PackageRecalled || l.kept(done.TaskId) {
+		if _, _, err := l.FetchOnce(l.Officer(), done); reason.Of(err) != reason.PackageRecalled || l.kept(done.TaskId) {
 			t.Errorf("fetched: %v, kept: %v", err, l.kept(done.TaskId))
 		}
 	})
 
 	t.Run("recalled and corrected", func(t *testing.T) {
 		wrong := l.released(w)
-		if _, _, err := l.fetchOnce(l.officer(), wrong); err != nil {
+		if _, _, err := l.FetchOnce(l.Officer(), wrong); err != nil {
 			t.Fatal(err)
 		}
-		request := &griffierv1.RecallPackageRequest{RequestId: l.request(), TaskId: wrong.TaskId, Explanation: "an hour off"}
-		if _, err := l.packages.RecallPackage(l.officer(), request); reason.Of(err) != reason.InvalidRequest {
+		request := &griffierv1.RecallPackageRequest{RequestId: l.Request(), TaskId: wrong.TaskId, Explanation: "an hour off"}
+		if _, err := l.Packages.RecallPackage(l.Officer(), request); reason.Of(err) != reason.InvalidRequest {
 			t.Errorf("recalled though nobody told the authority: %v", err)
 		}
-		request.RequestId, request.ToldHow = l.request(), "by telephone"
-		if got, err := l.packages.RecallPackage(l.officer(), request); err != nil || got.Destroyed {
+		request.RequestId, request.ToldHow = l.Request(), "by telephone"
+		if got, err := l.Packages.RecallPackage(l.Officer(), request); err != nil || got.Destroyed {
 			t.Errorf("%v %v: what the authority has is kept as evidence", got, err)
 		}
-		task := l.task(w, "192.0.2.17", l.noon)
-		got, err := l.packages.CorrectPackage(l.officer(), &griffierv1.CorrectPackageRequest{RequestId: l.request(), TaskId: task.TaskId, CorrectsTaskId: wrong.TaskId})
+		task := l.Task(w, "192.0.2.17", l.Noon)
+		got, err := l.Packages.CorrectPackage(l.Officer(), &griffierv1.CorrectPackageRequest{RequestId: l.Request(), TaskId: task.TaskId, CorrectsTaskId: wrong.TaskId})
 		if err != nil || got.Corrects != wrong.TaskId {
 			t.Fatalf("%v %v", got, err)
 		}
-		done, err := l.execute(task)
+		done, err := l.Execute(task)
 		if err != nil {
 			t.Fatal(err)
 		}
-		sealed, receipt, err := l.fetchOnce(l.officer(), done)
+		sealed, receipt, err := l.FetchOnce(l.Officer(), done)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := disclosure.Verify(sealed, receipt, l.trust(), seal.AgeIdentity(l.identity))
+		r := disclosure.Verify(sealed, receipt, l.Trust(), seal.AgeIdentity(l.Identity))
 		if !r.Verified() || r.Manifest.CorrectsSHA256 != wrong.PackageSha256 {
-			t.Errorf("report %s", asJSON(r))
+			t.Errorf("report %s", disclosuretest.JSON(r))
 		}
-		if old, err := l.packages.GetPackage(l.officer(), &griffierv1.GetPackageRequest{TaskId: wrong.TaskId}); err != nil || old.CorrectedBy != task.TaskId {
+		if old, err := l.Packages.GetPackage(l.Officer(), &griffierv1.GetPackageRequest{TaskId: wrong.TaskId}); err != nil || old.CorrectedBy != task.TaskId {
 			t.Errorf("%v %v", old, err)
 		}
 	})
 
 	t.Run("nobody else", func(t *testing.T) {
 		done := l.released(w)
-		if _, err := l.packages.RecallPackage(l.as("cc", griffierv1.Role_ROLE_SUPPORT), &griffierv1.RecallPackageRequest{RequestId: l.request(), TaskId: done.TaskId, Explanation: "x"}); reason.Of(err) != reason.PermissionDenied {
+		if _, err := l.Packages.RecallPackage(l.As("cc", griffierv1.Role_ROLE_SUPPORT), &griffierv1.RecallPackageRequest{RequestId: l.Request(), TaskId: done.TaskId, Explanation: "x"}); reason.Of(err) != reason.PermissionDenied {
 			t.Errorf("recalled by support: %v", err)
 		}
-		if _, err := l.packages.GetPackage(l.officer(), &griffierv1.GetPackageRequest{TaskId: strings.Repeat("0", 32)}); reason.Of(err) != reason.NotFound {
+		if _, err := l.Packages.GetPackage(l.Officer(), &griffierv1.GetPackageRequest{TaskId: strings.Repeat("0", 32)}); reason.Of(err) != reason.NotFound {
 			t.Errorf("a package of no task: %v", err)
 		}
 	})
@@ -193,33 +194,33 @@ func TestCertificate(t *testing.T) {
 		t.Fatal(err)
 	}
 	registered := material
-	l.packing = execute.Packing{Provider: "Voorbeeld Internet", Language: letter.Dutch, Recipients: func(_ context.Context, authority, fingerprint string) (string, error) {
+	l.Packing = execute.Packing{Provider: "Voorbeeld Internet", Language: letter.Dutch, Recipients: func(_ context.Context, authority, fingerprint string) (string, error) {
 		if authority != "NL-OM-Amsterdam" || "sha256:"+fingerprint != name {
 			return "", errors.New("not registered")
 		}
 		return registered, nil
 	}}
-	l.restart()
-	l.rules.Authorities = warranttest.Registry(l.identity.Recipient().String(), name)
-	content := l.content(10 * time.Hour)
+	l.Restart()
+	l.Rules.Authorities = warranttest.Registry(l.Identity.Recipient().String(), name)
+	content := l.Content(10 * time.Hour)
 	content.Recipient = name
-	w := l.approve(content)
+	w := l.Approve(content)
 	done := l.released(w)
-	sealed, receipt, err := l.fetchOnce(l.officer(), done)
+	sealed, receipt, err := l.FetchOnce(l.Officer(), done)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if form, _ := seal.FormOf(sealed); form != seal.CMS {
 		t.Errorf("sealed as %s", form)
 	}
-	r := disclosure.Verify(sealed, receipt, l.trust(), identity)
+	r := disclosure.Verify(sealed, receipt, l.Trust(), identity)
 	if !r.Verified() || "sha256:"+r.Manifest.SealedTo != name || r.Manifest.Language != "nl" {
-		t.Errorf("report %s", asJSON(r))
+		t.Errorf("report %s", disclosuretest.JSON(r))
 	}
 
 	registered = strings.Replace(material, "MII", "MIJ", 1)
-	task := l.task(w, "192.0.2.17", l.noon)
-	if _, err := l.execute(task); reason.Of(err) != reason.RecipientUnfit || l.kept(task.TaskId) {
+	task := l.Task(w, "192.0.2.17", l.Noon)
+	if _, err := l.Execute(task); reason.Of(err) != reason.RecipientUnfit || l.kept(task.TaskId) {
 		t.Errorf("sealed to a key that was put in its place: %v", err)
 	}
 }
@@ -236,71 +237,71 @@ func TestTimestamp(t *testing.T) {
 		t.Fatal(err)
 	}
 	trust := func() disclosure.Trust {
-		trust := l.trust()
+		trust := l.Trust()
 		trust.TimestampRoots = string(root)
 		return trust
 	}
-	l.packing = execute.Packing{Stamper: client}
-	l.restart()
-	w := l.approve(l.content(10 * time.Hour))
+	l.Packing = execute.Packing{Stamper: client}
+	l.Restart()
+	w := l.Approve(l.Content(10 * time.Hour))
 	done := l.released(w)
-	sealed, receipt, err := l.fetchOnce(l.officer(), done)
+	sealed, receipt, err := l.FetchOnce(l.Officer(), done)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := disclosure.Verify(sealed, receipt, trust(), seal.AgeIdentity(l.identity)); !r.Verified() || !r.Manifest.Timestamped {
-		t.Errorf("report %s", asJSON(r))
+	if r := disclosure.Verify(sealed, receipt, trust(), seal.AgeIdentity(l.Identity)); !r.Verified() || !r.Manifest.Timestamped {
+		t.Errorf("report %s", disclosuretest.JSON(r))
 	}
 
 	tsa.Down.Store(true)
-	task := l.task(w, "192.0.2.17", l.noon)
-	if _, err := l.execute(task); reason.Of(err) != reason.TimestampUnavailable || l.kept(task.TaskId) {
+	task := l.Task(w, "192.0.2.17", l.Noon)
+	if _, err := l.Execute(task); reason.Of(err) != reason.TimestampUnavailable || l.kept(task.TaskId) {
 		t.Errorf("without a time stamp: %v, kept: %v", err, l.kept(task.TaskId))
 	}
-	if _, _, err := l.fetchOnce(l.officer(), task); reason.Of(err) != reason.NotFound {
+	if _, _, err := l.FetchOnce(l.Officer(), task); reason.Of(err) != reason.NotFound {
 		t.Errorf("fetched: %v", err)
 	}
 	tsa.Down.Store(false)
-	if done, err = l.execute(task); err != nil || done.ReleasedAt == nil {
+	if done, err = l.Execute(task); err != nil || done.ReleasedAt == nil {
 		t.Fatalf("when it is back: %v %v", done, err)
 	}
 
 	// The authority goes away between the package and its receipt: the package waits, and
 	// the next execution asks nothing again.
 	stamps := 0
-	l.packing.Stamper = stamper(func(ctx context.Context, digest [32]byte) ([]byte, error) {
+	l.Packing.Stamper = stamper(func(ctx context.Context, digest [32]byte) ([]byte, error) {
 		if stamps++; stamps == 2 {
 			return nil, os.ErrDeadlineExceeded
 		}
 		return client.Stamp(ctx, digest)
 	})
-	l.restart()
-	task = l.task(w, "192.0.2.17", l.noon)
-	if _, err := l.execute(task); reason.Of(err) != reason.TimestampUnavailable || !l.kept(task.TaskId) {
+	l.Restart()
+	task = l.Task(w, "192.0.2.17", l.Noon)
+	if _, err := l.Execute(task); reason.Of(err) != reason.TimestampUnavailable || !l.kept(task.TaskId) {
 		t.Errorf("without the receipt's time stamp: %v, kept: %v", err, l.kept(task.TaskId))
 	}
-	if _, _, err := l.fetchOnce(l.officer(), task); reason.Of(err) != reason.NotFound {
+	if _, _, err := l.FetchOnce(l.Officer(), task); reason.Of(err) != reason.NotFound {
 		t.Errorf("fetched before the release: %v", err)
 	}
-	reads := l.traffic.reads.Load()
-	if done, err = l.execute(task); err != nil || done.ReleasedAt == nil || l.traffic.reads.Load() != reads {
-		t.Errorf("the next try: %v %v, read again: %v", done, err, l.traffic.reads.Load() != reads)
+	reads := l.Traffic.Reads.Load()
+	if done, err = l.Execute(task); err != nil || done.ReleasedAt == nil || l.Traffic.Reads.Load() != reads {
+		t.Errorf("the next try: %v %v, read again: %v", done, err, l.Traffic.Reads.Load() != reads)
 	}
 
 	tsa.Down.Store(true)
-	l.packing = execute.Packing{Stamper: client, StampOptional: true}
-	l.restart()
+	l.Packing = execute.Packing{Stamper: client, StampOptional: true}
+	l.Restart()
 	done = l.released(w)
-	if sealed, receipt, err = l.fetchOnce(l.officer(), done); err != nil {
+	if sealed, receipt, err = l.FetchOnce(l.Officer(), done); err != nil {
 		t.Fatal(err)
 	}
 	if !bytes.Contains(receipt, []byte(disclosure.TimestampMissed)) {
 		t.Errorf("the receipt does not say that there is no time stamp: %s", receipt)
 	}
-	if r := disclosure.Verify(sealed, receipt, l.trust(), seal.AgeIdentity(l.identity)); !r.Verified() {
-		t.Errorf("without roots: %s", asJSON(r))
+	if r := disclosure.Verify(sealed, receipt, l.Trust(), seal.AgeIdentity(l.Identity)); !r.Verified() {
+		t.Errorf("without roots: %s", disclosuretest.JSON(r))
 	}
-	if r := disclosure.Verify(sealed, receipt, trust(), seal.AgeIdentity(l.identity)); !r.Failed() {
+	if r := disclosure.Verify(sealed, receipt, trust(), seal.AgeIdentity(l.Identity)); !r.Failed() {
 		t.Error("who expects a time stamp is told that all is well")
 	}
 }

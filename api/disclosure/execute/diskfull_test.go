@@ -2,57 +2,28 @@ package execute_test
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"griffier/api/disclosure/disclosuretest"
 	"griffier/api/reason"
 )
-
-// ownMounts tells a child of alone that it is.
-const ownMounts = "GRIFFIER_TEST_OWN_MOUNTS"
-
-// alone runs the test that calls it again in a process with a mount namespace of its
-// own, which ends with it, however it ends. It returns true in that process.
-func alone(t *testing.T) bool {
-	t.Helper()
-	if os.Getenv(ownMounts) == t.Name() {
-		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-			t.Fatal(err)
-		}
-		return true
-	}
-	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	child.Env = append(os.Environ(), ownMounts+"="+t.Name())
-	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
-	if os.Geteuid() != 0 {
-		child.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		child.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-	}
-	out, err := child.CombinedOutput()
-	t.Logf("%s", out)
-	if err != nil {
-		t.Fatalf("child: %v", err)
-	}
-	return false
-}
 
 // TestDiskFullWhileSealing puts the shelf on a disk with ever more room, from not a
 // byte to enough, in a mount namespace that ends with the child: the package, and
 // then its receipt, fail to be written. Nothing half written stays, nothing is
 // released, and once there is room the same task comes to its one package.
 func TestDiskFullWhileSealing(t *testing.T) {
-	if !alone(t) {
+	if !disclosuretest.Alone(t) {
 		return
 	}
 	l := newLab(t)
-	shelf := filepath.Join(l.dir, "packages")
+	shelf := filepath.Join(l.Dir, "packages")
 	if err := unix.Mount("tmpfs", shelf, "tmpfs", 0, "size=4m,mode=0700"); err != nil {
 		t.Fatal(err)
 	}
@@ -77,12 +48,12 @@ func TestDiskFullWhileSealing(t *testing.T) {
 		}
 		f.Close()
 	}
-	w := l.approved(time.Hour)
+	w := l.Approved(time.Hour)
 	beforeResult, afterResult := 0, 0
 	for n := 0; ; n++ {
-		task := l.task(w, "192.0.2.17", l.noon.Add(time.Duration(n)*time.Second))
+		task := l.Task(w, "192.0.2.17", l.Noon.Add(time.Duration(n)*time.Second))
 		fill(int64(n) * 4096)
-		_, err := l.execute(task)
+		_, err := l.Execute(task)
 		if err := os.Remove(filler); err != nil {
 			t.Fatal(err)
 		}
@@ -92,7 +63,7 @@ func TestDiskFullWhileSealing(t *testing.T) {
 		if reason.Of(err) == "" || strings.Contains(err.Error(), shelf) {
 			t.Errorf("with %d bytes: %v: no reason, or a path", n*4096, err)
 		}
-		kinds := l.kinds(task.TaskId)
+		kinds := l.Kinds(task.TaskId)
 		switch {
 		case slices.Equal(kinds, []string{"create", "intent", "abort"}):
 			beforeResult++
@@ -101,21 +72,21 @@ func TestDiskFullWhileSealing(t *testing.T) {
 		default:
 			t.Errorf("with %d bytes: entries %v", n*4096, kinds)
 		}
-		if files := l.onShelf(task.TaskId); len(files) != 0 {
+		if files := l.OnShelf(task.TaskId); len(files) != 0 {
 			t.Errorf("with %d bytes: left behind: %v", n*4096, files)
 		}
-		if sealed, _, err := l.fetch(task); err == nil || len(sealed) != 0 {
+		if sealed, _, err := l.Fetch(task); err == nil || len(sealed) != 0 {
 			t.Errorf("with %d bytes: fetched %d bytes, %v", n*4096, len(sealed), err)
 		}
-		done, err := l.execute(task)
+		done, err := l.Execute(task)
 		if err != nil {
 			t.Fatalf("with %d bytes, once there is room: %v", n*4096, err)
 		}
-		sealed, receipt, err := l.fetch(task)
+		sealed, receipt, err := l.Fetch(task)
 		if err != nil {
 			t.Fatal(err)
 		}
-		l.genuine(done, sealed, receipt)
+		l.Genuine(done, sealed, receipt)
 		if n > 500 {
 			t.Fatal("the disk is never large enough")
 		}

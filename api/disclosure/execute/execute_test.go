@@ -1,19 +1,14 @@
 package execute_test
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
-	"io"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"filippo.io/age"
-
 	"griffier/api/disclosure"
-	"griffier/api/disclosure/letter"
+	"griffier/api/disclosure/disclosuretest"
 	"griffier/api/disclosure/seal"
 	"griffier/api/ledger"
 	"griffier/api/reason"
@@ -24,7 +19,7 @@ import (
 
 func TestAnswers(t *testing.T) {
 	l := newLab(t)
-	w := l.approved(time.Hour)
+	w := l.Approved(time.Hour)
 	tests := []struct {
 		name, target string
 		at           time.Duration // around noon
@@ -49,26 +44,26 @@ func TestAnswers(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			task := l.task(w, test.target, l.noon.Add(test.at))
-			done, err := l.execute(task)
+			task := l.Task(w, test.target, l.Noon.Add(test.at))
+			done, err := l.Execute(task)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if done.Answer != string(test.want) || done.State != test.state || done.ReleasedAt == nil {
 				t.Fatalf("task %v, want %s", done, test.want)
 			}
-			sealed, receipt, err := l.fetch(task)
+			sealed, receipt, err := l.Fetch(task)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if disclosure.SHA256(sealed) != done.PackageSha256 {
 				t.Error("the package is not the one that the task names")
 			}
-			report := disclosure.Verify(sealed, receipt, l.trust(), seal.AgeIdentity(l.identity))
+			report := disclosure.Verify(sealed, receipt, l.Trust(), seal.AgeIdentity(l.Identity))
 			if !report.Verified() || report.Manifest.Answer.Reason != test.want {
-				t.Fatalf("report %s", asJSON(report))
+				t.Fatalf("report %s", disclosuretest.JSON(report))
 			}
-			plain := l.plain(sealed)
+			plain := l.Plain(sealed)
 			if !strings.Contains(plain, test.says) {
 				t.Errorf("the package does not say %q", test.says)
 			}
@@ -84,19 +79,19 @@ func TestAnswers(t *testing.T) {
 					}
 				}
 			}
-			reads := l.traffic.reads.Load()
-			again, err := l.execute(task)
-			if err != nil || again.PackageSha256 != done.PackageSha256 || l.traffic.reads.Load() != reads {
-				t.Errorf("a second execution: %v, %v, %d reads", again, err, l.traffic.reads.Load()-reads)
+			reads := l.Traffic.Reads.Load()
+			again, err := l.Execute(task)
+			if err != nil || again.PackageSha256 != done.PackageSha256 || l.Traffic.Reads.Load() != reads {
+				t.Errorf("a second execution: %v, %v, %d reads", again, err, l.Traffic.Reads.Load()-reads)
 			}
-			if got := l.kinds(task.TaskId); !slices.Equal(got, []string{"create", "intent", "result", "release", "fetch"}) {
+			if got := l.Kinds(task.TaskId); !slices.Equal(got, []string{"create", "intent", "result", "release", "fetch"}) {
 				t.Errorf("entries %v", got)
 			}
 		})
 	}
 	// Nobody and nothing stands in the clear.
-	for _, e := range l.entries() {
-		header := asJSON(e.Header)
+	for _, e := range l.Entries() {
+		header := disclosuretest.JSON(e.Header)
 		for _, secret := range []string{"192.0.2.", "2001:db8", "Jansen", "Vries", "line-"} {
 			if strings.Contains(header, secret) {
 				t.Errorf("entry %d says %q: %s", e.Index, secret, header)
@@ -105,74 +100,46 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-func (l *lab) plain(sealed []byte) string {
-	l.t.Helper()
-	r, err := age.Decrypt(bytes.NewReader(sealed), l.identity)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	var all strings.Builder
-	for tr := tar.NewReader(r); ; {
-		h, err := tr.Next()
-		if err == io.EOF {
-			return all.String()
-		}
-		var text []byte
-		if err == nil {
-			text, err = io.ReadAll(tr)
-		}
-		if err == nil && h.Name == "letter.pdf" { // as it is shown
-			var shown string
-			shown, err = letter.Text(text)
-			text = []byte(shown)
-		}
-		if err != nil {
-			l.t.Fatal(err)
-		}
-		all.Write(text)
-	}
-}
-
 // Refused tasks and executions read nothing of the traffic.
 func TestRefusalsReadNothing(t *testing.T) {
 	l := newLab(t)
-	unapproved, err := l.warrants.CreateWarrant(l.officer(), &griffierv1.CreateWarrantRequest{RequestId: l.request(), Content: l.content(time.Hour)})
+	unapproved, err := l.Warrants.CreateWarrant(l.Officer(), &griffierv1.CreateWarrantRequest{RequestId: l.Request(), Content: l.Content(time.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = l.execute(l.task(unapproved, "192.0.2.17", l.noon))
-	l.want(err, reason.WarrantIncomplete)
+	_, err = l.Execute(l.Task(unapproved, "192.0.2.17", l.Noon))
+	l.Want(err, reason.WarrantIncomplete)
 
-	w := l.approved(time.Hour)
+	w := l.Approved(time.Hour)
 	ask := func(change func(*griffierv1.CreateTaskRequest)) error {
-		req := &griffierv1.CreateTaskRequest{RequestId: l.request(), WarrantId: w.WarrantId, ExpectedGeneration: 1,
-			Category: griffierv1.Category_CATEGORY_ATTRIBUTION, Target: "192.0.2.17", Instant: l.noon.Format(time.RFC3339)}
+		req := &griffierv1.CreateTaskRequest{RequestId: l.Request(), WarrantId: w.WarrantId, ExpectedGeneration: 1,
+			Category: griffierv1.Category_CATEGORY_ATTRIBUTION, Target: "192.0.2.17", Instant: l.Noon.Format(time.RFC3339)}
 		change(req)
-		_, err := l.tasks.CreateTask(l.officer(), req)
+		_, err := l.Tasks.CreateTask(l.Officer(), req)
 		return err
 	}
-	l.want(ask(func(r *griffierv1.CreateTaskRequest) { r.Target = "192.0.2.0/24" }), reason.TargetNotSpecific)
-	l.want(ask(func(r *griffierv1.CreateTaskRequest) { r.Instant = "2026-11-19T12:00:00" }), reason.TimeZoneMissing)
-	l.want(ask(func(r *griffierv1.CreateTaskRequest) {
-		r.Instant = l.noon.Add(-61 * 24 * time.Hour).Format(time.RFC3339)
+	l.Want(ask(func(r *griffierv1.CreateTaskRequest) { r.Target = "192.0.2.0/24" }), reason.TargetNotSpecific)
+	l.Want(ask(func(r *griffierv1.CreateTaskRequest) { r.Instant = "2026-11-19T12:00:00" }), reason.TimeZoneMissing)
+	l.Want(ask(func(r *griffierv1.CreateTaskRequest) {
+		r.Instant = l.Noon.Add(-61 * 24 * time.Hour).Format(time.RFC3339)
 	}), reason.WindowExceedsWarrant)
-	l.want(ask(func(r *griffierv1.CreateTaskRequest) { r.Category = griffierv1.Category_CATEGORY_TIME }), reason.CategoryExceedsBasis)
-	l.want(ask(func(r *griffierv1.CreateTaskRequest) { r.RequestId = "x" }), reason.InvalidRequest)
-	l.want(ask(func(r *griffierv1.CreateTaskRequest) { r.WarrantId = "none" }), reason.NotFound)
+	l.Want(ask(func(r *griffierv1.CreateTaskRequest) { r.Category = griffierv1.Category_CATEGORY_TIME }), reason.CategoryExceedsBasis)
+	l.Want(ask(func(r *griffierv1.CreateTaskRequest) { r.RequestId = "x" }), reason.InvalidRequest)
+	l.Want(ask(func(r *griffierv1.CreateTaskRequest) { r.WarrantId = "none" }), reason.NotFound)
 
-	task := l.task(w, "192.0.2.17", l.noon)
-	_, err = l.tasks.ExecuteTask(l.officer(), &griffierv1.ExecuteTaskRequest{TaskId: task.TaskId, ExpectedGeneration: 2})
-	l.want(err, reason.GenerationMismatch)
-	_, err = l.tasks.ExecuteTask(l.approver(), &griffierv1.ExecuteTaskRequest{TaskId: task.TaskId, ExpectedGeneration: 1})
-	l.want(err, reason.PermissionDenied)
-	_, _, err = l.fetch(task)
-	l.want(err, reason.NotFound)
+	task := l.Task(w, "192.0.2.17", l.Noon)
+	_, err = l.Tasks.ExecuteTask(l.Officer(), &griffierv1.ExecuteTaskRequest{TaskId: task.TaskId, ExpectedGeneration: 2})
+	l.Want(err, reason.GenerationMismatch)
+	_, err = l.Tasks.ExecuteTask(l.Approver(), &griffierv1.ExecuteTaskRequest{TaskId: task.TaskId, ExpectedGeneration: 1})
+	l.Want(err, reason.PermissionDenied)
+	_, _, err = l.Fetch(task)
+	l.Want(err, reason.NotFound)
 
 	// An expired warrant, without any job having run.
-	l.skew.Store(int64(time.Hour))
-	_, err = l.execute(task)
-	l.want(err, reason.WarrantExpired)
-	if n := l.traffic.reads.Load(); n != 0 {
+	l.Skew.Store(int64(time.Hour))
+	_, err = l.Execute(task)
+	l.Want(err, reason.WarrantExpired)
+	if n := l.Traffic.Reads.Load(); n != 0 {
 		t.Errorf("%d reads of traffic data for refused requests", n)
 	}
 }
@@ -180,25 +147,25 @@ func TestRefusalsReadNothing(t *testing.T) {
 // The same request, sent again, finds what became of it; a request id serves once.
 func TestCreateTaskAgain(t *testing.T) {
 	l := newLab(t)
-	w := l.approved(time.Hour)
-	req := &griffierv1.CreateTaskRequest{RequestId: l.request(), WarrantId: w.WarrantId, ExpectedGeneration: 1,
-		Category: griffierv1.Category_CATEGORY_ATTRIBUTION, Target: "2001:DB8:1:2::0:17", Instant: l.noon.Format(time.RFC3339)}
-	first, err := l.tasks.CreateTask(l.officer(), req)
+	w := l.Approved(time.Hour)
+	req := &griffierv1.CreateTaskRequest{RequestId: l.Request(), WarrantId: w.WarrantId, ExpectedGeneration: 1,
+		Category: griffierv1.Category_CATEGORY_ATTRIBUTION, Target: "2001:DB8:1:2::0:17", Instant: l.Noon.Format(time.RFC3339)}
+	first, err := l.Tasks.CreateTask(l.Officer(), req)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := l.tasks.CreateTask(l.officer(), req)
+	again, err := l.Tasks.CreateTask(l.Officer(), req)
 	if err != nil || again.TaskId != first.TaskId {
 		t.Errorf("again: %v, %v", again, err)
 	}
 	req.Target = "192.0.2.17"
-	_, err = l.tasks.CreateTask(l.officer(), req)
-	l.want(err, reason.InvalidRequest)
+	_, err = l.Tasks.CreateTask(l.Officer(), req)
+	l.Want(err, reason.InvalidRequest)
 }
 
 func TestWarrantEndsDuringTheQuery(t *testing.T) {
 	revoke := func(l *lab, w *griffierv1.Warrant) error {
-		_, err := l.warrants.RevokeWarrant(l.approver(), &griffierv1.RevokeWarrantRequest{RequestId: l.request(), WarrantId: w.WarrantId, ExpectedGeneration: 1})
+		_, err := l.Warrants.RevokeWarrant(l.Approver(), &griffierv1.RevokeWarrantRequest{RequestId: l.Request(), WarrantId: w.WarrantId, ExpectedGeneration: 1})
 		return err
 	}
 	tests := []struct {
@@ -224,7 +191,7 @@ func TestWarrantEndsDuringTheQuery(t *testing.T) {
 			}
 		}, reason.WarrantTerminal},
 		{"expired", func(_ *testing.T, l *lab, _ *griffierv1.Warrant) func(context.Context) {
-			return func(context.Context) { l.skew.Store(int64(time.Hour)) }
+			return func(context.Context) { l.Skew.Store(int64(time.Hour)) }
 		}, reason.WarrantExpired},
 		{"expired, by the clock on the wall", func(t *testing.T, _ *lab, _ *griffierv1.Warrant) func(context.Context) {
 			return func(ctx context.Context) {
@@ -243,21 +210,21 @@ func TestWarrantEndsDuringTheQuery(t *testing.T) {
 			if strings.Contains(test.name, "wall") {
 				life = 3 * time.Second
 			}
-			w := l.approved(life)
-			task := l.task(w, "192.0.2.17", l.noon)
-			l.traffic.during = test.during(t, l, w)
-			_, err := l.execute(task)
-			l.want(err, test.want)
-			if files := l.shelved(); len(files) != 0 {
+			w := l.Approved(life)
+			task := l.Task(w, "192.0.2.17", l.Noon)
+			l.Traffic.During = test.during(t, l, w)
+			_, err := l.Execute(task)
+			l.Want(err, test.want)
+			if files := l.Shelved(); len(files) != 0 {
 				t.Errorf("left behind: %v", files)
 			}
-			if got := l.kinds(task.TaskId); !slices.Equal(got, []string{"create", "intent", "abort"}) {
+			if got := l.Kinds(task.TaskId); !slices.Equal(got, []string{"create", "intent", "abort"}) {
 				t.Errorf("entries %v", got)
 			}
-			_, _, err = l.fetch(task)
-			l.want(err, test.want)
-			tk, wt, _ := l.state.Task(task.TaskId)
-			if s := tk.State(&wt, l.now()); s != warrant.TaskCancelled {
+			_, _, err = l.Fetch(task)
+			l.Want(err, test.want)
+			tk, wt, _ := l.State.Task(task.TaskId)
+			if s := tk.State(&wt, l.Now()); s != warrant.TaskCancelled {
 				t.Errorf("task is %s", s)
 			}
 		})
@@ -266,39 +233,39 @@ func TestWarrantEndsDuringTheQuery(t *testing.T) {
 
 func TestRevocationDestroysUnfetchedPackage(t *testing.T) {
 	l := newLab(t)
-	w := l.approved(time.Hour)
-	task := l.task(w, "192.0.2.17", l.noon)
-	if _, err := l.execute(task); err != nil {
+	w := l.Approved(time.Hour)
+	task := l.Task(w, "192.0.2.17", l.Noon)
+	if _, err := l.Execute(task); err != nil {
 		t.Fatal(err)
 	}
-	if files := l.shelved(); len(files) != 2 {
+	if files := l.Shelved(); len(files) != 2 {
 		t.Fatalf("files %v", files)
 	}
-	if _, err := l.warrants.RevokeWarrant(l.officer(), &griffierv1.RevokeWarrantRequest{RequestId: l.request(), WarrantId: w.WarrantId, ExpectedGeneration: 1}); err != nil {
+	if _, err := l.Warrants.RevokeWarrant(l.Officer(), &griffierv1.RevokeWarrantRequest{RequestId: l.Request(), WarrantId: w.WarrantId, ExpectedGeneration: 1}); err != nil {
 		t.Fatal(err)
 	}
-	if files := l.shelved(); len(files) != 0 {
+	if files := l.Shelved(); len(files) != 0 {
 		t.Errorf("left behind: %v", files)
 	}
-	_, _, err := l.fetch(task)
-	l.want(err, reason.WarrantTerminal)
-	if got := l.kinds(task.TaskId); !slices.Equal(got, []string{"create", "intent", "result", "release", "destroy"}) {
+	_, _, err := l.Fetch(task)
+	l.Want(err, reason.WarrantTerminal)
+	if got := l.Kinds(task.TaskId); !slices.Equal(got, []string{"create", "intent", "result", "release", "destroy"}) {
 		t.Errorf("entries %v", got)
 	}
 }
 
 func TestExpiryDestroysPackageAtStart(t *testing.T) {
 	l := newLab(t)
-	task := l.task(l.approved(time.Hour), "192.0.2.17", l.noon)
-	if _, err := l.execute(task); err != nil {
+	task := l.Task(l.Approved(time.Hour), "192.0.2.17", l.Noon)
+	if _, err := l.Execute(task); err != nil {
 		t.Fatal(err)
 	}
-	l.skew.Store(int64(time.Hour))
-	l.restart()
-	if files := l.shelved(); len(files) != 0 {
+	l.Skew.Store(int64(time.Hour))
+	l.Restart()
+	if files := l.Shelved(); len(files) != 0 {
 		t.Errorf("left behind: %v", files)
 	}
-	if got := l.kinds(task.TaskId); got[len(got)-1] != "destroy" {
+	if got := l.Kinds(task.TaskId); got[len(got)-1] != "destroy" {
 		t.Errorf("entries %v", got)
 	}
 }
@@ -319,38 +286,38 @@ func TestDeathAtEachStep(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			l := newLab(t)
-			task := l.task(l.approved(time.Hour), "192.0.2.17", l.noon)
-			l.book.dieAt.Store(test.at)
-			_, err := l.execute(task)
-			if err == nil || !strings.Contains(err.Error(), errDied.Error()) {
+			task := l.Task(l.Approved(time.Hour), "192.0.2.17", l.Noon)
+			l.Book.DieAt.Store(test.at)
+			_, err := l.Execute(task)
+			if err == nil || !strings.Contains(err.Error(), disclosuretest.ErrDied.Error()) {
 				t.Fatalf("the server did not die: %v", err)
 			}
-			tk, _, _ := l.state.Task(task.TaskId)
+			tk, _, _ := l.State.Task(task.TaskId)
 			sealed := tk.PackageSHA256
-			l.restart()
-			if files := l.shelved(); len(files) != test.left {
+			l.Restart()
+			if files := l.Shelved(); len(files) != test.left {
 				t.Errorf("files after the restart: %v", files)
 			}
-			tk, w, _ := l.state.Task(task.TaskId)
-			if s := tk.State(&w, l.now()); (s != warrant.TaskAwaiting) != (test.at == 3) {
+			tk, w, _ := l.State.Task(task.TaskId)
+			if s := tk.State(&w, l.Now()); (s != warrant.TaskAwaiting) != (test.at == 3) {
 				t.Errorf("task is %s after the restart", s)
 			}
-			done, err := l.execute(task)
+			done, err := l.Execute(task)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if test.at == 3 && done.PackageSha256 != sealed {
 				t.Error("another package than the one that was sealed")
 			}
-			if got := l.kinds(task.TaskId); !slices.Equal(got, test.want) {
+			if got := l.Kinds(task.TaskId); !slices.Equal(got, test.want) {
 				t.Errorf("entries %v, want %v", got, test.want)
 			}
-			packed, receipt, err := l.fetch(task)
+			packed, receipt, err := l.Fetch(task)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r := disclosure.Verify(packed, receipt, l.trust(), seal.AgeIdentity(l.identity)); !r.Verified() {
-				t.Errorf("report %s", asJSON(r))
+			if r := disclosure.Verify(packed, receipt, l.Trust(), seal.AgeIdentity(l.Identity)); !r.Verified() {
+				t.Errorf("report %s", disclosuretest.JSON(r))
 			}
 		})
 	}
@@ -358,25 +325,25 @@ func TestDeathAtEachStep(t *testing.T) {
 
 func TestStoreAway(t *testing.T) {
 	l := newLab(t)
-	task := l.task(l.approved(time.Hour), "192.0.2.17", l.noon)
-	good := l.traffic.Traffic
+	task := l.Task(l.Approved(time.Hour), "192.0.2.17", l.Noon)
+	good := l.Traffic.Traffic
 	closed, err := schema.Open(t.Context(), schema.Config{Socket: l.socket()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	closed.Close()
-	l.traffic.Traffic = newTraffic(closed)
-	_, err = l.execute(task)
-	l.want(err, reason.StoreUnavailable)
-	if tk, w, _ := l.state.Task(task.TaskId); tk.State(&w, l.now()) != warrant.TaskError {
-		t.Errorf("task is %s", tk.State(&w, l.now()))
+	l.Traffic.Traffic = newTraffic(closed)
+	_, err = l.Execute(task)
+	l.Want(err, reason.StoreUnavailable)
+	if tk, w, _ := l.State.Task(task.TaskId); tk.State(&w, l.Now()) != warrant.TaskError {
+		t.Errorf("task is %s", tk.State(&w, l.Now()))
 	}
-	l.traffic.Traffic = good
-	done, err := l.execute(task)
+	l.Traffic.Traffic = good
+	done, err := l.Execute(task)
 	if err != nil || done.Answer != string(reason.Match) {
 		t.Fatalf("after the store is back: %v, %v", done, err)
 	}
-	if got := l.kinds(task.TaskId); !slices.Equal(got, []string{"create", "intent", "abort", "intent", "result", "release"}) {
+	if got := l.Kinds(task.TaskId); !slices.Equal(got, []string{"create", "intent", "abort", "intent", "result", "release"}) {
 		t.Errorf("entries %v", got)
 	}
 }
@@ -384,15 +351,15 @@ func TestStoreAway(t *testing.T) {
 // No ledger, no answer.
 func TestLedgerAway(t *testing.T) {
 	l := newLab(t)
-	task := l.task(l.approved(time.Hour), "192.0.2.17", l.noon)
-	if err := l.log.Close(); err != nil {
+	task := l.Task(l.Approved(time.Hour), "192.0.2.17", l.Noon)
+	if err := l.Log.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, err := l.execute(task)
-	l.want(err, reason.LedgerUnavailable)
-	_, _, err = l.fetch(task)
-	l.want(err, reason.LedgerUnavailable)
-	if n := l.traffic.reads.Load(); n != 0 {
+	_, err := l.Execute(task)
+	l.Want(err, reason.LedgerUnavailable)
+	_, _, err = l.Fetch(task)
+	l.Want(err, reason.LedgerUnavailable)
+	if n := l.Traffic.Reads.Load(); n != 0 {
 		t.Errorf("%d reads without a ledger", n)
 	}
 }
@@ -400,39 +367,39 @@ func TestLedgerAway(t *testing.T) {
 // The manifest cites the intent, which lies before the result in the ledger.
 func TestOfflineLedgerAgrees(t *testing.T) {
 	l := newLab(t)
-	task := l.task(l.approved(time.Hour), "192.0.2.17", l.noon)
-	if _, err := l.execute(task); err != nil {
+	task := l.Task(l.Approved(time.Hour), "192.0.2.17", l.Noon)
+	if _, err := l.Execute(task); err != nil {
 		t.Fatal(err)
 	}
-	sealed, receipt, err := l.fetch(task)
+	sealed, receipt, err := l.Fetch(task)
 	if err != nil {
 		t.Fatal(err)
 	}
-	report := disclosure.Verify(sealed, receipt, l.trust(), seal.AgeIdentity(l.identity))
-	for _, e := range l.entries() {
+	report := disclosure.Verify(sealed, receipt, l.Trust(), seal.AgeIdentity(l.Identity))
+	for _, e := range l.Entries() {
 		if e.Index == report.Manifest.IntentIndex && (e.Header.Kind != warrant.KindTaskIntent || e.Header.TaskID != task.TaskId) {
 			t.Errorf("entry %d is %s", e.Index, e.Header.Kind)
 		}
 		if e.Header.Kind == warrant.KindTaskIntent {
-			body, err := l.log.Body(e)
+			body, err := l.Log.Body(e)
 			if err != nil || !strings.Contains(string(body), "192.0.2.17") {
 				t.Errorf("the intent does not hold the question: %s, %v", body, err)
 			}
 		}
 	}
 	var shut []ledger.Entry
-	if err := l.keys.Shred(warrant.KeyID(task.WarrantId)); err != nil {
+	if err := l.Keys.Shred(warrant.KeyID(task.WarrantId)); err != nil {
 		t.Fatal(err)
 	}
-	l.restart() // folds although every body of the case is gone
-	if shut = l.entries(); len(shut) == 0 {
+	l.Restart() // folds although every body of the case is gone
+	if shut = l.Entries(); len(shut) == 0 {
 		t.Fatal("no entries")
 	}
-	tk, _, ok := l.state.Task(task.TaskId)
+	tk, _, ok := l.State.Task(task.TaskId)
 	if !ok || tk.ReleasedAt.IsZero() || tk.Answer != reason.Match {
 		t.Errorf("after shredding: %+v", tk)
 	}
-	if _, err := l.log.Body(shut[0]); err == nil {
+	if _, err := l.Log.Body(shut[0]); err == nil {
 		t.Error("a shredded body opens")
 	}
 }

@@ -18,35 +18,35 @@ import (
 func TestLateArrivalGrace(t *testing.T) {
 	l := newLab(t)
 	l.household()
-	now := l.now().Truncate(time.Second)
-	c := l.content(hour)
+	now := l.Now().Truncate(time.Second)
+	c := l.Content(hour)
 	c.WindowEnd = now.Add(hour).Format(time.RFC3339)
-	w := l.approve(c)
+	w := l.Approve(c)
 	instant := now.Add(-10 * time.Minute)
-	task := l.task(w, "192.0.2.17", instant)
+	task := l.Task(w, "192.0.2.17", instant)
 	due := instant.Add(15*time.Minute + 2*time.Second) // grace and clock margin
 	if !task.GetExecutableFrom().AsTime().Equal(due) {
 		t.Errorf("executable from %v, want %v", task.GetExecutableFrom().AsTime(), due)
 	}
-	reads := l.traffic.reads.Load()
+	reads := l.Traffic.Reads.Load()
 	for range 2 {
-		_, err := l.execute(task)
-		l.want(err, reason.TooRecent)
+		_, err := l.Execute(task)
+		l.Want(err, reason.TooRecent)
 		if e := reason.From(err); e == nil || !strings.Contains(e.Detail, due.UTC().Format(time.RFC3339)) || strings.Contains(e.Detail, "192.0.2") {
 			t.Errorf("the refusal: %v", e)
 		}
 	}
-	if got := l.kinds(task.TaskId); !slices.Equal(got, []string{"create"}) || l.traffic.reads.Load() != reads {
-		t.Errorf("entries %v, %d reads", got, l.traffic.reads.Load()-reads)
+	if got := l.Kinds(task.TaskId); !slices.Equal(got, []string{"create"}) || l.Traffic.Reads.Load() != reads {
+		t.Errorf("entries %v, %d reads", got, l.Traffic.Reads.Load()-reads)
 	}
-	if task, err := l.ask(l.everything("line:line-carol"), identityOf, "line:line-carol", 0, 0); err != nil || task.ExecutableFrom != nil {
+	if task, err := l.Ask(l.Everything("line:line-carol"), identityOf, "line:line-carol", 0, 0); err != nil || task.ExecutableFrom != nil {
 		t.Errorf("identity waits: %v, %v", task, err)
 	}
-	l.skew.Store(int64(time.Until(due) - time.Second))
-	_, err := l.execute(task)
-	l.want(err, reason.TooRecent)
-	l.skew.Store(int64(time.Until(due) + time.Millisecond))
-	done, _ := l.mustExecute(task, reason.CoverageGap) // the lab's collector stopped before
+	l.Skew.Store(int64(time.Until(due) - time.Second))
+	_, err := l.Execute(task)
+	l.Want(err, reason.TooRecent)
+	l.Skew.Store(int64(time.Until(due) + time.Millisecond))
+	done, _ := l.MustExecute(task, reason.CoverageGap) // the lab's collector stopped before
 	if done.ExecutableFrom != nil {
 		t.Error("what was executed waits")
 	}
@@ -57,18 +57,18 @@ func TestLateArrivalGrace(t *testing.T) {
 func TestNeighbouringAssignments(t *testing.T) {
 	l := newLab(t)
 	ref := func(name string) schema.AccessRef {
-		return l.pseudonyms.Ref(schema.Identifier{Kind: schema.IdentRADIUSUser, Value: name + "@isp.example"})
+		return l.Pseudonyms.Ref(schema.Identifier{Kind: schema.IdentRADIUSUser, Value: name + "@isp.example"})
 	}
 	held := func(n byte, name, prefix string, from, to time.Duration, ports ...uint16) schema.Record {
 		a := &schema.Assignment{AssignmentID: schema.ID{8, n}, SessionID: schema.ID{8, n}, AccessRef: ref(name), Prefix: netip.MustParsePrefix(prefix), PortEnd: 65535,
-			AssignmentStartedAt: l.noon.Add(from), StartedAt: l.noon.Add(from), EndedAt: l.noon.Add(to), Version: 1, EndCause: schema.EndRelease,
+			AssignmentStartedAt: l.Noon.Add(from), StartedAt: l.Noon.Add(from), EndedAt: l.Noon.Add(to), Version: 1, EndCause: schema.EndRelease,
 			Source: schema.SourceRADIUS, Certainty: schema.CertaintyObserved, CollectorID: "edge1"}
 		if len(ports) == 2 {
 			a.PortStart, a.PortEnd = ports[0], ports[1]
 		}
 		return a
 	}
-	err := schema.Insert(t.Context(), l.conn, "neighbours", []schema.Record{
+	err := schema.Insert(t.Context(), l.Conn, "neighbours", []schema.Record{
 		held(1, "bob", "192.0.2.50/32", -hour, -10*time.Minute), held(2, "alice", "192.0.2.50/32", -10*time.Minute, 10*time.Minute),
 		held(3, "bob", "192.0.2.50/32", 10*time.Minute, 11*time.Minute), held(4, "stranger", "192.0.2.50/32", 11*time.Minute, hour),
 		held(5, "alice", "192.0.2.51/32", -hour, 0), held(6, "alice", "192.0.2.51/32", time.Minute, hour),
@@ -78,9 +78,9 @@ func TestNeighbouringAssignments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := l.content(hour)
+	c := l.Content(hour)
 	c.Targets = []string{"192.0.2.50", "192.0.2.51", "192.0.2.52", "192.0.2.17"}
-	w := l.approve(c)
+	w := l.Approve(c)
 	for name, test := range map[string]struct {
 		target string
 		at     time.Duration
@@ -98,11 +98,11 @@ func TestNeighbouringAssignments(t *testing.T) {
 		"shared, and no port":     {"192.0.2.52", 0, 0, reason.PortRequired, ""},
 		"at the hand-over":        {"192.0.2.50", 10 * time.Minute, 0, reason.AmbiguousBoundary, ""},
 	} {
-		task, err := l.ask(w, griffierv1.Category_CATEGORY_ATTRIBUTION, test.target, test.at, test.at, func(r *griffierv1.CreateTaskRequest) { r.Port = test.port })
+		task, err := l.Ask(w, griffierv1.Category_CATEGORY_ATTRIBUTION, test.target, test.at, test.at, func(r *griffierv1.CreateTaskRequest) { r.Port = test.port })
 		if err != nil {
 			t.Fatal(err)
 		}
-		done, plain := l.mustExecute(task, test.want)
+		done, plain := l.MustExecute(task, test.want)
 		if done.Neighbours != test.band || strings.Contains(plain, "neighbouring_assignments_band") != (test.band != "") {
 			t.Errorf("%s: neighbours %q, want %q", name, done.Neighbours, test.band)
 		}
@@ -116,7 +116,7 @@ func TestNeighbouringAssignments(t *testing.T) {
 func TestDelegatedPrefix(t *testing.T) {
 	l := newLab(t)
 	ref := func(name string) schema.AccessRef {
-		return l.pseudonyms.Ref(schema.Identifier{Kind: schema.IdentRADIUSUser, Value: name + "@isp.example"})
+		return l.Pseudonyms.Ref(schema.Identifier{Kind: schema.IdentRADIUSUser, Value: name + "@isp.example"})
 	}
 	var records []schema.Record
 	for i, h := range []struct {
@@ -130,16 +130,16 @@ func TestDelegatedPrefix(t *testing.T) {
 		{"alice", "2001:db8:5:500::/56", -hour, 0}, {"bob", "2001:db8:5:500::/56", 0, hour}, // moved
 	} {
 		records = append(records, &schema.Assignment{AssignmentID: schema.ID{9, byte(i)}, SessionID: schema.ID{9, byte(i)}, AccessRef: ref(h.name), Prefix: netip.MustParsePrefix(h.prefix),
-			PortEnd: 65535, AssignmentStartedAt: l.noon.Add(h.from), StartedAt: l.noon.Add(h.from), EndedAt: l.noon.Add(h.to), Version: 1, EndCause: schema.EndRelease,
+			PortEnd: 65535, AssignmentStartedAt: l.Noon.Add(h.from), StartedAt: l.Noon.Add(h.from), EndedAt: l.Noon.Add(h.to), Version: 1, EndCause: schema.EndRelease,
 			Source: schema.SourceDHCPv6, Certainty: schema.CertaintyObserved, CollectorID: "edge1"})
 	}
-	if err := schema.Insert(t.Context(), l.conn, "prefixes", records); err != nil {
+	if err := schema.Insert(t.Context(), l.Conn, "prefixes", records); err != nil {
 		t.Fatal(err)
 	}
-	c := l.content(hour)
+	c := l.Content(hour)
 	c.Targets = []string{"2001:db8:5:100::/56", "2001:DB8:5:200::/56", "2001:db8:5:300::/56", "2001:db8:5:400::/56", "2001:db8:5:500::/56", "2001:db8:5:600::/56", "2001:db8:5:120::/64",
 		"2001:db9::/56"}
-	w := l.approve(c)
+	w := l.Approve(c)
 	for _, test := range []struct {
 		target string
 		at     time.Duration
@@ -151,11 +151,11 @@ func TestDelegatedPrefix(t *testing.T) {
 		{"2001:db8:5:500::/56", -time.Minute, reason.Match, "line-alice"}, {"2001:db8:5:500::/56", time.Second, reason.AmbiguousBoundary, ""},
 		{"2001:db8:5:500::/56", time.Minute, reason.Match, "line-bob"}, {"2001:db8:5:600::/56", 0, reason.NoMatch, ""}, {"2001:db9::/56", 0, reason.NotOurRange, ""},
 	} {
-		_, plain := l.mustExecute(l.task(w, test.target, l.noon.Add(test.at)), test.want)
+		_, plain := l.MustExecute(l.Task(w, test.target, l.Noon.Add(test.at)), test.want)
 		if !strings.Contains(plain, test.says) || test.want != reason.Match && (strings.Contains(plain, "line-alice") || strings.Contains(plain, "line-bob")) {
 			t.Errorf("%s at %v: the package does not say %q", test.target, test.at, test.says)
 		}
 	}
-	_, err := l.execute(l.task(w, "2001:db8:5:400::/56", l.noon))
-	l.want(err, reason.TargetNotSpecific)
+	_, err := l.Execute(l.Task(w, "2001:db8:5:400::/56", l.Noon))
+	l.Want(err, reason.TargetNotSpecific)
 }

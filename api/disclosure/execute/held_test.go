@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"griffier/api/disclosure"
+	"griffier/api/disclosure/disclosuretest"
 	"griffier/api/hold/keep"
 	"griffier/api/reason"
 	griffierv1 "griffier/proto/griffier/v1"
@@ -22,22 +23,22 @@ import (
 // answer, records and coverage, whatever was preserved and whatever is asked.
 func TestHoldAnswersAsTheStore(t *testing.T) {
 	l := newLab(t)
-	l.translators()
+	l.Translators()
 	const tcp, udp = griffierv1.TransportProtocol_TRANSPORT_PROTOCOL_TCP, griffierv1.TransportProtocol_TRANSPORT_PROTOCOL_UDP
 	type ask struct {
 		target   string
 		port     uint32
 		protocol griffierv1.TransportProtocol
 	}
-	preserved := l.content(time.Hour)
+	preserved := l.Content(time.Hour)
 	preserved.LegalBasis, preserved.Categories = "NL-126ni", []griffierv1.Category{griffierv1.Category_CATEGORY_PRESERVATION}
 	preserved.Targets = []string{"192.0.2.17", "192.0.2.20", "192.0.2.21", "192.0.2.22", "192.0.2.23", "2001:db8:1:2::17", "203.0.113.1", "203.0.113.2", "203.0.113.3"}
-	order := l.approve(preserved)
+	order := l.Approve(preserved)
 	task := func(w *griffierv1.Warrant, category griffierv1.Category, a ask, at time.Time, change func(*griffierv1.CreateTaskRequest)) *griffierv1.Task {
-		req := &griffierv1.CreateTaskRequest{RequestId: l.request(), WarrantId: w.WarrantId, ExpectedGeneration: 1, Category: category,
+		req := &griffierv1.CreateTaskRequest{RequestId: l.Request(), WarrantId: w.WarrantId, ExpectedGeneration: 1, Category: category,
 			Target: a.target, Port: a.port, Protocol: a.protocol, Instant: at.Format(time.RFC3339)}
 		change(req)
-		made, err := l.tasks.CreateTask(l.officer(), req)
+		made, err := l.Tasks.CreateTask(l.Officer(), req)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,20 +74,20 @@ func TestHoldAnswersAsTheStore(t *testing.T) {
 		{ask: ask{"203.0.113.3", 5003, tcp}},
 		{ask: ask{"203.0.113.1", 1024 + 2*8000, tcp}},
 	} {
-		done, _ := l.mustExecute(task(order, griffierv1.Category_CATEGORY_PRESERVATION, test.ask, l.noon.Add(-2*time.Hour), func(r *griffierv1.CreateTaskRequest) {
-			r.WindowEnd = l.noon.Add(3 * time.Hour).Format(time.RFC3339)
+		done, _ := l.MustExecute(task(order, griffierv1.Category_CATEGORY_PRESERVATION, test.ask, l.Noon.Add(-2*time.Hour), func(r *griffierv1.CreateTaskRequest) {
+			r.WindowEnd = l.Noon.Add(3 * time.Hour).Format(time.RFC3339)
 		}), reason.Preserved)
-		asked := l.content(time.Hour)
+		asked := l.Content(time.Hour)
 		asked.Targets = preserved.Targets
-		w := l.approve(asked) // each has at most 100 tasks
+		w := l.Approve(asked) // each has at most 100 tasks
 		asks := test.asks
 		if asks == nil {
 			asks = []ask{test.ask}
 		}
 		for _, a := range asks {
 			for _, at := range []time.Duration{-2 * time.Hour, -30 * time.Second, 0, 2 * time.Hour} {
-				base := l.answerOf(task(w, griffierv1.Category_CATEGORY_ATTRIBUTION, a, l.noon.Add(at), func(*griffierv1.CreateTaskRequest) {}))
-				held := l.answerOf(task(w, griffierv1.Category_CATEGORY_ATTRIBUTION, a, l.noon.Add(at), func(r *griffierv1.CreateTaskRequest) { r.FromHold = done.HoldId }))
+				base := l.answerOf(task(w, griffierv1.Category_CATEGORY_ATTRIBUTION, a, l.Noon.Add(at), func(*griffierv1.CreateTaskRequest) {}))
+				held := l.answerOf(task(w, griffierv1.Category_CATEGORY_ATTRIBUTION, a, l.Noon.Add(at), func(r *griffierv1.CreateTaskRequest) { r.FromHold = done.HoldId }))
 				baseManifest, baseRecords := said(base)
 				heldManifest, heldRecords := said(held)
 				if !reflect.DeepEqual(baseManifest.Answer, heldManifest.Answer) || !reflect.DeepEqual(baseManifest.Coverage, heldManifest.Coverage) || baseRecords != heldRecords {
@@ -105,15 +106,15 @@ func TestHoldAnswersAsTheStore(t *testing.T) {
 
 // answerOf executes a task and returns what its package says.
 func (l *lab) answerOf(task *griffierv1.Task) string {
-	l.t.Helper()
-	if _, err := l.execute(task); err != nil {
-		l.t.Fatal(err)
+	l.T.Helper()
+	if _, err := l.Execute(task); err != nil {
+		l.T.Fatal(err)
 	}
-	sealed, _, err := l.fetch(task)
+	sealed, _, err := l.Fetch(task)
 	if err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
-	return l.plain(sealed)
+	return l.Plain(sealed)
 }
 
 // A hold has what the target's lines had in the window, to the last field, and
@@ -121,47 +122,47 @@ func (l *lab) answerOf(task *griffierv1.Task) string {
 func TestHoldCopies(t *testing.T) {
 	l := newLab(t)
 	ref := func(name string) schema.AccessRef {
-		return l.pseudonyms.Ref(schema.Identifier{Kind: schema.IdentRADIUSUser, Value: name + "@isp.example"})
+		return l.Pseudonyms.Ref(schema.Identifier{Kind: schema.IdentRADIUSUser, Value: name + "@isp.example"})
 	}
 	const hour = time.Hour
 	session := func(name string, n byte, from, to time.Duration) *schema.Session {
-		return &schema.Session{SessionID: schema.ID{1, n}, AccessRef: ref(name), SessionStartedAt: l.noon.Add(from), StartedAt: l.noon.Add(from), EndedAt: l.noon.Add(to),
+		return &schema.Session{SessionID: schema.ID{1, n}, AccessRef: ref(name), SessionStartedAt: l.Noon.Add(from), StartedAt: l.Noon.Add(from), EndedAt: l.Noon.Add(to),
 			Version: 3, EndCause: schema.EndRelease, Source: schema.SourceRADIUS, Certainty: schema.CertaintyObserved, NAS: "bng1", NASPort: "1/2", CollectorID: "edge1"}
 	}
 	usage := func(name string, n byte, from time.Duration) *schema.Usage {
-		begin := l.noon.Add(from)
+		begin := l.Noon.Add(from)
 		return &schema.Usage{AccessRef: ref(name), BucketStartedAt: begin, EndedAt: begin.Add(schema.BucketLength), SampledAt: begin.Add(time.Minute), Direction: schema.Down,
 			IPVersion: 4, Bytes: 1<<63 + uint64(n), Packets: 9, CumulativeBytes: 1<<63 + 99, CumulativePackets: 10, CounterID: schema.ID{4, n}, CollectorID: "edge1", Source: schema.UsageKernel}
 	}
 	day := func(name string, day int) *schema.UsageDay {
-		begin := l.noon.Truncate(24*hour).AddDate(0, 0, day)
+		begin := l.Noon.Truncate(24*hour).AddDate(0, 0, day)
 		return &schema.UsageDay{AccessRef: ref(name), Day: begin, Zone: "UTC", StartedAt: begin, EndedAt: begin.AddDate(0, 0, 1), Direction: schema.Up, IPVersion: 6,
 			Source: schema.UsageKernel, CollectorID: "edge1", Bytes: 7, Packets: 1, GapSeconds: 5, Version: 1}
 	}
 	other := &schema.Assignment{AssignmentID: schema.ID{3, 77}, SessionID: schema.ID{1, 2}, AccessRef: ref("alice"), Prefix: netip.MustParsePrefix("2001:db8:77::/56"), PortEnd: 65535,
-		AssignmentStartedAt: l.noon.Add(-hour), StartedAt: l.noon.Add(-hour), EndedAt: l.noon.Add(hour), Version: 1, EndCause: schema.EndExpiry, Source: schema.SourceDHCPv6,
+		AssignmentStartedAt: l.Noon.Add(-hour), StartedAt: l.Noon.Add(-hour), EndedAt: l.Noon.Add(hour), Version: 1, EndCause: schema.EndExpiry, Source: schema.SourceDHCPv6,
 		Certainty: schema.CertaintySynthesised, CollectorID: "edge1"}
 	records := []schema.Record{
 		session("alice", 2, -hour, hour), session("alice", 3, 2*hour, 3*hour), session("bob", 4, -hour, hour),
 		usage("alice", 1, -5*time.Minute), usage("alice", 2, 0), usage("alice", 3, 5*hour), usage("bob", 4, 0),
 		day("alice", 0), day("alice", -1), day("bob", 0), other,
 	}
-	if err := schema.Insert(t.Context(), l.conn, "history", records); err != nil {
+	if err := schema.Insert(t.Context(), l.Conn, "history", records); err != nil {
 		t.Fatal(err)
 	}
-	done, _ := l.mustExecute(l.preservation(l.order("NL-126ni", time.Hour), "192.0.2.17", l.noon.Add(-10*time.Minute), l.noon.Add(30*time.Minute)), reason.Preserved)
-	o, err := l.keeper.Open(done.HoldId, func(h keep.Head) bool { return true })
+	done, _ := l.MustExecute(l.Preservation(l.Order("NL-126ni", time.Hour), "192.0.2.17", l.Noon.Add(-10*time.Minute), l.Noon.Add(30*time.Minute)), reason.Preserved)
+	o, err := l.Keeper.Open(done.HoldId, func(h keep.Head) bool { return true })
 	if err != nil {
 		t.Fatal(err)
 	}
 	if want := []schema.Session{*session("alice", 2, -hour, hour)}; !same(o.Sessions, want) {
-		t.Errorf("sessions %s", asJSON(o.Sessions))
+		t.Errorf("sessions %s", disclosuretest.JSON(o.Sessions))
 	}
 	if want := []schema.Usage{*usage("alice", 1, -5*time.Minute), *usage("alice", 2, 0)}; !same(o.Usage, want) {
-		t.Errorf("usage %s", asJSON(o.Usage))
+		t.Errorf("usage %s", disclosuretest.JSON(o.Usage))
 	}
 	if want := []schema.UsageDay{*day("alice", 0)}; !same(o.UsageDays, want) {
-		t.Errorf("days %s", asJSON(o.UsageDays))
+		t.Errorf("days %s", disclosuretest.JSON(o.UsageDays))
 	}
 	found := false
 	for _, a := range o.Contents.Assignments {
@@ -175,18 +176,18 @@ func TestHoldCopies(t *testing.T) {
 		}
 	}
 	if !found {
-		t.Errorf("the line's other addresses: %s", asJSON(o.Contents.Assignments))
+		t.Errorf("the line's other addresses: %s", disclosuretest.JSON(o.Contents.Assignments))
 	}
-	if text := asJSON(o); strings.Contains(text, "Betaalweg") || strings.Contains(text, "line-bob") || !strings.Contains(text, "Alice Jansen") {
-		t.Errorf("the register's answer: %s", asJSON(o.Persons))
+	if text := disclosuretest.JSON(o); strings.Contains(text, "Betaalweg") || strings.Contains(text, "line-bob") || !strings.Contains(text, "Alice Jansen") {
+		t.Errorf("the register's answer: %s", disclosuretest.JSON(o.Persons))
 	}
 	if len(o.Head.Refs) != 1 || len(o.Head.Lines) != 1 || len(o.Persons) != 1 || len(o.Contents.Coverage) == 0 || len(o.Ranges) == 0 {
-		t.Errorf("head %s", asJSON(o.Head))
+		t.Errorf("head %s", disclosuretest.JSON(o.Head))
 	}
 }
 
 // same compares as JSON: two times that are the same instant are the same.
-func same(a, b any) bool { return asJSON(a) == asJSON(b) }
+func same(a, b any) bool { return disclosuretest.JSON(a) == disclosuretest.JSON(b) }
 
 // A warrant that is revoked, or ends, between the copy and its entry makes no hold:
 // the copy is destroyed, and so is its key.
@@ -196,11 +197,11 @@ func TestWarrantEndsWhilePreserving(t *testing.T) {
 		"revoked": func(w *griffierv1.Warrant) reason.Reason {
 			done := make(chan struct{})
 			go func() { // it waits for the execution to let go of its task
-				l.warrants.RevokeWarrant(l.approver(), &griffierv1.RevokeWarrantRequest{RequestId: l.request(), WarrantId: w.WarrantId, ExpectedGeneration: 1})
+				l.Warrants.RevokeWarrant(l.Approver(), &griffierv1.RevokeWarrantRequest{RequestId: l.Request(), WarrantId: w.WarrantId, ExpectedGeneration: 1})
 				close(done)
 			}()
 			for {
-				if now, _ := l.state.Warrant(w.WarrantId); now.Ended != "" {
+				if now, _ := l.State.Warrant(w.WarrantId); now.Ended != "" {
 					return reason.WarrantTerminal
 				}
 				time.Sleep(time.Millisecond)
@@ -212,29 +213,29 @@ func TestWarrantEndsWhilePreserving(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := l.order("NL-126ni", time.Hour)
-			task := l.preservation(w, "192.0.2.17", l.noon, time.Time{})
+			w := l.Order("NL-126ni", time.Hour)
+			task := l.Preservation(w, "192.0.2.17", l.Noon, time.Time{})
 			var want reason.Reason
 			calls := 0
-			l.book.before = func(context.Context) {
+			l.Book.Before = func(context.Context) {
 				if calls++; calls == 2 { // the entry that makes the hold
-					if files, err := os.ReadDir(filepath.Join(l.dir, "holds")); err != nil || len(files) != 1 {
+					if files, err := os.ReadDir(filepath.Join(l.Dir, "holds")); err != nil || len(files) != 1 {
 						t.Errorf("the copy is not on disk before its entry: %v, %v", files, err)
 					}
-					l.book.before = nil
+					l.Book.Before = nil
 					want = end(w)
 				}
 			}
-			_, err := l.execute(task)
-			l.want(err, want)
+			_, err := l.Execute(task)
+			l.Want(err, want)
 			if want == "" {
 				t.Fatal("no entry was tried")
 			}
-			if holds := l.holds.Holds(); len(holds) != 0 {
+			if holds := l.Holds.Holds(); len(holds) != 0 {
 				t.Errorf("holds %v", holds)
 			}
 			l.whole()
-			ids, err := l.keys.List()
+			ids, err := l.Keys.List()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -250,11 +251,11 @@ func TestWarrantEndsWhilePreserving(t *testing.T) {
 // Called by several at once, a preservation makes one hold and one package.
 func TestPreserveAtOnce(t *testing.T) {
 	l := newLab(t)
-	task := l.preservation(l.order("NL-126ni", time.Hour), "192.0.2.17", l.noon, l.noon.Add(time.Hour))
+	task := l.Preservation(l.Order("NL-126ni", time.Hour), "192.0.2.17", l.Noon, l.Noon.Add(time.Hour))
 	packages := make(chan string, 8)
 	for range cap(packages) {
 		go func() {
-			done, err := l.execute(task)
+			done, err := l.Execute(task)
 			if err != nil {
 				t.Error(err)
 			}
@@ -267,7 +268,7 @@ func TestPreserveAtOnce(t *testing.T) {
 			t.Errorf("packages %s and %s", first, other)
 		}
 	}
-	if holds := l.holds.Holds(); len(holds) != 1 {
+	if holds := l.Holds.Holds(); len(holds) != 1 {
 		t.Errorf("%d holds", len(holds))
 	}
 	l.whole()
@@ -277,18 +278,18 @@ func TestPreserveAtOnce(t *testing.T) {
 // hold says of the rest that it was gone, not that there was nobody.
 func TestPreservePastRetention(t *testing.T) {
 	l := newLab(t)
-	done, _ := l.mustExecute(l.preservation(l.order("NL-126ni", time.Hour), "192.0.2.17", l.noon.Add(-20*24*time.Hour), l.noon.Add(time.Hour)), reason.Preserved)
-	w := l.approved(time.Hour)
+	done, _ := l.MustExecute(l.Preservation(l.Order("NL-126ni", time.Hour), "192.0.2.17", l.Noon.Add(-20*24*time.Hour), l.Noon.Add(time.Hour)), reason.Preserved)
+	w := l.Approved(time.Hour)
 	for at, want := range map[time.Duration]reason.Reason{
 		-20 * 24 * time.Hour: reason.RetentionElapsed,
 		-12 * 24 * time.Hour: reason.RetentionElapsed,
 		-2 * 24 * time.Hour:  reason.CoverageGap,
 		-time.Minute:         reason.Match,
 	} {
-		l.mustExecute(l.fromHold(w, done.HoldId, "192.0.2.17", l.noon.Add(at)), want)
+		l.MustExecute(l.FromHold(w, done.HoldId, "192.0.2.17", l.Noon.Add(at)), want)
 	}
-	o, err := l.keeper.Open(done.HoldId, func(keep.Head) bool { return true })
-	if err != nil || o.Head.Limits[schema.ClassAssignment].ReadableFrom.Before(l.noon.Add(-10*24*time.Hour)) {
+	o, err := l.Keeper.Open(done.HoldId, func(keep.Head) bool { return true })
+	if err != nil || o.Head.Limits[schema.ClassAssignment].ReadableFrom.Before(l.Noon.Add(-10*24*time.Hour)) {
 		t.Errorf("readable from %v, %v", o.Head.Limits[schema.ClassAssignment].ReadableFrom, err)
 	}
 }
@@ -297,14 +298,14 @@ func TestPreservePastRetention(t *testing.T) {
 // hold as much as before; and what is preserved after it has nothing.
 func TestErasureDoesNotReachAHold(t *testing.T) {
 	l := newLab(t)
-	order, w := l.order("NL-126ni", time.Hour), l.approved(time.Hour)
-	done, _ := l.mustExecute(l.preservation(order, "192.0.2.17", l.noon, l.noon.Add(time.Hour)), reason.Preserved)
-	l.mustExecute(l.task(w, "192.0.2.17", l.noon), reason.Match)
+	order, w := l.Order("NL-126ni", time.Hour), l.Approved(time.Hour)
+	done, _ := l.MustExecute(l.Preservation(order, "192.0.2.17", l.Noon, l.Noon.Add(time.Hour)), reason.Preserved)
+	l.MustExecute(l.Task(w, "192.0.2.17", l.Noon), reason.Match)
 	l.eraseLine("line-alice")
-	l.mustExecute(l.task(w, "192.0.2.17", l.noon), reason.NoMatch)
-	_, plain := l.mustExecute(l.fromHold(w, done.HoldId, "192.0.2.17", l.noon), reason.Match)
+	l.MustExecute(l.Task(w, "192.0.2.17", l.Noon), reason.NoMatch)
+	_, plain := l.MustExecute(l.FromHold(w, done.HoldId, "192.0.2.17", l.Noon), reason.Match)
 	if !strings.Contains(plain, "Alice Jansen") {
 		t.Error("the hold forgot whose the line was")
 	}
-	l.mustExecute(l.preservation(order, "192.0.2.17", l.noon, l.noon.Add(time.Hour)), reason.NoMatch)
+	l.MustExecute(l.Preservation(order, "192.0.2.17", l.Noon, l.Noon.Add(time.Hour)), reason.NoMatch)
 }

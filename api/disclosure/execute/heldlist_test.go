@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc/status"
 
+	"griffier/api/disclosure/disclosuretest"
 	"griffier/api/hold/keep"
 	"griffier/api/reason"
 	"griffier/api/warrant"
@@ -22,13 +23,13 @@ import (
 func TestListsFromAHold(t *testing.T) {
 	l := newLab(t)
 	l.household()
-	kept := l.content(hour)
+	kept := l.Content(hour)
 	kept.LegalBasis, kept.Categories, kept.Targets = "NL-126ni", []griffierv1.Category{griffierv1.Category_CATEGORY_PRESERVATION}, []string{"192.0.2.41"}
-	done, _ := l.mustExecute(l.preservation(l.approve(kept), "192.0.2.41", l.noon.Add(-3*hour), l.noon.Add(30*time.Minute)), reason.Preserved)
+	done, _ := l.MustExecute(l.Preservation(l.Approve(kept), "192.0.2.41", l.Noon.Add(-3*hour), l.Noon.Add(30*time.Minute)), reason.Preserved)
 	from := func(r *griffierv1.CreateTaskRequest) { r.FromHold = done.HoldId }
-	w := l.everything("line:line-carol", "192.0.2.41", "line:line-alice", "192.0.2.40")
+	w := l.Everything("line:line-carol", "192.0.2.41", "line:line-alice", "192.0.2.40")
 	produced := func(category griffierv1.Category, target string) []string {
-		_, rows, plain := l.mustAsk(w, reason.Match, category, target, -2*hour, 0, from)
+		_, rows, plain := l.MustAsk(w, reason.Match, category, target, -2*hour, 0, from)
 		if strings.Contains(plain, "Carol") || strings.Contains(plain, "Betaalweg") {
 			t.Errorf("%v of a hold tells whose the line is", category)
 		}
@@ -36,9 +37,9 @@ func TestListsFromAHold(t *testing.T) {
 	}
 	want := map[griffierv1.Category][]string{}
 	for _, category := range []griffierv1.Category{historyOf, timesOf, volumeOf} {
-		_, want[category], _ = l.mustAsk(w, reason.Match, category, "line:line-carol", -2*hour, 0)
+		_, want[category], _ = l.MustAsk(w, reason.Match, category, "line:line-carol", -2*hour, 0)
 		for _, target := range []string{"line:line-carol", "192.0.2.41"} {
-			l.wantRows(category.String()+" of "+target, produced(category, target), want[category]...)
+			l.WantRows(category.String()+" of "+target, produced(category, target), want[category]...)
 		}
 	}
 	if len(want[historyOf]) != 2 || len(want[timesOf]) != 1 || len(want[volumeOf]) != 3 {
@@ -50,20 +51,20 @@ func TestListsFromAHold(t *testing.T) {
 		from, to time.Duration
 	}{{"line:line-alice", -2 * hour, 0}, {"192.0.2.40", -2 * hour, 0}, {"line:line-carol", -3*hour - 5*time.Minute, 0}, {"line:line-carol", -hour, hour}} {
 		for _, category := range []griffierv1.Category{historyOf, timesOf, volumeOf} {
-			l.mustAsk(w, reason.DataNotHeld, category, ask.target, ask.from, ask.to, from)
+			l.MustAsk(w, reason.DataNotHeld, category, ask.target, ask.from, ask.to, from)
 		}
 	}
-	_, err := l.ask(w, identityOf, "line:line-carol", 0, 0, from)
-	l.want(err, reason.InvalidRequest)
-	_, err = l.ask(w, historyOf, "192.0.2.41", -2*hour, 0)
-	l.want(err, reason.InvalidRequest)
+	_, err := l.Ask(w, identityOf, "line:line-carol", 0, 0, from)
+	l.Want(err, reason.InvalidRequest)
+	_, err = l.Ask(w, historyOf, "192.0.2.41", -2*hour, 0)
+	l.Want(err, reason.InvalidRequest)
 	// The store forgets; the hold does not.
 	l.eraseLine("line-carol")
-	l.mustAsk(w, reason.NoMatch, historyOf, "line:line-carol", -2*hour, 0)
+	l.MustAsk(w, reason.NoMatch, historyOf, "line:line-carol", -2*hour, 0)
 	for category, rows := range want {
-		l.wantRows(category.String()+" after erasure", produced(category, "line:line-carol"), rows...)
+		l.WantRows(category.String()+" after erasure", produced(category, "line:line-carol"), rows...)
 	}
-	o, err := l.keeper.Open(done.HoldId, func(keep.Head) bool { return true })
+	o, err := l.Keeper.Open(done.HoldId, func(keep.Head) bool { return true })
 	if err != nil || len(o.Head.Limits) != 4 {
 		t.Errorf("limits %v, %v", o.Head.Limits, err)
 	}
@@ -74,19 +75,19 @@ func TestListsFromAHold(t *testing.T) {
 func TestListedOnce(t *testing.T) {
 	l := newLab(t)
 	l.household()
-	w := l.everything("line:line-carol", "person:Carol de Wit;2345CD;8;B")
+	w := l.Everything("line:line-carol", "person:Carol de Wit;2345CD;8;B")
 	for _, ask := range []struct {
 		category griffierv1.Category
 		from, to time.Duration
 	}{{historyOf, -5 * hour, -3 * hour}, {timesOf, -5 * hour, 0}, {volumeOf, -hour, 0}, {identityOf, 0, 0}} {
-		task, err := l.ask(w, ask.category, "person:Carol de Wit;2345CD;8;B", ask.from, ask.to)
+		task, err := l.Ask(w, ask.category, "person:Carol de Wit;2345CD;8;B", ask.from, ask.to)
 		if err != nil {
 			t.Fatal(err)
 		}
-		done, _ := l.mustExecute(task, reason.Match)
-		if n := l.queries(func() {
+		done, _ := l.MustExecute(task, reason.Match)
+		if n := l.Queries(func() {
 			for range 3 {
-				again, err := l.execute(task)
+				again, err := l.Execute(task)
 				if err != nil || again.PackageSha256 != done.PackageSha256 {
 					t.Errorf("again: %v, %v", again, err)
 				}
@@ -94,11 +95,11 @@ func TestListedOnce(t *testing.T) {
 		}); n != 0 {
 			t.Errorf("%v: %d queries for what was answered", ask.category, n)
 		}
-		if got := l.kinds(task.TaskId)[:4]; !slices.Equal(got, []string{"create", "intent", "result", "release"}) {
+		if got := l.Kinds(task.TaskId)[:4]; !slices.Equal(got, []string{"create", "intent", "result", "release"}) {
 			t.Errorf("entries %v", got)
 		}
-		_, err = l.tasks.ExecuteTask(l.officer(), &griffierv1.ExecuteTaskRequest{RequestId: l.request(), TaskId: task.TaskId, ExpectedGeneration: 2})
-		l.want(err, reason.GenerationMismatch)
+		_, err = l.Tasks.ExecuteTask(l.Officer(), &griffierv1.ExecuteTaskRequest{RequestId: l.Request(), TaskId: task.TaskId, ExpectedGeneration: 2})
+		l.Want(err, reason.GenerationMismatch)
 	}
 }
 
@@ -120,29 +121,29 @@ func TestRefusalsTellNobody(t *testing.T) {
 		l := newLab(t)
 		l.household()
 		var logged bytes.Buffer
-		l.logs = slog.NewJSONHandler(&logged, nil)
-		l.restart()
+		l.Logs = slog.NewJSONHandler(&logged, nil)
+		l.Restart()
 		line := "line:line-" + who
-		attribution := l.approved(hour)
-		w := l.everything("address:1234AB;1", "address:2345CD;8;B", line, "line:line-nobody")
+		attribution := l.Approved(hour)
+		w := l.Everything("address:1234AB;1", "address:2345CD;8;B", line, "line:line-nobody")
 		say := func(task *griffierv1.Task, err error) {
 			if err == nil {
-				_, err = l.execute(task)
+				_, err = l.Execute(task)
 			}
 			s, _ := status.FromError(err)
 			told[i] = append(told[i], fmt.Sprint(s.Code(), " ", s.Message(), " ", s.Details()))
 		}
 		one := func(r *griffierv1.CreateTaskRequest) { r.MaxRecords = 1 }
-		say(l.ask(w, identityOf, "address:1234AB;1", 0, 0))
-		say(l.ask(w, historyOf, "address:2345CD;8;B", 0, hour))
-		say(l.ask(w, timesOf, "address:1234AB;1", 0, hour, one))
-		say(l.ask(w, volumeOf, line, time.Second, hour))
-		say(l.ask(w, historyOf, line, 0, 21*hour))
-		say(l.ask(w, historyOf, "line:line-bob", 0, hour))
-		say(l.ask(attribution, griffierv1.Category_CATEGORY_ATTRIBUTION, "192.0.2.1", 0, 0))
-		for _, e := range l.entries() {
-			if name := tells(asJSON(e.Header)); name != "" {
-				t.Errorf("entry %d says %s: %s", e.Index, name, asJSON(e.Header))
+		say(l.Ask(w, identityOf, "address:1234AB;1", 0, 0))
+		say(l.Ask(w, historyOf, "address:2345CD;8;B", 0, hour))
+		say(l.Ask(w, timesOf, "address:1234AB;1", 0, hour, one))
+		say(l.Ask(w, volumeOf, line, time.Second, hour))
+		say(l.Ask(w, historyOf, line, 0, 21*hour))
+		say(l.Ask(w, historyOf, "line:line-bob", 0, hour))
+		say(l.Ask(attribution, griffierv1.Category_CATEGORY_ATTRIBUTION, "192.0.2.1", 0, 0))
+		for _, e := range l.Entries() {
+			if name := tells(disclosuretest.JSON(e.Header)); name != "" {
+				t.Errorf("entry %d says %s: %s", e.Index, name, disclosuretest.JSON(e.Header))
 			}
 		}
 		if name := tells(logged.String()); name != "" {
@@ -165,46 +166,46 @@ func TestRefusalsTellNobody(t *testing.T) {
 func TestTaskPreviews(t *testing.T) {
 	l := newLab(t)
 	l.household()
-	w := l.everything("line:line-carol")
+	w := l.Everything("line:line-carol")
 	only := func(r *griffierv1.CreateTaskRequest) { r.ValidateOnly = true }
-	reads := l.traffic.reads.Load()
-	p, err := l.ask(w, historyOf, "line:line-carol", -hour, 0, only)
+	reads := l.Traffic.Reads.Load()
+	p, err := l.Ask(w, historyOf, "line:line-carol", -hour, 0, only)
 	if err != nil || p.TaskId != "" || p.MaxRecords != 10_000 || p.MaxSubjects != 1 {
 		t.Fatalf("%v, %v", p, err)
 	}
-	if text := strings.Join(p.Effects, "\n"); !strings.Contains(text, l.noon.Add(-hour).Format(time.RFC3339)) || !strings.Contains(text, "Europe/Amsterdam") ||
+	if text := strings.Join(p.Effects, "\n"); !strings.Contains(text, l.Noon.Add(-hour).Format(time.RFC3339)) || !strings.Contains(text, "Europe/Amsterdam") ||
 		!strings.Contains(text, "at most 1 lines and 10000 records") || strings.Contains(text, "carol") {
 		t.Errorf("effects %s", text)
 	}
-	if now, _ := l.state.Warrant(w.WarrantId); len(now.Tasks) != 0 {
+	if now, _ := l.State.Warrant(w.WarrantId); len(now.Tasks) != 0 {
 		t.Errorf("tasks %v", now.Tasks)
 	}
-	_, err = l.ask(w, historyOf, "line:line-carol", -hour, 21*hour, only)
-	l.want(err, reason.WindowExceedsWarrant)
-	task, err := l.ask(w, historyOf, "line:line-carol", -hour, 0)
+	_, err = l.Ask(w, historyOf, "line:line-carol", -hour, 21*hour, only)
+	l.Want(err, reason.WindowExceedsWarrant)
+	task, err := l.Ask(w, historyOf, "line:line-carol", -hour, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	would := func() (*griffierv1.Task, error) {
-		return l.tasks.ExecuteTask(l.officer(), &griffierv1.ExecuteTaskRequest{RequestId: l.request(), TaskId: task.TaskId, ExpectedGeneration: 1, ValidateOnly: true})
+		return l.Tasks.ExecuteTask(l.Officer(), &griffierv1.ExecuteTaskRequest{RequestId: l.Request(), TaskId: task.TaskId, ExpectedGeneration: 1, ValidateOnly: true})
 	}
-	if p, err = would(); err != nil || len(p.Effects) == 0 || p.Answer != "" || l.traffic.reads.Load() != reads {
-		t.Errorf("%v, %v, %d reads", p, err, l.traffic.reads.Load()-reads)
+	if p, err = would(); err != nil || len(p.Effects) == 0 || p.Answer != "" || l.Traffic.Reads.Load() != reads {
+		t.Errorf("%v, %v, %d reads", p, err, l.Traffic.Reads.Load()-reads)
 	}
-	if got := l.kinds(task.TaskId); !slices.Equal(got, []string{"create"}) {
+	if got := l.Kinds(task.TaskId); !slices.Equal(got, []string{"create"}) {
 		t.Errorf("entries %v", got)
 	}
-	l.rules.DoubleEntry = true
+	l.Rules.DoubleEntry = true
 	_, err = would()
-	l.want(err, reason.WarrantIncomplete)
-	_, err = l.execute(task)
-	l.want(err, reason.WarrantIncomplete)
-	l.rules.DoubleEntry = false
-	done, _ := l.mustExecute(task, reason.Match)
+	l.Want(err, reason.WarrantIncomplete)
+	_, err = l.Execute(task)
+	l.Want(err, reason.WarrantIncomplete)
+	l.Rules.DoubleEntry = false
+	done, _ := l.MustExecute(task, reason.Match)
 	if p, err = would(); err != nil || p.PackageSha256 != done.PackageSha256 || len(p.Effects) != 1 {
 		t.Errorf("after it was executed: %v, %v", p, err)
 	}
-	if last := l.entries(); last[len(last)-1].Header.Kind != warrant.KindPreview {
+	if last := l.Entries(); last[len(last)-1].Header.Kind != warrant.KindPreview {
 		t.Errorf("the last entry is %s", last[len(last)-1].Header.Kind)
 	}
 }

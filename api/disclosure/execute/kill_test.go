@@ -18,6 +18,7 @@ import (
 	"filippo.io/age"
 	"golang.org/x/sys/unix"
 
+	"griffier/api/disclosure/disclosuretest"
 	"griffier/api/ledger"
 	"griffier/api/reason"
 	"griffier/api/warrant"
@@ -56,11 +57,11 @@ var steps = []deadly{
 		died: []string{"create"}, after: []string{"create", "intent", "result", "release"}},
 	{name: "the intent is entered", arm: func(l *lab) { l.afterDecision(warrant.KindTaskIntent, die) },
 		died: []string{"create", "intent"}, after: []string{"create", "intent", "abort", "intent", "result", "release"}},
-	{name: "amid the query", arm: func(l *lab) { l.traffic.during = func(context.Context) { die() } },
+	{name: "amid the query", arm: func(l *lab) { l.Traffic.During = func(context.Context) { die() } },
 		died: []string{"create", "intent"}, after: []string{"create", "intent", "abort", "intent", "result", "release"}},
-	{name: "sealed, not synced", arm: func(l *lab) { l.traffic.during = func(context.Context) { dieAtNext(l, unix.SYS_FSYNC) } },
+	{name: "sealed, not synced", arm: func(l *lab) { l.Traffic.During = func(context.Context) { dieAtNext(l, unix.SYS_FSYNC) } },
 		died: []string{"create", "intent"}, files: 1, after: []string{"create", "intent", "abort", "intent", "result", "release"}},
-	{name: "synced, not in its place", arm: func(l *lab) { l.traffic.during = func(context.Context) { dieAtNext(l, unix.SYS_RENAMEAT) } },
+	{name: "synced, not in its place", arm: func(l *lab) { l.Traffic.During = func(context.Context) { dieAtNext(l, unix.SYS_RENAMEAT) } },
 		died: []string{"create", "intent"}, files: 1, after: []string{"create", "intent", "abort", "intent", "result", "release"}},
 	{name: "before the result", arm: func(l *lab) { l.beforeDecision(2, die) },
 		died: []string{"create", "intent"}, files: 1, after: []string{"create", "intent", "abort", "intent", "result", "release"}},
@@ -95,44 +96,44 @@ func TestKilledAtEachStep(t *testing.T) {
 	l := newLab(t)
 	for n, step := range steps {
 		t.Run(step.name, func(t *testing.T) {
-			w := l.approved(time.Hour)
-			task := l.task(w, "192.0.2.17", l.noon.Add(time.Duration(n)*time.Second))
-			l.stop()
+			w := l.Approved(time.Hour)
+			task := l.Task(w, "192.0.2.17", l.Noon.Add(time.Duration(n)*time.Second))
+			l.Stop()
 			l.runKilled(step.name, task)
 			// As it was left: read with nobody serving, from the files alone.
-			if files := l.onShelf(task.TaskId); len(files) != step.files {
+			if files := l.OnShelf(task.TaskId); len(files) != step.files {
 				t.Errorf("on the shelf: %v, want %d", files, step.files)
 			}
 			died := l.kindsOf(task.TaskId)
 			if !slices.Equal(died, step.died) {
 				t.Errorf("entries when it died %v, want %v", died, step.died)
 			}
-			l.start()
+			l.Start()
 			if step.destruction {
 				l.ended(task, step.after)
 				return
 			}
-			done, err := l.execute(task)
+			done, err := l.Execute(task)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := l.kinds(task.TaskId); !slices.Equal(got, step.after) {
+			if got := l.Kinds(task.TaskId); !slices.Equal(got, step.after) {
 				t.Errorf("entries once executed again %v, want %v", got, step.after)
 			}
 			if slices.Contains(step.died, "fetch") { // the download was used, though nothing left
-				sealed, _, err := l.fetchOnce(l.approver(), task)
-				l.want(err, reason.DownloadUsed)
+				sealed, _, err := l.FetchOnce(l.Approver(), task)
+				l.Want(err, reason.DownloadUsed)
 				if len(sealed) != 0 {
 					t.Errorf("%d bytes", len(sealed))
 				}
-				l.grant(task)
+				l.Grant(task)
 			}
-			sealed, receipt, err := l.fetch(task)
+			sealed, receipt, err := l.Fetch(task)
 			if err != nil {
 				t.Fatal(err)
 			}
-			l.genuine(done, sealed, receipt)
-			if files := l.onShelf(task.TaskId); len(files) != 2 {
+			l.Genuine(done, sealed, receipt)
+			if files := l.OnShelf(task.TaskId); len(files) != 2 {
 				t.Errorf("on the shelf in the end: %v", files)
 			}
 		})
@@ -141,25 +142,25 @@ func TestKilledAtEachStep(t *testing.T) {
 
 // ended wants that a restart finished a destruction, and entered it once.
 func (l *lab) ended(task *griffierv1.Task, want []string) {
-	l.t.Helper()
-	if files := l.onShelf(task.TaskId); len(files) != 0 {
-		l.t.Errorf("left behind: %v", files)
+	l.T.Helper()
+	if files := l.OnShelf(task.TaskId); len(files) != 0 {
+		l.T.Errorf("left behind: %v", files)
 	}
-	if got := l.kinds(task.TaskId); !slices.Equal(got, want) {
-		l.t.Errorf("entries %v, want %v", got, want)
+	if got := l.Kinds(task.TaskId); !slices.Equal(got, want) {
+		l.T.Errorf("entries %v, want %v", got, want)
 	}
-	if sealed, _, err := l.fetch(task); err == nil || len(sealed) != 0 {
-		l.t.Errorf("fetched %d bytes, %v", len(sealed), err)
+	if sealed, _, err := l.Fetch(task); err == nil || len(sealed) != 0 {
+		l.T.Errorf("fetched %d bytes, %v", len(sealed), err)
 	}
 }
 
 // runKilled has a child execute, fetch and, where the step is of that, revoke, and
 // wants it killed on the way.
 func (l *lab) runKilled(step string, task *griffierv1.Task) {
-	l.t.Helper()
-	order, err := json.Marshal(killOrder{Dir: l.dir, Socket: l.sock, Identity: l.identity.String(), Noon: l.noon, Step: step, Task: task})
+	l.T.Helper()
+	order, err := json.Marshal(killOrder{Dir: l.Dir, Socket: l.Sock, Identity: l.Identity.String(), Noon: l.Noon, Step: step, Task: task})
 	if err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 	child := exec.Command(os.Args[0], "-test.run=^TestKilledAtEachStep$", "-test.timeout=60s")
 	child.Env = append(os.Environ(), killed+"="+string(order))
@@ -168,7 +169,7 @@ func (l *lab) runKilled(step string, task *griffierv1.Task) {
 	err = child.Run()
 	status, ok := child.ProcessState.Sys().(syscall.WaitStatus)
 	if !ok || !status.Signaled() || (status.Signal() != syscall.SIGKILL && status.Signal() != syscall.SIGSYS) {
-		l.t.Fatalf("the child was not killed: %v\n%s", err, out.String())
+		l.T.Fatalf("the child was not killed: %v\n%s", err, out.String())
 	}
 }
 
@@ -182,22 +183,22 @@ func beKilled(t *testing.T, text string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &lab{t: t, dir: order.Dir, sock: order.Socket, noon: order.Noon, identity: identity, limit: patience, logs: slog.DiscardHandler}
-	l.open()
-	l.start()
+	l := &lab{&disclosuretest.Lab{T: t, Dir: order.Dir, Sock: order.Socket, Noon: order.Noon, Identity: identity, Limit: disclosuretest.Patience, Logs: slog.DiscardHandler}}
+	l.Open()
+	l.Start()
 	at := slices.IndexFunc(steps, func(s deadly) bool { return s.name == order.Step })
 	if !steps[at].destruction {
 		steps[at].arm(l)
 	}
-	if _, err := l.execute(order.Task); err != nil {
+	if _, err := l.Execute(order.Task); err != nil {
 		t.Fatalf("execute: %v", err)
 	}
-	if _, _, err := l.fetch(order.Task); err != nil {
+	if _, _, err := l.Fetch(order.Task); err != nil {
 		t.Fatalf("fetch: %v", err)
 	}
 	if steps[at].destruction {
 		steps[at].arm(l)
-		_, err := l.warrants.RevokeWarrant(l.approver(), &griffierv1.RevokeWarrantRequest{RequestId: l.request(), WarrantId: order.Task.WarrantId,
+		_, err := l.Warrants.RevokeWarrant(l.Approver(), &griffierv1.RevokeWarrantRequest{RequestId: l.Request(), WarrantId: order.Task.WarrantId,
 			ExpectedGeneration: order.Task.Generation})
 		t.Fatalf("revoke: %v", err)
 	}
@@ -206,7 +207,7 @@ func beKilled(t *testing.T, text string) {
 
 // beforeDecision calls f in place of the n-th decision from now.
 func (l *lab) beforeDecision(n int, f func()) {
-	l.book.before = func(context.Context) {
+	l.Book.Before = func(context.Context) {
 		if n--; n == 0 {
 			f()
 		}
@@ -215,7 +216,7 @@ func (l *lab) beforeDecision(n int, f func()) {
 
 // afterDecision calls f once an entry of a kind is durable, before anybody knows.
 func (l *lab) afterDecision(kind string, f func()) {
-	l.book.after = func(e ledger.Entry) {
+	l.Book.After = func(e ledger.Entry) {
 		if e.Header.Kind == kind {
 			f()
 		}
@@ -245,28 +246,22 @@ func dieAtNext(l *lab, call uint32) {
 	}
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		l.t.Errorf("no new privileges: %v", err)
+		l.T.Errorf("no new privileges: %v", err)
 		return
 	}
 	const setModeFilter, tsync = 1, 1 // SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC
 	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, setModeFilter, tsync, uintptr(unsafe.Pointer(&program))); errno != 0 {
-		l.t.Errorf("seccomp: %v", errno)
+		l.T.Errorf("seccomp: %v", errno)
 	}
-}
-
-// onShelf lists what is on the shelf for a task, and what is half written.
-func (l *lab) onShelf(taskID string) []string {
-	l.t.Helper()
-	return slices.DeleteFunc(l.shelved(), func(name string) bool { return !strings.HasPrefix(name, taskID) && !strings.HasPrefix(name, "tmp-") })
 }
 
 // kindsOf reads the kinds of a task's entries with nobody serving.
 func (l *lab) kindsOf(taskID string) []string {
-	l.t.Helper()
+	l.T.Helper()
 	seen := &listener{}
-	report, err := ledger.Verify(l.t.Context(), ledger.VerifyConfig{Dir: l.dir + "/ledger", PublicKey: l.key.Public, Keys: l.keys, Folds: []ledger.Fold{seen}})
+	report, err := ledger.Verify(l.T.Context(), ledger.VerifyConfig{Dir: l.Dir + "/ledger", PublicKey: l.Key.Public, Keys: l.Keys, Folds: []ledger.Fold{seen}})
 	if err != nil {
-		l.t.Fatal(fmt.Errorf("the ledger that was left: %w: %v", err, report.Problems))
+		l.T.Fatal(fmt.Errorf("the ledger that was left: %w: %v", err, report.Problems))
 	}
 	var kinds []string
 	for _, e := range seen.entries {

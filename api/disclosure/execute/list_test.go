@@ -1,7 +1,6 @@
 package execute_test
 
 import (
-	"encoding/csv"
 	"encoding/hex"
 	"net/netip"
 	"slices"
@@ -11,7 +10,6 @@ import (
 
 	"griffier/api/reason"
 	"griffier/api/register"
-	"griffier/api/warrant"
 	griffierv1 "griffier/proto/griffier/v1"
 	"griffier/schema"
 )
@@ -30,26 +28,26 @@ const (
 // known, and Dave's in the same house, which gets Carol's RADIUS user two hours after
 // noon; and what Carol's had and did.
 func (l *lab) household() {
-	l.t.Helper()
-	ctx, begin := l.t.Context(), l.noon.Add(-90*24*hour)
+	l.T.Helper()
+	ctx, begin := l.T.Context(), l.Noon.Add(-90*24*hour)
 	circuit := schema.Identifier{Kind: schema.IdentCircuit, Value: hex.EncodeToString([]byte("ge-0/0/1:100.7"))}
 	user := schema.Identifier{Kind: schema.IdentRADIUSUser, Value: "carol@isp.example"}
 	put := func(id, name string, from, to time.Time, identifiers ...register.Identifier) {
-		err := l.register.PutLine(ctx, register.Line{LineID: id, AccountID: "account-" + id, TimeZone: "Europe/Amsterdam", BillingDay: 1, ContractStart: from, ContractEnd: to},
+		err := l.Register.PutLine(ctx, register.Line{LineID: id, AccountID: "account-" + id, TimeZone: "Europe/Amsterdam", BillingDay: 1, ContractStart: from, ContractEnd: to},
 			identifiers, register.Person{Name: name,
 				InstallationAddress: register.PostalAddress{Street: "Kade", HouseNumber: "8-b", Postcode: "2345 cd", Town: "Waterstad", Country: "NL"},
 				BillingAddress:      register.PostalAddress{Street: "Betaalweg", HouseNumber: "9", Postcode: "9999 ZZ", Town: "Elders", Country: "NL"}})
 		if err != nil {
-			l.t.Fatal(err)
+			l.T.Fatal(err)
 		}
 	}
 	put("line-carol", "Carol  de Wit", begin, schema.Forever,
 		register.Identifier{Identifier: circuit, ValidFrom: begin, ValidTo: schema.Forever},
-		register.Identifier{Identifier: user, ValidFrom: begin, ValidTo: l.noon.Add(2 * hour)},
+		register.Identifier{Identifier: user, ValidFrom: begin, ValidTo: l.Noon.Add(2 * hour)},
 		register.Identifier{Identifier: schema.Identifier{Kind: schema.IdentMAC, Value: "eth1/100.7/02:00:00:00:00:01"}, ValidFrom: begin, ValidTo: schema.Forever})
-	put("line-dave", "Dave Bakker", begin, l.noon.Add(3*hour), register.Identifier{Identifier: user, ValidFrom: l.noon.Add(2 * hour), ValidTo: schema.Forever})
+	put("line-dave", "Dave Bakker", begin, l.Noon.Add(3*hour), register.Identifier{Identifier: user, ValidFrom: l.Noon.Add(2 * hour), ValidTo: schema.Forever})
 
-	ref, midnight := l.pseudonyms.Ref(circuit), l.noon.Add(-12*hour)
+	ref, midnight := l.Pseudonyms.Ref(circuit), l.Noon.Add(-12*hour)
 	slice := func(n byte, prefix string, whole, from, to time.Time, cause schema.EndCause, open bool) *schema.Assignment {
 		return &schema.Assignment{AssignmentID: schema.ID{3, n}, SessionID: schema.ID{1, n}, AccessRef: ref, Prefix: netip.MustParsePrefix(prefix), PortEnd: 65535,
 			AssignmentStartedAt: whole, StartedAt: from, EndedAt: to, Open: open, Version: 1, EndCause: cause, Source: schema.SourceDHCPv4, Certainty: schema.CertaintyObserved, CollectorID: "edge1"}
@@ -59,91 +57,25 @@ func (l *lab) household() {
 			Source: schema.SourceRADIUS, Certainty: schema.CertaintyObserved, NAS: "bng1", NASPort: "1/2", CollectorID: "edge1"}
 	}
 	moved := func(n byte, from time.Duration, direction schema.Direction, source schema.UsageSource, bytes uint64) *schema.Usage {
-		at := l.noon.Add(from)
+		at := l.Noon.Add(from)
 		return &schema.Usage{AccessRef: ref, BucketStartedAt: at, EndedAt: at.Add(schema.BucketLength), SampledAt: at.Add(time.Minute), Direction: direction, IPVersion: 4,
 			Bytes: bytes, Packets: bytes / 100, CumulativeBytes: bytes, CumulativePackets: bytes / 100, CounterID: schema.ID{4, n}, CollectorID: "edge1", Source: source}
 	}
-	first, last := l.noon.Add(-20*hour), l.noon.Add(-2*hour)
-	err := schema.Insert(ctx, l.conn, "household", []schema.Record{
+	first, last := l.Noon.Add(-20*hour), l.Noon.Add(-2*hour)
+	err := schema.Insert(ctx, l.Conn, "household", []schema.Record{
 		slice(91, "192.0.2.40/32", first, first, midnight, schema.EndCut, false),
 		slice(91, "192.0.2.40/32", first, midnight, last, schema.EndRelease, false),
-		slice(92, "192.0.2.41/32", l.noon.Add(-hour), l.noon.Add(-hour), l.noon.Add(hour), schema.EndNone, true),
-		slice(93, "2001:db8:41::/56", l.noon.Add(-hour), l.noon.Add(-hour), l.noon.Add(hour), schema.EndExpiry, false),
+		slice(92, "192.0.2.41/32", l.Noon.Add(-hour), l.Noon.Add(-hour), l.Noon.Add(hour), schema.EndNone, true),
+		slice(93, "2001:db8:41::/56", l.Noon.Add(-hour), l.Noon.Add(-hour), l.Noon.Add(hour), schema.EndExpiry, false),
 		session(94, first, first, midnight, schema.EndCut, false),
 		session(94, first, midnight, last, schema.EndLostCarrier, false),
-		session(95, l.noon.Add(-hour), l.noon.Add(-hour), l.noon.Add(hour), schema.EndNone, true),
+		session(95, l.Noon.Add(-hour), l.Noon.Add(-hour), l.Noon.Add(hour), schema.EndNone, true),
 		moved(1, -hour, schema.Down, schema.UsageKernel, 1000), moved(2, -hour, schema.Down, schema.UsageKernel, 500), moved(3, -hour, schema.Up, schema.UsageKernel, 100),
 		moved(4, -hour+5*time.Minute, schema.Down, schema.UsageKernel, 700),
 		moved(5, -hour, schema.Down, schema.UsageRADIUS, 99999), // the same bytes, by a BNG
 	})
 	if err != nil {
-		l.t.Fatal(err)
-	}
-}
-
-// everything is a warrant of an imagined basis that covers every category but
-// preservation, about the targets.
-func (l *lab) everything(targets ...string) *griffierv1.Warrant {
-	l.t.Helper()
-	profile := *l.rules.Profile()
-	profile.Bases = slices.Clone(profile.Bases)
-	i := slices.IndexFunc(profile.Bases, func(b warrant.Basis) bool { return b.ID == "NL-126n" })
-	profile.Bases[i].Categories = []warrant.Category{warrant.Identity, warrant.Attribution, warrant.History, warrant.TimeCategory, warrant.Volume}
-	l.rules.Profile = func() *warrant.Profile { return &profile }
-	c := l.content(hour)
-	c.LegalBasis, c.ExaminingMagistrateAuthorisation, c.Targets = "NL-126n", "RC 2026/117", targets
-	c.Categories = []griffierv1.Category{identityOf, griffierv1.Category_CATEGORY_ATTRIBUTION, historyOf, timesOf, volumeOf}
-	c.ExaminingMagistrateDate, c.ExaminingMagistrateScope = l.noon.Format(time.DateOnly), c.Categories
-	return l.approve(c)
-}
-
-// ask makes a task; a window of no length is an instant.
-func (l *lab) ask(w *griffierv1.Warrant, category griffierv1.Category, target string, from, to time.Duration, change ...func(*griffierv1.CreateTaskRequest)) (*griffierv1.Task, error) {
-	l.t.Helper()
-	req := &griffierv1.CreateTaskRequest{RequestId: l.request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation, Category: category, Target: target,
-		Instant: l.noon.Add(from).Format(time.RFC3339Nano)}
-	if to != from {
-		req.WindowEnd = l.noon.Add(to).Format(time.RFC3339Nano)
-	}
-	for _, f := range change {
-		f(req)
-	}
-	return l.tasks.CreateTask(l.officer(), req)
-}
-
-// mustAsk makes and executes a task, and returns the rows of its package without the
-// task's id, with instants as they are from noon.
-func (l *lab) mustAsk(w *griffierv1.Warrant, want reason.Reason, category griffierv1.Category, target string, from, to time.Duration, change ...func(*griffierv1.CreateTaskRequest)) (*griffierv1.Task, []string, string) {
-	l.t.Helper()
-	task, err := l.ask(w, category, target, from, to, change...)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	done, plain := l.mustExecute(task, want)
-	var rows []string
-	for line := range strings.SplitSeq(plain, "\r\n") {
-		i := strings.LastIndex(line, task.TaskId+",") // the first file's last line has no end of its own
-		if i < 0 {
-			continue
-		}
-		cells, err := csv.NewReader(strings.NewReader(line[i:])).Read()
-		if err != nil {
-			l.t.Fatal(err)
-		}
-		for i, cell := range cells {
-			if at, err := time.Parse(time.RFC3339Nano, cell); err == nil {
-				cells[i] = at.Sub(l.noon).String()
-			}
-		}
-		rows = append(rows, strings.Join(cells[1:], " "))
-	}
-	return done, rows, plain
-}
-
-func (l *lab) wantRows(name string, rows []string, want ...string) {
-	l.t.Helper()
-	if !slices.Equal(rows, want) {
-		l.t.Errorf("%s:\n%s\nwant\n%s", name, strings.Join(rows, "\n"), strings.Join(want, "\n"))
+		l.T.Fatal(err)
 	}
 }
 
@@ -154,54 +86,54 @@ func TestListsOfALine(t *testing.T) {
 	l.household()
 	targets := []string{"line:line-carol", "circuit:ge-0/0/1:100.7", "circuit:0x" + hex.EncodeToString([]byte("ge-0/0/1:100.7")), "mac:02-00-00-00-00-01", "radius:carol@isp.example",
 		"person:Carol de Wit;2345CD;8;B"}
-	w := l.everything(append(slices.Delete(slices.Clone(targets), 2, 3), "address:2345 CD;8;B", "line:line-nobody", "person:Carol de;2345CD;8;B")...)
+	w := l.Everything(append(slices.Delete(slices.Clone(targets), 2, 3), "address:2345 CD;8;B", "line:line-nobody", "person:Carol de;2345CD;8;B")...)
 	for _, target := range targets {
 		if target == targets[2] {
 			continue // another text of the same: the warrant names the other
 		}
-		done, rows, plain := l.mustAsk(w, reason.Match, historyOf, target, -5*hour, -3*hour)
-		l.wantRows("HISTORY of "+target, rows, "line-carol 192.0.2.40/32 0 65535  -5h0m0s -3h0m0s both dhcpv4 observed")
+		done, rows, plain := l.MustAsk(w, reason.Match, historyOf, target, -5*hour, -3*hour)
+		l.WantRows("HISTORY of "+target, rows, "line-carol 192.0.2.40/32 0 65535  -5h0m0s -3h0m0s both dhcpv4 observed")
 		if len(done.Incomplete) != 0 || strings.Contains(plain, "Carol de  Wit") || strings.Contains(plain, "Kade") {
 			t.Errorf("%s: incomplete %v", target, done.Incomplete)
 		}
-		_, rows, _ = l.mustAsk(w, reason.Match, identityOf, target, 0, 0)
-		l.wantRows("IDENTITY of "+target, rows, "0s line-carol Carol  de Wit Kade 8-b 2345 cd Waterstad NL")
-		_, rows, _ = l.mustAsk(w, reason.Match, timesOf, target, -5*hour, 0)
-		l.wantRows("TIME of "+target, rows, "line-carol -5h0m0s -2h0m0s before lost_carrier observed", "line-carol -1h0m0s 0s after  observed")
+		_, rows, _ = l.MustAsk(w, reason.Match, identityOf, target, 0, 0)
+		l.WantRows("IDENTITY of "+target, rows, "0s line-carol Carol  de Wit Kade 8-b 2345 cd Waterstad NL")
+		_, rows, _ = l.MustAsk(w, reason.Match, timesOf, target, -5*hour, 0)
+		l.WantRows("TIME of "+target, rows, "line-carol -5h0m0s -2h0m0s before lost_carrier observed", "line-carol -1h0m0s 0s after  observed")
 	}
-	_, rows, plain := l.mustAsk(w, reason.Match, historyOf, "line:line-carol", -5*hour, hour)
-	l.wantRows("HISTORY", rows, "line-carol 192.0.2.40/32 0 65535  -5h0m0s -2h0m0s before dhcpv4 observed",
+	_, rows, plain := l.MustAsk(w, reason.Match, historyOf, "line:line-carol", -5*hour, hour)
+	l.WantRows("HISTORY", rows, "line-carol 192.0.2.40/32 0 65535  -5h0m0s -2h0m0s before dhcpv4 observed",
 		"line-carol 192.0.2.41/32 0 65535  -1h0m0s 1h0m0s after dhcpv4 observed", "line-carol 2001:db8:41::/56 0 65535  -1h0m0s 1h0m0s  dhcpv4 observed")
-	for _, secret := range []string{l.noon.Add(-20 * hour).Format(time.RFC3339), l.noon.Add(6 * hour).Format(time.RFC3339), "Wit", "Betaalweg", "bng1"} {
+	for _, secret := range []string{l.Noon.Add(-20 * hour).Format(time.RFC3339), l.Noon.Add(6 * hour).Format(time.RFC3339), "Wit", "Betaalweg", "bng1"} {
 		if strings.Contains(plain, secret) {
 			t.Errorf("the package says %q", secret)
 		}
 	}
-	_, rows, _ = l.mustAsk(w, reason.Match, volumeOf, "line:line-carol", -hour, 0)
-	l.wantRows("VOLUME", rows, "line-carol -1h0m0s -55m0s down 1500 15 kernel", "line-carol -1h0m0s -55m0s up 100 1 kernel", "line-carol -55m0s -50m0s down 700 7 kernel")
+	_, rows, _ = l.MustAsk(w, reason.Match, volumeOf, "line:line-carol", -hour, 0)
+	l.WantRows("VOLUME", rows, "line-carol -1h0m0s -55m0s down 1500 15 kernel", "line-carol -1h0m0s -55m0s up 100 1 kernel", "line-carol -55m0s -50m0s down 700 7 kernel")
 
 	// What is open is told as far as it was seen, and that it was open.
-	done, rows, _ := l.mustAsk(w, reason.Match, timesOf, "line:line-carol", -hour, 8*hour)
-	l.wantRows("TIME of what is open", rows, "line-carol -1h0m0s 6h0m0s  open observed")
+	done, rows, _ := l.MustAsk(w, reason.Match, timesOf, "line:line-carol", -hour, 8*hour)
+	l.WantRows("TIME of what is open", rows, "line-carol -1h0m0s 6h0m0s  open observed")
 	if !slices.Equal(done.Incomplete, []string{"COVERAGE_GAP"}) {
 		t.Errorf("incomplete %v", done.Incomplete)
 	}
 	// An identifier that moved: to one line before, to the other after, and to both in a
 	// window that spans it.
-	_, rows, _ = l.mustAsk(w, reason.Match, identityOf, "radius:carol@isp.example", 2*hour+30*time.Minute, 2*hour+30*time.Minute)
-	l.wantRows("IDENTITY after the move", rows, "2h30m0s line-dave Dave Bakker Kade 8-b 2345 cd Waterstad NL")
-	l.mustAsk(w, reason.AmbiguousBoundary, identityOf, "radius:carol@isp.example", 2*hour+time.Second, 2*hour+time.Second)
-	task, err := l.ask(w, historyOf, "radius:carol@isp.example", 1*hour, 3*hour)
+	_, rows, _ = l.MustAsk(w, reason.Match, identityOf, "radius:carol@isp.example", 2*hour+30*time.Minute, 2*hour+30*time.Minute)
+	l.WantRows("IDENTITY after the move", rows, "2h30m0s line-dave Dave Bakker Kade 8-b 2345 cd Waterstad NL")
+	l.MustAsk(w, reason.AmbiguousBoundary, identityOf, "radius:carol@isp.example", 2*hour+time.Second, 2*hour+time.Second)
+	task, err := l.Ask(w, historyOf, "radius:carol@isp.example", 1*hour, 3*hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = l.execute(task)
-	l.want(err, reason.MaxHits)
+	_, err = l.Execute(task)
+	l.Want(err, reason.MaxHits)
 	// Nobody: not in the register, not by a part of a name, not after the contract.
-	l.mustAsk(w, reason.NoMatch, identityOf, "line:line-nobody", 0, 0)
-	l.mustAsk(w, reason.NoMatch, identityOf, "person:Carol de;2345CD;8;B", 0, 0)
-	_, rows, _ = l.mustAsk(w, reason.Match, identityOf, "address:2345CD;8;B", 4*hour, 4*hour)
-	l.wantRows("IDENTITY after a contract", rows, "4h0m0s line-carol Carol  de Wit Kade 8-b 2345 cd Waterstad NL")
+	l.MustAsk(w, reason.NoMatch, identityOf, "line:line-nobody", 0, 0)
+	l.MustAsk(w, reason.NoMatch, identityOf, "person:Carol de;2345CD;8;B", 0, 0)
+	_, rows, _ = l.MustAsk(w, reason.Match, identityOf, "address:2345CD;8;B", 4*hour, 4*hour)
+	l.WantRows("IDENTITY after a contract", rows, "4h0m0s line-carol Carol  de Wit Kade 8-b 2345 cd Waterstad NL")
 }
 
 // More lines or records than a task allows, and nothing is sent: the refusal has a band
@@ -209,7 +141,7 @@ func TestListsOfALine(t *testing.T) {
 func TestMaxHits(t *testing.T) {
 	l := newLab(t)
 	l.household()
-	w := l.everything("address:2345CD;8;B", "line:line-carol", "address:1234AB;1")
+	w := l.Everything("address:2345CD;8;B", "line:line-carol", "address:1234AB;1")
 	subjects := func(n uint32) func(*griffierv1.CreateTaskRequest) {
 		return func(r *griffierv1.CreateTaskRequest) { r.MaxSubjects = n }
 	}
@@ -225,22 +157,22 @@ func TestMaxHits(t *testing.T) {
 		"their addresses":         {historyOf, "address:2345CD;8;B", hour, subjects(0), "There are 2-10 lines; the task allows 1."},
 		"one record, and two are": {historyOf, "line:line-carol", hour, func(r *griffierv1.CreateTaskRequest) { r.MaxRecords = 1 }, "There are 2-10 records; the task allows 1."},
 	} {
-		task, err := l.ask(w, test.category, test.target, 0, test.to, test.change)
+		task, err := l.Ask(w, test.category, test.target, 0, test.to, test.change)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = l.execute(task)
-		l.want(err, reason.MaxHits)
+		_, err = l.Execute(task)
+		l.Want(err, reason.MaxHits)
 		if e := reason.From(err); e == nil || e.Detail != test.says {
 			t.Errorf("%s: %v", name, e)
 		}
-		if got := l.kinds(task.TaskId); !slices.Equal(got, []string{"create", "intent", "abort"}) {
+		if got := l.Kinds(task.TaskId); !slices.Equal(got, []string{"create", "intent", "abort"}) {
 			t.Errorf("%s: entries %v", name, got)
 		}
-		if files := l.shelved(); slices.ContainsFunc(files, func(f string) bool { return strings.HasPrefix(f, task.TaskId) }) {
+		if files := l.Shelved(); slices.ContainsFunc(files, func(f string) bool { return strings.HasPrefix(f, task.TaskId) }) {
 			t.Errorf("%s: files %v", name, files)
 		}
 	}
-	_, rows, _ := l.mustAsk(w, reason.Match, identityOf, "address:2345CD;8;B", 0, 0, subjects(2))
-	l.wantRows("both", rows, "0s line-carol Carol  de Wit Kade 8-b 2345 cd Waterstad NL", "0s line-dave Dave Bakker Kade 8-b 2345 cd Waterstad NL")
+	_, rows, _ := l.MustAsk(w, reason.Match, identityOf, "address:2345CD;8;B", 0, 0, subjects(2))
+	l.WantRows("both", rows, "0s line-carol Carol  de Wit Kade 8-b 2345 cd Waterstad NL", "0s line-dave Dave Bakker Kade 8-b 2345 cd Waterstad NL")
 }

@@ -19,20 +19,20 @@ func TestNeighbouringAddresses(t *testing.T) {
 	for _, name := range []string{"alice", "bob"} {
 		for _, address := range []string{"192.0.2.40", "192.0.2.41", "192.0.2.42", "192.0.2.43", "192.0.2.44", "192.0.2.45"} {
 			n++
-			whole := l.assigned(schema.ID{19, n}, name, address, -time.Hour, time.Hour)
+			whole := l.Assigned(schema.ID{19, n}, name, address, -time.Hour, time.Hour)
 			records = append(records, whole)
 			shared := *whole
 			shared.Prefix, shared.PortStart, shared.PortEnd = netip.MustParsePrefix("198.51.100."+address[len("192.0.2."):]+"/32"), 1024, 2047
 			records = append(records, &shared)
 		}
 	}
-	if err := schema.Insert(t.Context(), l.conn, "neighbours", records); err != nil {
+	if err := schema.Insert(t.Context(), l.Conn, "neighbours", records); err != nil {
 		t.Fatal(err)
 	}
 	for _, net := range []string{"192.0.2.", "198.51.100."} {
 		for _, host := range []string{"40", "41", "42", "43", "44", "45"} {
 			address := netip.MustParseAddr(net + host)
-			rows, err := l.traffic.Assignments(t.Context(), disclosure.NewPlan(disclosure.Question{Address: address, Instant: l.noon}, disclosure.DefaultClockMargin))
+			rows, err := l.Traffic.Assignments(t.Context(), disclosure.NewPlan(disclosure.Question{Address: address, Instant: l.Noon}, disclosure.DefaultClockMargin))
 			if err != nil || len(rows) != 2 || rows[0].AccessRef == rows[1].AccessRef {
 				t.Errorf("%v: %d rows, %v; want those of two lines", address, len(rows), err)
 			}

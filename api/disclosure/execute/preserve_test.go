@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"griffier/api/disclosure"
-	"griffier/api/disclosure/seal"
+	"griffier/api/disclosure/disclosuretest"
 	"griffier/api/hold"
 	"griffier/api/hold/keep"
 	"griffier/api/keystore"
@@ -23,70 +23,17 @@ import (
 
 const document = "2222222222222222222222222222222222222222222222222222222222222222"
 
-// order makes an approved preservation order.
-func (l *lab) order(basis string, d time.Duration) *griffierv1.Warrant {
-	content := l.content(d)
-	content.LegalBasis, content.Categories = basis, []griffierv1.Category{griffierv1.Category_CATEGORY_PRESERVATION}
-	return l.approve(content)
-}
-
-// preservation makes a task of an order.
-func (l *lab) preservation(w *griffierv1.Warrant, target string, from, to time.Time) *griffierv1.Task {
-	l.t.Helper()
-	req := &griffierv1.CreateTaskRequest{RequestId: l.request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation,
-		Category: griffierv1.Category_CATEGORY_PRESERVATION, Target: target, Instant: from.Format(time.RFC3339)}
-	if !to.IsZero() {
-		req.WindowEnd = to.Format(time.RFC3339)
-	}
-	task, err := l.tasks.CreateTask(l.officer(), req)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	return task
-}
-
-// fromHold makes a task that asks a hold.
-func (l *lab) fromHold(w *griffierv1.Warrant, holdID, target string, instant time.Time) *griffierv1.Task {
-	l.t.Helper()
-	task, err := l.tasks.CreateTask(l.officer(), &griffierv1.CreateTaskRequest{RequestId: l.request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation,
-		Category: griffierv1.Category_CATEGORY_ATTRIBUTION, Target: target, Instant: instant.Format(time.RFC3339), FromHold: holdID})
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	return task
-}
-
-// mustExecute executes a task and wants an answer, whose package verifies.
-func (l *lab) mustExecute(task *griffierv1.Task, want reason.Reason) (*griffierv1.Task, string) {
-	l.t.Helper()
-	done, err := l.execute(task)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	if done.Answer != string(want) {
-		l.t.Fatalf("answer %s, want %s", done.Answer, want)
-	}
-	sealed, receipt, err := l.fetch(done)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	if report := disclosure.Verify(sealed, receipt, l.trust(), seal.AgeIdentity(l.identity)); !report.Verified() {
-		l.t.Fatalf("the package does not verify: %s", asJSON(report))
-	}
-	return done, l.plain(sealed)
-}
-
-func (l *lab) later(d time.Duration) { l.skew.Add(int64(d)) }
+func (l *lab) later(d time.Duration) { l.Skew.Add(int64(d)) }
 
 // noCopy fails if there is a file or key of a hold.
 func (l *lab) noCopy(holdID string) {
-	l.t.Helper()
-	files, err := os.ReadDir(filepath.Join(l.dir, "holds"))
+	l.T.Helper()
+	files, err := os.ReadDir(filepath.Join(l.Dir, "holds"))
 	if err != nil || len(files) != 0 {
-		l.t.Errorf("files of holds: %v, %v", files, err)
+		l.T.Errorf("files of holds: %v, %v", files, err)
 	}
-	if err := l.keys.State(hold.KeyID(holdID)); err != keystore.ErrShredded {
-		l.t.Errorf("the hold's key: %v", err)
+	if err := l.Keys.State(hold.KeyID(holdID)); err != keystore.ErrShredded {
+		l.T.Errorf("the hold's key: %v", err)
 	}
 }
 
@@ -95,7 +42,7 @@ func (l *lab) noCopy(holdID string) {
 func TestDeletionUnderHold(t *testing.T) {
 	l := newLab(t)
 	ctx := t.Context()
-	made, plain := l.mustExecute(l.preservation(l.order("EPOC-PR", time.Hour), "192.0.2.17", l.noon.Add(-time.Hour), l.noon.Add(time.Hour)), reason.Preserved)
+	made, plain := l.MustExecute(l.Preservation(l.Order("EPOC-PR", time.Hour), "192.0.2.17", l.Noon.Add(-time.Hour), l.Noon.Add(time.Hour)), reason.Preserved)
 	if made.State != griffierv1.TaskState_TASK_STATE_PRESERVED || made.HoldId == "" {
 		t.Fatalf("task %v", made)
 	}
@@ -104,13 +51,13 @@ func TestDeletionUnderHold(t *testing.T) {
 			t.Errorf("the answer to a preservation order says %q", secret)
 		}
 	}
-	h, _ := l.holds.Hold(made.HoldId)
+	h, _ := l.Holds.Hold(made.HoldId)
 	if h.EndsAt.Sub(h.MadeAt) != 60*24*time.Hour || !strings.Contains(plain, h.EndsAt.UTC().Format("2006-01-02T15:04:05")) {
 		t.Fatalf("hold %+v, package:\n%s", h, plain)
 	}
 
 	// The hold is an exception to the proof of retention, not a failure of it.
-	held, err := l.keeper.Held(ctx)
+	held, err := l.Keeper.Held(ctx)
 	if err != nil || held[schema.ClassAssignment] == 0 {
 		t.Errorf("held rows %v, %v", held, err)
 	}
@@ -120,22 +67,22 @@ func TestDeletionUnderHold(t *testing.T) {
 	for _, class := range schema.Classes {
 		policies = append(policies, schema.Policy{Class: class, Period: "PT1H", Zone: "Europe/Amsterdam", Purpose: "faults and complaints", Basis: "test", Source: "test"})
 	}
-	if err := schema.WritePolicy(ctx, l.conn, schema.ProfileNL, policies); err != nil {
+	if err := schema.WritePolicy(ctx, l.Conn, schema.ProfileNL, policies); err != nil {
 		t.Fatal(err)
 	}
-	yes, err := l.keeper.HoldsLine("line-alice", nil)
+	yes, err := l.Keeper.HoldsLine("line-alice", nil)
 	if err != nil || !yes {
 		t.Errorf("HoldsLine(line-alice) = %v, %v", yes, err)
 	}
-	if yes, err := l.keeper.HoldsLine("line-bob", nil); err != nil || yes {
+	if yes, err := l.Keeper.HoldsLine("line-bob", nil); err != nil || yes {
 		t.Errorf("HoldsLine(line-bob) = %v, %v", yes, err)
 	}
 	l.eraseLine("line-alice")
 
 	l.later(59 * 24 * time.Hour)
-	w := l.approved(time.Hour)
-	l.mustExecute(l.task(w, "192.0.2.17", l.noon), reason.RetentionElapsed)
-	_, plain = l.mustExecute(l.fromHold(w, made.HoldId, "192.0.2.17", l.noon), reason.Match)
+	w := l.Approved(time.Hour)
+	l.MustExecute(l.Task(w, "192.0.2.17", l.Noon), reason.RetentionElapsed)
+	_, plain = l.MustExecute(l.FromHold(w, made.HoldId, "192.0.2.17", l.Noon), reason.Match)
 	for _, want := range []string{"line-alice", "Alice Jansen", "Dorpsstraat", `"from_hold": "` + made.HoldId + `"`, disclosure.SearchedHold[0]} {
 		if !strings.Contains(plain, want) {
 			t.Errorf("the production does not say %q", want)
@@ -144,11 +91,11 @@ func TestDeletionUnderHold(t *testing.T) {
 	if strings.Contains(plain, "Betaalweg") {
 		t.Error("the hold kept the billing address")
 	}
-	limits, now, err := schema.Limits(ctx, l.conn)
+	limits, now, err := schema.Limits(ctx, l.Conn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	findings, err := (keep.Place{Keeper: l.keeper}).Check(ctx, expiry.Limits{Now: now.Add(90 * 24 * time.Hour), Class: limits})
+	findings, err := (keep.Place{Keeper: l.Keeper}).Check(ctx, expiry.Limits{Now: now.Add(90 * 24 * time.Hour), Class: limits})
 	if err != nil || !slices.ContainsFunc(findings, func(f expiry.Finding) bool {
 		return f.Class == schema.ClassAssignment && f.Verdict == expiry.Exception && f.Checked > 0
 	}) || slices.ContainsFunc(findings, func(f expiry.Finding) bool { return f.Verdict == expiry.Fail }) {
@@ -156,25 +103,25 @@ func TestDeletionUnderHold(t *testing.T) {
 	}
 
 	l.later(2 * 24 * time.Hour) // day 61, before any sweep
-	w = l.approved(time.Hour)
-	_, plain = l.mustExecute(l.fromHold(w, made.HoldId, "192.0.2.17", l.noon), reason.DataNotHeld)
+	w = l.Approved(time.Hour)
+	_, plain = l.MustExecute(l.FromHold(w, made.HoldId, "192.0.2.17", l.Noon), reason.DataNotHeld)
 	if strings.Contains(plain, "Jansen") {
 		t.Error("the hold speaks after its end")
 	}
-	if err := l.keeper.Sweep(ctx); err != nil {
+	if err := l.Keeper.Sweep(ctx); err != nil {
 		t.Fatal(err)
 	}
 	l.noCopy(made.HoldId)
-	if h, _ := l.holds.Hold(made.HoldId); h.Status(l.now()) != hold.Destroyed || h.DestroyIndex == 0 {
+	if h, _ := l.Holds.Hold(made.HoldId); h.Status(l.Now()) != hold.Destroyed || h.DestroyIndex == 0 {
 		t.Errorf("hold %+v", h)
 	}
-	l.mustExecute(l.fromHold(w, made.HoldId, "192.0.2.17", l.noon), reason.DataNotHeld)
-	if err := l.keeper.Sweep(ctx); err != nil { // again, to no effect
+	l.MustExecute(l.FromHold(w, made.HoldId, "192.0.2.17", l.Noon), reason.DataNotHeld)
+	if err := l.Keeper.Sweep(ctx); err != nil { // again, to no effect
 		t.Fatal(err)
 	}
 	certificates := 0
-	for _, e := range l.entries() {
-		text := asJSON(e.Header)
+	for _, e := range l.Entries() {
+		text := disclosuretest.JSON(e.Header)
 		if e.Header.Kind == hold.KindDestroy {
 			certificates++
 			if !strings.Contains(text, hold.KeyID(made.HoldId)) {
@@ -194,24 +141,24 @@ func TestDeletionUnderHold(t *testing.T) {
 
 // eraseLine does to a line what an erasure does: traffic, person and line map.
 func (l *lab) eraseLine(lineID string) {
-	l.t.Helper()
-	ctx := l.t.Context()
-	refs, err := l.register.ErasureOf(ctx, lineID, l.now())
+	l.T.Helper()
+	ctx := l.T.Context()
+	refs, err := l.Register.ErasureOf(ctx, lineID, l.Now())
 	if err == nil {
-		err = schema.PutTombstones(ctx, l.conn, refs)
+		err = schema.PutTombstones(ctx, l.Conn, refs)
 	}
 	if err == nil {
-		err = l.register.Erase(ctx, lineID)
+		err = l.Register.Erase(ctx, lineID)
 	}
 	if err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 }
 
 // The answer to a preservation order, where there is nothing to preserve.
 func TestNothingToPreserve(t *testing.T) {
 	l := newLab(t)
-	w := l.order("NL-126ni", time.Hour)
+	w := l.Order("NL-126ni", time.Hour)
 	for _, test := range []struct {
 		name, target string
 		from, to     time.Duration
@@ -228,34 +175,34 @@ func TestNothingToPreserve(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			var to time.Time
 			if test.to != 0 {
-				to = l.noon.Add(test.to)
+				to = l.Noon.Add(test.to)
 			}
-			_, plain := l.mustExecute(l.preservation(w, test.target, l.noon.Add(test.from), to), test.want)
+			_, plain := l.MustExecute(l.Preservation(w, test.target, l.Noon.Add(test.from), to), test.want)
 			if !strings.Contains(plain, test.says) {
 				t.Errorf("the answer does not say %q", test.says)
 			}
 		})
 	}
-	if holds := l.holds.Holds(); len(holds) != 0 {
+	if holds := l.Holds.Holds(); len(holds) != 0 {
 		t.Errorf("holds %v", holds)
 	}
 
 	refused := func(change func(*griffierv1.CreateTaskRequest)) reason.Reason {
-		req := &griffierv1.CreateTaskRequest{RequestId: l.request(), WarrantId: w.WarrantId, ExpectedGeneration: 1,
-			Category: griffierv1.Category_CATEGORY_PRESERVATION, Target: "192.0.2.17", Instant: l.noon.Format(time.RFC3339)}
+		req := &griffierv1.CreateTaskRequest{RequestId: l.Request(), WarrantId: w.WarrantId, ExpectedGeneration: 1,
+			Category: griffierv1.Category_CATEGORY_PRESERVATION, Target: "192.0.2.17", Instant: l.Noon.Format(time.RFC3339)}
 		change(req)
-		_, err := l.tasks.CreateTask(l.officer(), req)
+		_, err := l.Tasks.CreateTask(l.Officer(), req)
 		return reason.Of(err)
 	}
 	for name, test := range map[string]struct {
 		change func(*griffierv1.CreateTaskRequest)
 		want   reason.Reason
 	}{
-		"a window that ends before it begins": {func(r *griffierv1.CreateTaskRequest) { r.WindowEnd = l.noon.Add(-time.Second).Format(time.RFC3339) }, reason.InvalidRequest},
+		"a window that ends before it begins": {func(r *griffierv1.CreateTaskRequest) { r.WindowEnd = l.Noon.Add(-time.Second).Format(time.RFC3339) }, reason.InvalidRequest},
 		"an empty window":                     {func(r *griffierv1.CreateTaskRequest) { r.WindowEnd = r.Instant }, reason.InvalidRequest},
 		"a window without zone":               {func(r *griffierv1.CreateTaskRequest) { r.WindowEnd = "2026-11-19T13:00:00" }, reason.TimeZoneMissing},
 		"a window past the order's": {func(r *griffierv1.CreateTaskRequest) {
-			r.WindowEnd = l.noon.Add(20*time.Hour + time.Second).Format(time.RFC3339)
+			r.WindowEnd = l.Noon.Add(20*time.Hour + time.Second).Format(time.RFC3339)
 		}, reason.WindowExceedsWarrant},
 		"longer than the basis allows": {func(r *griffierv1.CreateTaskRequest) { r.HoldDays = 91 }, reason.InvalidRequest},
 		"a hold of a hold":             {func(r *griffierv1.CreateTaskRequest) { r.FromHold = strings.Repeat("a", 32) }, reason.InvalidRequest},
@@ -273,10 +220,10 @@ func TestNothingToPreserve(t *testing.T) {
 // another address and another time read the same, to the byte but for the ids.
 func TestHoldIsNoOracle(t *testing.T) {
 	l := newLab(t)
-	made, _ := l.mustExecute(l.preservation(l.order("NL-126ni", time.Hour), "192.0.2.17", l.noon, l.noon.Add(time.Hour)), reason.Preserved)
-	w := l.approved(time.Hour)
+	made, _ := l.MustExecute(l.Preservation(l.Order("NL-126ni", time.Hour), "192.0.2.17", l.Noon, l.Noon.Add(time.Hour)), reason.Preserved)
+	w := l.Approved(time.Hour)
 	ask := func(holdID, target string, at time.Time) string {
-		task, plain := l.mustExecute(l.fromHold(w, holdID, target, at), reason.DataNotHeld)
+		task, plain := l.MustExecute(l.FromHold(w, holdID, target, at), reason.DataNotHeld)
 		_, certificate, _ := strings.Cut(plain, "Certificate: ")
 		certificate, _, _ = strings.Cut(certificate, "\x00")
 		for _, id := range []string{task.TaskId, holdID, target, at.UTC().Format(time.RFC3339Nano)} {
@@ -285,64 +232,64 @@ func TestHoldIsNoOracle(t *testing.T) {
 		_, rest, _ := strings.Cut(certificate, "\nAnswer")
 		return rest
 	}
-	unknown := ask(strings.Repeat("a", 32), "192.0.2.17", l.noon)
+	unknown := ask(strings.Repeat("a", 32), "192.0.2.17", l.Noon)
 	if unknown == "" || strings.Contains(unknown, "192.0.2") {
 		t.Fatalf("certificate %q", unknown)
 	}
 	for name, got := range map[string]string{
-		"another address":              ask(made.HoldId, "192.0.2.20", l.noon),
-		"an address that nobody has":   ask(made.HoldId, "192.0.2.99", l.noon),
-		"before the window":            ask(made.HoldId, "192.0.2.17", l.noon.Add(-time.Second)),
-		"at the end of the window":     ask(made.HoldId, "192.0.2.17", l.noon.Add(time.Hour)),
-		"the person's other addresses": ask(made.HoldId, "192.0.2.20", l.noon.Add(-time.Minute)),
+		"another address":              ask(made.HoldId, "192.0.2.20", l.Noon),
+		"an address that nobody has":   ask(made.HoldId, "192.0.2.99", l.Noon),
+		"before the window":            ask(made.HoldId, "192.0.2.17", l.Noon.Add(-time.Second)),
+		"at the end of the window":     ask(made.HoldId, "192.0.2.17", l.Noon.Add(time.Hour)),
+		"the person's other addresses": ask(made.HoldId, "192.0.2.20", l.Noon.Add(-time.Minute)),
 	} {
 		if got != unknown {
 			t.Errorf("%s: %q, want %q", name, got, unknown)
 		}
 	}
-	l.mustExecute(l.fromHold(w, made.HoldId, "192.0.2.17", l.noon), reason.Match)
-	l.mustExecute(l.fromHold(w, made.HoldId, "192.0.2.17", l.noon.Add(time.Hour-time.Second)), reason.Match)
+	l.MustExecute(l.FromHold(w, made.HoldId, "192.0.2.17", l.Noon), reason.Match)
+	l.MustExecute(l.FromHold(w, made.HoldId, "192.0.2.17", l.Noon.Add(time.Hour-time.Second)), reason.Match)
 }
 
 // At the instant of its end a hold is unreadable, also for a clock that was set
 // back, and for an answer that was read just before.
 func TestHoldBoundary(t *testing.T) {
 	l := newLab(t)
-	made, _ := l.mustExecute(l.preservation(l.order("NL-126ni", time.Hour), "192.0.2.17", l.noon, time.Time{}), reason.Preserved)
-	h, _ := l.holds.Hold(made.HoldId)
-	l.later(h.EndsAt.Sub(l.now()) - 5*time.Second)
-	w := l.approved(time.Hour)
-	before := l.fromHold(w, made.HoldId, "192.0.2.17", l.noon)
-	atEnd := l.fromHold(w, made.HoldId, "192.0.2.17", l.noon)
-	l.mustExecute(before, reason.Match)
+	made, _ := l.MustExecute(l.Preservation(l.Order("NL-126ni", time.Hour), "192.0.2.17", l.Noon, time.Time{}), reason.Preserved)
+	h, _ := l.Holds.Hold(made.HoldId)
+	l.later(h.EndsAt.Sub(l.Now()) - 5*time.Second)
+	w := l.Approved(time.Hour)
+	before := l.FromHold(w, made.HoldId, "192.0.2.17", l.Noon)
+	atEnd := l.FromHold(w, made.HoldId, "192.0.2.17", l.Noon)
+	l.MustExecute(before, reason.Match)
 
 	// Read while it lives, decided at its end: refused, and nothing is kept of it.
-	l.later(h.EndsAt.Sub(l.now()) - 300*time.Millisecond)
-	l.book.before = nil
+	l.later(h.EndsAt.Sub(l.Now()) - 300*time.Millisecond)
+	l.Book.Before = nil
 	pause := func() {
-		if d := h.EndsAt.Sub(l.now()); d > 0 {
+		if d := h.EndsAt.Sub(l.Now()); d > 0 {
 			time.Sleep(d)
 		}
 	}
-	slow := l.fromHold(w, made.HoldId, "192.0.2.17", l.noon)
+	slow := l.FromHold(w, made.HoldId, "192.0.2.17", l.Noon)
 	calls := 0
-	l.book.before = func(context.Context) {
+	l.Book.Before = func(context.Context) {
 		if calls++; calls == 2 { // the result
 			pause()
 		}
 	}
-	_, err := l.execute(slow)
-	l.book.before = nil
+	_, err := l.Execute(slow)
+	l.Book.Before = nil
 	if calls >= 2 {
-		l.want(err, reason.DataNotHeld)
-		if files := strings.Join(l.shelved(), " "); strings.Contains(files, slow.TaskId) {
+		l.Want(err, reason.DataNotHeld)
+		if files := strings.Join(l.Shelved(), " "); strings.Contains(files, slow.TaskId) {
 			t.Errorf("left behind: %v", files)
 		}
 	}
 	pause()
-	l.mustExecute(atEnd, reason.DataNotHeld)
+	l.MustExecute(atEnd, reason.DataNotHeld)
 	l.later(-time.Hour) // the ledger knows better
-	if _, err := l.keeper.Open(made.HoldId, nil); err == nil {
+	if _, err := l.Keeper.Open(made.HoldId, nil); err == nil {
 		t.Error("a clock set back opens a hold that has ended")
 	}
 }
@@ -353,20 +300,20 @@ func TestDeathWhilePreserving(t *testing.T) {
 	l := newLab(t)
 	for i, step := range []string{"intent", "hold", "result", "release"} {
 		t.Run(step, func(t *testing.T) {
-			task := l.preservation(l.order("NL-126ni", time.Hour), "192.0.2.17", l.noon, l.noon.Add(time.Hour))
-			l.book.dieAt.Store(int64(i + 1))
-			_, err := l.execute(task)
-			if err == nil || !strings.Contains(err.Error(), errDied.Error()) {
+			task := l.Preservation(l.Order("NL-126ni", time.Hour), "192.0.2.17", l.Noon, l.Noon.Add(time.Hour))
+			l.Book.DieAt.Store(int64(i + 1))
+			_, err := l.Execute(task)
+			if err == nil || !strings.Contains(err.Error(), disclosuretest.ErrDied.Error()) {
 				t.Fatalf("the server did not die: %v", err)
 			}
-			l.restart()
-			if h, ok := l.holds.OfTask(task.TaskId); ok != (i >= 2) || ok && !h.Readable(l.now()) {
+			l.Restart()
+			if h, ok := l.Holds.OfTask(task.TaskId); ok != (i >= 2) || ok && !h.Readable(l.Now()) {
 				t.Fatalf("after the restart: %+v, %v", h, ok)
 			}
 			l.whole()
-			done, _ := l.mustExecute(task, reason.Preserved)
+			done, _ := l.MustExecute(task, reason.Preserved)
 			made := 0
-			for _, h := range l.holds.Holds() {
+			for _, h := range l.Holds.Holds() {
 				if h.TaskID == task.TaskId {
 					made++
 				}
@@ -375,22 +322,22 @@ func TestDeathWhilePreserving(t *testing.T) {
 				t.Errorf("%d holds", made)
 			}
 			l.whole()
-			l.mustExecute(l.fromHold(l.approved(time.Hour), done.HoldId, "192.0.2.17", l.noon), reason.Match)
+			l.MustExecute(l.FromHold(l.Approved(time.Hour), done.HoldId, "192.0.2.17", l.Noon), reason.Match)
 		})
 	}
 	// And while one is destroyed: the key is gone, the certificate not written.
-	task := l.preservation(l.order("NL-126ni", time.Hour), "192.0.2.17", l.noon, time.Time{})
-	done, _ := l.mustExecute(task, reason.Preserved)
+	task := l.Preservation(l.Order("NL-126ni", time.Hour), "192.0.2.17", l.Noon, time.Time{})
+	done, _ := l.MustExecute(task, reason.Preserved)
 	l.later(90 * 24 * time.Hour)
 	func() {
 		defer func() { recover() }()
-		l.book.dieAt.Store(1)
-		l.keeper.Sweep(t.Context())
+		l.Book.DieAt.Store(1)
+		l.Keeper.Sweep(t.Context())
 	}()
-	l.restart()
-	for _, h := range l.holds.Holds() {
-		if h.Status(l.now()) != hold.Destroyed {
-			t.Errorf("%s is %s after the restart", h.ID, h.Status(l.now()))
+	l.Restart()
+	for _, h := range l.Holds.Holds() {
+		if h.Status(l.Now()) != hold.Destroyed {
+			t.Errorf("%s is %s after the restart", h.ID, h.Status(l.Now()))
 		}
 	}
 	l.noCopy(done.HoldId)
@@ -398,32 +345,32 @@ func TestDeathWhilePreserving(t *testing.T) {
 
 // whole fails unless the folder has exactly the files of the holds that live.
 func (l *lab) whole() {
-	l.t.Helper()
+	l.T.Helper()
 	var want, have []string
-	for _, h := range l.holds.Holds() {
-		if h.Readable(l.now()) {
+	for _, h := range l.Holds.Holds() {
+		if h.Readable(l.Now()) {
 			want = append(want, h.ID+".hold")
 		}
 	}
-	files, err := os.ReadDir(filepath.Join(l.dir, "holds"))
+	files, err := os.ReadDir(filepath.Join(l.Dir, "holds"))
 	if err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 	for _, f := range files {
 		have = append(have, f.Name())
-		text, err := os.ReadFile(filepath.Join(l.dir, "holds", f.Name()))
+		text, err := os.ReadFile(filepath.Join(l.Dir, "holds", f.Name()))
 		if info, e := f.Info(); err != nil || e != nil || info.Mode().Perm() != 0o600 {
-			l.t.Errorf("%s: %v, %v", f.Name(), err, e)
+			l.T.Errorf("%s: %v, %v", f.Name(), err, e)
 		}
 		for _, secret := range []string{"192.0.2", "Jansen", "line-alice", "edge1", "assignment"} {
 			if bytes.Contains(text, []byte(secret)) {
-				l.t.Errorf("the sealed file says %q", secret)
+				l.T.Errorf("the sealed file says %q", secret)
 			}
 		}
 	}
 	slices.Sort(want)
 	if slices.Sort(have); !slices.Equal(want, have) {
-		l.t.Errorf("files %v, want %v", have, want)
+		l.T.Errorf("files %v, want %v", have, want)
 	}
 }
 
@@ -431,80 +378,80 @@ func (l *lab) whole() {
 // it ends when the authority says so, and when its order is revoked.
 func TestExtendAndEnd(t *testing.T) {
 	l := newLab(t)
-	made, _ := l.mustExecute(l.preservation(l.order("EPOC-PR", time.Hour), "192.0.2.17", l.noon, time.Time{}), reason.Preserved)
-	first, _ := l.holds.Hold(made.HoldId)
+	made, _ := l.MustExecute(l.Preservation(l.Order("EPOC-PR", time.Hour), "192.0.2.17", l.Noon, time.Time{}), reason.Preserved)
+	first, _ := l.Holds.Hold(made.HoldId)
 	extend := func(ctx context.Context, generation uint64, document string) (*griffierv1.Hold, error) {
-		return l.held.ExtendHold(ctx, &griffierv1.ExtendHoldRequest{RequestId: l.request(), HoldId: made.HoldId, ExpectedGeneration: generation, DocumentSha256: document})
+		return l.Held.ExtendHold(ctx, &griffierv1.ExtendHoldRequest{RequestId: l.Request(), HoldId: made.HoldId, ExpectedGeneration: generation, DocumentSha256: document})
 	}
-	_, err := extend(l.as("0v3r", griffierv1.Role_ROLE_OVERSEER), 1, document)
-	l.want(err, reason.PermissionDenied)
-	_, err = extend(l.officer(), 1, "x")
-	l.want(err, reason.InvalidRequest)
-	h, err := extend(l.officer(), 1, document)
+	_, err := extend(l.As("0v3r", griffierv1.Role_ROLE_OVERSEER), 1, document)
+	l.Want(err, reason.PermissionDenied)
+	_, err = extend(l.Officer(), 1, "x")
+	l.Want(err, reason.InvalidRequest)
+	h, err := extend(l.Officer(), 1, document)
 	if err != nil || h.ExtendedAt != nil || len(h.ExtensionApprovals) != 1 {
 		t.Fatalf("after one approval: %v, %v", h, err)
 	}
-	_, err = extend(l.officer(), 2, document)
-	l.want(err, reason.SelfApproval)
-	_, err = extend(l.as("0ff2", griffierv1.Role_ROLE_LEGAL_OFFICER), 2, document)
-	l.want(err, reason.SelfApproval)
-	_, err = extend(l.approver(), 1, document)
-	l.want(err, reason.GenerationMismatch)
-	again := l.request()
+	_, err = extend(l.Officer(), 2, document)
+	l.Want(err, reason.SelfApproval)
+	_, err = extend(l.As("0ff2", griffierv1.Role_ROLE_LEGAL_OFFICER), 2, document)
+	l.Want(err, reason.SelfApproval)
+	_, err = extend(l.Approver(), 1, document)
+	l.Want(err, reason.GenerationMismatch)
+	again := l.Request()
 	retry := &griffierv1.ExtendHoldRequest{RequestId: again, HoldId: made.HoldId, ExpectedGeneration: 2, DocumentSha256: document}
-	h, err = l.held.ExtendHold(l.approver(), retry)
+	h, err = l.Held.ExtendHold(l.Approver(), retry)
 	if err != nil || !h.EndsAt.AsTime().Equal(first.EndsAt.Add(30*24*time.Hour)) {
 		t.Fatalf("after two approvals: %v, %v", h, err)
 	}
-	h, err = l.held.ExtendHold(l.approver(), retry) // the same request again finds what became of it
+	h, err = l.Held.ExtendHold(l.Approver(), retry) // the same request again finds what became of it
 	if err != nil || h.Generation != 3 || !h.EndsAt.AsTime().Equal(first.EndsAt.Add(30*24*time.Hour)) {
 		t.Errorf("a retry: %v, %v", h, err)
 	}
-	_, err = l.held.EndHold(l.approver(), &griffierv1.EndHoldRequest{RequestId: "x", HoldId: made.HoldId, ExpectedGeneration: 3, DocumentSha256: document})
-	l.want(err, reason.InvalidRequest)
-	_, err = extend(l.approver(), 3, document)
-	l.want(err, reason.WarrantTerminal)
-	for _, e := range l.entries() {
-		if strings.Contains(asJSON(e.Header), document) {
+	_, err = l.Held.EndHold(l.Approver(), &griffierv1.EndHoldRequest{RequestId: "x", HoldId: made.HoldId, ExpectedGeneration: 3, DocumentSha256: document})
+	l.Want(err, reason.InvalidRequest)
+	_, err = extend(l.Approver(), 3, document)
+	l.Want(err, reason.WarrantTerminal)
+	for _, e := range l.Entries() {
+		if strings.Contains(disclosuretest.JSON(e.Header), document) {
 			t.Errorf("entry %d names the document in clear", e.Index)
 		}
 	}
 
 	l.later(89 * 24 * time.Hour)
-	w := l.approved(time.Hour)
-	l.mustExecute(l.fromHold(w, made.HoldId, "192.0.2.17", l.noon), reason.Match)
-	h, err = l.held.EndHold(l.officer(), &griffierv1.EndHoldRequest{RequestId: l.request(), HoldId: made.HoldId, ExpectedGeneration: 3, DocumentSha256: document, Explanation: "art. 11(3)"})
+	w := l.Approved(time.Hour)
+	l.MustExecute(l.FromHold(w, made.HoldId, "192.0.2.17", l.Noon), reason.Match)
+	h, err = l.Held.EndHold(l.Officer(), &griffierv1.EndHoldRequest{RequestId: l.Request(), HoldId: made.HoldId, ExpectedGeneration: 3, DocumentSha256: document, Explanation: "art. 11(3)"})
 	if err != nil || h.State != griffierv1.HoldState_HOLD_STATE_DESTROYED || h.EndedBy != hold.ByOrder {
 		t.Fatalf("after its end: %v, %v", h, err)
 	}
 	l.noCopy(made.HoldId)
-	_, err = l.held.EndHold(l.officer(), &griffierv1.EndHoldRequest{RequestId: l.request(), HoldId: made.HoldId, ExpectedGeneration: 5, DocumentSha256: document})
-	l.want(err, reason.WarrantTerminal)
+	_, err = l.Held.EndHold(l.Officer(), &griffierv1.EndHoldRequest{RequestId: l.Request(), HoldId: made.HoldId, ExpectedGeneration: 5, DocumentSha256: document})
+	l.Want(err, reason.WarrantTerminal)
 
 	// NL-126ni has no extension; a revoked order holds nothing.
-	order := l.order("NL-126ni", time.Hour)
-	made, _ = l.mustExecute(l.preservation(order, "192.0.2.17", l.noon, time.Time{}), reason.Preserved)
-	_, err = extend(l.officer(), 1, document)
-	l.want(err, reason.AuthorityNotEntitled)
-	if _, err := l.warrants.RevokeWarrant(l.officer(), &griffierv1.RevokeWarrantRequest{RequestId: l.request(), WarrantId: order.WarrantId, ExpectedGeneration: 1}); err != nil {
+	order := l.Order("NL-126ni", time.Hour)
+	made, _ = l.MustExecute(l.Preservation(order, "192.0.2.17", l.Noon, time.Time{}), reason.Preserved)
+	_, err = extend(l.Officer(), 1, document)
+	l.Want(err, reason.AuthorityNotEntitled)
+	if _, err := l.Warrants.RevokeWarrant(l.Officer(), &griffierv1.RevokeWarrantRequest{RequestId: l.Request(), WarrantId: order.WarrantId, ExpectedGeneration: 1}); err != nil {
 		t.Fatal(err)
 	}
-	if h, _ := l.holds.Hold(made.HoldId); h.EndedBy != hold.ByRevocation || h.DestroyedAt.IsZero() {
+	if h, _ := l.Holds.Hold(made.HoldId); h.EndedBy != hold.ByRevocation || h.DestroyedAt.IsZero() {
 		t.Errorf("after the revocation: %+v", h)
 	}
 	l.noCopy(made.HoldId)
-	list, err := l.held.ListHolds(l.as("0v3r", griffierv1.Role_ROLE_OVERSEER), &griffierv1.ListHoldsRequest{})
-	if err != nil || len(list.Holds) != 2 || strings.Contains(asJSON(list), "192.0.2") {
+	list, err := l.Held.ListHolds(l.As("0v3r", griffierv1.Role_ROLE_OVERSEER), &griffierv1.ListHoldsRequest{})
+	if err != nil || len(list.Holds) != 2 || strings.Contains(disclosuretest.JSON(list), "192.0.2") {
 		t.Errorf("the overseer's list: %v, %v", list, err)
 	}
 	// Its term may be shorter than what the basis allows.
-	task, err := l.tasks.CreateTask(l.officer(), &griffierv1.CreateTaskRequest{RequestId: l.request(), WarrantId: l.order("NL-126ni", time.Hour).WarrantId,
-		ExpectedGeneration: 1, Category: griffierv1.Category_CATEGORY_PRESERVATION, Target: "192.0.2.17", Instant: l.noon.Format(time.RFC3339), HoldDays: 14})
+	task, err := l.Tasks.CreateTask(l.Officer(), &griffierv1.CreateTaskRequest{RequestId: l.Request(), WarrantId: l.Order("NL-126ni", time.Hour).WarrantId,
+		ExpectedGeneration: 1, Category: griffierv1.Category_CATEGORY_PRESERVATION, Target: "192.0.2.17", Instant: l.Noon.Format(time.RFC3339), HoldDays: 14})
 	if err != nil {
 		t.Fatal(err)
 	}
-	made, _ = l.mustExecute(task, reason.Preserved)
-	if h, _ := l.holds.Hold(made.HoldId); h.EndsAt.Sub(h.MadeAt) != 14*24*time.Hour {
+	made, _ = l.MustExecute(task, reason.Preserved)
+	if h, _ := l.Holds.Hold(made.HoldId); h.EndsAt.Sub(h.MadeAt) != 14*24*time.Hour {
 		t.Errorf("a hold of 14 days: %+v", h)
 	}
 }

@@ -1,4 +1,4 @@
-package execute_test
+package disclosure_test
 
 import (
 	"fmt"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"griffier/api/reason"
+	griffierv1 "griffier/proto/griffier/v1"
 	"griffier/schema"
 )
 
@@ -19,15 +20,15 @@ import (
 // whatever order they came must be answered the same.
 func TestScenario13ConflictingRows(t *testing.T) {
 	l := newLab(t)
-	content := l.content(time.Hour)
+	content := l.Content(time.Hour)
 	content.Targets = nil
 	const hour = time.Hour
 	n := 0
 	row := func(name, address string, from, to time.Duration, change ...func(*schema.Assignment)) *schema.Assignment {
 		n++
 		a := &schema.Assignment{AssignmentID: schema.ID{13, byte(n)}, SessionID: schema.ID{13, byte(n), 1}, Prefix: netip.MustParsePrefix(address + "/32"), PortEnd: 65535,
-			AccessRef:           l.pseudonyms.Ref(schema.Identifier{Kind: schema.IdentRADIUSUser, Value: name + "@isp.example"}),
-			AssignmentStartedAt: l.noon.Add(from), StartedAt: l.noon.Add(from), EndedAt: l.noon.Add(to), Version: 1, EndCause: schema.EndRelease,
+			AccessRef:           l.Pseudonyms.Ref(schema.Identifier{Kind: schema.IdentRADIUSUser, Value: name + "@isp.example"}),
+			AssignmentStartedAt: l.Noon.Add(from), StartedAt: l.Noon.Add(from), EndedAt: l.Noon.Add(to), Version: 1, EndCause: schema.EndRelease,
 			Source: schema.SourceRADIUS, Certainty: schema.CertaintyObserved, CollectorID: "edge1"}
 		for _, c := range change {
 			c(a)
@@ -44,7 +45,7 @@ func TestScenario13ConflictingRows(t *testing.T) {
 	// sent again.
 	again := func(a *schema.Assignment, to time.Duration, v uint64, open bool) *schema.Assignment {
 		b := *a
-		b.EndedAt, b.Version, b.Open = l.noon.Add(to), v, open
+		b.EndedAt, b.Version, b.Open = l.Noon.Add(to), v, open
 		return &b
 	}
 	started := row("alice", "192.0.2.40", -hour, -30*time.Minute, version(1, true))
@@ -83,23 +84,23 @@ func TestScenario13ConflictingRows(t *testing.T) {
 			content.Targets = append(content.Targets, q.address)
 		}
 	}
-	w := l.approve(content)
+	w := l.Approve(content)
 	for round := range 3 {
-		if err := l.conn.Exec(t.Context(), "TRUNCATE TABLE traffic.assignment_slice"); err != nil {
+		if err := l.Conn.Exec(t.Context(), "TRUNCATE TABLE traffic.assignment_slice"); err != nil {
 			t.Fatal(err)
 		}
 		rand.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
 		for i := 0; i < len(rows); { // in blocks of any size, some of them sent twice
 			some := rows[i:min(i+1+rand.IntN(3), len(rows))]
 			for sent := range 1 + rand.IntN(2) {
-				if err := schema.Insert(t.Context(), l.conn, fmt.Sprintf("scenario 13, %d, %d, %d", round, i, sent), some); err != nil {
+				if err := schema.Insert(t.Context(), l.Conn, fmt.Sprintf("scenario 13, %d, %d, %d", round, i, sent), some); err != nil {
 					t.Fatal(err)
 				}
 			}
 			i += len(some)
 		}
 		for _, q := range questions {
-			_, plain := l.mustExecute(l.task(w, q.address, l.noon.Add(q.at)), q.want)
+			_, plain := l.MustExecute(l.Task(w, q.address, l.Noon.Add(q.at)), q.want)
 			if !strings.Contains(plain, q.says) {
 				t.Errorf("%s at %v: the package does not say %q", q.address, q.at, q.says)
 			}
@@ -115,13 +116,13 @@ func TestScenario13ConflictingRows(t *testing.T) {
 // in any order and twice, and the same bytes as a BNG counted them.
 func TestScenario13Volume(t *testing.T) {
 	l := newLab(t)
-	ref := l.pseudonyms.Ref(schema.Identifier{Kind: schema.IdentRADIUSUser, Value: "alice@isp.example"})
+	ref := l.Pseudonyms.Ref(schema.Identifier{Kind: schema.IdentRADIUSUser, Value: "alice@isp.example"})
 	want := map[string]uint64{} // by bucket and direction
 	var rows []schema.Record
-	for at := -hour; at < hour; at += schema.BucketLength {
+	for at := -time.Hour; at < time.Hour; at += schema.BucketLength {
 		for n, direction := range []schema.Direction{schema.Down, schema.Up} {
 			for ip := range 2 { // two counters of each direction
-				u := &schema.Usage{AccessRef: ref, BucketStartedAt: l.noon.Add(at), EndedAt: l.noon.Add(at + schema.BucketLength), SampledAt: l.noon.Add(at + time.Minute),
+				u := &schema.Usage{AccessRef: ref, BucketStartedAt: l.Noon.Add(at), EndedAt: l.Noon.Add(at + schema.BucketLength), SampledAt: l.Noon.Add(at + time.Minute),
 					Direction: direction, IPVersion: uint8(4 + 2*ip), Bytes: rand.Uint64N(1 << 40), CounterID: schema.ID{13, byte(n), byte(ip)}, CollectorID: "edge1", Source: schema.UsageKernel}
 				u.Packets = u.Bytes / 1000
 				u.CumulativeBytes, u.CumulativePackets = u.Bytes, u.Packets
@@ -148,11 +149,11 @@ func TestScenario13Volume(t *testing.T) {
 	}
 	rand.Shuffle(len(blocks), func(i, j int) { blocks[i], blocks[j] = blocks[j], blocks[i] })
 	for _, b := range blocks {
-		if err := schema.Insert(t.Context(), l.conn, b.token, b.rows); err != nil {
+		if err := schema.Insert(t.Context(), l.Conn, b.token, b.rows); err != nil {
 			t.Fatal(err)
 		}
 	}
-	_, told, _ := l.mustAsk(l.everything("line:line-alice"), reason.Match, volumeOf, "line:line-alice", -hour, hour)
+	_, told, _ := l.MustAsk(l.Everything("line:line-alice"), reason.Match, griffierv1.Category_CATEGORY_VOLUME, "line:line-alice", -time.Hour, time.Hour)
 	got := map[string]uint64{}
 	for _, row := range told {
 		var line, from, to, direction, source string

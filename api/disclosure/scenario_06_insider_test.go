@@ -1,4 +1,4 @@
-package execute_test
+package disclosure_test
 
 import (
 	"context"
@@ -20,9 +20,9 @@ func TestScenario06Approvals(t *testing.T) {
 	l := newGatedLab(t)
 	create := func(by context.Context) *griffierv1.Warrant {
 		t.Helper()
-		w, err := l.warrants.CreateWarrant(by, &griffierv1.CreateWarrantRequest{RequestId: l.request(), Content: l.content(time.Hour)})
+		w, err := l.Warrants.CreateWarrant(by, &griffierv1.CreateWarrantRequest{RequestId: l.Request(), Content: l.Content(time.Hour)})
 		if err == nil {
-			w, err = l.calledBack(w)
+			w, err = l.CalledBack(w)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -30,32 +30,32 @@ func TestScenario06Approvals(t *testing.T) {
 		return w
 	}
 	approve := func(by context.Context, w *griffierv1.Warrant) error {
-		_, err := l.warrants.ApproveWarrant(by, &griffierv1.ApproveWarrantRequest{RequestId: l.request(), WarrantId: w.WarrantId,
+		_, err := l.Warrants.ApproveWarrant(by, &griffierv1.ApproveWarrantRequest{RequestId: l.Request(), WarrantId: w.WarrantId,
 			ExpectedGeneration: w.Generation, ContentSha256: w.ContentSha256})
 		return err
 	}
-	w := create(l.officer())
-	l.want(approve(l.officer(), w), "")
-	l.want(approve(l.officer(), w), reason.SelfApproval)
-	task := l.task(w, "192.0.2.17", l.noon)
-	_, err := l.execute(task)
-	l.want(err, reason.WarrantIncomplete)
+	w := create(l.Officer())
+	l.Want(approve(l.Officer(), w), "")
+	l.Want(approve(l.Officer(), w), reason.SelfApproval)
+	task := l.Task(w, "192.0.2.17", l.Noon)
+	_, err := l.Execute(task)
+	l.Want(err, reason.WarrantIncomplete)
 
-	w = create(l.as("two hats"))
-	l.want(approve(l.as("two hats"), w), "")
-	l.want(approve(l.as("two hats"), w), reason.SelfApproval)
+	w = create(l.As("two hats"))
+	l.Want(approve(l.As("two hats"), w), "")
+	l.Want(approve(l.As("two hats"), w), reason.SelfApproval)
 
 	// Neither those who look on nor those without a part in it can approve, execute
 	// or read; and an approval is of what was seen.
-	w = create(l.officer())
+	w = create(l.Officer())
 	for _, who := range []string{"support", "overseer"} {
-		l.want(approve(l.as(who), w), reason.PermissionDenied)
-		_, err := l.tasks.ExecuteTask(l.as(who), &griffierv1.ExecuteTaskRequest{TaskId: task.TaskId, ExpectedGeneration: 1})
-		l.want(err, reason.PermissionDenied)
+		l.Want(approve(l.As(who), w), reason.PermissionDenied)
+		_, err := l.Tasks.ExecuteTask(l.As(who), &griffierv1.ExecuteTaskRequest{TaskId: task.TaskId, ExpectedGeneration: 1})
+		l.Want(err, reason.PermissionDenied)
 	}
 	w.ContentSha256 = strings.Repeat("0", 64)
-	l.want(approve(l.approver(), w), reason.GenerationMismatch)
-	if n := l.traffic.reads.Load(); n != 0 {
+	l.Want(approve(l.Approver(), w), reason.GenerationMismatch)
+	if n := l.Traffic.Reads.Load(); n != 0 {
 		t.Errorf("%d reads", n)
 	}
 }
@@ -65,58 +65,58 @@ func TestScenario06Approvals(t *testing.T) {
 // the old approval nor one of the old content counts, and the task of it runs never.
 func TestScenario06EditAfterApproval(t *testing.T) {
 	l := newLab(t)
-	content := l.content(time.Hour)
+	content := l.Content(time.Hour)
 	content.Targets = []string{"192.0.2.17"}
-	w, err := l.warrants.CreateWarrant(l.officer(), &griffierv1.CreateWarrantRequest{RequestId: l.request(), Content: content})
+	w, err := l.Warrants.CreateWarrant(l.Officer(), &griffierv1.CreateWarrantRequest{RequestId: l.Request(), Content: content})
 	if err == nil {
-		w, err = l.calledBack(w)
+		w, err = l.CalledBack(w)
 	}
 	approve := func(by context.Context, w *griffierv1.Warrant) (*griffierv1.Warrant, error) {
-		return l.warrants.ApproveWarrant(by, &griffierv1.ApproveWarrantRequest{RequestId: l.request(), WarrantId: w.WarrantId,
+		return l.Warrants.ApproveWarrant(by, &griffierv1.ApproveWarrantRequest{RequestId: l.Request(), WarrantId: w.WarrantId,
 			ExpectedGeneration: w.Generation, ContentSha256: w.ContentSha256})
 	}
 	if err == nil {
-		w, err = approve(l.officer(), w)
+		w, err = approve(l.Officer(), w)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen, task := w, l.task(w, "192.0.2.17", l.noon)
+	seen, task := w, l.Task(w, "192.0.2.17", l.Noon)
 	content.Targets = []string{"192.0.2.20"}
-	w, err = l.warrants.EditWarrant(l.officer(), &griffierv1.EditWarrantRequest{RequestId: l.request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation, Content: content})
+	w, err = l.Warrants.EditWarrant(l.Officer(), &griffierv1.EditWarrantRequest{RequestId: l.Request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation, Content: content})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if w.Generation != seen.Generation+1 || w.ContentSha256 == seen.ContentSha256 || len(w.Approvals) != 0 {
 		t.Errorf("after the edit: generation %d, approvals %v", w.Generation, w.Approvals)
 	}
-	_, err = approve(l.approver(), seen)
-	l.want(err, reason.GenerationMismatch)
+	_, err = approve(l.Approver(), seen)
+	l.Want(err, reason.GenerationMismatch)
 	half := proto.Clone(seen).(*griffierv1.Warrant)
 	half.Generation = w.Generation // what was seen, under the number of what is
-	_, err = approve(l.approver(), half)
-	l.want(err, reason.GenerationMismatch)
-	_, err = l.execute(task)
+	_, err = approve(l.Approver(), half)
+	l.Want(err, reason.GenerationMismatch)
+	_, err = l.Execute(task)
 	if err == nil {
 		t.Error("a task of the old content was executed")
 	}
-	if w, err = l.calledBack(w); err != nil { // the authority is asked about what the order now says
+	if w, err = l.CalledBack(w); err != nil { // the authority is asked about what the order now says
 		t.Fatal(err)
 	}
-	for _, by := range []context.Context{l.approver(), l.officer()} {
-		next := l.task(w, "192.0.2.20", l.noon.Add(-time.Minute))
-		_, err = l.execute(next)
-		l.want(err, reason.WarrantIncomplete)
+	for _, by := range []context.Context{l.Approver(), l.Officer()} {
+		next := l.Task(w, "192.0.2.20", l.Noon.Add(-time.Minute))
+		_, err = l.Execute(next)
+		l.Want(err, reason.WarrantIncomplete)
 		if w, err = approve(by, w); err != nil {
 			t.Fatal(err)
 		}
 	}
-	_, err = l.execute(task)
-	l.want(err, reason.GenerationMismatch)
-	if n := l.traffic.reads.Load(); n != 0 {
+	_, err = l.Execute(task)
+	l.Want(err, reason.GenerationMismatch)
+	if n := l.Traffic.Reads.Load(); n != 0 {
 		t.Errorf("%d reads", n)
 	}
-	l.mustExecute(l.task(w, "192.0.2.20", l.noon.Add(-time.Minute)), reason.Match)
+	l.MustExecute(l.Task(w, "192.0.2.20", l.Noon.Add(-time.Minute)), reason.Match)
 }
 
 // Scenario 6, insider: "DBA selects the legal view -> denied". The embedded store
@@ -124,14 +124,14 @@ func TestScenario06EditAfterApproval(t *testing.T) {
 // A server's users are tried one by one in package schema.
 func TestScenario06DatabaseAdministrator(t *testing.T) {
 	l := newLab(t)
-	info, err := os.Stat(l.sock)
+	info, err := os.Stat(l.Sock)
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Fatalf("the store's socket: %v, %v", info.Mode(), err)
 	}
-	if _, err := l.execute(l.task(l.approved(time.Hour), "192.0.2.17", l.noon)); err != nil {
+	if _, err := l.Execute(l.Task(l.Approved(time.Hour), "192.0.2.17", l.Noon)); err != nil {
 		t.Fatal(err)
 	}
-	rows, err := l.conn.Query(t.Context(), "SELECT concat(database, '.', name) FROM system.tables WHERE database IN ('traffic', 'register') AND engine LIKE '%MergeTree'")
+	rows, err := l.Conn.Query(t.Context(), "SELECT concat(database, '.', name) FROM system.tables WHERE database IN ('traffic', 'register') AND engine LIKE '%MergeTree'")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func TestScenario06DatabaseAdministrator(t *testing.T) {
 	content := map[string]string{}
 	for _, table := range tables {
 		var text string
-		if err := l.conn.QueryRow(t.Context(), fmt.Sprintf("SELECT arrayStringConcat(groupArray(toString(tuple(*))), '\\n') FROM %s", table)).Scan(&text); err != nil {
+		if err := l.Conn.QueryRow(t.Context(), fmt.Sprintf("SELECT arrayStringConcat(groupArray(toString(tuple(*))), '\\n') FROM %s", table)).Scan(&text); err != nil {
 			t.Fatalf("%s: %v", table, err)
 		}
 		content[table] = text

@@ -1,4 +1,4 @@
-package execute_test
+package disclosure_test
 
 import (
 	"context"
@@ -26,37 +26,37 @@ import (
 // [TestHoldBoundary].
 func TestScenario09ErasureUnderHold(t *testing.T) {
 	l := newLab(t)
-	desk := &subject.Desk{Register: l.register, Executor: l.conn, Operator: l.conn, State: subject.NewState(), Embedded: true, Now: l.now, Log: slog.New(l.logs)}
-	l.folds = append(l.folds, desk.State)
-	l.restart()
-	desk.Book = l.log
-	service := subject.NewService(desk, l.keys)
+	desk := &subject.Desk{Register: l.Register, Executor: l.Conn, Operator: l.Conn, State: subject.NewState(), Embedded: true, Now: l.Now, Log: slog.New(l.Logs)}
+	l.Folds = append(l.Folds, desk.State)
+	l.Restart()
+	desk.Book = l.Log
+	service := subject.NewService(desk, l.Keys)
 
-	begin, end := l.noon.Add(-80*24*time.Hour), l.noon.Add(2*time.Hour) // a contract that is over can be erased
+	begin, end := l.Noon.Add(-80*24*time.Hour), l.Noon.Add(2*time.Hour) // a contract that is over can be erased
 	names, addresses := []string{"held", "free"}, []string{"192.0.2.70", "192.0.2.71"}
 	var rows []schema.Record
 	for i, name := range names {
 		l.put(name, begin, end)
-		rows = append(rows, l.assigned(schema.ID{9, byte(i)}, name, addresses[i], -time.Hour, time.Hour))
+		rows = append(rows, l.Assigned(schema.ID{9, byte(i)}, name, addresses[i], -time.Hour, time.Hour))
 	}
-	if err := schema.Insert(t.Context(), l.conn, "scenario 9", rows); err != nil {
+	if err := schema.Insert(t.Context(), l.Conn, "scenario 9", rows); err != nil {
 		t.Fatal(err)
 	}
-	order := l.content(time.Hour)
+	order := l.Content(time.Hour)
 	order.LegalBasis, order.Categories, order.Targets = "EPOC-PR", []griffierv1.Category{griffierv1.Category_CATEGORY_PRESERVATION}, addresses[:1]
-	hold, _ := l.mustExecute(l.preservation(l.approve(order), addresses[0], l.noon.Add(-time.Minute), l.noon.Add(time.Minute)), reason.Preserved)
+	hold, _ := l.MustExecute(l.Preservation(l.Approve(order), addresses[0], l.Noon.Add(-time.Minute), l.Noon.Add(time.Minute)), reason.Preserved)
 
 	as := func(who string) context.Context {
 		return auth.NewContext(t.Context(), auth.Caller{Subject: who, Actor: who, Roles: []griffierv1.Role{griffierv1.Role_ROLE_PRIVACY_CONTROLLER}})
 	}
 	var letters, headers [2]string
 	for i, name := range names {
-		size := l.log.Size()
-		asked, err := service.RequestErasure(as("c0nt1"), &griffierv1.RequestErasureRequest{RequestId: l.request(), LineId: "line-" + name})
+		size := l.Log.Size()
+		asked, err := service.RequestErasure(as("c0nt1"), &griffierv1.RequestErasureRequest{RequestId: l.Request(), LineId: "line-" + name})
 		if err != nil {
 			t.Fatal(err)
 		}
-		told, err := service.ApproveErasure(as("c0nt2"), &griffierv1.ApproveErasureRequest{RequestId: l.request(), ErasureId: asked.ErasureId, LineId: "line-" + name})
+		told, err := service.ApproveErasure(as("c0nt2"), &griffierv1.ApproveErasureRequest{RequestId: l.Request(), ErasureId: asked.ErasureId, LineId: "line-" + name})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,17 +72,17 @@ func TestScenario09ErasureUnderHold(t *testing.T) {
 		t.Errorf("the ledger's entries differ:\n%s\n%s", headers[0], headers[1])
 	}
 	// The base has neither any more; the hold still answers, and only of the one.
-	production := l.content(time.Hour)
+	production := l.Content(time.Hour)
 	production.Targets = addresses
-	w := l.approve(production)
+	w := l.Approve(production)
 	for _, address := range addresses {
-		l.mustExecute(l.task(w, address, l.noon), reason.NoMatch)
+		l.MustExecute(l.Task(w, address, l.Noon), reason.NoMatch)
 	}
-	_, plain := l.mustExecute(l.fromHold(w, hold.HoldId, addresses[0], l.noon), reason.Match)
+	_, plain := l.MustExecute(l.FromHold(w, hold.HoldId, addresses[0], l.Noon), reason.Match)
 	if !strings.Contains(plain, "line-held") || !strings.Contains(plain, "Held Jansen") {
 		t.Error("the production from the hold does not name the subscriber")
 	}
-	l.mustExecute(l.fromHold(w, hold.HoldId, addresses[1], l.noon), reason.DataNotHeld)
+	l.MustExecute(l.FromHold(w, hold.HoldId, addresses[1], l.Noon), reason.DataNotHeld)
 }
 
 // shape is what a message says, without its ids and times.

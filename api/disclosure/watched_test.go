@@ -1,4 +1,4 @@
-package execute_test
+package disclosure_test
 
 import (
 	"context"
@@ -17,27 +17,27 @@ import (
 // newWatchedLab is a lab that oversight watches.
 func newWatchedLab(t *testing.T, limits oversight.Limits) *lab {
 	l := newLab(t)
-	l.watched = &limits
-	l.restart()
+	l.Watched = &limits
+	l.Restart()
 	return l
 }
 
 // links are what the watch entered of disclosures, in the order of the log.
 func (l *lab) links() (out []oversight.Link) {
-	l.t.Helper()
-	linkage, _ := l.overseen.Sealed(time.Time{})
+	l.T.Helper()
+	linkage, _ := l.Overseen.Sealed(time.Time{})
 	for _, m := range linkage {
-		entries, err := l.log.Read(l.t.Context(), m.Index, 1)
+		entries, err := l.Log.Read(l.T.Context(), m.Index, 1)
 		if err != nil {
-			l.t.Fatal(err)
+			l.T.Fatal(err)
 		}
-		text, err := l.log.Body(entries[0])
+		text, err := l.Log.Body(entries[0])
 		if err != nil {
-			l.t.Fatal(err)
+			l.T.Fatal(err)
 		}
 		link, err := oversight.ReadLink(text)
 		if err != nil {
-			l.t.Fatal(err)
+			l.T.Fatal(err)
 		}
 		out = append(out, link)
 	}
@@ -51,14 +51,14 @@ func TestScenario06FourSmallOrders(t *testing.T) {
 	var answers []*griffierv1.Task
 	for n := range 4 {
 		if n == 2 {
-			l.restart()
+			l.Restart()
 		}
-		done, err := l.execute(l.task(l.approved(time.Hour), "192.0.2.17", l.noon))
-		l.want(err, "")
+		done, err := l.Execute(l.Task(l.Approved(time.Hour), "192.0.2.17", l.Noon))
+		l.Want(err, "")
 		answers = append(answers, done)
 	}
-	other, err := l.execute(l.task(l.approved(time.Hour), "2001:db8:1:2::17", l.noon))
-	l.want(err, "")
+	other, err := l.Execute(l.Task(l.Approved(time.Hour), "2001:db8:1:2::17", l.Noon))
+	l.Want(err, "")
 	got := l.links()
 	if len(got) != 5 {
 		t.Fatalf("%d disclosures were watched, want 5", len(got))
@@ -77,12 +77,12 @@ func TestScenario06FourSmallOrders(t *testing.T) {
 			t.Errorf("an officer is shown a difference: %v, %v", a, first)
 		}
 	}
-	for _, e := range l.entries() {
+	for _, e := range l.Entries() {
 		if text := string(e.Header.Facts); strings.Contains(text, "line-") || strings.Contains(text, "192.0.2.17") {
 			t.Errorf("entry %d (%s) says %s", e.Index, e.Header.Kind, text)
 		}
 	}
-	told, err := l.watching.Disclosures(t.Context(), l.state, "line-alice")
+	told, err := l.Watching.Disclosures(t.Context(), l.State, "line-alice")
 	if err != nil || len(told) != 0 {
 		t.Errorf("while all is secret %v are told, %v", told, err)
 	}
@@ -92,42 +92,42 @@ func TestScenario06FourSmallOrders(t *testing.T) {
 // nothing of it is kept; with the approval of a lawyer from outside it is made.
 func TestConflictOfInterest(t *testing.T) {
 	l := newWatchedLab(t, oversight.Limits{})
-	if err := l.register.PutStaffLine(t.Context(), strings.Repeat("e", 32), "line-alice", true); err != nil {
+	if err := l.Register.PutStaffLine(t.Context(), strings.Repeat("e", 32), "line-alice", true); err != nil {
 		t.Fatal(err)
 	}
-	task := l.task(l.approved(time.Hour), "192.0.2.17", l.noon)
-	_, err := l.execute(task)
-	l.want(err, reason.ConflictOfInterest)
+	task := l.Task(l.Approved(time.Hour), "192.0.2.17", l.Noon)
+	_, err := l.Execute(task)
+	l.Want(err, reason.ConflictOfInterest)
 	for _, never := range []string{"alice", "eeee", "192.0.2"} {
 		if strings.Contains(err.Error(), never) {
 			t.Errorf("the refusal tells %q: %v", never, err)
 		}
 	}
-	if kept := l.shelved(); len(kept) != 0 {
+	if kept := l.Shelved(); len(kept) != 0 {
 		t.Errorf("%v is kept of what was refused", kept)
 	}
 	if links := l.links(); len(links) != 0 {
 		t.Errorf("what was refused counts as a disclosure: %v", links)
 	}
-	if _, _, err := l.fetch(task); reason.Of(err) == "" {
+	if _, _, err := l.Fetch(task); reason.Of(err) == "" {
 		t.Error("a package was fetched")
 	}
 	// Another line is nobody's business.
-	_, err = l.execute(l.task(l.approved(time.Hour), "2001:db8:1:2::17", l.noon))
-	l.want(err, "")
+	_, err = l.Execute(l.Task(l.Approved(time.Hour), "2001:db8:1:2::17", l.Noon))
+	l.Want(err, "")
 
-	outside := l.as("outside", griffierv1.Role_ROLE_EXTERNAL_APPROVER)
-	w, err := l.warrants.CreateWarrant(l.officer(), &griffierv1.CreateWarrantRequest{RequestId: l.request(), Content: l.content(time.Hour)})
-	l.want(err, "")
-	w, err = l.calledBack(w)
-	l.want(err, "")
-	for _, by := range []context.Context{l.officer(), outside} {
-		w, err = l.warrants.ApproveWarrant(by, &griffierv1.ApproveWarrantRequest{RequestId: l.request(), WarrantId: w.GetWarrantId(),
+	outside := l.As("outside", griffierv1.Role_ROLE_EXTERNAL_APPROVER)
+	w, err := l.Warrants.CreateWarrant(l.Officer(), &griffierv1.CreateWarrantRequest{RequestId: l.Request(), Content: l.Content(time.Hour)})
+	l.Want(err, "")
+	w, err = l.CalledBack(w)
+	l.Want(err, "")
+	for _, by := range []context.Context{l.Officer(), outside} {
+		w, err = l.Warrants.ApproveWarrant(by, &griffierv1.ApproveWarrantRequest{RequestId: l.Request(), WarrantId: w.GetWarrantId(),
 			ExpectedGeneration: w.GetGeneration(), ContentSha256: w.GetContentSha256()})
-		l.want(err, "")
+		l.Want(err, "")
 	}
-	done, err := l.execute(l.task(w, "192.0.2.17", l.noon))
-	l.want(err, "")
+	done, err := l.Execute(l.Task(w, "192.0.2.17", l.Noon))
+	l.Want(err, "")
 	if done.GetAnswer() != string(reason.Match) {
 		t.Errorf("approved from outside: %v", done)
 	}
@@ -139,32 +139,32 @@ func TestScenario15Limits(t *testing.T) {
 	l := newWatchedLab(t, oversight.Limits{WarrantsPerAuthorityHour: 3, TasksPerOfficerDay: 2})
 	var w *griffierv1.Warrant
 	for range 3 {
-		w = l.approved(time.Hour)
+		w = l.Approved(time.Hour)
 	}
 	for range 2 {
-		_, err := l.warrants.CreateWarrant(l.officer(), &griffierv1.CreateWarrantRequest{RequestId: l.request(), Content: l.content(time.Hour)})
-		l.want(err, reason.RateLimited)
+		_, err := l.Warrants.CreateWarrant(l.Officer(), &griffierv1.CreateWarrantRequest{RequestId: l.Request(), Content: l.Content(time.Hour)})
+		l.Want(err, reason.RateLimited)
 	}
-	if n := len(l.state.Warrants()); n != 3 {
+	if n := len(l.State.Warrants()); n != 3 {
 		t.Errorf("%d warrants", n)
 	}
-	first := l.task(w, "192.0.2.17", l.noon)
-	l.task(w, "192.0.2.17", l.noon.Add(time.Minute))
-	create := &griffierv1.CreateTaskRequest{RequestId: l.request(), WarrantId: w.GetWarrantId(), ExpectedGeneration: w.GetGeneration(),
-		Category: griffierv1.Category_CATEGORY_ATTRIBUTION, Target: "192.0.2.17", Instant: l.noon.Format(time.RFC3339)}
-	_, err := l.tasks.CreateTask(l.officer(), create)
-	l.want(err, reason.RateLimited)
-	l.restart()
-	_, err = l.tasks.CreateTask(l.officer(), create)
-	l.want(err, reason.RateLimited)
-	hits := l.overseen.Hits(time.Time{})
+	first := l.Task(w, "192.0.2.17", l.Noon)
+	l.Task(w, "192.0.2.17", l.Noon.Add(time.Minute))
+	create := &griffierv1.CreateTaskRequest{RequestId: l.Request(), WarrantId: w.GetWarrantId(), ExpectedGeneration: w.GetGeneration(),
+		Category: griffierv1.Category_CATEGORY_ATTRIBUTION, Target: "192.0.2.17", Instant: l.Noon.Format(time.RFC3339)}
+	_, err := l.Tasks.CreateTask(l.Officer(), create)
+	l.Want(err, reason.RateLimited)
+	l.Restart()
+	_, err = l.Tasks.CreateTask(l.Officer(), create)
+	l.Want(err, reason.RateLimited)
+	hits := l.Overseen.Hits(time.Time{})
 	if len(hits) != 2 || hits[0].Limit != oversight.WarrantsOfAuthority || hits[1].Limit != oversight.TasksOfOfficer {
 		t.Errorf("hits = %+v", hits)
 	}
 	// What was asked before the limit is answered.
-	_, err = l.execute(first)
-	l.want(err, "")
-	if got, _, ok := l.state.Task(first.GetTaskId()); !ok || got.Stored() != warrant.TaskDisclosed {
+	_, err = l.Execute(first)
+	l.Want(err, "")
+	if got, _, ok := l.State.Task(first.GetTaskId()); !ok || got.Stored() != warrant.TaskDisclosed {
 		t.Errorf("the first task is %s", got.Stored())
 	}
 }

@@ -1,4 +1,4 @@
-package execute_test
+package disclosure_test
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"griffier/api/disclosure"
+	"griffier/api/disclosure/disclosuretest"
 	"griffier/api/reason"
 	"griffier/api/warrant"
 	orders "griffier/api/warrant/document"
@@ -24,80 +25,80 @@ import (
 // package hash respectively."
 func TestScenario05Replay(t *testing.T) {
 	l := newGatedLab(t)
-	content := l.content(time.Hour)
-	w := l.approve(content)
+	content := l.Content(time.Hour)
+	w := l.Approve(content)
 
-	_, err := l.warrants.CreateWarrant(l.officer(), &griffierv1.CreateWarrantRequest{RequestId: l.request(), Content: content})
-	l.want(err, reason.DuplicateWarrant)
+	_, err := l.Warrants.CreateWarrant(l.Officer(), &griffierv1.CreateWarrantRequest{RequestId: l.Request(), Content: content})
+	l.Want(err, reason.DuplicateWarrant)
 	if status.Code(err) != codes.AlreadyExists {
 		t.Errorf("code %v", status.Code(err))
 	}
 	// Letters that look the same do not make another reference.
-	alike := l.content(time.Hour)
+	alike := l.Content(time.Hour)
 	alike.Reference = strings.Replace(content.Reference, "PV", "РV", 1) // CYRILLIC CAPITAL LETTER ER
-	_, err = l.warrants.CreateWarrant(l.officer(), &griffierv1.CreateWarrantRequest{RequestId: l.request(), Content: alike})
-	l.want(err, reason.WarrantIncomplete)
+	_, err = l.Warrants.CreateWarrant(l.Officer(), &griffierv1.CreateWarrantRequest{RequestId: l.Request(), Content: alike})
+	l.Want(err, reason.WarrantIncomplete)
 	for _, spaced := range []string{content.Reference + " ", " " + content.Reference, content.Reference + "\u200b", content.Reference + "\n"} {
 		alike.Reference = spaced
-		_, err = l.warrants.CreateWarrant(l.officer(), &griffierv1.CreateWarrantRequest{RequestId: l.request(), Content: alike})
-		l.want(err, reason.WarrantIncomplete)
+		_, err = l.Warrants.CreateWarrant(l.Officer(), &griffierv1.CreateWarrantRequest{RequestId: l.Request(), Content: alike})
+		l.Want(err, reason.WarrantIncomplete)
 	}
 
 	// The same request, re-sent, is the same warrant: no second entry.
-	request := &griffierv1.CreateWarrantRequest{RequestId: l.request(), Content: l.content(time.Hour)}
-	first, err := l.warrants.CreateWarrant(l.officer(), request)
+	request := &griffierv1.CreateWarrantRequest{RequestId: l.Request(), Content: l.Content(time.Hour)}
+	first, err := l.Warrants.CreateWarrant(l.Officer(), request)
 	if err != nil {
 		t.Fatal(err)
 	}
-	size := l.log.Size()
-	again, err := l.warrants.CreateWarrant(l.officer(), request)
-	if err != nil || again.WarrantId != first.WarrantId || l.log.Size() != size {
-		t.Errorf("re-sent: %v, %v, %d new entries", again, err, l.log.Size()-size)
+	size := l.Log.Size()
+	again, err := l.Warrants.CreateWarrant(l.Officer(), request)
+	if err != nil || again.WarrantId != first.WarrantId || l.Log.Size() != size {
+		t.Errorf("re-sent: %v, %v, %d new entries", again, err, l.Log.Size()-size)
 	}
 
 	// An execution, re-sent after the release, in its own name and in another, and
 	// after a restart: the same package to the byte, and not another query.
-	task := l.task(w, "192.0.2.17", l.noon)
-	done, err := l.execute(task)
+	task := l.Task(w, "192.0.2.17", l.Noon)
+	done, err := l.Execute(task)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sealed, receipt, err := l.fetch(task)
+	sealed, receipt, err := l.Fetch(task)
 	if err != nil {
 		t.Fatal(err)
 	}
-	reads := l.traffic.reads.Load()
-	resent := &griffierv1.ExecuteTaskRequest{RequestId: l.request(), TaskId: task.TaskId, ExpectedGeneration: task.Generation}
-	queries := l.queries(func() {
+	reads := l.Traffic.Reads.Load()
+	resent := &griffierv1.ExecuteTaskRequest{RequestId: l.Request(), TaskId: task.TaskId, ExpectedGeneration: task.Generation}
+	queries := l.Queries(func() {
 		for range 3 {
-			again, err := l.tasks.ExecuteTask(l.officer(), resent)
+			again, err := l.Tasks.ExecuteTask(l.Officer(), resent)
 			if err != nil || again.PackageSha256 != done.PackageSha256 || !again.ReleasedAt.AsTime().Equal(done.ReleasedAt.AsTime()) {
 				t.Errorf("re-sent: %v, %v", again, err)
 			}
 		}
 	})
-	if queries != 0 || l.traffic.reads.Load() != reads {
+	if queries != 0 || l.Traffic.Reads.Load() != reads {
 		t.Errorf("%d queries for what was answered", queries)
 	}
-	l.credentials = nil // the lab's own server, from here on
-	l.restart()
-	if again, err := l.execute(task); err != nil || again.PackageSha256 != done.PackageSha256 {
+	l.Credentials = nil // the lab's own server, from here on
+	l.Restart()
+	if again, err := l.Execute(task); err != nil || again.PackageSha256 != done.PackageSha256 {
 		t.Errorf("after a restart: %v, %v", again, err)
 	}
-	sealedAgain, _, err := l.fetchOnce(l.approver(), task)
-	l.want(err, reason.DownloadUsed)
+	sealedAgain, _, err := l.FetchOnce(l.Approver(), task)
+	l.Want(err, reason.DownloadUsed)
 	if len(sealedAgain) != 0 {
 		t.Errorf("%d bytes came of a download that was used", len(sealedAgain))
 	}
-	l.grant(task)
-	sealedAgain, receiptAgain, err := l.fetch(task)
+	l.Grant(task)
+	sealedAgain, receiptAgain, err := l.Fetch(task)
 	if err != nil || !bytes.Equal(sealedAgain, sealed) || !bytes.Equal(receiptAgain, receipt) {
 		t.Errorf("fetched again: another package or receipt, %v", err)
 	}
-	if l.traffic.reads.Load() != reads {
+	if l.Traffic.Reads.Load() != reads {
 		t.Error("the store was read again")
 	}
-	if got := l.kinds(task.TaskId); count(got, "intent") != 1 || count(got, "result") != 1 || count(got, "release") != 1 || count(got, "fetch") != 2 {
+	if got := l.Kinds(task.TaskId); count(got, "intent") != 1 || count(got, "result") != 1 || count(got, "release") != 1 || count(got, "fetch") != 2 {
 		t.Errorf("entries %v", got)
 	}
 }
@@ -106,17 +107,17 @@ func TestScenario05Replay(t *testing.T) {
 // and people decide. A file that only says that it is a PDF is not kept at all.
 func TestScenario05SameDocument(t *testing.T) {
 	l := newLab(t)
-	keeper, err := orders.New(orders.Config{Dir: filepath.Join(l.dir, "orders"), Keys: l.keys, Book: l.book, State: l.state, Rules: l.rules, Now: l.now,
-		Log: slog.New(l.logs)})
+	keeper, err := orders.New(orders.Config{Dir: filepath.Join(l.Dir, "orders"), Keys: l.Keys, Book: l.Book, State: l.State, Rules: l.Rules, Now: l.Now,
+		Log: slog.New(l.Logs)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	by := warrant.Caller{Actor: "0ff1", Roles: []warrant.Role{warrant.LegalOfficer}}
 	letter := []byte("%PDF-1.7\n1 0 obj\n<< >>\nendobj\ntrailer\n<< >>\n%%EOF\n")
 	put := func(w *griffierv1.Warrant, declared string, data []byte) (warrant.Document, error) {
-		return keeper.Put(t.Context(), by, l.request(), w.WarrantId, declared, data)
+		return keeper.Put(t.Context(), by, l.Request(), w.WarrantId, declared, data)
 	}
-	first, second := l.approved(time.Hour), l.approved(time.Hour)
+	first, second := l.Approved(time.Hour), l.Approved(time.Hour)
 	kept, err := put(first, "application/pdf", letter)
 	if err != nil || len(kept.ReplayOf) != 0 {
 		t.Fatalf("the first time: %+v, %v", kept, err)
@@ -125,15 +126,15 @@ func TestScenario05SameDocument(t *testing.T) {
 	if err != nil || again.ID != kept.ID {
 		t.Errorf("in its own dossier again: %+v, %v", again, err)
 	}
-	size := l.log.Size()
+	size := l.Log.Size()
 	replayed, err := put(second, "application/pdf", letter)
 	if err != nil || !slices.Equal(replayed.ReplayOf, []string{first.WarrantId}) {
 		t.Errorf("under a new reference: %+v, %v", replayed, err)
 	}
 	entries := l.since(size)
-	if len(entries) != 1 || entries[0].Header.Reason != string(reason.DocumentReplayed) || !strings.Contains(asJSON(entries[0].Header), first.WarrantId) ||
-		strings.Contains(asJSON(entries[0].Header), disclosure.SHA256(letter)) {
-		t.Errorf("entries %s", asJSON(entries))
+	if len(entries) != 1 || entries[0].Header.Reason != string(reason.DocumentReplayed) || !strings.Contains(disclosuretest.JSON(entries[0].Header), first.WarrantId) ||
+		strings.Contains(disclosuretest.JSON(entries[0].Header), disclosure.SHA256(letter)) {
+		t.Errorf("entries %s", disclosuretest.JSON(entries))
 	}
 	for name, data := range map[string][]byte{
 		"a zip archive":      []byte("PK\x03\x04not a letter"),

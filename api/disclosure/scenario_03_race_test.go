@@ -1,4 +1,4 @@
-package execute_test
+package disclosure_test
 
 import (
 	"context"
@@ -19,40 +19,40 @@ func TestScenario03ExpiryDuringTheQuery(t *testing.T) {
 		clock func(l *lab, until time.Time) // before the execution
 		query func(l *lab, until time.Time) // in the middle of it
 	}{
-		{"the query does not notice", func(l *lab, until time.Time) { l.skew.Store(int64(time.Until(until) - 2*time.Second)) },
+		{"the query does not notice", func(l *lab, until time.Time) { l.Skew.Store(int64(time.Until(until) - 2*time.Second)) },
 			func(*lab, time.Time) { time.Sleep(5 * time.Second) }},
 		{"the clock leaps in the query", func(*lab, time.Time) {},
-			func(l *lab, until time.Time) { l.skew.Store(int64(time.Until(until))) }},
+			func(l *lab, until time.Time) { l.Skew.Store(int64(time.Until(until))) }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			l := newLab(t)
-			w := l.approved(time.Hour)
+			w := l.Approved(time.Hour)
 			until, err := time.Parse(time.RFC3339Nano, w.Content.ValidUntil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			task := l.task(w, "192.0.2.17", l.noon)
+			task := l.Task(w, "192.0.2.17", l.Noon)
 			test.clock(l, until)
-			l.traffic.during = func(context.Context) { test.query(l, until) }
-			_, err = l.execute(task)
-			l.want(err, reason.WarrantExpired)
-			l.traffic.during = nil
-			if got := l.kinds(task.TaskId); !slices.Equal(got, []string{"create", "intent", "abort"}) {
+			l.Traffic.During = func(context.Context) { test.query(l, until) }
+			_, err = l.Execute(task)
+			l.Want(err, reason.WarrantExpired)
+			l.Traffic.During = nil
+			if got := l.Kinds(task.TaskId); !slices.Equal(got, []string{"create", "intent", "abort"}) {
 				t.Errorf("entries %v", got)
 			}
 			check := func(when string) {
-				if files := l.shelved(); len(files) != 0 {
+				if files := l.Shelved(); len(files) != 0 {
 					t.Errorf("%s: left behind: %v", when, files)
 				}
-				sealed, _, err := l.fetch(task)
+				sealed, _, err := l.Fetch(task)
 				if got := reason.Of(err); got != reason.WarrantExpired && got != reason.NotFound || len(sealed) != 0 {
 					t.Errorf("%s: fetched %d bytes, %v", when, len(sealed), err)
 				}
-				_, err = l.execute(task)
-				l.want(err, reason.WarrantExpired)
+				_, err = l.Execute(task)
+				l.Want(err, reason.WarrantExpired)
 			}
 			check("after the execution")
-			l.restart()
+			l.Restart()
 			check("after a restart")
 		})
 	}

@@ -1,4 +1,4 @@
-package execute_test
+package disclosure_test
 
 import (
 	"strings"
@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"griffier/api/disclosure/disclosuretest"
 	"griffier/api/reason"
 	"griffier/api/server"
 	griffierv1 "griffier/proto/griffier/v1"
@@ -18,16 +19,16 @@ import (
 // audit has the refusal."
 func TestScenario01OverScope(t *testing.T) {
 	l := newGatedLab(t)
-	w := l.approved(time.Hour)
+	w := l.Approved(time.Hour)
 	ask := func(category griffierv1.Category, target string) (*griffierv1.Task, error) {
-		return l.tasks.CreateTask(l.officer(), &griffierv1.CreateTaskRequest{RequestId: l.request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation,
-			Category: category, Target: target, Instant: l.noon.Format(time.RFC3339)})
+		return l.Tasks.CreateTask(l.Officer(), &griffierv1.CreateTaskRequest{RequestId: l.Request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation,
+			Category: category, Target: target, Instant: l.Noon.Format(time.RFC3339)})
 	}
 	for _, category := range []griffierv1.Category{griffierv1.Category_CATEGORY_TIME, griffierv1.Category_CATEGORY_HISTORY, griffierv1.Category_CATEGORY_VOLUME} {
-		size := l.log.Size()
+		size := l.Log.Size()
 		var err error
-		queries := l.queries(func() { _, err = ask(category, "192.0.2.17") })
-		l.want(err, reason.CategoryExceedsBasis)
+		queries := l.Queries(func() { _, err = ask(category, "192.0.2.17") })
+		l.Want(err, reason.CategoryExceedsBasis)
 		if status.Code(err) != codes.FailedPrecondition {
 			t.Errorf("%v: code %v", category, status.Code(err))
 		}
@@ -43,21 +44,21 @@ func TestScenario01OverScope(t *testing.T) {
 		}
 		entries := l.since(size)
 		if len(entries) != 1 || entries[0].Header.Kind != server.KindRefusal || entries[0].Header.Reason != string(reason.CategoryExceedsBasis) ||
-			entries[0].Header.Actor == "" || strings.Contains(asJSON(entries[0].Header), "192.0.2") {
-			t.Errorf("%v: entries %s", category, asJSON(entries))
+			entries[0].Header.Actor == "" || strings.Contains(disclosuretest.JSON(entries[0].Header), "192.0.2") {
+			t.Errorf("%v: entries %s", category, disclosuretest.JSON(entries))
 		}
 	}
 	// Neither does a change of target help.
-	queries := l.queries(func() {
+	queries := l.Queries(func() {
 		_, err := ask(griffierv1.Category_CATEGORY_ATTRIBUTION, "192.0.2.18")
-		l.want(err, reason.TargetNotSpecific)
+		l.Want(err, reason.TargetNotSpecific)
 	})
 	if queries != 0 {
 		t.Errorf("%d queries were issued for a target that the warrant does not name", queries)
 	}
 	// Negative control: what the order covers is asked of the engine, and is seen there.
 	var task *griffierv1.Task
-	queries = l.queries(func() {
+	queries = l.Queries(func() {
 		var err error
 		if task, err = ask(griffierv1.Category_CATEGORY_ATTRIBUTION, "192.0.2.17"); err != nil {
 			t.Fatal(err)
@@ -66,8 +67,8 @@ func TestScenario01OverScope(t *testing.T) {
 	if queries != 0 {
 		t.Errorf("making a task issued %d queries", queries)
 	}
-	queries = l.queries(func() {
-		if done, err := l.execute(task); err != nil || done.Answer != string(reason.Match) {
+	queries = l.Queries(func() {
+		if done, err := l.Execute(task); err != nil || done.Answer != string(reason.Match) {
 			t.Fatalf("%v, %v", done, err)
 		}
 	})

@@ -1,4 +1,4 @@
-package execute_test
+package disclosure_test
 
 import (
 	"fmt"
@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc/status"
 
+	"griffier/api/disclosure/disclosuretest"
 	"griffier/api/ledger"
 	"griffier/api/reason"
 	"griffier/api/server"
@@ -22,7 +23,7 @@ import (
 // warrant and in a task, with an entry each, and nothing is read.
 func TestScenario15Wildcards(t *testing.T) {
 	l := newGatedLab(t)
-	w := l.approved(time.Hour)
+	w := l.Approved(time.Hour)
 	fishing := []string{
 		"192.0.2.0/24", "192.0.2.17/32", "192.0.2.0-192.0.2.255", "192.0.2.*", "192.0.2", "0.0.0.0", "0.0.0.0/0", "::/0", "::", "2001:db8::/32", "2001:db8::/47",
 		"%", "*", "_", "?", ".*", "192.0.2.17%", "192.0.2.17' OR '1'='1", "192.0.2.17; DROP TABLE traffic.assignment_slice", "192.0.2.17,192.0.2.18", "192.0.2.17\n192.0.2.18",
@@ -31,33 +32,33 @@ func TestScenario15Wildcards(t *testing.T) {
 		"Jan*", "person:Jan*;1234 AB;1", "person:;1234 AB;1", "person:%;%;%", "address:1234*;1", "address:1234 AB;", "address:1234 AB;1-99", "line:", "line:*", "line:%", "line:line-a*",
 		"radius:", "radius:*", "radius:*@isp.example", "circuit:", "circuit:*", "mac:", "mac:aa:bb:cc:*", "mac:aa:bb:cc", "", strings.Repeat("1", 70_000),
 	}
-	queries := l.queries(func() {
+	queries := l.Queries(func() {
 		for _, target := range fishing {
 			time.Sleep(100 * time.Millisecond) // two calls of one person, who has 20 a second
-			size := l.log.Size()
-			content := l.content(time.Hour)
+			size := l.Log.Size()
+			content := l.Content(time.Hour)
 			content.Targets = []string{target}
-			_, err := l.warrants.CreateWarrant(l.officer(), &griffierv1.CreateWarrantRequest{RequestId: l.request(), Content: content})
+			_, err := l.Warrants.CreateWarrant(l.Officer(), &griffierv1.CreateWarrantRequest{RequestId: l.Request(), Content: content})
 			// A reason of its own, or that the form is wrong: never another answer.
 			if got := reason.Of(err); got != reason.TargetNotSpecific && got != reason.WarrantIncomplete && got != reason.InvalidRequest {
 				t.Errorf("a warrant over %.40q: %v", target, err)
 			}
-			_, err = l.tasks.CreateTask(l.officer(), &griffierv1.CreateTaskRequest{RequestId: l.request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation,
-				Category: griffierv1.Category_CATEGORY_ATTRIBUTION, Target: target, Instant: l.noon.Format(time.RFC3339)})
+			_, err = l.Tasks.CreateTask(l.Officer(), &griffierv1.CreateTaskRequest{RequestId: l.Request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation,
+				Category: griffierv1.Category_CATEGORY_ATTRIBUTION, Target: target, Instant: l.Noon.Format(time.RFC3339)})
 			if got := reason.Of(err); got != reason.TargetNotSpecific && got != reason.InvalidRequest {
 				t.Errorf("a task of %.40q: %v", target, err)
 			}
 			if entries := l.since(size); len(entries) != 2 || slices.ContainsFunc(entries, func(e ledger.Entry) bool { return e.Header.Kind != server.KindRefusal }) {
-				t.Errorf("%.40q: entries %s", target, asJSON(entries))
+				t.Errorf("%.40q: entries %s", target, disclosuretest.JSON(entries))
 			}
 		}
 		var many []string
 		for i := range 500 {
 			many = append(many, fmt.Sprintf("192.0.2.%d", i%256))
 		}
-		content := l.content(time.Hour)
+		content := l.Content(time.Hour)
 		content.Targets = many
-		_, err := l.warrants.CreateWarrant(l.officer(), &griffierv1.CreateWarrantRequest{RequestId: l.request(), Content: content})
+		_, err := l.Warrants.CreateWarrant(l.Officer(), &griffierv1.CreateWarrantRequest{RequestId: l.Request(), Content: content})
 		if err == nil {
 			t.Error("a warrant over 500 targets was made")
 		}
@@ -80,8 +81,8 @@ func TestScenario15Oracle(t *testing.T) {
 	held := func(name, address string, ports uint16, from, to time.Duration) schema.Record {
 		n++
 		a := &schema.Assignment{AssignmentID: schema.ID{15, n}, SessionID: schema.ID{15, n, 1}, Prefix: netip.MustParsePrefix(address + "/32"), PortEnd: 65535,
-			AccessRef:           l.pseudonyms.Ref(schema.Identifier{Kind: schema.IdentRADIUSUser, Value: name + "@isp.example"}),
-			AssignmentStartedAt: l.noon.Add(from), StartedAt: l.noon.Add(from), EndedAt: l.noon.Add(to), Version: 1, EndCause: schema.EndRelease,
+			AccessRef:           l.Pseudonyms.Ref(schema.Identifier{Kind: schema.IdentRADIUSUser, Value: name + "@isp.example"}),
+			AssignmentStartedAt: l.Noon.Add(from), StartedAt: l.Noon.Add(from), EndedAt: l.Noon.Add(to), Version: 1, EndCause: schema.EndRelease,
 			Source: schema.SourceRADIUS, Certainty: schema.CertaintyObserved, CollectorID: "edge1"}
 		if ports != 0 {
 			a.PortStart, a.PortEnd = ports, ports+899
@@ -89,7 +90,7 @@ func TestScenario15Oracle(t *testing.T) {
 		return a
 	}
 	const hour = time.Hour
-	err := schema.Insert(t.Context(), l.conn, "scenario 15", []schema.Record{
+	err := schema.Insert(t.Context(), l.Conn, "scenario 15", []schema.Record{
 		held("short", "192.0.2.50", 2000, -hour, hour), held("q", "192.0.2.50", 3000, -hour, hour),
 		held(long, "192.0.2.51", 2000, -hour, hour), held(long+"2", "192.0.2.51", 3000, -hour, hour),
 		held("short", "192.0.2.52", 0, -hour, 0), held("q", "192.0.2.52", 0, 0, hour),
@@ -100,9 +101,9 @@ func TestScenario15Oracle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	content := l.content(time.Hour)
+	content := l.Content(time.Hour)
 	content.Targets = []string{"192.0.2.50", "192.0.2.51", "192.0.2.52", "192.0.2.53", "192.0.2.54", "192.0.2.55"}
-	w := l.approve(content)
+	w := l.Approve(content)
 	for _, test := range []struct {
 		short, long string
 		want        reason.Reason
@@ -117,18 +118,18 @@ func TestScenario15Oracle(t *testing.T) {
 			var texts [2]string
 			for round := range 12 {
 				for i, target := range []string{test.short, test.long} {
-					task := l.task(w, target, l.noon)
+					task := l.Task(w, target, l.Noon)
 					began := time.Now()
-					done, err := l.execute(task)
+					done, err := l.Execute(task)
 					took[i] = append(took[i], time.Since(began))
 					if err != nil || done.Answer != string(test.want) {
 						t.Fatalf("%s: %v, %v", target, done, err)
 					}
-					sealed, receipt, err := l.fetch(task)
+					sealed, receipt, err := l.Fetch(task)
 					if err != nil {
 						t.Fatal(err)
 					}
-					plain := l.plain(sealed)
+					plain := l.Plain(sealed)
 					if sizes[i] == nil {
 						sizes[i] = map[int]bool{}
 					}
@@ -167,14 +168,14 @@ func TestScenario15Oracle(t *testing.T) {
 // What does not exist reads as what is somebody else's, or is not released.
 func TestScenario15ErrorsAreNoOracle(t *testing.T) {
 	l := newGatedLab(t)
-	task := l.task(l.approved(time.Hour), "192.0.2.17", l.noon)
+	task := l.Task(l.Approved(time.Hour), "192.0.2.17", l.Noon)
 	unknown := &griffierv1.Task{TaskId: strings.Repeat("0", 32), Generation: 1}
-	_, err := l.execute(unknown)
-	l.want(err, reason.NotFound)
-	_, _, unreleased := l.fetch(task)
-	_, _, absent := l.fetch(unknown)
-	l.want(absent, reason.NotFound)
-	l.want(unreleased, reason.NotFound)
+	_, err := l.Execute(unknown)
+	l.Want(err, reason.NotFound)
+	_, _, unreleased := l.Fetch(task)
+	_, _, absent := l.Fetch(unknown)
+	l.Want(absent, reason.NotFound)
+	l.Want(unreleased, reason.NotFound)
 	for _, err := range []error{err, unreleased, absent} {
 		if found := reveals(status.Convert(err).Message()); found != nil || strings.Contains(err.Error(), "192.0.2") {
 			t.Errorf("%v says %v", err, found)

@@ -1,4 +1,4 @@
-package execute_test
+package disclosure_test
 
 import (
 	"bytes"
@@ -22,28 +22,34 @@ import (
 
 	"griffier/api/auth"
 	"griffier/api/auth/demoidp"
-	"griffier/api/disclosure"
+	"griffier/api/disclosure/disclosuretest"
 	"griffier/api/disclosure/execute"
-	"griffier/api/disclosure/seal"
 	"griffier/api/ledger"
-	"griffier/api/reason"
 	"griffier/api/server"
-	"griffier/api/warrant"
 	"griffier/api/warrant/warrantrpc"
 	griffierv1 "griffier/proto/griffier/v1"
 )
 
 // The files scenario_NN_…_test.go play the adversarial scenarios against which the
-// legal path was designed, each quoted above its test. They share the lab of this
-// package, so that nothing is played that the product does not have. All of them:
+// legal path was designed, each quoted above its test. They share the lab of
+// [disclosuretest], so that nothing is played that the product does not have. All of
+// them, with kill -9 and a full disk at every step:
 //
-//	go test ./api/disclosure/execute -run 'TestScenario|TestSeed|TestInterleavings|TestKilled|TestDiskFull'
+//	go test ./api/disclosure ./api/disclosure/execute -run 'TestScenario|TestSeed|TestInterleavings|TestKilled|TestDiskFull'
 //
 // Of some the rest is elsewhere: the thousand interleavings of scenario 3 in
 // [TestInterleavings], linked orders and walks of 6 and 15 in watched_test.go, the
 // witness of 7 and the second sink of 8 in packages ledger/witness and ledger/sink,
-// the sixty days of 9 in [TestDeletionUnderHold], and 10, access requests of whom one
-// is secret, in package subject (TestAccessAndSecrecy).
+// the sixty days of 9 in execute's TestDeletionUnderHold, and 10, access requests of
+// whom one is secret, in package subject (TestAccessAndSecrecy).
+
+// lab is the legal path, with what only the tests of this package do.
+type lab struct{ *disclosuretest.Lab }
+
+func newLab(t *testing.T) *lab {
+	t.Helper()
+	return &lab{disclosuretest.New(t)}
+}
 
 // staff are those who can log in where the lab has its gate.
 var staff = []demoidp.Person{
@@ -57,79 +63,62 @@ var staff = []demoidp.Person{
 // gate puts griffierd's own server in front of the services: tokens of an identity
 // provider, access rules, step-up, and entries of what it refuses.
 func (l *lab) gate() {
-	l.t.Helper()
+	l.T.Helper()
 	var provider *demoidp.Provider
 	idp := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { provider.ServeHTTP(w, r) }))
-	l.t.Cleanup(idp.Close)
+	l.T.Cleanup(idp.Close)
 	provider, err := demoidp.New(demoidp.Config{Issuer: idp.URL, Audience: "griffier", People: staff})
 	if err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
-	ca := filepath.Join(l.dir, "idp.pem")
+	ca := filepath.Join(l.Dir, "idp.pem")
 	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: idp.Certificate().Raw}), 0o600); err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 	people, err := auth.NewPeople(auth.OIDCConfig{Issuer: idp.URL, Audience: "griffier", CAFile: ca})
 	if err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 	srv, err := server.New(server.Config{Auth: &auth.Authenticator{People: people, ActorKey: auth.ActorKey(bytes.Repeat([]byte{7}, 32))},
-		Ledger: l.log, Keys: l.keys, Registry: prometheus.NewRegistry(), Log: slog.New(l.logs), Now: time.Now,
+		Ledger: l.Log, Keys: l.Keys, Registry: prometheus.NewRegistry(), Log: slog.New(l.Logs), Now: time.Now,
 		Register: func(r grpc.ServiceRegistrar) {
-			griffierv1.RegisterWarrantServiceServer(r, warrantrpc.NewService(warrantrpc.Config{Book: l.book, Keys: l.keys, State: l.state, Rules: l.rules,
-				Now: l.now, Ended: l.executor.Ended}))
-			griffierv1.RegisterDisclosureServiceServer(r, execute.NewService(l.executor))
+			griffierv1.RegisterWarrantServiceServer(r, warrantrpc.NewService(warrantrpc.Config{Book: l.Book, Keys: l.Keys, State: l.State, Rules: l.Rules,
+				Now: l.Now, Ended: l.Executor.Ended}))
+			griffierv1.RegisterDisclosureServiceServer(r, execute.NewService(l.Executor))
 		}})
 	if err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ctx, listener, time.Second) }()
 	client, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
-	l.warrants, l.tasks = griffierv1.NewWarrantServiceClient(client), griffierv1.NewDisclosureServiceClient(client)
-	l.credentials = func(actor string) context.Context {
+	l.Warrants, l.Tasks = griffierv1.NewWarrantServiceClient(client), griffierv1.NewDisclosureServiceClient(client)
+	l.Credentials = func(actor string) context.Context {
 		token, err := provider.Token(actor, time.Now())
 		if err != nil {
-			l.t.Fatal(err)
+			l.T.Fatal(err)
 		}
-		return metadata.AppendToOutgoingContext(l.t.Context(), "authorization", "Bearer "+token)
+		return metadata.AppendToOutgoingContext(l.T.Context(), "authorization", "Bearer "+token)
 	}
-	l.t.Cleanup(func() {
+	l.T.Cleanup(func() {
 		client.Close()
 		cancel()
 		if err := <-served; err != nil {
-			l.t.Errorf("serve: %v", err)
+			l.T.Errorf("serve: %v", err)
 		}
 	})
 }
 
-// queries is how many queries the engine begins while f runs, by the engine's own
-// count, less what counting takes.
-func (l *lab) queries(f func()) uint64 {
-	l.t.Helper()
-	count := func() (n uint64) {
-		l.t.Helper()
-		if err := l.conn.QueryRow(l.t.Context(), "SELECT sum(value) FROM system.events WHERE event = 'Query'").Scan(&n); err != nil {
-			l.t.Fatal(err)
-		}
-		return n
-	}
-	idle := count()
-	before := count()
-	f()
-	return count() - before - (before - idle)
-}
-
 // since returns the entries from an index on.
-func (l *lab) since(index uint64) []ledger.Entry { return l.entries()[index:] }
+func (l *lab) since(index uint64) []ledger.Entry { return l.Entries()[index:] }
 
 // lineNames finds ids of lines, and not what is outline-conformant.
 var lineNames = regexp.MustCompile(`\bline-\w+`)
@@ -149,24 +138,4 @@ func newGatedLab(t *testing.T) *lab {
 	l := newLab(t)
 	l.gate()
 	return l
-}
-
-// genuine wants the package that a task names, and that it verifies.
-func (l *lab) genuine(done *griffierv1.Task, sealed, receipt []byte) {
-	l.t.Helper()
-	if r := disclosure.Verify(sealed, receipt, l.trust(), seal.AgeIdentity(l.identity)); !r.Verified() || disclosure.SHA256(sealed) != done.PackageSha256 {
-		l.t.Errorf("report %s", asJSON(r))
-	}
-}
-
-// grant gives a used download of a package anew: one person asks, another fetches.
-func (l *lab) grant(task *griffierv1.Task) {
-	l.t.Helper()
-	by := warrant.Caller{Actor: "0ff1", Roles: []warrant.Role{warrant.LegalOfficer}}
-	_, err := warrantrpc.Decide(l.t.Context(), l.log, l.request(), func(now time.Time) (ledger.Draft, *reason.Error) {
-		return l.rules.Grant(l.state, now, by, task.TaskId, warrant.LegalApprover)
-	})
-	if err != nil {
-		l.t.Fatal(err)
-	}
 }

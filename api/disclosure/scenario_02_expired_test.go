@@ -1,4 +1,4 @@
-package execute_test
+package disclosure_test
 
 import (
 	"slices"
@@ -13,36 +13,36 @@ import (
 // clock set back 1 h on the app host -> still refused (DB clock) or CLOCK_UNTRUSTED."
 func TestScenario02Expired(t *testing.T) {
 	l := newGatedLab(t) // nothing sweeps: Run is not called
-	w := l.approved(time.Hour)
-	sealed, fresh := l.task(w, "192.0.2.17", l.noon), l.task(w, "192.0.2.17", l.noon.Add(time.Minute))
-	if _, err := l.execute(sealed); err != nil {
+	w := l.Approved(time.Hour)
+	sealed, fresh := l.Task(w, "192.0.2.17", l.Noon), l.Task(w, "192.0.2.17", l.Noon.Add(time.Minute))
+	if _, err := l.Execute(sealed); err != nil {
 		t.Fatal(err)
 	}
 	until, err := time.Parse(time.RFC3339Nano, w.Content.ValidUntil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	reads := l.traffic.reads.Load()
-	l.skew.Store(int64(time.Until(until) + time.Millisecond))
-	_, err = l.execute(fresh)
-	l.want(err, reason.WarrantExpired)
-	_, err = l.execute(sealed) // returns what it came to; handing it over is another act
-	l.want(err, "")
-	_, _, err = l.fetch(sealed)
-	l.want(err, reason.WarrantExpired)
+	reads := l.Traffic.Reads.Load()
+	l.Skew.Store(int64(time.Until(until) + time.Millisecond))
+	_, err = l.Execute(fresh)
+	l.Want(err, reason.WarrantExpired)
+	_, err = l.Execute(sealed) // returns what it came to; handing it over is another act
+	l.Want(err, "")
+	_, _, err = l.Fetch(sealed)
+	l.Want(err, reason.WarrantExpired)
 
 	// The refusals are in the ledger, so a clock that goes back is seen to.
-	l.skew.Add(-int64(time.Hour))
+	l.Skew.Add(-int64(time.Hour))
 	for range 3 {
-		_, err = l.execute(fresh)
-		l.want(err, reason.ClockUntrusted)
-		_, _, err = l.fetch(sealed)
-		l.want(err, reason.ClockUntrusted)
+		_, err = l.Execute(fresh)
+		l.Want(err, reason.ClockUntrusted)
+		_, _, err = l.Fetch(sealed)
+		l.Want(err, reason.ClockUntrusted)
 	}
-	if n := l.traffic.reads.Load() - reads; n != 0 {
+	if n := l.Traffic.Reads.Load() - reads; n != 0 {
 		t.Errorf("%d reads of traffic data", n)
 	}
-	if got := l.kinds(fresh.TaskId); slices.Contains(got, "intent") || !slices.Contains(got, "refusal") {
+	if got := l.Kinds(fresh.TaskId); slices.Contains(got, "intent") || !slices.Contains(got, "refusal") {
 		t.Errorf("entries %v", got)
 	}
 }
@@ -51,7 +51,7 @@ func TestScenario02Expired(t *testing.T) {
 // at or after the end.
 func TestScenario02ClockStepsAbout(t *testing.T) {
 	l := newGatedLab(t)
-	w := l.approved(time.Hour)
+	w := l.Approved(time.Hour)
 	until, err := time.Parse(time.RFC3339Nano, w.Content.ValidUntil)
 	if err != nil {
 		t.Fatal(err)
@@ -59,12 +59,12 @@ func TestScenario02ClockStepsAbout(t *testing.T) {
 	steps := []time.Duration{0, time.Second, 0, 10 * time.Minute, 0, 9 * time.Minute, 59 * time.Minute, 61 * time.Minute, 59 * time.Minute, -time.Hour}
 	var tasks []*griffierv1.Task
 	for i := range steps {
-		tasks = append(tasks, l.task(w, "192.0.2.17", l.noon.Add(time.Duration(i)*time.Second)))
+		tasks = append(tasks, l.Task(w, "192.0.2.17", l.Noon.Add(time.Duration(i)*time.Second)))
 	}
 	outcomes := map[reason.Reason]int{}
 	for i, step := range steps {
-		l.skew.Store(int64(step))
-		done, err := l.execute(tasks[i])
+		l.Skew.Store(int64(step))
+		done, err := l.Execute(tasks[i])
 		outcomes[reason.Of(err)]++
 		if err == nil && !done.ReleasedAt.AsTime().Before(until) {
 			t.Errorf("step %v: released at %v, the end is %v", step, done.ReleasedAt.AsTime(), until)

@@ -1,4 +1,4 @@
-package execute_test
+package disclosure_test
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"griffier/api/disclosure/disclosuretest"
 	"griffier/api/reason"
 	"griffier/api/register"
 	griffierv1 "griffier/proto/griffier/v1"
@@ -23,18 +24,18 @@ import (
 func TestScenario12CGNAT(t *testing.T) {
 	l := newLab(t)
 	logs := &lockedBuffer{}
-	l.logs = slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug})
-	l.restart()
-	l.translators()
+	l.Logs = slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug})
+	l.Restart()
+	l.Translators()
 	const shared, static = "192.0.2.64", "192.0.2.65"
 	user := func(name string) schema.AccessRef {
-		return l.pseudonyms.Ref(schema.Identifier{Kind: schema.IdentRADIUSUser, Value: name + "@isp.example"})
+		return l.Pseudonyms.Ref(schema.Identifier{Kind: schema.IdentRADIUSUser, Value: name + "@isp.example"})
 	}
 	n := byte(0)
 	block := func(name, address string, protocol uint8, from, to uint16, start, end time.Duration) schema.Record {
 		n++
 		return &schema.Assignment{AssignmentID: schema.ID{12, n}, SessionID: schema.ID{12, n, 1}, AccessRef: user(name), Prefix: netip.MustParsePrefix(address + "/32"),
-			Protocol: protocol, PortStart: from, PortEnd: to, AssignmentStartedAt: l.noon.Add(start), StartedAt: l.noon.Add(start), EndedAt: l.noon.Add(end),
+			Protocol: protocol, PortStart: from, PortEnd: to, AssignmentStartedAt: l.Noon.Add(start), StartedAt: l.Noon.Add(start), EndedAt: l.Noon.Add(end),
 			Version: 1, EndCause: schema.EndRelease, Source: schema.SourceStatic, Certainty: schema.CertaintyObserved, CollectorID: "edge1"}
 	}
 	var records []schema.Record
@@ -47,12 +48,12 @@ func TestScenario12CGNAT(t *testing.T) {
 		block("alice", shared, 0, 60000, 60899, -time.Hour, 0), block("bob", shared, 0, 60000, 60899, 0, time.Hour), // handed over at noon
 		block("alice", shared, 6, 61000, 61899, -time.Hour, time.Hour), // TCP only
 		block("bob", static, 0, 0, 65535, -time.Hour, time.Hour))
-	if err := schema.Insert(t.Context(), l.conn, "scenario 12", records); err != nil {
+	if err := schema.Insert(t.Context(), l.Conn, "scenario 12", records); err != nil {
 		t.Fatal(err)
 	}
-	content := l.content(time.Hour)
+	content := l.Content(time.Hour)
 	content.Targets = []string{shared, static, "203.0.113.3"}
-	w := l.approve(content)
+	w := l.Approve(content)
 	const tcp, udp = griffierv1.TransportProtocol_TRANSPORT_PROTOCOL_TCP, griffierv1.TransportProtocol_TRANSPORT_PROTOCOL_UDP
 	for _, test := range []struct {
 		name, target string
@@ -77,13 +78,13 @@ func TestScenario12CGNAT(t *testing.T) {
 		{"and a port of it", static, 4000, udp, 0, reason.Match, "line-bob"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			task, err := l.tasks.CreateTask(l.officer(), &griffierv1.CreateTaskRequest{RequestId: l.request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation,
-				Category: griffierv1.Category_CATEGORY_ATTRIBUTION, Target: test.target, Instant: l.noon.Add(test.at).Format(time.RFC3339),
+			task, err := l.Tasks.CreateTask(l.Officer(), &griffierv1.CreateTaskRequest{RequestId: l.Request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation,
+				Category: griffierv1.Category_CATEGORY_ATTRIBUTION, Target: test.target, Instant: l.Noon.Add(test.at).Format(time.RFC3339),
 				Port: test.port, Protocol: test.protocol})
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, plain := l.mustExecute(task, test.want)
+			_, plain := l.MustExecute(task, test.want)
 			if !strings.Contains(plain, test.says) {
 				t.Errorf("the package does not say %q", test.says)
 			}
@@ -96,8 +97,8 @@ func TestScenario12CGNAT(t *testing.T) {
 		})
 	}
 	text := logs.String()
-	for _, e := range l.entries() {
-		text += asJSON(e.Header)
+	for _, e := range l.Entries() {
+		text += disclosuretest.JSON(e.Header)
 	}
 	for _, secret := range []string{"192.0.2.", "203.0.113.", "flatmate", "line-", "Jansen", user("alice").String()} {
 		if strings.Contains(text, secret) {
@@ -108,27 +109,27 @@ func TestScenario12CGNAT(t *testing.T) {
 
 // subscribe registers another subscriber like those of the lab.
 func (l *lab) subscribe(name string) {
-	l.t.Helper()
-	l.put(name, l.noon.Add(-90*24*time.Hour), schema.Forever)
+	l.T.Helper()
+	l.put(name, l.Noon.Add(-90*24*time.Hour), schema.Forever)
 }
 
 // backdate gives a subscriber of the lab a contract of another beginning.
 func (l *lab) backdate(name string, begin time.Time) {
-	l.t.Helper()
+	l.T.Helper()
 	l.put(name, begin, schema.Forever)
 }
 
 // put registers a subscriber with a contract in [begin, end).
 func (l *lab) put(name string, begin, end time.Time) {
-	l.t.Helper()
-	err := l.register.PutLine(l.t.Context(), register.Line{LineID: "line-" + name, AccountID: "account-" + name, TimeZone: "Europe/Amsterdam", BillingDay: 1,
+	l.T.Helper()
+	err := l.Register.PutLine(l.T.Context(), register.Line{LineID: "line-" + name, AccountID: "account-" + name, TimeZone: "Europe/Amsterdam", BillingDay: 1,
 		ContractStart: begin, ContractEnd: end},
 		[]register.Identifier{{Identifier: schema.Identifier{Kind: schema.IdentRADIUSUser, Value: name + "@isp.example"}, ValidFrom: begin, ValidTo: end}},
 		register.Person{Name: strings.ToUpper(name[:1]) + name[1:] + " Jansen",
 			InstallationAddress: register.PostalAddress{Street: "Dorpsstraat", HouseNumber: "1", Postcode: "1234 AB", Town: "Ons Dorp", Country: "NL"},
 			BillingAddress:      register.PostalAddress{Street: "Betaalweg", HouseNumber: "9", Postcode: "9999 ZZ", Town: "Elders", Country: "NL"}})
 	if err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 }
 

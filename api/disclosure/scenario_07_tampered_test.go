@@ -1,4 +1,4 @@
-package execute_test
+package disclosure_test
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"github.com/transparency-dev/tessera"
 	"github.com/transparency-dev/tessera/storage/posix"
 
+	"griffier/api/disclosure/disclosuretest"
 	"griffier/api/ledger"
 	"griffier/api/warrant"
 )
@@ -22,17 +23,17 @@ import (
 // makes a revocation unhappen, or another person the one who asked.
 func TestScenario07TamperedLog(t *testing.T) {
 	l := newLab(t)
-	w := l.approved(time.Hour)
-	task := l.task(w, "192.0.2.17", l.noon)
-	if _, err := l.execute(task); err != nil {
+	w := l.Approved(time.Hour)
+	task := l.Task(w, "192.0.2.17", l.Noon)
+	if _, err := l.Execute(task); err != nil {
 		t.Fatal(err)
 	}
-	entries := l.entries()
-	if err := l.log.Close(); err != nil {
+	entries := l.Entries()
+	if err := l.Log.Close(); err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(l.dir, "ledger")
-	original := filepath.Join(l.dir, "original")
+	dir := filepath.Join(l.Dir, "ledger")
+	original := filepath.Join(l.Dir, "original")
 	if err := os.Rename(dir, original); err != nil {
 		t.Fatal(err)
 	}
@@ -64,12 +65,12 @@ func TestScenario07TamperedLog(t *testing.T) {
 				leaves = append(leaves, leaf)
 			}
 			l.forge(dir, leaves)
-			report, err := ledger.Verify(t.Context(), ledger.VerifyConfig{Dir: dir, PublicKey: l.key.Public, WitnessFile: filepath.Join(l.dir, "witness"), Keys: l.keys})
+			report, err := ledger.Verify(t.Context(), ledger.VerifyConfig{Dir: dir, PublicKey: l.Key.Public, WitnessFile: filepath.Join(l.Dir, "witness"), Keys: l.Keys})
 			if report.Verified() != test.sound || (err == nil) != test.sound {
 				t.Errorf("verify: %v, %v", report.Problems, err)
 			}
-			opened, err := ledger.Open(t.Context(), ledger.Config{Dir: dir, WitnessFile: filepath.Join(l.dir, "witness"), Key: l.key, Keys: l.keys,
-				Folds: []ledger.Fold{warrant.NewState()}, Logger: slog.New(slog.DiscardHandler), Limit: patience})
+			opened, err := ledger.Open(t.Context(), ledger.Config{Dir: dir, WitnessFile: filepath.Join(l.Dir, "witness"), Key: l.Key, Keys: l.Keys,
+				Folds: []ledger.Fold{warrant.NewState()}, Logger: slog.New(slog.DiscardHandler), Limit: disclosuretest.Patience})
 			if (err == nil) != test.sound {
 				t.Errorf("open: %v", err)
 			}
@@ -83,32 +84,32 @@ func TestScenario07TamperedLog(t *testing.T) {
 	if err := errors.Join(os.RemoveAll(dir), os.Rename(original, dir)); err != nil {
 		t.Fatal(err)
 	}
-	l.start() // as it was, for the lab's own end
+	l.Start() // as it was, for the lab's own end
 }
 
 // forge makes a new and consistent log of leaves, signed with the log's own key.
 func (l *lab) forge(dir string, leaves [][]byte) {
-	l.t.Helper()
+	l.T.Helper()
 	if err := os.RemoveAll(dir); err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	driver, err := posix.New(ctx, posix.Config{Path: dir})
 	if err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 	a, shutdown, _, err := tessera.NewAppender(ctx, driver, tessera.NewAppendOptions().
-		WithCheckpointSigner(l.key.Signer).WithCheckpointInterval(100*time.Millisecond).WithBatching(1, time.Millisecond))
+		WithCheckpointSigner(l.Key.Signer).WithCheckpointInterval(100*time.Millisecond).WithBatching(1, time.Millisecond))
 	if err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 	for _, leaf := range leaves {
 		if _, err := a.Add(ctx, tessera.NewEntry(leaf))(); err != nil {
-			l.t.Fatal(err)
+			l.T.Fatal(err)
 		}
 	}
 	if err := shutdown(ctx); err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 }

@@ -1,4 +1,4 @@
-package execute_test
+package disclosure_test
 
 import (
 	"strings"
@@ -14,23 +14,23 @@ import (
 // -> A; with uncertainty 0 and margin 0 (test profile) 12:00:00 -> B."
 func TestScenario04Boundary(t *testing.T) {
 	l := newLab(t)
-	w := l.approved(time.Hour)
+	w := l.Approved(time.Hour)
 	ask := func(at time.Time, uncertainty uint32) (*griffierv1.Task, string) {
 		t.Helper()
-		task, err := l.tasks.CreateTask(l.officer(), &griffierv1.CreateTaskRequest{RequestId: l.request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation,
+		task, err := l.Tasks.CreateTask(l.Officer(), &griffierv1.CreateTaskRequest{RequestId: l.Request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation,
 			Category: griffierv1.Category_CATEGORY_ATTRIBUTION, Target: "192.0.2.20", Instant: at.Format(time.RFC3339Nano), UncertaintySeconds: uncertainty})
 		if err != nil {
 			t.Fatal(err)
 		}
-		done, err := l.execute(task)
+		done, err := l.Execute(task)
 		if err != nil {
 			t.Fatal(err)
 		}
-		sealed, _, err := l.fetch(task)
+		sealed, _, err := l.Fetch(task)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return done, l.plain(sealed)
+		return done, l.Plain(sealed)
 	}
 	const second = time.Second
 	for _, test := range []struct {
@@ -52,7 +52,7 @@ func TestScenario04Boundary(t *testing.T) {
 		{-3 * second, 1, reason.AmbiguousBoundary, ""},
 		{-3*second - time.Millisecond, 1, reason.Match, "line-alice"},
 	} {
-		done, plain := ask(l.noon.Add(test.at), test.uncertainty)
+		done, plain := ask(l.Noon.Add(test.at), test.uncertainty)
 		if done.Answer != string(test.want) || !strings.Contains(plain, test.says) {
 			t.Errorf("at %v ± %d s: %s, want %s of %q", test.at, test.uncertainty, done.Answer, test.want, test.says)
 		}
@@ -63,8 +63,8 @@ func TestScenario04Boundary(t *testing.T) {
 
 	// A margin of a nanosecond is the least there is: zero means the default. The
 	// interval of 12:00:00.000000001 begins at 12:00:00, which is B's alone.
-	l.margin = 1
-	l.restart()
+	l.Margin = 1
+	l.Restart()
 	for _, test := range []struct {
 		at   time.Duration
 		want reason.Reason
@@ -75,7 +75,7 @@ func TestScenario04Boundary(t *testing.T) {
 		{0, reason.AmbiguousBoundary, ""},
 		{1, reason.Match, "line-bob"},
 	} {
-		done, plain := ask(l.noon.Add(test.at), 0)
+		done, plain := ask(l.Noon.Add(test.at), 0)
 		if done.Answer != string(test.want) || !strings.Contains(plain, test.says) {
 			t.Errorf("without a margin, at %d ns: %s, want %s of %q", test.at, done.Answer, test.want, test.says)
 		}

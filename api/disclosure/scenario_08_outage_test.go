@@ -1,4 +1,4 @@
-package execute_test
+package disclosure_test
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"griffier/api/disclosure/disclosuretest"
 	"griffier/api/reason"
 	griffierv1 "griffier/proto/griffier/v1"
 )
@@ -28,51 +29,51 @@ const (
 // between result and release; each time the execution, sent again, comes to the
 // one package.
 func TestScenario08LedgerHangs(t *testing.T) {
-	if !alone(t) {
+	if !disclosuretest.Alone(t) {
 		return
 	}
 	l := newLab(t)
 	disk := l.ledgerOnADisk()
-	w := l.approved(time.Hour)
+	w := l.Approved(time.Hour)
 	for n, step := range []string{"intent", "result", "release"} {
 		t.Run(step, func(t *testing.T) {
-			task := l.task(w, "192.0.2.17", l.noon.Add(time.Duration(n)*time.Second))
+			task := l.Task(w, "192.0.2.17", l.Noon.Add(time.Duration(n)*time.Second))
 			decisions := 0
-			l.book.before = func(context.Context) {
+			l.Book.Before = func(context.Context) {
 				if decisions++; decisions == n+1 {
 					disk.freeze()
 				}
 			}
-			reads := l.traffic.reads.Load()
+			reads := l.Traffic.Reads.Load()
 			asked := time.Now()
-			_, err := l.execute(task)
+			_, err := l.Execute(task)
 			took := time.Since(asked)
 			if got := reason.Of(err); got != reason.UnknownOutcome && got != reason.LedgerUnavailable {
 				t.Errorf("hung: %v", err)
 			}
-			if most := l.limit + 2*time.Second; took > most { // beside the limit the query and a busy machine
+			if most := l.Limit + 2*time.Second; took > most { // beside the limit the query and a busy machine
 				t.Errorf("answered after %v, want at most %v", took, most)
 			}
-			if n == 0 && l.traffic.reads.Load() != reads {
+			if n == 0 && l.Traffic.Reads.Load() != reads {
 				t.Error("the store was read without an intent")
 			}
-			l.book.before = nil
+			l.Book.Before = nil
 			// Everything else is refused at once, and nothing leaves.
 			asked = time.Now()
-			sealed, _, err := l.fetch(task)
+			sealed, _, err := l.Fetch(task)
 			if err == nil || len(sealed) != 0 {
 				t.Errorf("fetched %d bytes, %v", len(sealed), err)
 			}
-			_, err = l.warrants.RevokeWarrant(l.approver(), &griffierv1.RevokeWarrantRequest{RequestId: l.request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation})
-			l.want(err, reason.LedgerUnavailable)
-			if took := time.Since(asked); took > l.limit {
+			_, err = l.Warrants.RevokeWarrant(l.Approver(), &griffierv1.RevokeWarrantRequest{RequestId: l.Request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation})
+			l.Want(err, reason.LedgerUnavailable)
+			if took := time.Since(asked); took > l.Limit {
 				t.Errorf("refused only after %v", took)
 			}
 			disk.thaw()
 
 			var done *griffierv1.Task
 			for range 200 {
-				if done, err = l.execute(task); err == nil {
+				if done, err = l.Execute(task); err == nil {
 					break
 				}
 				if got := reason.Of(err); got != reason.UnknownOutcome && got != reason.LedgerUnavailable {
@@ -83,12 +84,12 @@ func TestScenario08LedgerHangs(t *testing.T) {
 			if err != nil || done.Answer != string(reason.Match) {
 				t.Fatalf("after the thaw: %v, %v", done, err)
 			}
-			sealed, receipt, err := l.fetch(task)
+			sealed, receipt, err := l.Fetch(task)
 			if err != nil {
 				t.Fatal(err)
 			}
-			l.genuine(done, sealed, receipt)
-			kinds := l.kinds(task.TaskId)
+			l.Genuine(done, sealed, receipt)
+			kinds := l.Kinds(task.TaskId)
 			if count(kinds, "release") != 1 || count(kinds, "intent") != count(kinds, "abort")+1 || count(kinds, "fetch") != 1 {
 				t.Errorf("entries %v", kinds)
 			}
@@ -99,26 +100,26 @@ func TestScenario08LedgerHangs(t *testing.T) {
 // Scenario 8 with a disk that is full: refused, nothing is read, and once there is
 // room the same execution comes to its package.
 func TestScenario08LedgerFull(t *testing.T) {
-	if !alone(t) {
+	if !disclosuretest.Alone(t) {
 		return
 	}
 	l := newLab(t)
 	disk := l.ledgerOnADisk()
-	task := l.task(l.approved(time.Hour), "192.0.2.17", l.noon)
+	task := l.Task(l.Approved(time.Hour), "192.0.2.17", l.Noon)
 	disk.fill()
-	_, err := l.execute(task)
+	_, err := l.Execute(task)
 	if got := reason.Of(err); got != reason.UnknownOutcome && got != reason.LedgerUnavailable {
 		t.Errorf("full: %v", err)
 	}
-	if n := l.traffic.reads.Load(); n != 0 {
+	if n := l.Traffic.Reads.Load(); n != 0 {
 		t.Errorf("%d reads", n)
 	}
-	if files := l.shelved(); len(files) != 0 {
+	if files := l.Shelved(); len(files) != 0 {
 		t.Errorf("files %v", files)
 	}
 	disk.empty()
 	for range 200 {
-		if _, err = l.execute(task); err == nil {
+		if _, err = l.Execute(task); err == nil {
 			break
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -126,10 +127,10 @@ func TestScenario08LedgerFull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sealed, _, err := l.fetch(task); err != nil || len(sealed) == 0 {
+	if sealed, _, err := l.Fetch(task); err != nil || len(sealed) == 0 {
 		t.Errorf("%d bytes, %v", len(sealed), err)
 	}
-	kinds := l.kinds(task.TaskId)
+	kinds := l.Kinds(task.TaskId)
 	if count(kinds, "release") != 1 || count(kinds, "intent") != count(kinds, "abort")+1 {
 		t.Errorf("entries %v", kinds)
 	}
@@ -155,26 +156,26 @@ type disk struct {
 // ledgerOnADisk moves the lab's ledger to a disk of its own, with the limit that the
 // product has. It needs root, as `make test` does.
 func (l *lab) ledgerOnADisk() *disk {
-	l.t.Helper()
+	l.T.Helper()
 	run := func(name string, args ...string) {
-		l.t.Helper()
+		l.T.Helper()
 		if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-			l.t.Fatalf("%s: %v: %s", name, err, out)
+			l.T.Fatalf("%s: %v: %s", name, err, out)
 		}
 	}
-	l.stop()
-	d := &disk{l: l, point: filepath.Join(l.dir, "disk"), thaw: func() {}}
-	image, place := filepath.Join(l.dir, "image"), filepath.Join(l.dir, "ledger")
+	l.Stop()
+	d := &disk{l: l, point: filepath.Join(l.Dir, "disk"), thaw: func() {}}
+	image, place := filepath.Join(l.Dir, "image"), filepath.Join(l.Dir, "ledger")
 	if err := errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, 32<<20), os.Mkdir(d.point, 0o700)); err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 	run("mkfs.ext4", "-q", "-F", image)
 	run("mount", "-o", "loop", image, d.point)
-	l.t.Cleanup(func() {
+	l.T.Cleanup(func() {
 		d.thaw()
 		d.dir.Close()
-		l.stop()
-		l.stop = func() {}
+		l.Stop()
+		l.Stop = func() {}
 		for _, at := range []string{place, d.point} {
 			var out []byte
 			var err error
@@ -185,33 +186,33 @@ func (l *lab) ledgerOnADisk() *disk {
 				time.Sleep(100 * time.Millisecond)
 			}
 			if err != nil {
-				l.t.Errorf("umount: %v: %s", err, out)
+				l.T.Errorf("umount: %v: %s", err, out)
 			}
 		}
 	})
 	run("mv", place, d.point)
 	var err error
 	if d.dir, err = os.Open(d.point); err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 	if err := os.Mkdir(place, 0o700); err != nil {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 	run("mount", "--bind", filepath.Join(d.point, "ledger"), place)
-	l.limit = 2 * time.Second
-	l.start()
+	l.Limit = 2 * time.Second
+	l.Start()
 	return d
 }
 
 // freeze stops all writing, for twenty seconds at most.
 func (d *disk) freeze() {
 	if err := unix.IoctlSetInt(int(d.dir.Fd()), fiFreeze, 0); err != nil {
-		d.l.t.Errorf("freeze: %v", err)
+		d.l.T.Errorf("freeze: %v", err)
 		return
 	}
 	d.thaw = sync.OnceFunc(func() {
 		if err := unix.IoctlSetInt(int(d.dir.Fd()), fiThaw, 0); err != nil {
-			d.l.t.Errorf("thaw: %v", err)
+			d.l.T.Errorf("thaw: %v", err)
 		}
 	})
 	time.AfterFunc(20*time.Second, d.thaw)
@@ -219,10 +220,10 @@ func (d *disk) freeze() {
 
 // fill leaves not a block free.
 func (d *disk) fill() {
-	d.l.t.Helper()
+	d.l.T.Helper()
 	f, err := os.Create(filepath.Join(d.point, "filler"))
 	if err != nil {
-		d.l.t.Fatal(err)
+		d.l.T.Fatal(err)
 	}
 	defer f.Close()
 	block := make([]byte, 4096)
@@ -230,13 +231,13 @@ func (d *disk) fill() {
 		_, err = f.Write(block)
 	}
 	if !errors.Is(err, unix.ENOSPC) {
-		d.l.t.Fatal(err)
+		d.l.T.Fatal(err)
 	}
 }
 
 func (d *disk) empty() {
-	d.l.t.Helper()
+	d.l.T.Helper()
 	if err := os.Remove(filepath.Join(d.point, "filler")); err != nil {
-		d.l.t.Fatal(err)
+		d.l.T.Fatal(err)
 	}
 }

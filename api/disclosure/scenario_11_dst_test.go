@@ -1,4 +1,4 @@
-package execute_test
+package disclosure_test
 
 import (
 	"net/netip"
@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"griffier/api/disclosure/disclosuretest"
 	"griffier/api/reason"
 	griffierv1 "griffier/proto/griffier/v1"
 	"griffier/schema"
@@ -29,17 +30,17 @@ func lastOverlap(now time.Time) time.Time {
 // written in summer, +0100 in July, Z vs local, 24:00:00, leap second :60 ->
 // explicit outcome each."
 func TestScenario11DSTHour(t *testing.T) {
-	l := newLabOf(t, "P12M", schema.ProfileBE) // so that the last clock change is within it
+	l := &lab{disclosuretest.NewOf(t, "P12M", schema.ProfileBE)} // so that the last clock change is within it
 	overlap := lastOverlap(time.Now().UTC())
 	// Alice has the address in the first of the two hours, Bob in the second.
 	held := func(n byte, name string, from, to time.Time) schema.Record {
 		return &schema.Assignment{AssignmentID: schema.ID{11, n}, SessionID: schema.ID{11, n, 1}, Prefix: netip.MustParsePrefix("192.0.2.30/32"), PortEnd: 65535,
-			AccessRef:           l.pseudonyms.Ref(schema.Identifier{Kind: schema.IdentRADIUSUser, Value: name + "@isp.example"}),
+			AccessRef:           l.Pseudonyms.Ref(schema.Identifier{Kind: schema.IdentRADIUSUser, Value: name + "@isp.example"}),
 			AssignmentStartedAt: from, StartedAt: from, EndedAt: to, Version: 1, EndCause: schema.EndRelease, Source: schema.SourceRADIUS,
 			Certainty: schema.CertaintyObserved, CollectorID: "edge1"}
 	}
 	change := overlap.Add(time.Hour)
-	err := schema.Insert(t.Context(), l.conn, "overlap", []schema.Record{
+	err := schema.Insert(t.Context(), l.Conn, "overlap", []schema.Record{
 		held(1, "alice", overlap, change), held(2, "bob", change, change.Add(time.Hour)),
 		&schema.Coverage{CoverageID: schema.ID{11, 3}, CollectorID: "edge1", State: schema.Covered, StartedAt: overlap, EndedAt: overlap.Add(20 * time.Hour),
 			Version: 1, BootID: "boot", ClockSynced: true}})
@@ -49,12 +50,12 @@ func TestScenario11DSTHour(t *testing.T) {
 	for _, name := range []string{"alice", "bob"} { // their contracts are a year older than the lab's
 		l.backdate(name, overlap.AddDate(-1, 0, 0))
 	}
-	content := l.content(time.Hour)
+	content := l.Content(time.Hour)
 	content.Targets = []string{"192.0.2.30"}
 	content.WindowStart, content.WindowEnd = overlap.Add(-24*time.Hour).Format(time.RFC3339), time.Now().UTC().Format(time.RFC3339)
-	w := l.approve(content)
+	w := l.Approve(content)
 	ask := func(instant string) (*griffierv1.Task, error) {
-		return l.tasks.CreateTask(l.officer(), &griffierv1.CreateTaskRequest{RequestId: l.request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation,
+		return l.Tasks.CreateTask(l.Officer(), &griffierv1.CreateTaskRequest{RequestId: l.Request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation,
 			Category: griffierv1.Category_CATEGORY_ATTRIBUTION, Target: "192.0.2.30", Instant: instant})
 	}
 	day := overlap.Format(time.DateOnly)
@@ -99,7 +100,7 @@ func TestScenario11DSTHour(t *testing.T) {
 			}
 		}
 	}
-	if n := l.traffic.reads.Load(); n != 0 {
+	if n := l.Traffic.Reads.Load(); n != 0 {
 		t.Errorf("%d reads", n)
 	}
 	// An hour is the difference between two people, however the same instant is written.
@@ -116,7 +117,7 @@ func TestScenario11DSTHour(t *testing.T) {
 			t.Errorf("%q: %v", test.instant, err)
 			continue
 		}
-		_, plain := l.mustExecute(task, reason.Match)
+		_, plain := l.MustExecute(task, reason.Match)
 		if !strings.Contains(plain, test.line) {
 			t.Errorf("%q is not %s", test.instant, test.line)
 		}

@@ -1,4 +1,4 @@
-package execute_test
+package disclosure_test
 
 import (
 	"context"
@@ -32,9 +32,9 @@ func TestInterleavings(t *testing.T) {
 		rounds = 100
 	}
 	l := newLab(t)
-	l.limit = time.Minute // what a busy machine takes is no outage
-	l.restart()
-	l.traffic.during = func(context.Context) { time.Sleep(time.Duration(rand.IntN(30)) * time.Millisecond) }
+	l.Limit = time.Minute // what a busy machine takes is no outage
+	l.Restart()
+	l.Traffic.During = func(context.Context) { time.Sleep(time.Duration(rand.IntN(30)) * time.Millisecond) }
 	r := &race{lab: l, ends: map[string]time.Time{}, got: map[string]map[string]int{}, outcomes: map[string]int{}}
 	work := make(chan int)
 	var wg sync.WaitGroup
@@ -56,7 +56,7 @@ func TestInterleavings(t *testing.T) {
 			t.Errorf("%d times %s in %d rounds: the race is not one", r.outcomes[kind], kind, rounds)
 		}
 	}
-	if err := l.executor.Recover(t.Context()); err != nil { // sweeps
+	if err := l.Executor.Recover(t.Context()); err != nil { // sweeps
 		t.Error(err)
 	}
 	r.judge()
@@ -92,7 +92,7 @@ func (r *race) round() {
 	acts = append(acts, late(enders[rand.IntN(len(enders))]))
 	if rand.IntN(30) == 0 { // over the end of this one, or to just before it
 		acts = append(acts, late(func() {
-			r.advance(until.Sub(r.now()) - time.Duration(rand.IntN(20))*time.Millisecond + time.Duration(rand.IntN(10))*time.Millisecond)
+			r.advance(until.Sub(r.Now()) - time.Duration(rand.IntN(20))*time.Millisecond + time.Duration(rand.IntN(10))*time.Millisecond)
 			r.count("expired")
 		}))
 	}
@@ -119,7 +119,7 @@ func late(act func()) func() {
 // advance moves the clock on, never back.
 func (r *race) advance(d time.Duration) {
 	if d > 0 {
-		r.skew.Add(int64(d))
+		r.Skew.Add(int64(d))
 	}
 }
 
@@ -134,27 +134,27 @@ func (r *race) enders(w *griffierv1.Warrant) []func() {
 	return []func(){
 		func() {},
 		func() {
-			_, err := r.warrants.RevokeWarrant(r.approver(), &griffierv1.RevokeWarrantRequest{RequestId: r.request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation})
+			_, err := r.Warrants.RevokeWarrant(r.Approver(), &griffierv1.RevokeWarrantRequest{RequestId: r.Request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation})
 			done("revoked", err)
 		},
 		func() {
-			_, err := r.warrants.CancelWarrant(r.officer(), &griffierv1.CancelWarrantRequest{RequestId: r.request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation,
+			_, err := r.Warrants.CancelWarrant(r.Officer(), &griffierv1.CancelWarrantRequest{RequestId: r.Request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation,
 				Explanation: "the authority withdrew it"})
 			done("cancelled", err)
 		},
 		func() {
 			content := proto.Clone(w.Content).(*griffierv1.WarrantContent)
 			content.RequestedBy = "K. de Vries"
-			_, err := r.warrants.EditWarrant(r.officer(), &griffierv1.EditWarrantRequest{RequestId: r.request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation,
+			_, err := r.Warrants.EditWarrant(r.Officer(), &griffierv1.EditWarrantRequest{RequestId: r.Request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation,
 				Content: content})
 			done("edited", err)
 		},
 		func() {
-			_, err := r.warrants.SuspendWarrant(r.approver(), &griffierv1.SuspendWarrantRequest{RequestId: r.request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation,
+			_, err := r.Warrants.SuspendWarrant(r.Approver(), &griffierv1.SuspendWarrantRequest{RequestId: r.Request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation,
 				Explanation: "a question"})
 			done("suspended", err)
 			time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond)
-			_, err = r.warrants.ResumeWarrant(r.approver(), &griffierv1.ResumeWarrantRequest{RequestId: r.request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation,
+			_, err = r.Warrants.ResumeWarrant(r.Approver(), &griffierv1.ResumeWarrantRequest{RequestId: r.Request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation,
 				Explanation: "answered"})
 			done("resumed", err)
 		},
@@ -162,7 +162,7 @@ func (r *race) enders(w *griffierv1.Warrant) []func() {
 }
 
 func (r *race) run(task *griffierv1.Task) {
-	_, err := r.execute(task)
+	_, err := r.Execute(task)
 	r.allow(err)
 	if err == nil {
 		r.count("executed")
@@ -174,7 +174,7 @@ func (r *race) run(task *griffierv1.Task) {
 
 func (r *race) take(task *griffierv1.Task) {
 	for range 5 {
-		sealed, _, err := r.fetchOnce(r.approver(), task)
+		sealed, _, err := r.FetchOnce(r.Approver(), task)
 		r.allow(err)
 		if err == nil {
 			r.count("fetched")
@@ -187,7 +187,7 @@ func (r *race) take(task *griffierv1.Task) {
 			return
 		}
 		if len(sealed) > 0 && reason.Of(err) != "" {
-			r.t.Errorf("%d bytes came with %v", len(sealed), err)
+			r.T.Errorf("%d bytes came with %v", len(sealed), err)
 		}
 		if over := reason.Of(err); over == reason.WarrantTerminal || over == reason.WarrantExpired || over == reason.DownloadUsed {
 			return
@@ -201,10 +201,10 @@ func (r *race) allow(err error) {
 	switch reason.Of(err) {
 	case "", reason.WarrantExpired, reason.WarrantTerminal, reason.WarrantSuspended, reason.GenerationMismatch, reason.NotFound, reason.DownloadUsed, reason.WarrantIncomplete:
 		if reason.Of(err) == "" && err != nil {
-			r.t.Error(err)
+			r.T.Error(err)
 		}
 	default:
-		r.t.Error(err)
+		r.T.Error(err)
 	}
 }
 
@@ -220,7 +220,7 @@ func (r *race) judge() {
 	// content: the entry of it. What was released before an edit was released rightly,
 	// and may still be fetched.
 	over, edited := map[string]uint64{}, map[string]uint64{}
-	for _, e := range r.entries() {
+	for _, e := range r.Entries() {
 		h := e.Header
 		switch h.Kind {
 		case warrant.KindRevoke, warrant.KindCancel, warrant.KindSuspend:
@@ -255,42 +255,42 @@ func (r *race) judge() {
 			s.released = s.sealed
 		case warrant.KindFetch:
 			if s.fetches++; s.released == "" || s.destroyed > 0 {
-				r.t.Errorf("entry %d: a package that is not released, or is destroyed, is fetched", e.Index)
+				r.T.Errorf("entry %d: a package that is not released, or is destroyed, is fetched", e.Index)
 			}
 		case warrant.KindAbort:
 			s.aborts++
 			ended = false // that is what an abort is for
 		case warrant.KindDestroy:
 			if s.destroyed++; !ended {
-				r.t.Errorf("entry %d: destroyed while the warrant lasts", e.Index)
+				r.T.Errorf("entry %d: destroyed while the warrant lasts", e.Index)
 			}
 			ended = false
 		}
 		if ended {
-			r.t.Errorf("entry %d, %s, at %v: the warrant's end is %v, it was stopped by entry %d (%v)", e.Index, h.Kind, h.At, r.ends[h.WarrantID], stopped, is)
+			r.T.Errorf("entry %d, %s, at %v: the warrant's end is %v, it was stopped by entry %d (%v)", e.Index, h.Kind, h.At, r.ends[h.WarrantID], stopped, is)
 		}
 	}
 	for id, s := range stories {
 		if s.releases > 1 || s.destroyed > 1 || s.results > s.intents || s.intents != s.releases+s.aborts {
-			r.t.Errorf("task %s: %+v", id, *s)
+			r.T.Errorf("task %s: %+v", id, *s)
 		}
 		handed := 0
 		for hash, n := range r.got[id] {
 			if handed += n; hash != s.released {
-				r.t.Errorf("task %s: another package than the released one was handed out", id)
+				r.T.Errorf("task %s: another package than the released one was handed out", id)
 			}
 		}
 		if handed > s.fetches {
-			r.t.Errorf("task %s: handed out %d times, with %d entries", id, handed, s.fetches)
+			r.T.Errorf("task %s: handed out %d times, with %d entries", id, handed, s.fetches)
 		}
 	}
 	if len(stories) < len(r.ends) {
-		r.t.Errorf("%d stories of %d tasks", len(stories), len(r.ends))
+		r.T.Errorf("%d stories of %d tasks", len(stories), len(r.ends))
 	}
 	// What is on disk is what is released and not destroyed, and nothing else.
-	for _, name := range r.shelved() {
+	for _, name := range r.Shelved() {
 		if s := stories[name[:min(32, len(name))]]; s == nil || s.releases != 1 || s.destroyed != 0 {
-			r.t.Errorf("left behind: %s", name)
+			r.T.Errorf("left behind: %s", name)
 		}
 	}
 }
@@ -298,7 +298,7 @@ func (r *race) judge() {
 func (r *race) packageOf(e ledger.Entry) string {
 	var facts warrant.ResultFacts
 	if err := json.Unmarshal(e.Header.Facts, &facts); err != nil {
-		r.t.Error(fmt.Errorf("entry %d: %w", e.Index, err))
+		r.T.Error(fmt.Errorf("entry %d: %w", e.Index, err))
 	}
 	return facts.PackageSHA256
 }

@@ -1,4 +1,4 @@
-package execute_test
+package disclosure_test
 
 import (
 	"math/rand/v2"
@@ -33,14 +33,14 @@ func TestNoReleaseAtOrAfterTheEnd(t *testing.T) {
 		for range 1 + rand.IntN(3) {
 			wg.Go(func() {
 				time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond)
-				_, err := l.execute(task)
+				_, err := l.Execute(task)
 				allowed(t, err)
 			})
 		}
 		if round%2 == 0 {
 			wg.Go(func() {
 				time.Sleep(time.Duration(rand.IntN(120)) * time.Millisecond)
-				_, err := l.warrants.RevokeWarrant(l.approver(), &griffierv1.RevokeWarrantRequest{RequestId: "race-revoke-" + task.TaskId,
+				_, err := l.Warrants.RevokeWarrant(l.Approver(), &griffierv1.RevokeWarrantRequest{RequestId: "race-revoke-" + task.TaskId,
 					WarrantId: w.WarrantId, ExpectedGeneration: 1})
 				allowed(t, err)
 			})
@@ -48,12 +48,12 @@ func TestNoReleaseAtOrAfterTheEnd(t *testing.T) {
 		wg.Go(func() {
 			for range 10 {
 				time.Sleep(time.Duration(rand.IntN(15)) * time.Millisecond)
-				_, _, err := l.fetch(task)
+				_, _, err := l.Fetch(task)
 				allowed(t, err)
 			}
 		})
 		wg.Wait()
-		if tk, _, _ := l.state.Task(task.TaskId); tk.ReleasedAt.IsZero() {
+		if tk, _, _ := l.State.Task(task.TaskId); tk.ReleasedAt.IsZero() {
 			refused++
 			scale += scale / 4
 		} else {
@@ -69,7 +69,7 @@ func TestNoReleaseAtOrAfterTheEnd(t *testing.T) {
 	type story struct{ intents, results, aborts, releases int }
 	stories := map[string]*story{}
 	over := map[string]ledger.Entry{} // revocation by warrant
-	for _, e := range l.entries() {
+	for _, e := range l.Entries() {
 		h := e.Header
 		if h.Kind == warrant.KindRevoke {
 			over[h.WarrantID] = e
@@ -110,26 +110,26 @@ func TestNoReleaseAtOrAfterTheEnd(t *testing.T) {
 
 // shortLived makes an approved warrant with a task; none if it ended on the way.
 func (l *lab) shortLived(life time.Duration) (*griffierv1.Warrant, *griffierv1.Task) {
-	l.t.Helper()
-	w, err := l.warrants.CreateWarrant(l.officer(), &griffierv1.CreateWarrantRequest{RequestId: l.request(), Content: l.content(life)})
+	l.T.Helper()
+	w, err := l.Warrants.CreateWarrant(l.Officer(), &griffierv1.CreateWarrantRequest{RequestId: l.Request(), Content: l.Content(life)})
 	if err == nil {
-		_, err = l.calledBack(w)
+		_, err = l.CalledBack(w)
 	}
 	if err == nil {
-		_, err = l.warrants.ApproveWarrant(l.officer(), &griffierv1.ApproveWarrantRequest{RequestId: l.request(), WarrantId: w.WarrantId,
+		_, err = l.Warrants.ApproveWarrant(l.Officer(), &griffierv1.ApproveWarrantRequest{RequestId: l.Request(), WarrantId: w.WarrantId,
 			ExpectedGeneration: 1, ContentSha256: w.ContentSha256})
 	}
 	if err == nil {
-		_, err = l.warrants.ApproveWarrant(l.approver(), &griffierv1.ApproveWarrantRequest{RequestId: l.request(), WarrantId: w.WarrantId,
+		_, err = l.Warrants.ApproveWarrant(l.Approver(), &griffierv1.ApproveWarrantRequest{RequestId: l.Request(), WarrantId: w.WarrantId,
 			ExpectedGeneration: 1, ContentSha256: w.ContentSha256})
 	}
 	var task *griffierv1.Task
 	if err == nil {
-		task, err = l.tasks.CreateTask(l.officer(), &griffierv1.CreateTaskRequest{RequestId: l.request(), WarrantId: w.WarrantId, ExpectedGeneration: 1,
-			Category: griffierv1.Category_CATEGORY_ATTRIBUTION, Target: "192.0.2.17", Instant: l.noon.Format(time.RFC3339)})
+		task, err = l.Tasks.CreateTask(l.Officer(), &griffierv1.CreateTaskRequest{RequestId: l.Request(), WarrantId: w.WarrantId, ExpectedGeneration: 1,
+			Category: griffierv1.Category_CATEGORY_ATTRIBUTION, Target: "192.0.2.17", Instant: l.Noon.Format(time.RFC3339)})
 	}
 	if err != nil && reason.Of(err) != reason.WarrantExpired {
-		l.t.Fatal(err)
+		l.T.Fatal(err)
 	}
 	return w, task
 }
