@@ -61,7 +61,7 @@ func TestSizing(t *testing.T) {
 		figures += fmt.Sprintf("| %s | %g | %g |\n", class, l.Rows[class], f.BytesPerRow[class])
 	}
 	one := sizing.Size(1, f, l, nil)
-	put("figures", figures+fmt.Sprintf("\nTogether %.1f kB a line and day, one copy, merged. One server takes in %.0f rows a second (bench/result).\n", one.BytesPerLineDay/1000, f.InsertRowsPerSecond))
+	put("figures", figures+fmt.Sprintf("\nTogether %.1f kB a line and day, one copy, merged. One server takes in %.0f rows of usage a second, or %.0f of sessions and assignments (bench/result).\n", one.BytesPerLineDay/1000, f.UsagePerSecond, f.SlicesPerSecond))
 	for _, profile := range []string{"nl", "be"} {
 		days := kept(t, profile)
 		var estimates []sizing.Estimate

@@ -15,10 +15,11 @@ import (
 type Figures struct {
 	// BytesPerRow is what a merged row takes on disk, with its indexes.
 	BytesPerRow map[schema.Class]float64
-	// InsertRowsPerSecond is how many usage rows a second one server of CPUs
-	// processors takes in, fsynced, by one client.
-	InsertRowsPerSecond float64
-	CPUs                int
+	// UsagePerSecond and SlicesPerSecond are how many rows of usage, and of sessions
+	// and assignments, one server of CPUs processors takes in a second, fsynced, in
+	// blocks of the size that a spool cuts.
+	UsagePerSecond, SlicesPerSecond float64
+	CPUs                            int
 }
 
 // Measured are the figures of record: of 100,000 to 300,000 rows a class from the day of a
@@ -30,8 +31,9 @@ var Measured = Figures{
 		schema.ClassAssignment: 46.8,
 		schema.ClassSession:    49.6,
 	},
-	InsertRowsPerSecond: 465_000,
-	CPUs:                2,
+	UsagePerSecond:  555_000,
+	SlicesPerSecond: 373_000,
+	CPUs:            2,
 }
 
 // A Load is what one line makes in a day, once merged.
@@ -86,16 +88,24 @@ type Estimate struct {
 // that one can be away.
 func Size(lines int, f Figures, l Load, days map[schema.Class]float64) Estimate {
 	e := Estimate{Lines: lines, DiskBytes: map[schema.Class]float64{}, Replicas: 3}
-	var disk, rows float64
+	var disk, usage float64
+	slices := l.Reemitted
 	for class, n := range l.Rows {
 		e.BytesPerLineDay += n * f.BytesPerRow[class]
 		e.DiskBytes[class] = n * f.BytesPerRow[class] * days[class] * float64(lines)
 		disk += e.DiskBytes[class]
-		rows += n
+		switch class {
+		case schema.ClassSession, schema.ClassAssignment:
+			slices += n
+		default:
+			usage += n
+		}
 	}
-	e.RowsPerSecond = (rows + l.Reemitted) * float64(lines) / (24 * 60 * 60)
+	perSecond := float64(lines) / (24 * 60 * 60)
+	e.RowsPerSecond = (usage + slices) * perSecond
+	busy := (usage/f.UsagePerSecond + slices/f.SlicesPerSecond) * perSecond // of one server
 	disk /= 1 - diskFree
-	e.Shards = int(math.Ceil(max(e.RowsPerSecond/(insertPart*f.InsertRowsPerSecond), disk/diskLimit)))
+	e.Shards = int(math.Ceil(max(busy/insertPart, disk/diskLimit)))
 	if lines <= 100_000 && e.Shards == 1 {
 		e.Replicas = 1
 	}

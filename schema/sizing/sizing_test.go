@@ -2,10 +2,15 @@ package sizing
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,7 +21,7 @@ import (
 )
 
 func TestSize(t *testing.T) {
-	f := Figures{BytesPerRow: map[schema.Class]float64{schema.ClassUsage5m: 10, schema.ClassSession: 100}, InsertRowsPerSecond: 86400, CPUs: 2}
+	f := Figures{BytesPerRow: map[schema.Class]float64{schema.ClassUsage5m: 10, schema.ClassSession: 100}, UsagePerSecond: 86400, SlicesPerSecond: 43200, CPUs: 2}
 	l := Load{Rows: map[schema.Class]float64{schema.ClassUsage5m: 1000, schema.ClassSession: 1}, Reemitted: 999}
 	e := Size(1000, f, l, map[schema.Class]float64{schema.ClassUsage5m: 10, schema.ClassSession: 100})
 	if e.BytesPerLineDay != 10_100 || e.DiskBytes[schema.ClassUsage5m] != 1e8 || e.DiskBytes[schema.ClassSession] != 1e7 {
@@ -28,12 +33,43 @@ func TestSize(t *testing.T) {
 	if want := 1.1e8 / 0.6; math.Abs(e.DiskPerServer-want) > 1 {
 		t.Errorf("%g bytes of disk a server, want %g", e.DiskPerServer, want)
 	}
-	if e = Size(2_000_000, f, l, nil); e.Shards != 3 || e.Replicas != 3 {
-		t.Errorf("%d × %d servers for 46,296 rows/s where each takes 21,600", e.Shards, e.Replicas)
+	if e = Size(2_000_000, f, l, nil); e.Shards != 4 || e.Replicas != 3 {
+		t.Errorf("%d × %d servers for 23,148 rows/s of usage and of slices each, where one takes a quarter of 86,400 or 43,200", e.Shards, e.Replicas)
 	}
 	long := map[schema.Class]float64{schema.ClassUsage5m: 1000}
 	if e = Size(1_000_000, f, l, long); e.Shards != 3 || e.DiskPerServer > diskLimit {
 		t.Errorf("%d shards of %g bytes for 16.7 TB", e.Shards, e.DiskPerServer)
+	}
+}
+
+// TestRatesAreOfRecord: the guide reckons with what the bench of record measured.
+func TestRatesAreOfRecord(t *testing.T) {
+	files, err := filepath.Glob("../../bench/result/*-insert.jsonl")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no insert bench of record: %v", err)
+	}
+	slices.Sort(files) // by day
+	text, err := os.ReadFile(files[len(files)-1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]float64{"insert/usage_50k": Measured.UsagePerSecond, "insert/assignment_50k": Measured.SlicesPerSecond}
+	for line := range strings.Lines(string(text)) {
+		var figure struct {
+			Name  string  `json:"name"`
+			Value float64 `json:"value"`
+		}
+		if err := json.Unmarshal([]byte(line), &figure); err != nil {
+			t.Fatal(err)
+		}
+		stated, asked := want[figure.Name]
+		delete(want, figure.Name)
+		if asked && (stated > figure.Value || stated < 0.99*figure.Value) {
+			t.Errorf("%s: %.0f rows a second were measured, and the guide says %.0f", figure.Name, figure.Value, stated)
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("%s does not have %v", files[len(files)-1], want)
 	}
 }
 
@@ -101,7 +137,7 @@ func TestFiguresHold(t *testing.T) {
 		return id
 	}
 	day := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -1)
-	const slices = 100_000 // lines of the classes with a row or two a day
+	const sliceRows = 100_000 // lines of the classes with a row or two a day
 	got := map[schema.Class]float64{
 		schema.ClassUsage5m: bytesPerRow(t, ctx, conn, "traffic.usage_bucket", func(each func(schema.Record)) {
 			for range 260 { // lines, each a whole day
@@ -126,7 +162,7 @@ func TestFiguresHold(t *testing.T) {
 			}
 		}),
 		schema.ClassAssignment: bytesPerRow(t, ctx, conn, "traffic.assignment_slice", func(each func(schema.Record)) {
-			for n := range slices {
+			for n := range sliceRows {
 				start := day.Add(time.Duration(r.IntN(2)*r.IntN(86_000_000)) * time.Millisecond)
 				prefix := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}), 32)
 				if n%2 == 0 {
@@ -140,7 +176,7 @@ func TestFiguresHold(t *testing.T) {
 			}
 		}),
 		schema.ClassSession: bytesPerRow(t, ctx, conn, "traffic.session_slice", func(each func(schema.Record)) {
-			for n := range slices {
+			for n := range sliceRows {
 				start := day.Add(time.Duration(r.IntN(2)*r.IntN(86_000_000)) * time.Millisecond)
 				each(&schema.Session{
 					SessionID: random(), AccessRef: random(), SessionStartedAt: start.Add(-time.Duration(r.IntN(5*86_400_000)) * time.Millisecond), StartedAt: start,
@@ -150,7 +186,7 @@ func TestFiguresHold(t *testing.T) {
 			}
 		}),
 		schema.ClassUsageDay: bytesPerRow(t, ctx, conn, "traffic.usage_day_part", func(each func(schema.Record)) {
-			for range slices / 4 {
+			for range sliceRows / 4 {
 				ref, loudness := random(), math.Exp(r.NormFloat64())
 				for family := range uint8(families) {
 					for d, direction := range []schema.Direction{schema.Up, schema.Down} {
