@@ -2,7 +2,6 @@ package authority
 
 import (
 	"bytes"
-	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"filippo.io/age"
+
+	"griffier/api/disclosure/seal"
 )
 
 // KeyKind is how packages are sealed to a key.
@@ -21,15 +22,11 @@ type KeyKind string
 // Kinds of key.
 const (
 	Age  KeyKind = "age"  // an X25519 public key, age1…
-	X509 KeyKind = "x509" // a certificate with an RSA key, for CMS
+	X509 KeyKind = "x509" // a certificate, for CMS
 )
 
-// Limits of keys.
-const (
-	MaxKeyText = 16 << 10 // bytes
-	minRSABits = 2048
-	maxRSABits = 8192
-)
+// MaxKeyText is how long the text of a key may be, in bytes.
+const MaxKeyText = 16 << 10
 
 // Key is a public key of an authority. One of Age and Certificate is set.
 type Key struct {
@@ -41,8 +38,7 @@ type Key struct {
 
 // ParseKey reads a public key: one age1… line, or one PEM CERTIFICATE and nothing
 // beside it. A private key is refused, and so is whatever a package could not be
-// sealed to: other than RSA of 2048 to 8192 bits, or a certificate whose key usage
-// does not have key encipherment.
+// sealed to ([seal.Usable]).
 func ParseKey(text string) (Key, error) {
 	if len(text) > MaxKeyText {
 		return Key{}, fmt.Errorf("key: is longer than %d bytes", MaxKeyText)
@@ -69,14 +65,8 @@ func ParseKey(text string) (Key, error) {
 	if err != nil {
 		return Key{}, errors.New("key: the certificate cannot be read")
 	}
-	public, ok := c.PublicKey.(*rsa.PublicKey)
-	switch {
-	case !ok:
-		return Key{}, errors.New("key: the certificate's key is not RSA, to which alone CMS can seal here; use an age key instead")
-	case public.N.BitLen() < minRSABits || public.N.BitLen() > maxRSABits:
-		return Key{}, fmt.Errorf("key: the certificate's key must have %d to %d bits", minRSABits, maxRSABits)
-	case c.KeyUsage != 0 && c.KeyUsage&x509.KeyUsageKeyEncipherment == 0:
-		return Key{}, errors.New("key: the certificate is not for key encipherment")
+	if err := seal.Usable(c); err != nil {
+		return Key{}, fmt.Errorf("key: the certificate %w", err)
 	}
 	return Key{Kind: X509, Fingerprint: fingerprint(c.Raw), Certificate: c}, nil
 }

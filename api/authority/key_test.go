@@ -57,6 +57,10 @@ func TestParseKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	long, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
 	good := certificate(t, &strong.PublicKey, strong, x509.KeyUsageKeyEncipherment, from, until)
 	identity := ageKey(t)
 	private := string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(strong)}))
@@ -77,7 +81,9 @@ func TestParseKey(t *testing.T) {
 		{"headers", strings.Replace(good, "CERTIFICATE-----\n", "CERTIFICATE-----\nProc-Type: x\n\n", 1), "without headers"},
 		{"a request", strings.ReplaceAll(good, "CERTIFICATE", "CERTIFICATE REQUEST"), "PEM CERTIFICATE"},
 		{"no DER", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "cannot be read"},
-		{"elliptic", certificate(t, &ec.PublicKey, ec, x509.KeyUsageKeyEncipherment, from, until), "not RSA"},
+		{"on a curve", certificate(t, &ec.PublicKey, ec, x509.KeyUsageKeyAgreement, from, until), ""},
+		{"on a curve, for transport", certificate(t, &ec.PublicKey, ec, x509.KeyUsageKeyEncipherment, from, until), "not for key agreement"},
+		{"on another curve", certificate(t, &long.PublicKey, long, x509.KeyUsageKeyAgreement, from, until), "P-521"},
 		{"weak", certificate(t, &weak.PublicKey, weak, x509.KeyUsageKeyEncipherment, from, until), "2048 to 8192"},
 		{"for signatures", certificate(t, &strong.PublicKey, strong, x509.KeyUsageDigitalSignature, from, until), "not for key encipherment"},
 		{"a book", strings.Repeat("a", authority.MaxKeyText+1), "longer than"},

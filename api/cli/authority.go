@@ -239,7 +239,7 @@ func (a *app) authorityRetire() *cobra.Command {
 func (a *app) authorityKeyAdd() *cobra.Command {
 	c := &cobra.Command{Use: "add AUTHORITY", Short: "Add a public key; nothing is sealed to it before it is confirmed", Args: oneArg("AUTHORITY"),
 		Long: `Add a public key of an authority: a file with one age public key (age1…), or with one
-PEM certificate that has an RSA key. Its fingerprint is shown. Another person then
+PEM certificate of an RSA, P-256 or P-384 key. Its fingerprint is shown. Another person then
 calls the authority, compares the fingerprint, and confirms the key.`}
 	file := c.Flags().StringP("file", "f", "", "the key, or - for stdin (required)")
 	generation := c.Flags().Uint64("generation", 0, "generation of the authority as you saw it (required)")

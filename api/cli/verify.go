@@ -30,7 +30,7 @@ trust file holds the provider's package key and its ledger's name and key; it ca
 you with the provider's registration, never with the package. It may name witnesses of
 the ledger (witness_keys) and roots of time stamps (timestamp_roots); then those are
 asked for. With the key that the package is sealed to, its inside is checked too: an age
-identity file, or a PEM file with an RSA private key and its certificate.`,
+identity file, or a PEM file with a private key (RSA, P-256, P-384) and its certificate.`,
 		Example: `  griffier verify 3f….tar.age -trust trust.yaml -identity key.txt
   griffier verify 3f….tar.p7m -trust trust.yaml -identity certificate-and-key.pem`}
 	trustFile := c.Flags().String("trust", "", "file with the keys that you trust, without which nothing can be checked (required)")

@@ -2,8 +2,10 @@ package seal
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -35,7 +37,7 @@ type contentInfo struct {
 
 type envelopedData struct {
 	Version    int
-	Recipients []keyTransRecipient `asn1:"set"`
+	Recipients []asn1.RawValue `asn1:"set"` // a keyTransRecipient or keyAgreeRecipient
 	Encrypted  encryptedContent
 }
 
@@ -49,6 +51,14 @@ type keyTransRecipient struct {
 type issuerAndSerial struct {
 	Issuer asn1.RawValue
 	Serial *big.Int
+}
+
+func nameOf(c *x509.Certificate) issuerAndSerial {
+	return issuerAndSerial{asn1.RawValue{FullBytes: c.RawIssuer}, c.SerialNumber}
+}
+
+func (i issuerAndSerial) names(c *x509.Certificate) bool {
+	return bytes.Equal(i.Issuer.FullBytes, c.RawIssuer) && i.Serial.Cmp(c.SerialNumber) == 0
 }
 
 type encryptedContent struct {
@@ -74,16 +84,48 @@ func oaepSHA256() (pkix.AlgorithmIdentifier, error) {
 	return pkix.AlgorithmIdentifier{Algorithm: oidRSAESOAEP, Parameters: asn1.RawValue{FullBytes: parameters}}, err
 }
 
+// versionFor is the version of an envelope for one key (RFC 5652 §6.1): 0 where its
+// recipient's is.
+func versionFor(public crypto.PublicKey) int {
+	if _, transported := public.(*rsa.PublicKey); transported {
+		return 0
+	}
+	return 2
+}
+
+// transport encrypts a key to a certificate with an RSA key.
+func transport(key []byte, to *x509.Certificate, public *rsa.PublicKey) (asn1.RawValue, error) {
+	encrypted, err := rsa.EncryptOAEP(sha256.New(), rand.Reader, public, key, nil)
+	if err != nil {
+		return asn1.RawValue{}, err
+	}
+	algorithm, err := oaepSHA256()
+	if err != nil {
+		return asn1.RawValue{}, err
+	}
+	der, err := asn1.Marshal(keyTransRecipient{Issuer: nameOf(to), Algorithm: algorithm, EncryptedKey: encrypted})
+	return asn1.RawValue{FullBytes: der}, err
+}
+
 // sealCMS encrypts to one certificate.
 func sealCMS(plain []byte, to *x509.Certificate) ([]byte, error) {
-	public, ok := to.PublicKey.(*rsa.PublicKey)
-	if !ok {
-		return nil, errors.New("the certificate has no RSA key")
-	}
 	var key [32]byte
 	var iv [aes.BlockSize]byte
 	rand.Read(key[:])
 	rand.Read(iv[:])
+	var recipient asn1.RawValue
+	var err error
+	switch public := to.PublicKey.(type) {
+	case *rsa.PublicKey:
+		recipient, err = transport(key[:], to, public)
+	case *ecdsa.PublicKey:
+		recipient, err = agree(key[:], to, public)
+	default:
+		err = errors.New("the certificate's key is neither RSA nor on a curve")
+	}
+	if err != nil {
+		return nil, err
+	}
 	block, err := aes.NewCipher(key[:])
 	if err != nil {
 		return nil, err
@@ -91,53 +133,72 @@ func sealCMS(plain []byte, to *x509.Certificate) ([]byte, error) {
 	pad := aes.BlockSize - len(plain)%aes.BlockSize // RFC 5652 §6.3
 	content := append(bytes.Clone(plain), bytes.Repeat([]byte{byte(pad)}, pad)...)
 	cipher.NewCBCEncrypter(block, iv[:]).CryptBlocks(content, content)
-	encryptedKey, err := rsa.EncryptOAEP(sha256.New(), rand.Reader, public, key[:], nil)
-	if err != nil {
-		return nil, err
-	}
-	algorithm, err := oaepSHA256()
-	if err != nil {
-		return nil, err
-	}
 	ivText, err := asn1.Marshal(iv[:])
 	if err != nil {
 		return nil, err
 	}
-	return asn1.Marshal(contentInfo{oidEnvelopedData, envelopedData{
-		Recipients: []keyTransRecipient{{Issuer: issuerAndSerial{asn1.RawValue{FullBytes: to.RawIssuer}, to.SerialNumber}, Algorithm: algorithm, EncryptedKey: encryptedKey}},
-		Encrypted:  encryptedContent{oidData, pkix.AlgorithmIdentifier{Algorithm: oidAES256CBC, Parameters: asn1.RawValue{FullBytes: ivText}}, content},
+	return asn1.Marshal(contentInfo{oidEnvelopedData, envelopedData{Version: versionFor(to.PublicKey), Recipients: []asn1.RawValue{recipient},
+		Encrypted: encryptedContent{oidData, pkix.AlgorithmIdentifier{Algorithm: oidAES256CBC, Parameters: asn1.RawValue{FullBytes: ivText}}, content},
 	}})
 }
 
-var errAltered = errors.New("the package does not open with your key, or was altered")
+var (
+	errAltered  = errors.New("the package does not open with your key, or was altered")
+	errOtherWay = errors.New("the package's key is encrypted in a way that this program does not use")
+)
 
 // openCMS decrypts what sealCMS made, and nothing that is weaker.
-func openCMS(sealed []byte, certificate *x509.Certificate, private *rsa.PrivateKey) ([]byte, error) {
+func openCMS(sealed []byte, certificate *x509.Certificate, private crypto.PrivateKey) ([]byte, error) {
 	var c contentInfo
 	if rest, err := asn1.Unmarshal(sealed, &c); err != nil || len(rest) > 0 || !c.Type.Equal(oidEnvelopedData) {
 		return nil, errors.New("the package is no CMS envelope, or was altered")
 	}
-	oaep, err := oaepSHA256()
-	if err != nil {
-		return nil, err
+	if again, err := asn1.Marshal(c); err != nil || !bytes.Equal(again, sealed) { // the parser passes over a length of [0]
+		return nil, errors.New("the package is no CMS envelope as DER has it, or was altered")
 	}
 	if e := c.Content.Encrypted; !e.Algorithm.Algorithm.Equal(oidAES256CBC) || !e.Type.Equal(oidData) {
 		return nil, errors.New("the package is encrypted in a way that this program does not use")
 	}
 	for _, r := range c.Content.Recipients {
-		if !bytes.Equal(r.Issuer.Issuer.FullBytes, certificate.RawIssuer) || r.Issuer.Serial.Cmp(certificate.SerialNumber) != 0 {
-			continue
+		if c.Content.Version != versionFor(certificate.PublicKey) {
+			return nil, errOtherWay
 		}
-		if !r.Algorithm.Algorithm.Equal(oidRSAESOAEP) || !bytes.Equal(r.Algorithm.Parameters.FullBytes, oaep.Parameters.FullBytes) {
-			return nil, errors.New("the package's key is encrypted in a way that this program does not use")
+		if key, mine, err := openKey(r, certificate, private); err != nil {
+			return nil, err
+		} else if mine {
+			return c.Content.Encrypted.open(key)
 		}
-		key, err := rsa.DecryptOAEP(sha256.New(), nil, private, r.EncryptedKey, nil)
-		if err != nil {
-			return nil, errAltered
-		}
-		return c.Content.Encrypted.open(key)
 	}
 	return nil, errors.New("the package is sealed to another certificate than yours")
+}
+
+// openKey decrypts the package's key for one recipient; false: it is for another.
+func openKey(r asn1.RawValue, certificate *x509.Certificate, private crypto.PrivateKey) (key []byte, mine bool, err error) {
+	switch private := private.(type) {
+	case *rsa.PrivateKey:
+		var to keyTransRecipient
+		if rest, err := asn1.Unmarshal(r.FullBytes, &to); err != nil || len(rest) > 0 || !to.Issuer.names(certificate) {
+			return nil, false, nil
+		}
+		want, err := oaepSHA256()
+		if err != nil {
+			return nil, true, err
+		}
+		if to.Version != 0 || !to.Algorithm.Algorithm.Equal(want.Algorithm) || !bytes.Equal(to.Algorithm.Parameters.FullBytes, want.Parameters.FullBytes) {
+			return nil, true, errOtherWay
+		}
+		if key, err = rsa.DecryptOAEP(sha256.New(), nil, private, to.EncryptedKey, nil); err != nil {
+			return nil, true, errAltered
+		}
+		return key, true, nil
+	case *ecdsa.PrivateKey:
+		var to keyAgreeRecipient
+		if rest, err := asn1.UnmarshalWithParams(r.FullBytes, &to, keyAgreeTag); err != nil || len(rest) > 0 {
+			return nil, false, nil
+		}
+		return to.open(certificate, private)
+	}
+	return nil, false, errOtherWay
 }
 
 func (e encryptedContent) open(key []byte) ([]byte, error) {

@@ -1,15 +1,18 @@
 // Package seal encrypts a package to the key of the authority that it is for: CMS
 // EnvelopedData (RFC 5652 §6) to its X.509 certificate, or age to its X25519 key.
 //
-// CMS is AES-256 in CBC mode under RSA-OAEP with SHA-256 (RFC 3560), which
-// `openssl cms -decrypt` and mail programs open. CBC authenticates nothing; that a
+// CMS is AES-256 in CBC mode, its key under RSA-OAEP with SHA-256 (RFC 3560) or, for
+// a certificate on P-256 or P-384, agreed with it (RFC 5753) and wrapped (RFC 3394):
+// what `openssl cms -decrypt` and mail programs open. CBC authenticates nothing; that a
 // package is whole is told by its hash in the ledger, which a verifier checks
 // before it opens anything, and by the signed manifest inside.
 package seal
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
@@ -41,8 +44,11 @@ func (f Form) Suffix() string {
 	return ".tar.age"
 }
 
-// MinRSABits is the shortest RSA modulus that is sealed to.
-const MinRSABits = 2048
+// Limits of RSA moduli that are sealed to.
+const (
+	MinRSABits = 2048
+	MaxRSABits = 8192
+)
 
 const certificatePrefix = "sha256:"
 
@@ -119,28 +125,31 @@ func fit(c *x509.Certificate, now time.Time) error {
 	case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1, x509.UnknownSignatureAlgorithm:
 		return errors.New("is signed with SHA-1 or weaker: have the authority register another")
 	}
-	switch key := c.PublicKey.(type) {
-	case *rsa.PublicKey:
-		if key.N.BitLen() < MinRSABits {
-			return fmt.Errorf("has an RSA key of %d bits: want at least %d", key.N.BitLen(), MinRSABits)
-		}
-	case *ecdsa.PublicKey:
-		return errors.New("has an elliptic-curve key, which CMS key transport cannot use: register an RSA certificate, or an age key")
-	default:
-		return errors.New("has a key of a kind that cannot be sealed to: register an RSA certificate, or an age key")
-	}
-	if c.KeyUsage != 0 && c.KeyUsage&(x509.KeyUsageKeyEncipherment|x509.KeyUsageDataEncipherment) == 0 {
-		return errors.New("is not for encryption, by its key usage")
-	}
-	return nil
+	return Usable(c)
 }
 
-// Form returns the form that packages to this recipient have.
-func (r Recipient) Form() Form {
-	if r.certificate != nil {
-		return CMS
+// Usable refuses a certificate whose key a package cannot be sealed to, or that is not
+// for that by its key usage (RFC 5280 §4.2.1.3): RSA for key encipherment, P-256 and
+// P-384 for key agreement. The error goes on after "the certificate".
+func Usable(c *x509.Certificate) error {
+	usage, purpose := x509.KeyUsageKeyEncipherment, "key encipherment"
+	switch key := c.PublicKey.(type) {
+	case *rsa.PublicKey:
+		if bits := key.N.BitLen(); bits < MinRSABits || bits > MaxRSABits {
+			return fmt.Errorf("has an RSA key of %d bits: want %d to %d", bits, MinRSABits, MaxRSABits)
+		}
+	case *ecdsa.PublicKey:
+		usage, purpose = x509.KeyUsageKeyAgreement, "key agreement"
+		if key.Curve != elliptic.P256() && key.Curve != elliptic.P384() {
+			return fmt.Errorf("has a key on %s: want P-256, P-384, RSA, or an age key", key.Curve.Params().Name)
+		}
+	default:
+		return errors.New("has a key of a kind that cannot be sealed to: want RSA, P-256, P-384, or an age key")
 	}
-	return Age
+	if c.KeyUsage != 0 && c.KeyUsage&usage == 0 {
+		return fmt.Errorf("is not for %s, by its key usage", purpose)
+	}
+	return nil
 }
 
 // Fingerprint is the hexadecimal SHA-256 of the age key's text or of the
@@ -195,7 +204,7 @@ func FormOf(sealed []byte) (Form, bool) {
 type Identity struct {
 	ages        []age.Identity
 	certificate *x509.Certificate
-	private     *rsa.PrivateKey
+	private     crypto.PrivateKey // *rsa.PrivateKey or *ecdsa.PrivateKey
 }
 
 // Empty reports whether it opens nothing.
@@ -204,8 +213,8 @@ func (i Identity) Empty() bool { return len(i.ages) == 0 && i.private == nil }
 // AgeIdentity returns the identity of age keys.
 func AgeIdentity(ids ...age.Identity) Identity { return Identity{ages: ids} }
 
-// ParseIdentity reads an age identity file, or a PEM file with an RSA private key
-// and its certificate.
+// ParseIdentity reads an age identity file, or a PEM file with a private key, RSA or
+// on a curve, and its certificate.
 func ParseIdentity(text []byte) (Identity, error) {
 	if !bytes.Contains(text, []byte("-----BEGIN ")) {
 		ids, err := age.ParseIdentities(bytes.NewReader(text))
@@ -220,31 +229,36 @@ func ParseIdentity(text []byte) (Identity, error) {
 		if block, rest = pem.Decode(rest); block == nil {
 			break
 		}
+		var err error
 		switch block.Type {
 		case "CERTIFICATE":
 			if id.certificate == nil {
-				c, err := x509.ParseCertificate(block.Bytes)
-				if err != nil {
+				if id.certificate, err = x509.ParseCertificate(block.Bytes); err != nil {
 					return Identity{}, errors.New("identity: the certificate cannot be read")
 				}
-				id.certificate = c
 			}
+			continue
 		case "PRIVATE KEY":
-			key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-			if err != nil {
-				return Identity{}, errors.New("identity: the private key cannot be read")
-			}
-			id.private, _ = key.(*rsa.PrivateKey)
+			id.private, err = x509.ParsePKCS8PrivateKey(block.Bytes)
 		case "RSA PRIVATE KEY":
-			key, err := x509.ParsePKCS1PrivateKey(block.Bytes)
-			if err != nil {
-				return Identity{}, errors.New("identity: the private key cannot be read")
-			}
-			id.private = key
+			id.private, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+		case "EC PRIVATE KEY":
+			id.private, err = x509.ParseECPrivateKey(block.Bytes)
+		}
+		if err != nil {
+			return Identity{}, errors.New("identity: the private key cannot be read")
 		}
 	}
 	if id.certificate == nil || id.private == nil {
-		return Identity{}, errors.New("identity: want an RSA private key and its certificate, both in PEM")
+		return Identity{}, errors.New("identity: want a private key and its certificate, both in PEM")
+	}
+	private, ok := id.private.(interface{ Public() crypto.PublicKey })
+	if !ok {
+		return Identity{}, errors.New("identity: the private key is of a kind that packages are not sealed to")
+	}
+	public, ok := private.Public().(interface{ Equal(crypto.PublicKey) bool })
+	if !ok || !public.Equal(id.certificate.PublicKey) {
+		return Identity{}, errors.New("identity: the private key is not that of the certificate")
 	}
 	return id, nil
 }

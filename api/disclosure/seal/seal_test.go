@@ -3,7 +3,9 @@ package seal_test
 import (
 	"bytes"
 	"crypto"
+	"crypto/aes"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
@@ -33,6 +35,9 @@ func certificate(t testing.TB, key crypto.Signer, change func(*x509.Certificate)
 	t.Helper()
 	template := &x509.Certificate{SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: "Parket Amsterdam"}, NotBefore: now.AddDate(-1, 0, 0),
 		NotAfter: now.AddDate(1, 0, 0), KeyUsage: x509.KeyUsageKeyEncipherment}
+	if _, ok := key.(*ecdsa.PrivateKey); ok {
+		template.KeyUsage = x509.KeyUsageKeyAgreement
+	}
 	if change != nil {
 		change(template)
 	}
@@ -56,6 +61,15 @@ func rsaKey(t testing.TB, bits int) *rsa.PrivateKey {
 	return key
 }
 
+func curveKey(t testing.TB, curve elliptic.Curve) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(curve, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
 func fingerprint(t *testing.T, cert string) string {
 	block, _ := pem.Decode([]byte(cert))
 	sum := sha256.Sum256(block.Bytes)
@@ -64,13 +78,28 @@ func fingerprint(t *testing.T, cert string) string {
 
 // TestOpenSSL opens with another program what is sealed to a certificate.
 func TestOpenSSL(t *testing.T) {
-	cert, private := certificate(t, rsaKey(t, 2048), nil)
+	for _, c := range []struct {
+		name  string
+		key   crypto.Signer
+		shows []string
+	}{
+		{"RSA", rsaKey(t, 2048), []string{"rsaesOaep", "d.ktri"}},
+		{"P-256", curveKey(t, elliptic.P256()), []string{"dhSinglePass-stdDH-sha256kdf-scheme", "id-aes256-wrap", "d.kari", "version: 2"}},
+		{"P-384", curveKey(t, elliptic.P384()), []string{"dhSinglePass-stdDH-sha384kdf-scheme", "id-aes256-wrap", "d.kari", "version: 2"}},
+	} {
+		t.Run(c.name, func(t *testing.T) { opensBoth(t, c.key, c.shows) })
+	}
+}
+
+// opensBoth opens with openssl and with an identity what is sealed to a key.
+func opensBoth(t *testing.T, key crypto.Signer, shows []string) {
+	cert, private := certificate(t, key, nil)
 	to, err := seal.Parse(cert, now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if to.Form() != seal.CMS || to.Fingerprint() != fingerprint(t, cert) {
-		t.Errorf("form %s, fingerprint %s", to.Form(), to.Fingerprint())
+	if to.Fingerprint() != fingerprint(t, cert) {
+		t.Errorf("fingerprint %s", to.Fingerprint())
 	}
 	dir := t.TempDir()
 	write := func(name string, text []byte) string {
@@ -85,6 +114,9 @@ func TestOpenSSL(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if form, ok := seal.FormOf(sealed); !ok || form != seal.CMS {
+			t.Errorf("form %s", form)
+		}
 		in := write("sealed.p7m", sealed)
 		c := exec.Command("openssl", "cms", "-decrypt", "-inform", "DER", "-binary", "-in", in, "-recip", write("cert.pem", []byte(cert)), "-inkey", write("key.pem", []byte(private)))
 		var complaint bytes.Buffer
@@ -94,8 +126,10 @@ func TestOpenSSL(t *testing.T) {
 			t.Fatalf("openssl cms -decrypt: %v: %d bytes of %d: %s", err, len(opened), len(plain), &complaint)
 		}
 		shown, err := exec.Command("openssl", "cms", "-cmsout", "-print", "-inform", "DER", "-in", in).Output()
-		if err != nil || !bytes.Contains(shown, []byte("aes-256-cbc")) || !bytes.Contains(shown, []byte("rsaesOaep")) || !bytes.Contains(shown, []byte("envelopedData")) {
-			t.Fatalf("%v\n%s", err, shown)
+		for _, want := range append([]string{"aes-256-cbc", "envelopedData"}, shows...) {
+			if err != nil || !bytes.Contains(shown, []byte(want)) {
+				t.Fatalf("%s: %v\n%s", want, err, shown)
+			}
 		}
 		id, err := seal.ParseIdentity([]byte(cert + private))
 		if err != nil {
@@ -108,14 +142,40 @@ func TestOpenSSL(t *testing.T) {
 	}
 }
 
+// TestFromOpenSSL opens what openssl agreed a key for, as it does it.
+func TestFromOpenSSL(t *testing.T) {
+	for curve, digest := range map[elliptic.Curve]string{elliptic.P256(): "sha256", elliptic.P384(): "sha384"} {
+		cert, private := certificate(t, curveKey(t, curve), nil)
+		path := filepath.Join(t.TempDir(), "cert.pem")
+		if err := os.WriteFile(path, []byte(cert), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c := exec.Command("openssl", "cms", "-encrypt", "-binary", "-outform", "DER", "-aes256", "-recip", path, "-keyopt", "ecdh_kdf_md:"+digest, "-aes256-wrap")
+		c.Stdin = strings.NewReader("from elsewhere")
+		var complaint bytes.Buffer
+		c.Stderr = &complaint
+		sealed, err := c.Output()
+		if err != nil {
+			t.Fatalf("openssl cms -encrypt: %v: %s", err, &complaint)
+		}
+		id, err := seal.ParseIdentity([]byte(cert + private))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if plain, err := id.Open(sealed, 1<<20); err != nil || string(plain) != "from elsewhere" {
+			t.Errorf("%s: %q, %v", digest, plain, err)
+		}
+	}
+}
+
 func TestAge(t *testing.T) {
 	identity, err := age.GenerateX25519Identity()
 	if err != nil {
 		t.Fatal(err)
 	}
 	to, err := seal.Resolve(identity.Recipient().String(), now, nil)
-	if err != nil || to.Form() != seal.Age {
-		t.Fatal(to.Form(), err)
+	if err != nil {
+		t.Fatal(err)
 	}
 	sealed, err := to.Seal([]byte("secret"))
 	if err != nil {
@@ -124,6 +184,9 @@ func TestAge(t *testing.T) {
 	id, err := seal.ParseIdentity([]byte("# made now\n" + identity.String() + "\n"))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if form, ok := seal.FormOf(sealed); !ok || form != seal.Age {
+		t.Errorf("form %s", form)
 	}
 	if plain, err := id.Open(sealed, 1<<20); err != nil || string(plain) != "secret" {
 		t.Errorf("%q %v", plain, err)
@@ -160,21 +223,22 @@ func TestResolve(t *testing.T) {
 // TestUnfit: nothing is sealed to a certificate that is no longer, or never was, good.
 func TestUnfit(t *testing.T) {
 	key := rsaKey(t, 2048)
-	curve, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	curve := curveKey(t, elliptic.P256())
 	t.Setenv("GODEBUG", "rsa1024min=0")
 	for name, c := range map[string]struct {
 		key    crypto.Signer
 		change func(*x509.Certificate)
 		want   string
 	}{
-		"expired":      {key, func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Second) }, "expired"},
-		"from later":   {key, func(c *x509.Certificate) { c.NotBefore = now.Add(time.Second) }, "not valid before"},
-		"RSA 1024":     {rsaKey(t, 1024), nil, "1024 bits"},
-		"curve":        {curve, nil, "elliptic-curve"},
-		"signing only": {key, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageDigitalSignature }, "not for encryption"},
+		"expired":             {key, func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Second) }, "expired"},
+		"from later":          {key, func(c *x509.Certificate) { c.NotBefore = now.Add(time.Second) }, "not valid before"},
+		"RSA 1024":            {rsaKey(t, 1024), nil, "1024 bits"},
+		"P-521":               {curveKey(t, elliptic.P521()), nil, "P-521"},
+		"Ed25519":             {ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), nil, "of a kind"},
+		"signing only":        {key, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageDigitalSignature }, "not for key encipherment"},
+		"RSA for agreement":   {key, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyAgreement }, "not for key encipherment"},
+		"curve for signing":   {curve, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageDigitalSignature }, "not for key agreement"},
+		"curve for transport": {curve, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }, "not for key agreement"},
 	} {
 		cert, _ := certificate(t, c.key, c.change)
 		if _, err := seal.Parse(cert, now); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -207,34 +271,68 @@ func TestSHA1(t *testing.T) {
 
 // TestAltered: what was changed on the way, or is another's, does not open.
 func TestAltered(t *testing.T) {
-	cert, private := certificate(t, rsaKey(t, 2048), nil)
-	otherCert, otherPrivate := certificate(t, rsaKey(t, 2048), func(c *x509.Certificate) { c.SerialNumber = big.NewInt(8) })
-	to, err := seal.Parse(cert, now)
-	if err != nil {
-		t.Fatal(err)
+	keys := map[string][2]crypto.Signer{
+		"RSA":   {rsaKey(t, 2048), rsaKey(t, 2048)},
+		"P-256": {curveKey(t, elliptic.P256()), curveKey(t, elliptic.P256())},
+		"P-384": {curveKey(t, elliptic.P384()), curveKey(t, elliptic.P384())},
 	}
-	sealed, err := to.Seal([]byte("secret"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	mine, _ := seal.ParseIdentity([]byte(cert + private))
-	others, _ := seal.ParseIdentity([]byte(otherCert + otherPrivate))
-	if _, err := others.Open(sealed, 1<<20); err == nil {
-		t.Error("another's key opens it")
-	}
-	if _, err := mine.Open(sealed, int64(len(sealed))-1); err == nil {
-		t.Error("the limit is not kept")
-	}
-	if _, err := mine.Open(sealed[:len(sealed)-3], 1<<20); err == nil {
-		t.Error("cut, and opened")
-	}
-	if _, err := (seal.Identity{}).Open(sealed, 1<<20); err == nil {
-		t.Error("opened without a key")
-	}
-	for _, text := range []string{"", cert, private, "x"} {
-		if _, err := seal.ParseIdentity([]byte(text)); err == nil {
-			t.Errorf("an identity from %.20q", text)
-		}
+	for name, pair := range keys {
+		t.Run(name, func(t *testing.T) {
+			cert, private := certificate(t, pair[0], nil)
+			to, err := seal.Parse(cert, now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			plain := []byte("secret")
+			sealed, err := to.Seal(plain)
+			if err != nil {
+				t.Fatal(err)
+			}
+			mine, err := seal.ParseIdentity([]byte(cert + private))
+			if err != nil {
+				t.Fatal(err)
+			}
+			// Another's certificate; and another's key that goes by the same name.
+			for _, change := range []func(*x509.Certificate){func(c *x509.Certificate) { c.SerialNumber = big.NewInt(8) }, nil} {
+				otherCert, otherPrivate := certificate(t, pair[1], change)
+				others, err := seal.ParseIdentity([]byte(otherCert + otherPrivate))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := others.Open(sealed, 1<<20); err == nil {
+					t.Error("another's key opens it")
+				}
+				for _, text := range []string{cert + otherPrivate, otherCert + private} {
+					if _, err := seal.ParseIdentity([]byte(text)); err == nil {
+						t.Error("a key and another key's certificate are an identity")
+					}
+				}
+			}
+			if _, err := mine.Open(sealed, int64(len(sealed))-1); err == nil {
+				t.Error("the limit is not kept")
+			}
+			if _, err := mine.Open(sealed[:len(sealed)-3], 1<<20); err == nil {
+				t.Error("cut, and opened")
+			}
+			if _, err := (seal.Identity{}).Open(sealed, 1<<20); err == nil {
+				t.Error("opened without a key")
+			}
+			// A byte changed in what the recipient needs does not open. In the content,
+			// which nothing authenticates here, it may, to something else.
+			for i := range sealed {
+				altered := bytes.Clone(sealed)
+				altered[i] ^= 0x01
+				opened, err := mine.Open(altered, 1<<20)
+				if err == nil && (bytes.Equal(opened, plain) || i < len(sealed)-2*aes.BlockSize-4) {
+					t.Errorf("byte %d of %d changed, and opened to %q", i, len(sealed), opened)
+				}
+			}
+			for _, text := range []string{"", cert, private, "x"} {
+				if _, err := seal.ParseIdentity([]byte(text)); err == nil {
+					t.Errorf("an identity from %.20q", text)
+				}
+			}
+		})
 	}
 }
 
@@ -253,9 +351,23 @@ func FuzzOpen(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(sealed)
+	curveCert, curvePrivate := certificate(f, curveKey(f, elliptic.P256()), nil)
+	if to, err = seal.Parse(curveCert, now); err != nil {
+		f.Fatal(err)
+	}
+	agreed, err := to.Seal([]byte("secret"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	agreedID, err := seal.ParseIdentity([]byte(curveCert + curvePrivate))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(agreed)
 	f.Add([]byte{0x30, 0x80, 0, 0})
 	f.Add([]byte("age-encryption.org/v1\n"))
 	f.Fuzz(func(t *testing.T, sealed []byte) {
 		_, _ = id.Open(sealed, 1<<20)
+		_, _ = agreedID.Open(sealed, 1<<20)
 	})
 }
