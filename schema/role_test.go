@@ -32,9 +32,9 @@ func usersXML(t testing.TB, as Role) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var profiles, users strings.Builder
+	var profiles, users, quotas strings.Builder
 	user := func(name string, r Role) {
-		fmt.Fprintf(&users, "<%s><password></password><networks><ip>::/0</ip></networks><profile>%s</profile><quota>default</quota><grants>\n", name, r.User())
+		fmt.Fprintf(&users, "<%s><password></password><networks><ip>::/0</ip></networks><profile>%s</profile><quota>%s</quota><grants>\n", name, r.User(), r.User())
 		for _, p := range privilegesOf(r, "") {
 			fmt.Fprintf(&users, "<query>GRANT %s</query>\n", escaped(p))
 		}
@@ -54,6 +54,11 @@ func usersXML(t testing.TB, as Role) string {
 		fmt.Fprintf(&users, "</%s>\n", name)
 	}
 	for _, r := range Roles {
+		fmt.Fprintf(&quotas, "<%s>", r.User())
+		if n := queriesPerHour[r]; n > 0 {
+			fmt.Fprintf(&quotas, "<interval><duration>3600</duration><queries>%d</queries></interval>", n)
+		}
+		fmt.Fprintf(&quotas, "</%s>\n", r.User())
 		fmt.Fprintf(&profiles, "<%s>\n", r.User())
 		var constraints strings.Builder
 		for _, s := range settingsOf(r) {
@@ -75,7 +80,7 @@ func usersXML(t testing.TB, as Role) string {
 		user("default", as)
 	}
 	return "<clickhouse><profiles><default></default>\n" + profiles.String() + "</profiles><users>\n" + users.String() +
-		"</users><quotas><default></default></quotas></clickhouse>\n"
+		"</users><quotas><default></default>\n" + quotas.String() + "</quotas></clickhouse>\n"
 }
 
 // prepareRoles fills a migrated store with two rows of every class, one of them
