@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -41,7 +42,7 @@ another dossier they are stored, and are an alert.`,
 		if err != nil {
 			return err
 		}
-		d, err := a.upload(c.Context(), requestID(*request), *id, o)
+		d, err := a.upload(c.Context(), requestID(*request), *id, o, true)
 		if err != nil {
 			return err
 		}
@@ -74,7 +75,8 @@ func (a *app) readDocument(path, media string) (received, error) {
 }
 
 // upload stores a document in the dossier of a warrant, and says what else is to be known.
-func (a *app) upload(ctx context.Context, request, warrantID string, o received) (*griffierv1.Document, error) {
+// One that should be the order itself is compared with what the warrant's content names.
+func (a *app) upload(ctx context.Context, request, warrantID string, o received, order bool) (*griffierv1.Document, error) {
 	stream, err := griffierv1.NewIntakeServiceClient(a.server).UploadDocument(ctx)
 	if err != nil {
 		return nil, err
@@ -97,10 +99,28 @@ func (a *app) upload(ctx context.Context, request, warrantID string, o received)
 	if d.GetAlert() != "" {
 		fmt.Fprintf(a.stderr, "alert: %s: the same document is in the dossier of %s\n", d.GetAlert(), strings.Join(d.GetReplayOf(), ", "))
 	}
-	if !d.GetOfContent() {
+	if order && !d.GetOfContent() {
 		fmt.Fprintln(a.stderr, "note: the warrant's content names another document")
 	}
 	return d, nil
+}
+
+// inDossier stores a document in the dossier of a warrant, unless it is there. A dry run
+// stores nothing: what rests on a document that is not there is refused.
+func (a *app) inDossier(ctx context.Context, request, warrantID string, o received, dryRun bool) error {
+	client := griffierv1.NewIntakeServiceClient(a.server)
+	there, err := client.ListDocuments(ctx, &griffierv1.ListDocumentsRequest{WarrantId: warrantID})
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(there.GetDocuments(), func(d *griffierv1.Document) bool { return d.GetSha256() == o.sha256 }) {
+		return nil
+	}
+	if dryRun {
+		return usageError{fmt.Errorf("the document is not in the dossier, and a dry run stores nothing: griffier document put FILE --warrant %s", warrantID)}
+	}
+	_, err = a.upload(ctx, request, warrantID, o, false)
+	return err
 }
 
 // readInput reads a file, or stdin for "-", up to a limit.
@@ -208,7 +228,7 @@ func (a *app) createWithDocument(c *cobra.Command, create *griffierv1.CreateWarr
 		return err
 	}
 	if !create.GetValidateOnly() {
-		d, err := a.upload(c.Context(), create.GetRequestId(), w.GetWarrantId(), o)
+		d, err := a.upload(c.Context(), create.GetRequestId(), w.GetWarrantId(), o, true)
 		if err != nil {
 			fmt.Fprintf(a.stderr, "the warrant is %s; its document is not stored: griffier document put %s --warrant %s\n", w.GetWarrantId(), path, w.GetWarrantId())
 			return err

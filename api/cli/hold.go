@@ -44,44 +44,92 @@ func (a *app) holdGet() *cobra.Command {
 
 func (a *app) holdExtend() *cobra.Command {
 	c := &cobra.Command{Use: "extend HOLD", Short: "Approve that a hold lasts longer; two people in two roles extend it", Args: oneArg("HOLD"),
-		Long: `Approve that a hold lasts longer, by as much as its legal basis allows, and once. The
-first approval waits, for a day at most, for a second one of the same document, by
-another person in the other role.`,
-		Example: "  griffier hold extend HOLD --generation 2 --document 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"}
-	document := documentFlag(c)
-	generation := c.Flags().Uint64("generation", 0, "generation of the hold as you saw it (required)")
-	request := requestFlag(c)
+		Long: `Approve that a hold lasts longer, by as much as its legal basis allows, and once, by an
+order of its own. The first approval waits, for a day at most, for a second one of the
+same order, by another person in the other role, who reads it first: griffier document
+get. An order that is given as a file is stored in the dossier of the hold's warrant, if
+it is not there; only a legal officer can.`,
+		Example: `  griffier hold extend HOLD --generation 1 --document extension.pdf --dry-run
+  griffier hold extend HOLD --generation 2 --document-sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08`}
+	order := a.holdOrderFlags(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if *document == "" || *generation == 0 {
-			return usageError{fmt.Errorf("hold extend: --document and --generation are required")}
-		}
 		return a.actOnHold(func(client griffierv1.HoldServiceClient, ctx context.Context) (*griffierv1.Hold, error) {
-			return client.ExtendHold(ctx, &griffierv1.ExtendHoldRequest{RequestId: requestID(*request), HoldId: args[0], ExpectedGeneration: *generation, DocumentSha256: *document})
+			document, err := order.document(ctx, client, args[0])
+			if err != nil {
+				return nil, err
+			}
+			return client.ExtendHold(ctx, &griffierv1.ExtendHoldRequest{RequestId: order.request(), HoldId: args[0], ExpectedGeneration: *order.generation,
+				DocumentSha256: document, ValidateOnly: *order.dryRun})
 		}, c.Context())
 	}
 	return c
 }
 
 func (a *app) holdEnd() *cobra.Command {
-	c := &cobra.Command{Use: "end HOLD", Short: "End a hold because the authority says so; it is destroyed at once", Args: oneArg("HOLD")}
-	document := documentFlag(c)
-	generation := c.Flags().Uint64("generation", 0, "generation of the hold as you saw it (required)")
+	c := &cobra.Command{Use: "end HOLD", Short: "End a hold because the authority says so; it is destroyed at once", Args: oneArg("HOLD"),
+		Long: `End a hold before its time, by the order with which the authority says so. One person
+suffices, and nothing brings back what the hold had. An order that is given as a file is
+stored in the dossier of the hold's warrant, if it is not there; only a legal officer
+can. A preservation order that was withdrawn as a whole is cancelled: griffier warrant
+cancel, for which a call is enough.`,
+		Example: `  griffier hold end HOLD --generation 1 --document withdrawal.pdf --dry-run`}
+	order := a.holdOrderFlags(c)
 	explanation := c.Flags().String("explanation", "", "why; it is sealed")
-	request := requestFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if *document == "" || *generation == 0 {
-			return usageError{fmt.Errorf("hold end: --document and --generation are required")}
-		}
 		return a.actOnHold(func(client griffierv1.HoldServiceClient, ctx context.Context) (*griffierv1.Hold, error) {
-			return client.EndHold(ctx, &griffierv1.EndHoldRequest{RequestId: requestID(*request), HoldId: args[0], ExpectedGeneration: *generation,
-				DocumentSha256: *document, Explanation: *explanation})
+			document, err := order.document(ctx, client, args[0])
+			if err != nil {
+				return nil, err
+			}
+			return client.EndHold(ctx, &griffierv1.EndHoldRequest{RequestId: order.request(), HoldId: args[0], ExpectedGeneration: *order.generation,
+				DocumentSha256: document, Explanation: *explanation, ValidateOnly: *order.dryRun})
 		}, c.Context())
 	}
 	return c
 }
 
-func documentFlag(c *cobra.Command) *string {
-	return c.Flags().String("document", "", "SHA-256 of the authority's document as received, hexadecimal (required)")
+// holdOrder is the order that an act on a hold rests on, as it was given.
+type holdOrder struct {
+	app              *app
+	file, sha256, id *string
+	generation       *uint64
+	dryRun           *bool
+	verb             string
+}
+
+func (a *app) holdOrderFlags(c *cobra.Command) *holdOrder {
+	return &holdOrder{app: a, verb: c.Name(),
+		file:       c.Flags().String("document", "", "the authority's order, a file as it was received (this or --document-sha256)"),
+		sha256:     c.Flags().String("document-sha256", "", "hash of the order, which is in the dossier already"),
+		generation: c.Flags().Uint64("generation", 0, "generation of the hold as you saw it (required)"),
+		id:         requestFlag(c), dryRun: dryRunFlag(c)}
+}
+
+// request is one id for the order and the act: what a failure left undone is done by
+// giving it again.
+func (o *holdOrder) request() string {
+	*o.id = requestID(*o.id)
+	return *o.id
+}
+
+// document returns the hash of the order, after it was stored if it is a file that the
+// dossier does not have. A dry run stores nothing.
+func (o *holdOrder) document(ctx context.Context, client griffierv1.HoldServiceClient, holdID string) (string, error) {
+	if (*o.file == "") == (*o.sha256 == "") || *o.generation == 0 {
+		return "", usageError{fmt.Errorf("hold %s: --generation is required, and the order: --document FILE or --document-sha256 HASH", o.verb)}
+	}
+	if *o.file == "" {
+		return *o.sha256, nil
+	}
+	order, err := o.app.readDocument(*o.file, "")
+	if err != nil {
+		return "", err
+	}
+	h, err := client.GetHold(ctx, &griffierv1.GetHoldRequest{HoldId: holdID})
+	if err != nil {
+		return "", err
+	}
+	return order.sha256, o.app.inDossier(ctx, o.request(), h.GetWarrantId(), order, *o.dryRun)
 }
 
 // actOnHold calls the server and shows the hold that it answers with.
@@ -91,6 +139,12 @@ func (a *app) actOnHold(call func(griffierv1.HoldServiceClient, context.Context)
 		return err
 	}
 	t := table{header: []string{"field", "value"}}
+	if len(h.GetEffects()) > 0 {
+		t.add("dry run", "nothing was done; this would be:")
+		for _, effect := range h.GetEffects() {
+			t.add("would", effect)
+		}
+	}
 	t.add("hold", h.GetHoldId())
 	t.add("warrant", h.GetWarrantId())
 	t.add("task", h.GetTaskId())
@@ -104,7 +158,7 @@ func (a *app) actOnHold(call func(griffierv1.HoldServiceClient, context.Context)
 		t.add("extended_at", at(h.GetExtendedAt()))
 	}
 	for _, approval := range h.GetExtensionApprovals() {
-		t.add("extension_approved", strings.Join([]string{approval.GetRole(), approval.GetApprover(), at(approval.GetApprovedAt())}, " "))
+		t.add("extension_approved", strings.Join([]string{approval.GetRole(), approval.GetApprover(), at(approval.GetApprovedAt()), "by document", approval.GetDocumentId()}, " "))
 	}
 	if h.GetEndedBy() != "" {
 		t.add("ended_by", h.GetEndedBy())

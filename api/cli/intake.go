@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -178,56 +179,53 @@ func orderOf(m *griffierv1.WarrantContent) order {
 func (a *app) taskConfirm() *cobra.Command {
 	c := &cobra.Command{Use: "confirm TASK", Short: "Key a task's question a second time, from the order; another person than who asked it", Args: oneArg("TASK"),
 		Long: `Key the question of a task again, from the order before you and not from the screen:
-nothing of what was keyed first is shown. What is not given as a flag is asked for. The
-two must be the same, the instant in UTC; a difference is told by field, without values.`,
+nothing of what was keyed first is shown. What is not given as a flag is asked for; when
+category, target and instant are given, the rest is what the question lacks. The two must
+be the same, the instant in UTC, uncertainty and limits included; a difference is told by
+field, without values.`,
 		Example: `  griffier task confirm TASK
-  griffier task confirm TASK --target 192.0.2.17 --instant 2026-11-19T12:00:00Z --window-end "" --port 51234 --protocol tcp`}
+  griffier task confirm TASK --category attribution --target 192.0.2.17 --instant 2026-11-19T12:00:00Z --uncertainty 1 --port 51234 --protocol tcp`}
+	category := c.Flags().String("category", "", "category of data that is asked")
 	target := c.Flags().String("target", "", "the target, as the order has it")
 	instant := c.Flags().String("instant", "", "the instant in UTC, as 2026-11-19T12:00:00Z")
 	windowEnd := c.Flags().String("window-end", "", "end of the window in UTC, if the question has one")
+	uncertainty := c.Flags().Uint32("uncertainty", 0, "seconds, as stated by the authority")
 	port := c.Flags().Uint32("port", 0, "source port, if the question has one")
 	protocol := c.Flags().String("protocol", "", "tcp, udp, icmp, icmpv6, sctp or dccp, if the question has one")
+	maxSubjects := c.Flags().Uint32("max-subjects", 0, "lines that may be disclosed, if it is not the default")
+	maxRecords := c.Flags().Uint32("max-records", 0, "records that may be disclosed, if it is not the default")
+	fromHold := c.Flags().String("from-hold", "", "the hold that is asked, if it is one")
+	holdDays := c.Flags().Uint32("hold-days", 0, "of preservation: days to keep it, if the order says so")
 	year := c.Flags().Bool("year-confirmed", false, "a year other than that of the order's issue is meant; it was checked on the order")
 	generation := c.Flags().Uint64("generation", 1, "generation of the warrant as you saw it")
 	request := requestFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		portText := strconv.FormatUint(uint64(*port), 10)
-		in := bufio.NewScanner(a.stdin)
-		for _, f := range []struct {
-			name, prompt string
-			to           *string
-		}{
-			{"target", "target", target},
-			{"instant", "instant in UTC (2026-11-19T12:00:00Z)", instant},
-			{"window-end", "end of the window in UTC, or nothing", windowEnd},
-			{"port", "source port, or nothing", &portText},
-			{"protocol", "protocol, or nothing", protocol},
-		} {
-			if c.Flags().Changed(f.name) {
-				continue
-			}
-			if f.name != "target" && f.name != "instant" && c.Flags().Changed("target") && c.Flags().Changed("instant") {
-				continue // a command line of flags: what it lacks, the question has not
-			}
-			fmt.Fprintf(a.stderr, "%s: ", f.prompt)
-			if !in.Scan() {
-				return usageError{fmt.Errorf("task confirm: --%s is needed, or an answer", f.name)}
-			}
-			*f.to = strings.TrimSpace(in.Text())
-		}
-		if portText == "" {
-			portText = "0"
-		}
-		number, err := strconv.ParseUint(portText, 10, 16)
-		if err != nil {
-			return usageError{fmt.Errorf("task confirm: the port must be a number up to 65535")}
+		if err := a.askMissing(c, []asked{
+			{"category", "category (attribution, identity, history, time, volume, preservation)", category, nil},
+			{"target", "target", target, nil},
+			{"instant", "instant in UTC (2026-11-19T12:00:00Z)", instant, nil},
+			{"window-end", "end of the window in UTC, or nothing", windowEnd, nil},
+			{"uncertainty", "uncertainty in seconds, or nothing", nil, uncertainty},
+			{"port", "source port, or nothing", nil, port},
+			{"protocol", "protocol, or nothing", protocol, nil},
+			{"max-subjects", "lines that may be disclosed, or nothing for the default", nil, maxSubjects},
+			{"max-records", "records that may be disclosed, or nothing for the default", nil, maxRecords},
+			{"from-hold", "hold that is asked, or nothing", fromHold, nil},
+			{"hold-days", "days of preservation, or nothing", nil, holdDays},
+		}); err != nil {
+			return err
 		}
 		transport, err := parseProtocol(strings.ToLower(*protocol))
 		if err != nil {
 			return err
 		}
+		data, err := parseCategory(*category)
+		if err != nil {
+			return err
+		}
 		r, err := griffierv1.NewIntakeServiceClient(a.server).ConfirmTask(c.Context(), &griffierv1.ConfirmTaskRequest{RequestId: requestID(*request), TaskId: args[0],
-			ExpectedGeneration: *generation, Target: *target, Instant: *instant, WindowEnd: *windowEnd, Port: uint32(number), Protocol: transport, YearConfirmed: *year})
+			ExpectedGeneration: *generation, Category: data, Target: *target, Instant: *instant, WindowEnd: *windowEnd, UncertaintySeconds: *uncertainty,
+			Port: *port, Protocol: transport, MaxSubjects: *maxSubjects, MaxRecords: *maxRecords, FromHold: *fromHold, HoldDays: *holdDays, YearConfirmed: *year})
 		if err != nil {
 			return err
 		}
@@ -236,4 +234,40 @@ two must be the same, the instant in UTC; a difference is told by field, without
 		return a.print(r, t)
 	}
 	return c
+}
+
+// asked is one part of a question: text, or a number that is 0 where there is none.
+type asked struct {
+	flag, prompt string
+	text         *string
+	number       *uint32
+}
+
+// askMissing asks on standard error for each part that was not given as a flag. A
+// command line that gives the first three gives the whole: what it lacks, the question
+// has not.
+func (a *app) askMissing(c *cobra.Command, parts []asked) error {
+	whole := !slices.ContainsFunc(parts[:3], func(p asked) bool { return !c.Flags().Changed(p.flag) })
+	in := bufio.NewScanner(a.stdin)
+	for _, p := range parts {
+		if whole || c.Flags().Changed(p.flag) {
+			continue
+		}
+		fmt.Fprintf(a.stderr, "%s: ", p.prompt)
+		if !in.Scan() {
+			return usageError{fmt.Errorf("%s: --%s is needed, or an answer", called(c), p.flag)}
+		}
+		text := strings.TrimSpace(in.Text())
+		switch {
+		case p.text != nil:
+			*p.text = text
+		case text != "":
+			n, err := strconv.ParseUint(text, 10, 32)
+			if err != nil {
+				return usageError{fmt.Errorf("%s: %s must be a number", called(c), p.flag)}
+			}
+			*p.number = uint32(n)
+		}
+	}
+	return nil
 }

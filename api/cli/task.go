@@ -97,7 +97,8 @@ func (a *app) taskExecute() *cobra.Command {
 		Long: `Query once and seal the answer. The exit status is that of the answer: 0 for a fact
 (MATCH, NO_MATCH, NOT_OUR_RANGE, OTHER_PROVIDER, PRESERVED), 5 where what is kept cannot decide.
 Negative answers are sealed too: they are signed certificates. Exit status 3: ask again,
-at the time that is told; records may still be on their way.`}
+at the time that is told; records may still be on their way. A task that was refused for
+what it asks (MAX_HITS) is refused again and not run: make another one.`}
 	generation := c.Flags().Uint64("generation", 1, "generation of the warrant as you saw it")
 	request, dryRun := requestFlag(c), dryRunFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -167,6 +168,7 @@ func (a *app) showTask(task *griffierv1.Task) error {
 	add("max_records", number(task.GetMaxRecords()))
 	add("hold", task.GetHoldId())
 	t.add("state", word(task.GetState(), "TASK_STATE_"))
+	add("refusal", task.GetRefusal())
 	if task.GetConfirmedBy() != "" {
 		t.add("confirmed", "by "+short(task.GetConfirmedBy())+" at "+at(task.GetConfirmedAt()))
 	}

@@ -158,7 +158,7 @@ func (a *app) warrantApprove() *cobra.Command {
 content hash and generation that you give, and counts for a limited time from now. Every
 approval must be another person's, in another role: legal officer, legal approver (or a
 lawyer from outside), and of a warrant with many targets the privacy controller.`}
-	hash := c.Flags().String("content-sha256", "", "hash of the content as you saw it; griffier warrant show shows it (required)")
+	hash := contentFlag(c)
 	generation, request, dryRun := generationFlag(c), requestFlag(c), dryRunFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		return sendAct(a, c, griffierv1.WarrantServiceClient.ApproveWarrant, &griffierv1.ApproveWarrantRequest{

@@ -64,18 +64,31 @@ cancel.`, func(c *cobra.Command, q *griffierv1.SuspendWarrantRequest) error {
 
 func (a *app) warrantSuspend() *cobra.Command {
 	return warrantExplained(a, "suspend", "Stop everything under a warrant until it is resumed", `Stop everything under a warrant: what runs is cut off, and nothing is executed, released
-or fetched until somebody resumes it. Its deadlines run on.`, func(c *cobra.Command, q *griffierv1.SuspendWarrantRequest) error {
+or fetched until two people resume it. Its deadlines run on.`, func(c *cobra.Command, q *griffierv1.SuspendWarrantRequest) error {
 		return sendAct(a, c, griffierv1.WarrantServiceClient.SuspendWarrant, q)
 	})
 }
 
 func (a *app) warrantResume() *cobra.Command {
-	return warrantExplained(a, "resume", "Let a suspended warrant go on", `Let a warrant go on that a person suspended. Approvals that grew too old meanwhile are to
-be given again. One that is suspended because the paper of an oral order did not come
-lives again with the paper and the second approval.`, func(c *cobra.Command, q *griffierv1.SuspendWarrantRequest) error {
-		return sendAct(a, c, griffierv1.WarrantServiceClient.ResumeWarrant, &griffierv1.ResumeWarrantRequest{RequestId: q.RequestId, WarrantId: q.WarrantId,
-			ExpectedGeneration: q.ExpectedGeneration, Explanation: q.Explanation, ValidateOnly: q.ValidateOnly})
-	})
+	c := &cobra.Command{Use: "resume WARRANT", Short: "Let a suspended warrant go on; two people in two roles do", Args: oneArg("WARRANT"),
+		Long: `Let a warrant go on that a person suspended. What is stopped takes two people to let go:
+the first one's word waits, for a day at most, for that of a second person in the other
+role, about the same content. Approvals that grew too old meanwhile are to be given
+again. One that is suspended because the paper of an oral order did not come lives again
+with the paper and the second approval.`,
+		Example: `  griffier warrant resume 0123456789abcdef0123456789abcdef --content-sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 --dry-run`}
+	generation, request, dryRun, content := generationFlag(c), requestFlag(c), dryRunFlag(c), contentFlag(c)
+	explanation := c.Flags().String("explanation", "", "why; sealed in the ledger")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		return sendAct(a, c, griffierv1.WarrantServiceClient.ResumeWarrant, &griffierv1.ResumeWarrantRequest{RequestId: requestID(*request), WarrantId: args[0],
+			ExpectedGeneration: *generation, ContentSha256: *content, Explanation: *explanation, ValidateOnly: *dryRun})
+	}
+	return c
+}
+
+// contentFlag binds an act to what its caller saw.
+func contentFlag(c *cobra.Command) *string {
+	return c.Flags().String("content-sha256", "", "hash of the content as you saw it; griffier warrant show shows it (required)")
 }
 
 func (a *app) warrantCancel() *cobra.Command {
@@ -146,16 +159,19 @@ by itself. A paper that says something else than the oral order is none: edit th
 }
 
 func (a *app) warrantClearNotice() *cobra.Command {
-	c := &cobra.Command{Use: "clear-notice WARRANT", Short: "Record that the enforcing authority has no objection", Args: oneArg("WARRANT"),
+	c := &cobra.Command{Use: "clear-notice WARRANT", Short: "Record that the enforcing authority has no objection; two people in two roles do", Args: oneArg("WARRANT"),
 		Long: `Record the message by which the enforcing authority, which was notified of an EPOC,
-cleared it: what is sealed may be released before its ten days are over. If it refuses,
-suspend or cancel the warrant instead.`}
+cleared it: what is sealed may be released before its ten days are over. Two people do, in
+two roles and by the same message, which is in the dossier (griffier document put); the
+first one's word waits, for a day at most, for the second one's. If the authority
+refuses, suspend or cancel the warrant instead: one person may.`,
+		Example: `  griffier warrant clear-notice 0123456789abcdef0123456789abcdef --content-sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 --document-sha256 60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752`}
 	document := c.Flags().String("document-sha256", "", "hash of the message (required)")
 	note := c.Flags().String("note", "", "anything more; sealed in the ledger")
-	generation, request, dryRun := generationFlag(c), requestFlag(c), dryRunFlag(c)
+	generation, request, dryRun, content := generationFlag(c), requestFlag(c), dryRunFlag(c), contentFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		return sendAct(a, c, griffierv1.WarrantServiceClient.ClearNotice, &griffierv1.ClearNoticeRequest{RequestId: requestID(*request), WarrantId: args[0],
-			ExpectedGeneration: *generation, DocumentSha256: *document, Note: *note, ValidateOnly: *dryRun})
+			ExpectedGeneration: *generation, ContentSha256: *content, DocumentSha256: *document, Note: *note, ValidateOnly: *dryRun})
 	}
 	return c
 }

@@ -84,11 +84,15 @@ func (a *app) showWarrant(w *griffierv1.Warrant) error {
 	for _, approval := range w.GetApprovals() {
 		t.add("approved", fmt.Sprintf("%s by %s at %s, ledger entry %d", approval.GetRole(), short(approval.GetApprover()), at(approval.GetApprovedAt()), approval.GetLedgerIndex()))
 	}
+	for _, consent := range w.GetConsents() {
+		t.add("half "+strings.ToLower(strings.ReplaceAll(consent.GetAct(), "_", " ")), fmt.Sprintf("%s by %s at %s, ledger entry %d; waits for a second person until %s",
+			consent.GetRole(), short(consent.GetPerson()), at(consent.GetGivenAt()), consent.GetLedgerIndex(), at(consent.GetCountsUntil())))
+	}
 	if roles := w.GetAwaitingRoles(); len(roles) > 0 {
 		t.add("awaits approval", strings.Join(roles, " "))
 	}
 	for _, task := range w.GetTasks() {
-		t.add("task "+task.GetTaskId(), strings.TrimSpace(word(task.GetState(), "TASK_STATE_")+" "+task.GetAnswer()))
+		t.add("task "+task.GetTaskId(), strings.TrimSpace(word(task.GetState(), "TASK_STATE_")+" "+task.GetAnswer()+task.GetRefusal()))
 	}
 	return a.print(w, t)
 }

@@ -16,7 +16,7 @@ that "griffier authority show" tells, never one from the letter. Nobody can appr
 before an outcome of confirmed; denied makes the approvals void that there are.
 Whom you spoke with is sealed in the ledger.`,
 		Example: `  griffier warrant verify 0123456789abcdef0123456789abcdef --content-sha256 9f86 --number +31201234567 --outcome confirmed --spoke-with desk`}
-	hash := c.Flags().String("content-sha256", "", "hash of the content as you saw it; griffier warrant show shows it (required)")
+	hash := contentFlag(c)
 	generation := c.Flags().Uint64("generation", 1, "generation of the warrant as you saw it")
 	number := c.Flags().String("number", "", "the number that was called: the registry's (required)")
 	outcome := c.Flags().String("outcome", "", "confirmed, denied or no_answer (required)")

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"griffier/api/ledger"
+	"griffier/api/warrant"
 	"griffier/api/warrant/document"
 	"griffier/api/warrant/intakerpc"
 )
@@ -26,6 +27,11 @@ func (s *services) keeperOfDocuments(book *ledger.Log) (*document.Keeper, error)
 	}
 	s.verifier.Places = append(s.verifier.Places, document.Place{Keeper: k})
 	return k, nil
+}
+
+// document returns the document of a dossier that has a hash, or false.
+func (s *services) document(warrantID, sha256 string) (warrant.Document, bool) {
+	return s.rules.DocumentOf(s.warrants, warrantID, sha256)
 }
 
 // intake is the service of documents, letters and second entries.

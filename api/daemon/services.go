@@ -109,10 +109,10 @@ func newServices(cfg Config, store *store, keys *keystore.Store, registry *prome
 		return nil, err
 	}
 	keeper := &retention.Keeper{}
-	known, bases := authority.NewRegistry(), legalbasis.NewKeeper()
+	known, bases, holds := authority.NewRegistry(), legalbasis.NewKeeper(), hold.NewState()
 	rules, err := warrant.NewRules(warrant.Rules{Profile: bases.Profile, DuplicateKey: reference, DoubleEntry: true, RequireDocument: true, PackageExpires: packageExpires(keeper),
 		DownloadFor: cfg.Legal.Packages.DownloadFor, AcknowledgedFor: cfg.Legal.Packages.AcknowledgedFor,
-		Authorities: func(id string) (warrant.AuthorityView, bool) { return known.View(id, time.Now()) }})
+		Authorities: func(id string) (warrant.AuthorityView, bool) { return known.View(id, time.Now()) }, HoldLasts: holds.Lasts})
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +141,7 @@ func newServices(cfg Config, store *store, keys *keystore.Store, registry *prome
 		known:    known,
 		overseen: oversight.NewState(),
 		bases:    bases,
-		holds:    hold.NewState(),
+		holds:    holds,
 		rules:    rules,
 		signer:   signer,
 		enrolled: enrol.NewState(),

@@ -129,7 +129,8 @@ func (d *demo) confirm(ctx context.Context, w *griffierv1.Warrant, task *griffie
 		return err
 	}
 	_, err = griffierv1.NewIntakeServiceClient(d.people).ConfirmTask(arjan, &griffierv1.ConfirmTaskRequest{RequestId: uuid.NewString(), TaskId: task.GetTaskId(),
-		ExpectedGeneration: w.GetGeneration(), Target: target, Instant: instant, YearConfirmed: true}) // New Year may lie between
+		ExpectedGeneration: w.GetGeneration(), Category: griffierv1.Category_CATEGORY_ATTRIBUTION, Target: target, Instant: instant,
+		YearConfirmed: true}) // New Year may lie between
 	return err
 }
 

@@ -154,8 +154,7 @@ func (r *race) enders(w *griffierv1.Warrant) []func() {
 				Explanation: "a question"})
 			done("suspended", err)
 			time.Sleep(time.Duration(rand.IntN(60)) * time.Millisecond)
-			_, err = r.Warrants.ResumeWarrant(r.Approver(), &griffierv1.ResumeWarrantRequest{RequestId: r.Request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation,
-				Explanation: "answered"})
+			_, err = r.Resume(w)
 			done("resumed", err)
 		},
 	}
@@ -219,7 +218,7 @@ func (r *race) judge() {
 	// What ended or halted a warrant, until a resumption, and what gave it another
 	// content: the entry of it. What was released before an edit was released rightly,
 	// and may still be fetched.
-	over, edited := map[string]uint64{}, map[string]uint64{}
+	over, edited, halves := map[string]uint64{}, map[string]uint64{}, map[string]int{}
 	for _, e := range r.Entries() {
 		h := e.Header
 		switch h.Kind {
@@ -227,8 +226,10 @@ func (r *race) judge() {
 			over[h.WarrantID] = e.Index
 		case warrant.KindEdit:
 			edited[h.WarrantID] = e.Index
-		case warrant.KindResume:
-			delete(over, h.WarrantID)
+		case warrant.KindResume: // by two people
+			if halves[h.WarrantID]++; halves[h.WarrantID]%2 == 0 {
+				delete(over, h.WarrantID)
+			}
 		}
 		if h.TaskID == "" || r.ends[h.WarrantID].IsZero() {
 			continue

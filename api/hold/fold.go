@@ -26,16 +26,17 @@ type makeBody struct {
 }
 
 type extendFacts struct {
-	HoldID      string       `json:"hold_id"`
-	Generation  uint64       `json:"hold_generation"`
-	DocumentMAC string       `json:"document_mac"`
-	Role        warrant.Role `json:"role"`
-	Beside      []uint64     `json:"beside"` // ledger indexes of the approvals that still counted
-	EndsAt      time.Time    `json:"ends_at"`
+	HoldID     string       `json:"hold_id"`
+	Generation uint64       `json:"hold_generation"`
+	DocumentID string       `json:"document_id"` // random, of a document in the dossier
+	Role       warrant.Role `json:"role"`
+	Beside     []uint64     `json:"beside"` // ledger indexes of the approvals that still counted
+	EndsAt     time.Time    `json:"ends_at"`
 }
 
 type endFacts struct {
-	HoldID string `json:"hold_id"`
+	HoldID     string `json:"hold_id"`
+	DocumentID string `json:"document_id"`
 }
 
 // documentBody is sealed under the case key: what an extension or an end rests on.
@@ -114,14 +115,14 @@ func (s *State) applyExtend(e ledger.Entry) (bool, error) {
 	var kept []Approval
 	for _, a := range h.Approvals {
 		if slices.Contains(f.Beside, a.Index) {
-			if a.Actor == e.Header.Actor || a.Role == f.Role || a.DocumentMAC != f.DocumentMAC {
+			if a.Actor == e.Header.Actor || a.Role == f.Role || a.DocumentID != f.DocumentID {
 				return false, nil
 			}
 			kept = append(kept, a)
 		}
 	}
 	h.Generation++
-	h.Approvals = append(kept, Approval{Actor: e.Header.Actor, Role: f.Role, DocumentMAC: f.DocumentMAC, At: e.Header.At, Index: e.Index})
+	h.Approvals = append(kept, Approval{Actor: e.Header.Actor, Role: f.Role, DocumentID: f.DocumentID, At: e.Header.At, Index: e.Index})
 	if len(h.Approvals) == 2 {
 		h.EndsAt, h.ExtendedAt, h.Approvals = f.EndsAt, e.Header.At, nil
 	}

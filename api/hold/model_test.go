@@ -46,13 +46,23 @@ func (b *book) append(at time.Time, d ledger.Draft) ledger.Entry {
 	return e
 }
 
+// inDossier is a dossier that has two orders, which came when the hold was made or later.
+func inDossier(warrantID, sha256 string) (warrant.Document, bool) {
+	for _, known := range []string{document, strings.Repeat("cd", 32)} {
+		if sha256 == known && warrantID != "" {
+			return warrant.Document{ID: "document-" + known[:2], WarrantID: warrantID, StoredAt: start}, true
+		}
+	}
+	return warrant.Document{ID: "the order itself", WarrantID: warrantID, StoredAt: start.Add(-1)}, sha256 == strings.Repeat("0f", 32)
+}
+
 func testRules(t testing.TB) *hold.Rules {
 	t.Helper()
 	profile, err := warrant.LoadProfile("nl")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &hold.Rules{Profile: warrant.Always(profile), ApprovalAge: 24 * time.Hour, DocumentKey: make([]byte, 32)}
+	return &hold.Rules{Profile: warrant.Always(profile), ApprovalAge: 24 * time.Hour, Document: inDossier}
 }
 
 // executing returns a preservation task that is being executed, made by the rules of

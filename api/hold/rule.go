@@ -1,9 +1,6 @@
 package hold
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"regexp"
 	"slices"
@@ -35,16 +32,28 @@ type Rules struct {
 	Profile func() *warrant.Profile // in force
 	// ApprovalAge is how long an approval of an extension counts.
 	ApprovalAge time.Duration
-	// DocumentKey keys the hash by which two approvals are known to be of one
-	// document, at least 16 bytes. The hash stands in clear headers; without a key
-	// it could tell what an order of a known form says.
-	DocumentKey []byte
+	// Document returns the document of a warrant's dossier that has a hash, or false
+	// ([warrant.Rules.DocumentOf]). Nil: no dossier has any, and no hold is extended or
+	// ended by an order.
+	Document func(warrantID, sha256 string) (warrant.Document, bool)
 }
 
-func (r *Rules) documentMAC(holdID, documentSHA256 string) string {
-	mac := hmac.New(sha256.New, r.DocumentKey)
-	fmt.Fprintf(mac, "hold-document:%s:%s", holdID, documentSHA256)
-	return hex.EncodeToString(mac.Sum(nil)[:16])
+// document returns the order that an act rests on. It is in the dossier of
+// the hold's warrant, as it was received, so that whoever approves reads the same
+// (disclosure.md D-03).
+func (r *Rules) document(h Hold, sha256 string) (warrant.Document, *reason.Error) {
+	refuse := func(why reason.Reason, description string) (warrant.Document, *reason.Error) {
+		return warrant.Document{}, reason.Invalid(why, reason.Violation{Field: "document_sha256", Description: description})
+	}
+	if !sha256Form.MatchString(sha256) {
+		return refuse(reason.InvalidRequest, "must be 64 lower-case hexadecimal digits")
+	}
+	if r.Document != nil {
+		if d, ok := r.Document(h.WarrantID, sha256); ok {
+			return d, nil
+		}
+	}
+	return refuse(reason.WarrantIncomplete, "is of no document in the dossier of the hold's warrant: store the order as it was received (griffier document put)")
 }
 
 // MakeRequest is a copy that was sealed and waits to be a hold.
@@ -102,7 +111,7 @@ func Band(rows uint64) string {
 	return ">1,000"
 }
 
-// ExtendRequest approves an extension by a document that was received.
+// ExtendRequest approves an extension by a document that is in the dossier.
 type ExtendRequest struct {
 	HoldID         string
 	Generation     uint64
@@ -116,10 +125,6 @@ func (r *Rules) Extend(s *State, now time.Time, by warrant.Caller, req ExtendReq
 	h, err := s.live(now, req.HoldID, req.Generation)
 	if err != nil {
 		return ledger.Draft{}, err
-	}
-	if !sha256Form.MatchString(req.DocumentSHA256) {
-		return ledger.Draft{}, reason.Invalid(reason.InvalidRequest,
-			reason.Violation{Field: "document_sha256", Description: "must be 64 lower-case hexadecimal digits"})
 	}
 	basis, ok := r.Profile().Basis(h.Basis)
 	switch {
@@ -137,10 +142,17 @@ func (r *Rules) Extend(s *State, now time.Time, by warrant.Caller, req ExtendReq
 	if len(roles) == 0 {
 		return ledger.Draft{}, reason.New(reason.PermissionDenied, "")
 	}
-	document := r.documentMAC(h.ID, req.DocumentSHA256)
+	document, err := r.document(h, req.DocumentSHA256)
+	if err != nil {
+		return ledger.Draft{}, err
+	}
+	if document.StoredAt.Before(h.MadeAt) {
+		return ledger.Draft{}, reason.Invalid(reason.WarrantIncomplete, reason.Violation{Field: "document_sha256",
+			Description: "is of a document that was there before the hold was made: an extension has an order of its own"})
+	}
 	beside := []uint64{}
 	for _, a := range h.Approvals {
-		if !now.Before(a.At.Add(r.ApprovalAge)) || a.DocumentMAC != document {
+		if !now.Before(a.At.Add(r.ApprovalAge)) || a.DocumentID != document.ID {
 			continue
 		}
 		if a.Actor == by.Actor {
@@ -153,12 +165,12 @@ func (r *Rules) Extend(s *State, now time.Time, by warrant.Caller, req ExtendReq
 		return ledger.Draft{}, reason.New(reason.SelfApproval, "The approval that is there was given in the same role.")
 	}
 	return ledger.Draft{Kind: KindExtend, Actor: by.Actor, Role: string(roles[0]), WarrantID: h.WarrantID, TaskID: h.TaskID, KeyID: h.CaseKeyID,
-		Facts: extendFacts{HoldID: h.ID, Generation: h.Generation, DocumentMAC: document, Role: roles[0], Beside: beside,
+		Facts: extendFacts{HoldID: h.ID, Generation: h.Generation, DocumentID: document.ID, Role: roles[0], Beside: beside,
 			EndsAt: h.EndsAt.Add(time.Duration(basis.ExtensionDays) * Day)},
 		Body: documentBody{DocumentSHA256: req.DocumentSHA256}}, nil
 }
 
-// EndRequest ends a hold by a document that was received. The explanation is sealed.
+// EndRequest ends a hold by a document that is in the dossier. The explanation is sealed.
 type EndRequest struct {
 	HoldID         string
 	Generation     uint64
@@ -179,15 +191,16 @@ func (r *Rules) End(s *State, now time.Time, by warrant.Caller, req EndRequest) 
 	switch {
 	case !by.Has(role):
 		return ledger.Draft{}, reason.New(reason.PermissionDenied, "")
-	case !sha256Form.MatchString(req.DocumentSHA256):
-		return ledger.Draft{}, reason.Invalid(reason.InvalidRequest,
-			reason.Violation{Field: "document_sha256", Description: "must be 64 lower-case hexadecimal digits"})
 	case len(req.Explanation) > maxExplanation:
 		return ledger.Draft{}, reason.Invalid(reason.InvalidRequest,
 			reason.Violation{Field: "explanation", Description: fmt.Sprintf("is longer than %d bytes", maxExplanation)})
 	}
+	document, err := r.document(h, req.DocumentSHA256)
+	if err != nil {
+		return ledger.Draft{}, err
+	}
 	return ledger.Draft{Kind: KindEnd, Actor: by.Actor, Role: string(role), WarrantID: h.WarrantID, TaskID: h.TaskID, KeyID: h.CaseKeyID,
-		Facts: endFacts{HoldID: h.ID}, Body: documentBody{req.DocumentSHA256, req.Explanation}}, nil
+		Facts: endFacts{HoldID: h.ID, DocumentID: document.ID}, Body: documentBody{req.DocumentSHA256, req.Explanation}}, nil
 }
 
 // Destroy drafts the certificate that a hold that has ended is no more: its key

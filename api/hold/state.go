@@ -27,11 +27,11 @@ const (
 
 // Approval is one person's approval of an extension.
 type Approval struct {
-	Actor       string
-	Role        warrant.Role
-	DocumentMAC string // keyed hash: the document itself is named in the sealed body
-	At          time.Time
-	Index       uint64 // of the ledger entry
+	Actor      string
+	Role       warrant.Role
+	DocumentID string // in the dossier of the hold's warrant
+	At         time.Time
+	Index      uint64 // of the ledger entry
 }
 
 // Hold is what the headers tell about a hold.
@@ -126,6 +126,13 @@ func (s *State) OfTask(taskID string) (Hold, bool) {
 		}
 	}
 	return Hold{}, false
+}
+
+// Lasts reports whether a hold that a warrant made can be read at now.
+func (s *State) Lasts(warrantID string, now time.Time) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.ContainsFunc(s.order, func(id string) bool { return s.holds[id].WarrantID == warrantID && s.holds[id].Readable(now) })
 }
 
 // Ignored returns how many entries lost a race and changed nothing.

@@ -79,6 +79,19 @@ func (w *Warrant) AwaitingApprovals(now time.Time, approvalAge time.Duration) []
 	})
 }
 
+// Asks reports whether a warrant needs, at now, what a caller who does nothing but
+// approve may give: a seat of theirs is free or its approval too old, or a colleague
+// waits for a second person to let it go on. One that has ended needs nobody.
+func (r *Rules) Asks(w Warrant, now time.Time, by Caller) bool {
+	if w.State(now).Terminal() {
+		return false
+	}
+	return slices.ContainsFunc(approving, func(role Role) bool {
+		return by.Has(role) && (slices.Contains(w.AwaitingApprovals(now, r.ApprovalAge), role.seat()) ||
+			slices.Contains(consenting, role) && w.awaitsConsent(role.seat(), now, r.ApprovalAge))
+	})
+}
+
 // ApproveRequest binds an approval to what the approver saw.
 type ApproveRequest struct {
 	WarrantID     string

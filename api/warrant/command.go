@@ -28,6 +28,10 @@ type Rules struct {
 	// RequireDocument wants the order itself in the dossier before anybody approves
 	// (disclosure.md D-03).
 	RequireDocument bool
+	// HoldLasts reports whether a hold that a warrant made can be read at an instant: its
+	// dossier then takes the orders that extend or end it, also when the warrant has
+	// lapsed. Nil: no hold is known.
+	HoldLasts func(warrantID string, now time.Time) bool
 	// ApprovalAge is how long an approval counts. Default 24 h.
 	ApprovalAge time.Duration
 	// ThirdApproverAbove is how many targets a warrant may name before the privacy

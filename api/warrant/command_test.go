@@ -401,3 +401,51 @@ func TestHeadersAreClean(t *testing.T) {
 		t.Errorf("%d entries, want 10", len(b.entries))
 	}
 }
+
+// What was refused for what it asks is refused for good: no edit revives it, and the
+// order is unanswered until another question is asked in its place.
+func TestRefusedForGood(t *testing.T) {
+	b, r := newBook(t), testRules(t)
+	b.approved(r, start, "w")
+	b.task(r, start, "w", "t")
+	b.task(r, start, "w", "other")
+	wantReason(t, "the other", b.run(r, start, "other", reason.Match), "")
+	d, _ := r.Begin(b.state, start, officer, "t", 1, warrant.TaskBody{})
+	b.append(start, d)
+	d, err := r.Refuse(b.state, officer, "t", 1, reason.New(reason.MaxHits, "There are 2-10 lines; the task allows 1."))
+	wantReason(t, "refusal", b.take(start, d, err), "")
+	if d.Reason != "MAX_HITS" || d.KeyID != warrant.KeyID("w") || d.Body.(warrant.RefuseBody).Detail == "" {
+		t.Errorf("drafted %+v", d)
+	}
+	for _, again := range []func() *reason.Error{
+		func() *reason.Error { _, err := r.Begin(b.state, start, officer, "t", 1, warrant.TaskBody{}); return err },
+		func() *reason.Error { _, err := r.Abort(b.state, officer, "t", 1, reason.Internal, true); return err },
+		func() *reason.Error {
+			_, err := r.Refuse(b.state, officer, "t", 1, reason.New(reason.MaxHits, ""))
+			return err
+		},
+		func() *reason.Error {
+			_, err := r.Result(b.state, start, officer, "t", 1, 1, warrant.Outcome{Answer: reason.Match, PackageSHA256: sealed})
+			return err
+		},
+	} {
+		wantReason(t, "again", again(), reason.WarrantTerminal)
+	}
+	tk, w, _ := b.state.Task("t")
+	if tk.State(&w, start) != warrant.TaskRejected || tk.Refusal != reason.MaxHits || !w.ActedAt.IsZero() {
+		t.Errorf("the task is %+v, acted at %v", tk, w.ActedAt)
+	}
+	b.task(r, start, "w", "instead")
+	wantReason(t, "another in its place", b.run(r, start.Add(time.Minute), "instead", reason.Match), "")
+	if w, _ := b.state.Warrant("w"); !w.ActedAt.Equal(start.Add(time.Minute)) {
+		t.Errorf("acted at %v", w.ActedAt)
+	}
+	before := testContent()
+	before.Reference = "PV-2026/w"
+	c := before
+	c.RequestedBy = "K. Jansen"
+	wantReason(t, "edit", b.edit(r, start, officer, "w", before, c), "")
+	if tk, w, _ := b.state.Task("t"); tk.Generation != 1 || tk.State(&w, start) != warrant.TaskRejected {
+		t.Errorf("an edit revived it: %+v", tk)
+	}
+}

@@ -15,16 +15,23 @@ import (
 // again, and it was the same (disclosure.md D-25).
 const KindTaskConfirm = "task.confirm"
 
-// ConfirmRequest is a question keyed a second time. What it is compared with is
-// never shown to who keys it.
+// ConfirmRequest is a question keyed a second time: the whole of it, since each part
+// decides which lines are answered, or what is told of them. What it is compared with
+// is never shown to who keys it.
 type ConfirmRequest struct {
-	TaskID     string
-	Generation uint64
-	Target     string
-	Instant    string // in UTC, with Z: who confirms converts it anew from the order
-	WindowEnd  string // the same, empty if the task has none
-	Port       uint32
-	Protocol   uint32
+	TaskID             string
+	Generation         uint64
+	Category           Category
+	Target             string
+	Instant            string // in UTC, with Z: who confirms converts it anew from the order
+	WindowEnd          string // the same, empty if the task has none
+	UncertaintySeconds uint32
+	Port               uint32
+	Protocol           uint32
+	MaxSubjects        uint32 // this and the next: 0 for the category's default
+	MaxRecords         uint32
+	FromHold           string
+	HoldDays           uint32
 	// YearConfirmed says that a year other than that of the order's issue is meant.
 	YearConfirmed bool
 }
@@ -36,7 +43,8 @@ type confirmFacts struct {
 
 // ConfirmTask judges a second entry of a task's question, given the first and the
 // warrant's content, which the shell reads from their sealed bodies. The two must be
-// equal byte for byte in canonical form. A refusal names the fields that differ, and
+// equal byte for byte in canonical form, uncertainty and limits included: an interval
+// of an hour names another line than one of a second (disclosure.md D-28). A refusal names the fields that differ, and
 // shows neither value.
 func (r *Rules) ConfirmTask(s *State, now time.Time, by Caller, req ConfirmRequest, question TaskBody, content Content) (ledger.Draft, *reason.Error) {
 	confirmers := []Role{LegalApprover, LegalOfficer, ExternalApprover}
@@ -60,7 +68,7 @@ func (r *Rules) ConfirmTask(s *State, now time.Time, by Caller, req ConfirmReque
 	case t.Confirmed():
 		return ledger.Draft{}, reason.New(reason.WarrantTerminal, "The task is confirmed.")
 	}
-	if err := req.sameAs(question); err != nil {
+	if err := req.sameAs(t.Category, question); err != nil {
 		return ledger.Draft{}, err
 	}
 	differs, err := otherYear(question, content)
@@ -74,13 +82,19 @@ func (r *Rules) ConfirmTask(s *State, now time.Time, by Caller, req ConfirmReque
 	return ledger.Draft{
 		Kind: KindTaskConfirm, Actor: by.Actor, Role: string(confirmers[i]), WarrantID: w.ID, TaskID: t.ID, Generation: w.Generation, KeyID: w.KeyID,
 		Facts: confirmFacts{Revision: w.Revision, YearConfirmed: differs},
-		Body: TaskBody{Target: question.Target, Instant: req.Instant, WindowEnd: req.WindowEnd, Port: req.Port, Protocol: req.Protocol,
-			UncertaintySeconds: question.UncertaintySeconds},
+		Body:  req.body(question),
 	}, nil
 }
 
+// body is what was keyed, once it is known to be the same as the first entry.
+func (q ConfirmRequest) body(first TaskBody) TaskBody {
+	b := first
+	b.Instant, b.WindowEnd = q.Instant, q.WindowEnd
+	return b
+}
+
 // sameAs compares, field by field, what was keyed twice.
-func (q ConfirmRequest) sameAs(first TaskBody) *reason.Error {
+func (q ConfirmRequest) sameAs(category Category, first TaskBody) *reason.Error {
 	var bad []reason.Violation
 	differ := func(field string, same bool) {
 		if !same {
@@ -127,6 +141,15 @@ func (q ConfirmRequest) sameAs(first TaskBody) *reason.Error {
 	}
 	differ("port", q.Port == first.Port)
 	differ("protocol", q.Protocol == first.Protocol)
+	differ("category", q.Category == category)
+	differ("uncertainty_seconds", q.UncertaintySeconds == first.UncertaintySeconds)
+	differ("from_hold", q.FromHold == first.FromHold)
+	differ("hold_days", q.HoldDays == first.HoldDays)
+	if q.Category == category { // whose defaults they are
+		subjects, records := category.limits(q.MaxSubjects, q.MaxRecords)
+		differ("max_subjects", subjects == first.MaxSubjects)
+		differ("max_records", records == first.MaxRecords)
+	}
 	if len(bad) > 0 {
 		return reason.Invalid(reason.EntryMismatch, bad...)
 	}

@@ -40,8 +40,7 @@ func TestEmergency(t *testing.T) {
 	if got := b.state1("w", late); got != warrant.Suspended {
 		t.Errorf("after three days: %s", got)
 	}
-	q := warrant.SuspendRequest{WarrantID: "w", Generation: 1}
-	_, err = r.Resume(b.state, late, officer, q)
+	_, err = r.Resume(b.state, late, officer, warrant.ResumeRequest{WarrantID: "w", Generation: 1, ContentSHA256: w.ContentSHA256})
 	wantReason(t, "a person cannot resume it", err, reason.WarrantSuspended)
 	p := warrant.PaperRequest{WarrantID: "w", Generation: 1, DocumentSHA256: "?"}
 	_, err = r.Paper(b.state, late, officer, p)
@@ -83,17 +82,28 @@ func TestNotice(t *testing.T) {
 	if tk.Stored() != warrant.TaskSealed {
 		t.Fatalf("task is %s", tk.Stored())
 	}
-	q := warrant.ClearNoticeRequest{WarrantID: "w", Generation: 1, DocumentSHA256: hash}
+	q := warrant.ClearNoticeRequest{WarrantID: "w", Generation: 1, ContentSHA256: w.ContentSHA256, DocumentSHA256: hash}
 	_, err := r.ClearNotice(b.state, start, controller, q)
 	wantReason(t, "cleared by a privacy controller", err, reason.PermissionDenied)
 	d, err := r.ClearNotice(b.state, start, officer, q)
-	wantReason(t, "clear", b.take(start, d, err), "")
+	wantReason(t, "one of two", b.take(start, d, err), "")
+	_, err = r.Release(b.state, start, officer, "t", 1, tk.Attempt)
+	wantReason(t, "release with one of two", err, reason.NoticePending)
+	other := q
+	other.DocumentSHA256 = strings.Repeat("d", 64)
+	d, err = r.ClearNotice(b.state, start, approver, other)
+	wantReason(t, "the second, by another message", b.take(start, d, err), "")
+	_, err = r.Release(b.state, start, officer, "t", 1, tk.Attempt)
+	wantReason(t, "release by two messages", err, reason.NoticePending)
+	d, err = r.ClearNotice(b.state, start, officer, other)
+	wantReason(t, "the second, by that message", b.take(start, d, err), "")
 	_, err = r.ClearNotice(b.state, start, officer, q)
 	wantReason(t, "clear again", err, reason.WarrantTerminal)
 	d, err = r.Release(b.state, start, officer, "t", 1, tk.Attempt)
 	wantReason(t, "release once cleared", b.take(start, d, err), "")
 
-	// In an emergency case the eight hours would not be kept otherwise.
+	// In an emergency case the notification suspends nothing (Regulation (EU) 2023/1543
+	// art. 8(4)); else the eight hours of art. 10(4) would not be kept.
 	eu, err2 := warrant.LoadProfile("eu")
 	if err2 != nil {
 		t.Fatal(err2)

@@ -73,6 +73,7 @@ type documentFacts struct {
 	FileSHA256  string       `json:"file_sha256"`
 	Scan        Scan         `json:"scan"`
 	ReplayOf    []string     `json:"replay_of,omitempty"`
+	ForHold     bool         `json:"for_hold,omitempty"` // the warrant has lapsed, and a hold of it lasts
 }
 
 // DocumentBody is the sealed body of a [KindDocument] entry.
@@ -119,10 +120,16 @@ func (r *Rules) MayStoreDocument(s *State, now time.Time, by Caller, warrantID s
 	if !ok {
 		return Warrant{}, reason.New(reason.NotFound, "")
 	}
-	if err := w.live(now); err != nil {
+	if err := w.live(now); err != nil && !r.forHold(w, now) {
 		return Warrant{}, err
 	}
 	return w, nil
+}
+
+// forHold reports whether the dossier of a warrant that has lapsed, and that nobody
+// ended, is open for the sake of a hold.
+func (r *Rules) forHold(w Warrant, now time.Time) bool {
+	return w.State(now) == Expired && r.HoldLasts != nil && r.HoldLasts(w.ID, now)
 }
 
 // StoreDocument drafts the entry. The same bytes under another warrant are an alert,
@@ -151,7 +158,7 @@ func (r *Rules) StoreDocument(s *State, now time.Time, by Caller, req StoreDocum
 	d := ledger.Draft{
 		Kind: KindDocument, Actor: by.Actor, Role: string(LegalOfficer), WarrantID: w.ID, Generation: w.Generation, KeyID: w.KeyID,
 		Facts: documentFacts{DocumentID: req.ID, DocumentKey: key, Type: req.Type, Bytes: req.Bytes, FileSHA256: req.FileSHA256,
-			Scan: req.Scan, ReplayOf: elsewhere},
+			Scan: req.Scan, ReplayOf: elsewhere, ForHold: w.live(now) != nil},
 		Body: DocumentBody{SHA256: req.SHA256},
 	}
 	if len(elsewhere) > 0 {
@@ -168,7 +175,7 @@ func (s *State) applyDocument(e ledger.Entry) (bool, error) {
 		return false, err
 	}
 	w, d := s.warrants[e.Header.WarrantID], &s.documents
-	if w == nil || w.live(e.Header.At) != nil || d.byID[f.DocumentID] != nil || slices.Contains(d.byKey[f.DocumentKey], w.ID) {
+	if w == nil || w.Ended != "" || w.live(e.Header.At) != nil && !f.ForHold || d.byID[f.DocumentID] != nil || slices.Contains(d.byKey[f.DocumentKey], w.ID) {
 		return false, nil
 	}
 	if d.byID == nil {
@@ -230,6 +237,16 @@ func (s *State) documented(warrantID string) *reason.Error {
 	}
 	return reason.Invalid(reason.WarrantIncomplete, reason.Violation{Field: "document",
 		Description: "is not stored: add the order as it was received, with the hash that the content names"})
+}
+
+// inDossier refuses an act that rests on a document which is not in the dossier,
+// where the rules want the order itself there.
+func (r *Rules) inDossier(s *State, warrantID, sha256 string) *reason.Error {
+	if _, ok := r.DocumentOf(s, warrantID, sha256); ok || !r.RequireDocument {
+		return nil
+	}
+	return reason.Invalid(reason.WarrantIncomplete, reason.Violation{Field: "document_sha256",
+		Description: "is of no document in the dossier: store it as it was received (griffier document put)"})
 }
 
 func (d *Document) clone() Document {

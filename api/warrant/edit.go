@@ -196,7 +196,7 @@ func (w *Warrant) change(f editFacts, at time.Time) {
 	w.set(f.createFacts)
 	w.Generation++
 	w.Revision++
-	w.Approvals = nil
+	w.Approvals, w.Consents = nil, nil
 	if !f.KeepsCallBack {
 		w.voidCallBack()
 	}

@@ -28,7 +28,7 @@ func (w *Warrant) StateDetail(now time.Time) string {
 
 func (w *Warrant) whySuspended() string {
 	if !w.SuspendedAt.IsZero() {
-		return "A person suspended it, and a person must resume it."
+		return "A person suspended it, and two people must resume it."
 	}
 	return "The paper of the oral order, or the second approval, was not there in time: record the paper and approve."
 }

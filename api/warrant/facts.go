@@ -16,6 +16,7 @@ const (
 	KindRelease    = "task.release"
 	KindFetch      = "task.fetch"
 	KindAbort      = "task.abort"
+	KindRefuse     = "task.refuse"
 	KindDestroy    = "task.destroy"
 )
 

@@ -31,12 +31,10 @@ func (s *State) Apply(e ledger.Entry) error {
 		applied, err = s.applyEdit(e)
 	case KindPaper:
 		applied, err = s.applyPaper(e)
-	case KindClearNotice:
-		applied, err = s.applyClearNotice(e)
 	case KindSuspend:
 		applied = s.applySuspend(e)
-	case KindResume:
-		applied, err = s.applyResume(e)
+	case KindClearNotice, KindResume:
+		applied, err = s.applyConsent(e)
 	case KindReject, KindRevoke, KindCancel:
 		applied = s.applyEnd(e)
 	case KindLapse:
@@ -55,6 +53,8 @@ func (s *State) Apply(e ledger.Entry) error {
 		applied, err = s.applyRelease(e)
 	case KindAbort:
 		applied, err = s.applyAbort(e)
+	case KindRefuse:
+		applied, err = s.applyRefuse(e)
 	case KindFetch, KindDestroy, KindGrant, KindAcknowledge, KindRecall, KindCorrect:
 		applied, err = s.applyPackage(e)
 	default:
@@ -98,13 +98,14 @@ func (w *Warrant) set(f createFacts) {
 	w.Terms = f.Terms
 }
 
-// acted notes when the last task of a warrant was answered that can be.
+// acted notes when the last task of a warrant was answered that can be. A task that
+// was refused leaves the order unanswered until another one is asked in its place.
 func (s *State) acted(w *Warrant) {
 	w.ActedAt = time.Time{}
 	var last time.Time
 	for _, id := range w.Tasks {
 		t := s.tasks[id]
-		if t.open() && t.Generation == w.Generation {
+		if t.Generation == w.Generation && (t.open() || s.refusedLast(w, t)) {
 			return
 		}
 		if t.ReleasedAt.After(last) {

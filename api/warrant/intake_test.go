@@ -128,11 +128,15 @@ func TestDuplicateReference(t *testing.T) {
 	}
 }
 
-// question is what b.task asks, as its body has it.
-var question = warrant.TaskBody{Target: "192.0.2.17", Instant: "2026-11-19T12:00:00+01:00", UncertaintySeconds: 1}
+// question is what b.task asks, as its body has it, and confirmation the same as another
+// person keys it.
+var (
+	question     = warrant.TaskBody{Target: "192.0.2.17", Instant: "2026-11-19T12:00:00+01:00", UncertaintySeconds: 1, MaxSubjects: 1, MaxRecords: 1}
+	confirmation = warrant.ConfirmRequest{TaskID: "t", Generation: 1, Category: warrant.Attribution, Target: "192.0.2.17", Instant: "2026-11-19T11:00:00Z", UncertaintySeconds: 1}
+)
 
 func TestConfirmTask(t *testing.T) {
-	same := warrant.ConfirmRequest{TaskID: "t", Generation: 1, Target: "192.0.2.17", Instant: "2026-11-19T11:00:00Z"}
+	same := confirmation
 	for _, test := range []struct {
 		name     string
 		by       warrant.Caller
@@ -165,6 +169,19 @@ func TestConfirmTask(t *testing.T) {
 		{"address and port in one", approver, func(q *warrant.ConfirmRequest) { q.Target = "192.0.2.17:51234/tcp" }, func(b *warrant.TaskBody) { b.Port, b.Protocol = 51234, 6 }, "", ""},
 		{"another port in one", approver, func(q *warrant.ConfirmRequest) { q.Target = "192.0.2.17:52134/tcp" }, func(b *warrant.TaskBody) { b.Port, b.Protocol = 51234, 6 }, reason.EntryMismatch, "port"},
 		{"two ports", approver, func(q *warrant.ConfirmRequest) { q.Target, q.Port = "192.0.2.17:51234/tcp", 52134 }, func(b *warrant.TaskBody) { b.Port, b.Protocol = 51234, 6 }, reason.InvalidRequest, "port"},
+		// D-28: the interval that is searched decides which line is answered.
+		{"a wider interval", approver, func(q *warrant.ConfirmRequest) { q.UncertaintySeconds = 10 }, nil, reason.EntryMismatch, "uncertainty_seconds"},
+		{"an interval that was left out", approver, func(q *warrant.ConfirmRequest) { q.UncertaintySeconds = 0 }, nil, reason.EntryMismatch, "uncertainty_seconds"},
+		{"an interval that there is not", approver, nil, func(b *warrant.TaskBody) { b.UncertaintySeconds = 0 }, reason.EntryMismatch, "uncertainty_seconds"},
+		{"another category", approver, func(q *warrant.ConfirmRequest) { q.Category = warrant.Identity }, nil, reason.EntryMismatch, "category"},
+		{"no category", approver, func(q *warrant.ConfirmRequest) { q.Category = "" }, nil, reason.EntryMismatch, "category"},
+		{"limits that are the default", approver, func(q *warrant.ConfirmRequest) { q.MaxSubjects, q.MaxRecords = 1, 1 }, nil, "", ""},
+		{"more lines", approver, nil, func(b *warrant.TaskBody) { b.MaxSubjects = 3 }, reason.EntryMismatch, "max_subjects"},
+		{"as many lines", approver, func(q *warrant.ConfirmRequest) { q.MaxSubjects, q.MaxRecords = 3, 7 }, func(b *warrant.TaskBody) { b.MaxSubjects, b.MaxRecords = 3, 7 }, "", ""},
+		{"more records", approver, func(q *warrant.ConfirmRequest) { q.MaxRecords = 500 }, nil, reason.EntryMismatch, "max_records"},
+		{"of the store, and a hold was meant", approver, nil, func(b *warrant.TaskBody) { b.FromHold = strings.Repeat("a", 32) }, reason.EntryMismatch, "from_hold"},
+		{"of another hold", approver, func(q *warrant.ConfirmRequest) { q.FromHold = strings.Repeat("b", 32) }, func(b *warrant.TaskBody) { b.FromHold = strings.Repeat("a", 32) }, reason.EntryMismatch, "from_hold"},
+		{"other days", approver, func(q *warrant.ConfirmRequest) { q.HoldDays = 14 }, nil, reason.EntryMismatch, "hold_days"},
 		{"last year, unconfirmed", approver, func(q *warrant.ConfirmRequest) { q.Instant = "2025-12-31T23:59:59Z" },
 			func(b *warrant.TaskBody) { b.Instant = "2026-01-01T00:59:59+01:00" }, reason.EntryMismatch, "year_confirmed"},
 		{"last year, confirmed", approver, func(q *warrant.ConfirmRequest) { q.Instant, q.YearConfirmed = "2025-12-31T23:59:59Z", true },
@@ -219,8 +236,7 @@ func TestNothingRunsThatOnePersonKeyed(t *testing.T) {
 	if err == nil || err.Violations[0].Field != "confirmation" {
 		t.Errorf("refused with %+v", err)
 	}
-	confirm := warrant.ConfirmRequest{TaskID: "t", Generation: 1, Target: "192.0.2.17", Instant: "2026-11-19T11:00:00Z"}
-	late, err := strict.ConfirmTask(b.state, now, approver, confirm, question, testContent())
+	late, err := strict.ConfirmTask(b.state, now, approver, confirmation, question, testContent())
 	wantReason(t, "confirm", err, "")
 	b.append(now, late)
 	before := b.state.Ignored()

@@ -113,11 +113,23 @@ func TestIntakeModel(t *testing.T) {
 			},
 			"confirm": func(trial *rapid.T) {
 				id, by := task(trial), who.Draw(trial, "by")
-				target := rapid.SampledFrom([]string{"192.0.2.17", "192.0.2.71"}).Draw(trial, "typed")
-				d, err := r.ConfirmTask(b.state, now, by, warrant.ConfirmRequest{TaskID: id, Generation: gen, Target: target, Instant: "2026-11-19T11:00:00Z"}, question, content)
+				typed := confirmation
+				typed.TaskID, typed.Generation = id, gen
+				slip := rapid.SampledFrom([]string{"none", "target", "uncertainty", "category", "subjects"}).Draw(trial, "slip")
+				switch slip {
+				case "target":
+					typed.Target = "192.0.2.71"
+				case "uncertainty":
+					typed.UncertaintySeconds++
+				case "category":
+					typed.Category = warrant.Identity
+				case "subjects":
+					typed.MaxSubjects = 2
+				}
+				d, err := r.ConfirmTask(b.state, now, by, typed, question, content)
 				if err == nil {
-					if target != "192.0.2.17" || by.Actor == creator[id] || confirmer[id] != "" || by.Actor == stranger.Actor {
-						trial.Fatalf("%s is confirmed by %s, who typed %s", id, by.Actor, target)
+					if slip != "none" || by.Actor == creator[id] || confirmer[id] != "" || by.Actor == stranger.Actor {
+						trial.Fatalf("%s is confirmed by %s, whose slip is %s", id, by.Actor, slip)
 					}
 					put(d)
 					confirmer[id] = by.Actor

@@ -219,9 +219,15 @@ func TestSuspension(t *testing.T) {
 	wantReason(t, "result", err, reason.WarrantSuspended)
 	_, err = r.Fetch(b.state, start, officer, "released")
 	wantReason(t, "fetch", err, reason.WarrantSuspended)
-	d, err = r.Resume(b.state, start, officer, q)
+	back := warrant.ResumeRequest{WarrantID: "w", Generation: 1, ContentSHA256: w.ContentSHA256}
+	d, err = r.Resume(b.state, start, officer, back)
+	wantReason(t, "one of two", b.take(start, d, err), "")
+	if got := b.state1("w", start); got != warrant.Suspended {
+		t.Errorf("one person resumed it: %s", got)
+	}
+	d, err = r.Resume(b.state, start, approver, back)
 	wantReason(t, "resume", b.take(start, d, err), "")
-	_, err = r.Resume(b.state, start, officer, q)
+	_, err = r.Resume(b.state, start, officer, back)
 	wantReason(t, "resume again", err, reason.WarrantTerminal)
 	wantReason(t, "the query goes on", r.StillExecutable(b.state, start, "runs", 1), "")
 }
@@ -367,7 +373,7 @@ func FuzzApply(f *testing.F) {
 	for _, e := range b.entries {
 		f.Add(e.Header.Kind, e.Header.WarrantID, e.Header.Generation, []byte(e.Header.Facts))
 	}
-	for _, kind := range []string{warrant.KindExtend, warrant.KindPaper, warrant.KindClearNotice, warrant.KindSuspend, warrant.KindResume, warrant.KindCancel, warrant.KindLapse} {
+	for _, kind := range []string{warrant.KindExtend, warrant.KindPaper, warrant.KindClearNotice, warrant.KindSuspend, warrant.KindResume, warrant.KindCancel, warrant.KindLapse, warrant.KindRefuse} {
 		f.Add(kind, "w", uint64(2), []byte(`{"revision":6}`))
 	}
 	f.Fuzz(func(t *testing.T, kind, id string, generation uint64, facts []byte) {

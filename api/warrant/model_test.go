@@ -37,6 +37,7 @@ type model struct {
 	endedAs   warrant.WarrantState
 	everRan   bool // it was approved once
 	votes     []vote
+	letGo     map[string][]vote // of those who would resume, or clear: one waits for another
 	tasks     map[string]*modelTask
 
 	// late are drafts that were decided and not appended yet, as an append that
@@ -52,7 +53,7 @@ type vote struct {
 
 type modelTask struct {
 	gen      uint64
-	state    string // waits, runs, sealed, failed, answered
+	state    string // waits, runs, sealed, failed, answered, refused
 	of       uint64 // generation that the last attempt ran under
 	released time.Time
 }
@@ -156,6 +157,11 @@ func (m *model) must(rt *rapid.T, d ledger.Draft, took func(rt *rapid.T)) {
 	// What was told is what happened.
 	w, _ := m.book.state.Warrant("w")
 	preview.Warrant.Index, preview.Warrant.ContentIndex, preview.Warrant.VerifiedIndex = w.Index, w.ContentIndex, w.VerifiedIndex
+	for i := range preview.Warrant.Consents {
+		if i < len(w.Consents) && preview.Warrant.Consents[i].Index == 0 {
+			preview.Warrant.Consents[i].Index = w.Consents[i].Index
+		}
+	}
 	for i := range preview.Warrant.Approvals {
 		if i < len(w.Approvals) && preview.Warrant.Approvals[i].Index == 0 {
 			preview.Warrant.Approvals[i].Index = w.Approvals[i].Index
@@ -167,7 +173,7 @@ func (m *model) must(rt *rapid.T, d ledger.Draft, took func(rt *rapid.T)) {
 }
 
 func newModel(t *testing.T, rt *rapid.T) *model {
-	m := &model{book: newBook(t), rules: testRules(t), now: start, served: start, gen: 1, tasks: map[string]*modelTask{}, content: testContent()}
+	m := &model{book: newBook(t), rules: testRules(t), now: start, served: start, gen: 1, letGo: map[string][]vote{}, tasks: map[string]*modelTask{}, content: testContent()}
 	m.content.Reference = "PV-2026/w"
 	switch rapid.SampledFrom([]string{"plain", "many", "oral", "notified"}).Draw(rt, "order") {
 	case "many":
@@ -251,13 +257,24 @@ func TestModel(t *testing.T) {
 			"suspend":   func(rt *rapid.T) { m.suspend(rt, caller.Draw(rt, "by")) },
 			"resume":    func(rt *rapid.T) { m.resume(rt, caller.Draw(rt, "by")) },
 			"paper":     func(rt *rapid.T) { m.bringPaper(rt, caller.Draw(rt, "by")) },
-			"clear":     func(rt *rapid.T) { m.clear(rt, caller.Draw(rt, "by")) },
+			"clear": func(rt *rapid.T) {
+				m.clearBy(rt, caller.Draw(rt, "by"), rapid.SampledFrom([]string{hash, sealed}).Draw(rt, "message"))
+			},
 			"end":       func(rt *rapid.T) { m.end(rt, caller.Draw(rt, "by")) },
 			"lapse":     func(rt *rapid.T) { m.lapse(rt) },
 			"begin":     func(rt *rapid.T) { m.begin(rt, caller.Draw(rt, "by"), task.Draw(rt, "task")) },
 			"result":    func(rt *rapid.T) { m.result(rt, task.Draw(rt, "task")) },
 			"release":   func(rt *rapid.T) { m.release(rt, task.Draw(rt, "task")) },
 			"abort":     func(rt *rapid.T) { m.abort(rt, task.Draw(rt, "task")) },
+			"refuse":    func(rt *rapid.T) { m.refuse(rt, task.Draw(rt, "task")) },
+			// One person's word seldom meets another's about the same in time.
+			"let go": func(rt *rapid.T) {
+				m.resume(rt, caller.Draw(rt, "first"))
+				m.resume(rt, caller.Draw(rt, "second"))
+				message := rapid.SampledFrom([]string{hash, sealed}).Draw(rt, "message")
+				m.clearBy(rt, caller.Draw(rt, "first"), message)
+				m.clearBy(rt, caller.Draw(rt, "second"), message)
+			},
 			"fetch":     func(rt *rapid.T) { m.fetch(rt, task.Draw(rt, "task")) },
 			// Random acts alone seldom get as far as a sealed package.
 			"advance": func(rt *rapid.T) {
@@ -308,7 +325,10 @@ func (m *model) check(rt *rapid.T) {
 		if !want.released.Equal(tk.ReleasedAt) {
 			rt.Fatalf("%s: released at %v, want %v", id, tk.ReleasedAt, want.released)
 		}
-		cancelled := want.released.IsZero() && (!m.live() || want.gen != m.gen)
+		cancelled := want.released.IsZero() && want.state != "refused" && (!m.live() || want.gen != m.gen)
+		if got := tk.State(&w, m.now) == warrant.TaskRejected; got != (want.state == "refused") {
+			rt.Fatalf("%s is %s; refused for good: %v", id, tk.State(&w, m.now), want.state)
+		}
 		if got := tk.State(&w, m.now) == warrant.TaskCancelled; got != cancelled {
 			rt.Fatalf("%s is %s; want cancelled %v", id, tk.State(&w, m.now), cancelled)
 		}

@@ -96,12 +96,13 @@ func (m *model) edit(rt *rapid.T, by warrant.Caller) {
 // changed is what every new content does.
 func (m *model) changed(fits func(id string) bool) {
 	for id, t := range m.tasks {
-		if t.released.IsZero() && t.gen == m.gen && fits(id) {
+		if t.released.IsZero() && t.state != "refused" && t.gen == m.gen && fits(id) {
 			t.gen++
 		}
 	}
 	m.gen++
 	m.votes, m.cleared = nil, false
+	m.letGo = map[string][]vote{}
 }
 
 func (m *model) extend(rt *rapid.T, by warrant.Caller) {
@@ -135,10 +136,48 @@ func (m *model) suspend(rt *rapid.T, by warrant.Caller) {
 	}
 }
 
+// seatFor is the seat in which a person may give the half of an act that takes two, of
+// the same thing, beside whoever did within the day; empty: in none.
+func (m *model) seatFor(by warrant.Caller, what string) (string, []vote) {
+	fresh := slices.DeleteFunc(slices.Clone(m.letGo[what]), func(v vote) bool { return m.now.Sub(v.at) >= 24*time.Hour })
+	for _, seat := range []struct {
+		name  string
+		roles []warrant.Role
+	}{{"officer", []warrant.Role{warrant.LegalOfficer}}, {"approver", []warrant.Role{warrant.LegalApprover, warrant.ExternalApprover}}} {
+		has := slices.ContainsFunc(seat.roles, func(r warrant.Role) bool { return slices.Contains(by.Roles, r) })
+		if has && !slices.ContainsFunc(fresh, func(v vote) bool { return v.seat == seat.name || v.actor == by.Actor }) {
+			return seat.name, fresh
+		}
+	}
+	return "", fresh
+}
+
+// half is one person's part in an act of a kind that takes two. Only what stands beside
+// it is left of the kind; done is what two of them do.
+func (m *model) half(what, kind, seat string, by warrant.Caller, beside []vote, done func()) {
+	for other := range m.letGo {
+		if strings.HasPrefix(other, kind) {
+			delete(m.letGo, other)
+		}
+	}
+	if len(beside) == 0 {
+		m.letGo[what] = []vote{{by.Actor, seat, m.now}}
+		return
+	}
+	done()
+}
+
 func (m *model) resume(rt *rapid.T, by warrant.Caller) {
-	d, err := m.rules.Resume(m.book.state, m.now, by, warrant.SuspendRequest{WarrantID: "w", Generation: m.gen})
-	if agree(rt, "resumption", err, m.live() && isLegal(by) && m.suspended) {
-		m.commit(rt, d, func(rt *rapid.T) { m.mustLive(rt, "resumption"); m.suspended = false })
+	d, err := m.rules.Resume(m.book.state, m.now, by, warrant.ResumeRequest{WarrantID: "w", Generation: m.gen, ContentSHA256: m.content.Hash("salt")})
+	seat, beside := m.seatFor(by, "resume")
+	if agree(rt, "resumption", err, m.live() && seat != "" && m.suspended) {
+		m.commit(rt, d, func(rt *rapid.T) {
+			m.mustLive(rt, "resumption")
+			if !m.suspended {
+				rt.Fatal("what is not suspended is resumed")
+			}
+			m.half("resume", "resume", seat, by, beside, func() { m.suspended = false })
+		})
 	}
 }
 
@@ -149,10 +188,15 @@ func (m *model) bringPaper(rt *rapid.T, by warrant.Caller) {
 	}
 }
 
-func (m *model) clear(rt *rapid.T, by warrant.Caller) {
-	d, err := m.rules.ClearNotice(m.book.state, m.now, by, warrant.ClearNoticeRequest{WarrantID: "w", Generation: m.gen, DocumentSHA256: hash})
-	if agree(rt, "clearance", err, m.live() && isLegal(by) && m.blocked()) {
-		m.commit(rt, d, func(rt *rapid.T) { m.mustLive(rt, "clearance"); m.cleared = true })
+func (m *model) clearBy(rt *rapid.T, by warrant.Caller, message string) {
+	d, err := m.rules.ClearNotice(m.book.state, m.now, by, warrant.ClearNoticeRequest{WarrantID: "w", Generation: m.gen, ContentSHA256: m.content.Hash("salt"), DocumentSHA256: message})
+	what := "clear by " + message
+	seat, beside := m.seatFor(by, what)
+	if agree(rt, "clearance", err, m.live() && seat != "" && m.blocked()) {
+		m.commit(rt, d, func(rt *rapid.T) {
+			m.mustLive(rt, "clearance")
+			m.half(what, "clear", seat, by, beside, func() { m.cleared = true })
+		})
 	}
 }
 
@@ -259,6 +303,18 @@ func (m *model) abort(rt *rapid.T, id string) {
 			}
 			t.state = map[bool]string{true: "waits", false: "failed"}[restart]
 		})
+	}
+}
+
+// refuse ends a task for good: nothing of it ever runs again.
+func (m *model) refuse(rt *rapid.T, id string) {
+	t := m.tasks[id]
+	tk, _, _ := m.book.state.Task(id)
+	_, err := m.rules.Refuse(m.book.state, officer, id, tk.Attempt, reason.New(reason.StoreUnavailable, ""))
+	agree(rt, "refusal for good, for what passes", err, false)
+	d, err := m.rules.Refuse(m.book.state, officer, id, tk.Attempt, reason.New(reason.MaxHits, "There are 2-10 lines."))
+	if agree(rt, "refusal of "+id, err, t.state == "runs") && rapid.IntRange(0, 3).Draw(rt, "rarely") == 0 {
+		m.commit(rt, d, func(rt *rapid.T) { t.state = "refused" })
 	}
 }
 

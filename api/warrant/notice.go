@@ -1,19 +1,19 @@
 package warrant
 
 import (
-	"encoding/json"
 	"time"
 
 	"griffier/api/ledger"
 	"griffier/api/reason"
 )
 
-// KindClearNotice records that the enforcing authority has no objection.
+// KindClearNotice is one person's record that the enforcing authority has no
+// objection; that of a second person clears the notice.
 const KindClearNotice = "warrant.clear_notice"
 
 // noticeBlocks reports whether an enforcing authority still has time to refuse:
 // nothing is released before it cleared the order or its time is over
-// (Regulation (EU) 2023/1543 art. 10(2)).
+// (Regulation (EU) 2023/1543 art. 8(4) and 10(2)).
 func (w *Warrant) noticeBlocks(now time.Time) bool {
 	return !w.NoticeUntil.IsZero() && w.NoticeClearedAt.IsZero() && now.Before(w.NoticeUntil)
 }
@@ -31,22 +31,21 @@ func (w *Warrant) noticed(now time.Time) *reason.Error {
 type ClearNoticeRequest struct {
 	WarrantID      string
 	Generation     uint64
+	ContentSHA256  string // as the caller saw it
 	DocumentSHA256 string
 	Note           string
 }
 
-type noticeFacts struct {
-	Revision uint64 `json:"revision"`
-}
-
-// ClearNotice ends the wait for an enforcing authority that has no objection. One
-// that refuses is another matter: cancel the warrant, or suspend it.
+// ClearNotice ends the wait for an enforcing authority that has no objection, once
+// two people recorded the same message of it: see [Consent]. The message must be in
+// the dossier, so that the second one reads what the first one read. An authority that
+// refuses is another matter: cancel the warrant, or suspend it.
 func (r *Rules) ClearNotice(s *State, now time.Time, by Caller, req ClearNoticeRequest) (ledger.Draft, *reason.Error) {
 	w, err := s.liveWarrant(now, req.WarrantID, req.Generation)
 	if err != nil {
 		return ledger.Draft{}, err
 	}
-	role, err := by.legal()
+	f, err := r.consent(w, now, by, KindClearNotice, req.ContentSHA256, r.documentKey(req.DocumentSHA256))
 	if err != nil {
 		return ledger.Draft{}, err
 	}
@@ -56,20 +55,9 @@ func (r *Rules) ClearNotice(s *State, now time.Time, by Caller, req ClearNoticeR
 	if err := checkDocument(req.DocumentSHA256, req.Note); err != nil {
 		return ledger.Draft{}, err
 	}
-	return ledger.Draft{Kind: KindClearNotice, Actor: by.Actor, Role: string(role), WarrantID: w.ID, Generation: w.Generation, KeyID: w.KeyID,
-		Facts: noticeFacts{w.Revision}, Body: documentBody{req.DocumentSHA256, req.Note}}, nil
-}
-
-func (s *State) applyClearNotice(e ledger.Entry) (bool, error) {
-	var f noticeFacts
-	if err := json.Unmarshal(e.Header.Facts, &f); err != nil {
-		return false, err
+	if err := r.inDossier(s, w.ID, req.DocumentSHA256); err != nil {
+		return ledger.Draft{}, err
 	}
-	w := s.current(e, f.Revision)
-	if w == nil || !w.noticeBlocks(e.Header.At) {
-		return false, nil
-	}
-	w.NoticeClearedAt = e.Header.At
-	w.Revision++
-	return true, nil
+	return ledger.Draft{Kind: KindClearNotice, Actor: by.Actor, Role: string(f.Role), WarrantID: w.ID, Generation: w.Generation, KeyID: w.KeyID,
+		Facts: f, Body: documentBody{req.DocumentSHA256, req.Note}}, nil
 }

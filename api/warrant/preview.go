@@ -130,6 +130,9 @@ func (r *Rules) effects(now time.Time, before *Warrant, tasks []Task, after Warr
 	count(gone, "open task never runs", "open tasks never run")
 	count(carried, "open task goes on under the new generation, to be confirmed again", "open tasks go on under the new generation, to be confirmed again")
 	count(destroyed, "package is destroyed", "packages are destroyed")
+	if effect := r.consentEffect(before, after); effect != "" {
+		say("%s", effect)
+	}
 	if before.PaperAt.IsZero() && !after.PaperAt.IsZero() {
 		say("the paper of the oral order is there")
 	}

@@ -83,16 +83,23 @@ func (q TaskRequest) Body() (TaskBody, *reason.Error) {
 	if err := q.fits(target, b); err != nil {
 		return TaskBody{}, err
 	}
-	if q.Category == Preservation {
-		return b, nil
-	}
-	if b.MaxSubjects == 0 {
-		b.MaxSubjects = 1
-	}
-	if b.MaxRecords == 0 {
-		b.MaxRecords = max(q.Category.defaultRecords(), b.MaxSubjects)
-	}
+	b.MaxSubjects, b.MaxRecords = q.Category.limits(b.MaxSubjects, b.MaxRecords)
 	return b, nil
+}
+
+// limits are how many lines and records a task of the category may disclose, of those
+// that were entered, 0 for the default.
+func (c Category) limits(subjects, records uint32) (uint32, uint32) {
+	if c == Preservation {
+		return subjects, records
+	}
+	if subjects == 0 {
+		subjects = 1
+	}
+	if records == 0 {
+		records = max(c.defaultRecords(), subjects)
+	}
+	return subjects, records
 }
 
 // fits refuses what a task of the category cannot have, or not with its target.

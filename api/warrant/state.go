@@ -19,7 +19,7 @@ const (
 	// EmergencyApproval is that of an oral order under one approval, until its
 	// paper and the second one are there, or the days for them are over.
 	EmergencyApproval WarrantState = "EMERGENCY_APPROVAL"
-	// Suspended: nothing executes, is released or is fetched. By a person, who may
+	// Suspended: nothing executes, is released or is fetched. By a person, until two
 	// lift it, or by itself when the paper of an oral order did not come.
 	Suspended WarrantState = "SUSPENDED"
 	Rejected  WarrantState = "REJECTED"  // by us, before it was approved
@@ -51,6 +51,8 @@ const (
 	TaskPreserved        TaskState = "PRESERVED"
 	TaskCancelled        TaskState = "CANCELLED"
 	TaskError            TaskState = "ERROR"
+	// TaskRejected: it was refused for what it asks, and is not asked again.
+	TaskRejected TaskState = "REJECTED"
 )
 
 // Warrant is what the headers tell about a warrant. Its content is in the
@@ -82,6 +84,7 @@ type Warrant struct {
 	CreatedAt     time.Time // served: the server's clock, which starts its deadlines
 	Terms
 	Approvals   []Approval // of this generation
+	Consents    []Consent  // of this generation, that wait for a second person's
 	WasApproved bool       // by enough people to execute under it, in any generation
 	// PaperAt is when the paper of an oral order was recorded, zero before.
 	PaperAt         time.Time
@@ -179,6 +182,8 @@ type Task struct {
 	IntentIndex    uint64
 	ResultIndex    uint64
 	ReleaseIndex   uint64
+	RefusedIndex   uint64        // of the entry that refused it for good
+	Refusal        reason.Reason // why; empty: it was not
 	Answer         reason.Reason
 	PackageSHA256  string
 	PackageBytes   int64
@@ -207,9 +212,9 @@ func (t *Task) State(w *Warrant, now time.Time) TaskState {
 	return t.stored
 }
 
-// open reports whether the task was not answered yet.
+// open reports whether the task was neither answered nor refused for good.
 func (t *Task) open() bool {
-	return t.stored != TaskDisclosed && t.stored != TaskNotAvailable && t.stored != TaskPreserved
+	return t.stored != TaskDisclosed && t.stored != TaskNotAvailable && t.stored != TaskPreserved && t.stored != TaskRejected
 }
 
 // Asks reports whether the task waits for an answer under the warrant as it is.
@@ -300,6 +305,7 @@ func (w *Warrant) clone() Warrant {
 	c := *w
 	c.Categories = slices.Clone(w.Categories)
 	c.Approvals = slices.Clone(w.Approvals)
+	c.Consents = slices.Clone(w.Consents)
 	c.Tasks = slices.Clone(w.Tasks)
 	return c
 }

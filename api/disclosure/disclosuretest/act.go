@@ -81,6 +81,27 @@ func (l *Lab) Approve(content *griffierv1.WarrantContent) *griffierv1.Warrant {
 	return w
 }
 
+// Resume lets a suspended warrant go on, as two people do.
+func (l *Lab) Resume(w *griffierv1.Warrant) (*griffierv1.Warrant, error) {
+	for i, ctx := range []context.Context{l.Officer(), l.Approver()} {
+		after, err := l.Warrants.ResumeWarrant(ctx, &griffierv1.ResumeWarrantRequest{RequestId: l.Request(), WarrantId: w.WarrantId,
+			ExpectedGeneration: w.Generation, ContentSha256: w.ContentSha256, Explanation: "answered"})
+		if err != nil || i == 1 {
+			return after, err
+		}
+	}
+	return nil, nil
+}
+
+// Receive enters that a document is in the dossier of a warrant.
+func (l *Lab) Receive(warrantID, sha256 string) error {
+	_, err := warrantrpc.Decide(context.Background(), l.Book, l.Request(), func(now time.Time) (ledger.Draft, *reason.Error) {
+		return l.Rules.StoreDocument(l.State, now, warrant.Caller{Actor: "0ff1", Roles: []warrant.Role{warrant.LegalOfficer}}, warrant.StoreDocumentRequest{
+			ID: warrantrpc.RandomID(), WarrantID: warrantID, SHA256: sha256, Type: warrant.PDF, Bytes: 1, FileSHA256: strings.Repeat("f1", 32), Scan: warrant.ScanClean})
+	})
+	return err
+}
+
 // CalledBack records that the authority confirmed the order.
 func (l *Lab) CalledBack(w *griffierv1.Warrant) (*griffierv1.Warrant, error) {
 	return l.Warrants.VerifyWarrant(l.Officer(), &griffierv1.VerifyWarrantRequest{RequestId: l.Request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation,

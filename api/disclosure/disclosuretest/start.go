@@ -40,6 +40,7 @@ func (l *Lab) Start() {
 		l.T.Fatal(err)
 	}
 	l.State, l.Holds, l.Overseen = warrant.NewState(), hold.NewState(), oversight.NewState()
+	l.Rules.HoldLasts = l.Holds.Lasts
 	quiet := slog.New(l.Logs)
 	l.Log, err = ledger.Open(l.T.Context(), ledger.Config{Dir: filepath.Join(l.Dir, "ledger"), WitnessFile: filepath.Join(l.Dir, "witness"), Key: l.Key,
 		Keys: l.Keys, Folds: append([]ledger.Fold{l.State, l.Holds, l.Overseen}, l.Folds...), Now: l.Now, Logger: quiet, Limit: l.Limit})
@@ -48,7 +49,9 @@ func (l *Lab) Start() {
 	}
 	l.Book = &Brittle{Log: l.Log}
 	l.Keeper, err = keep.New(keep.Config{Dir: filepath.Join(l.Dir, "holds"), Keys: l.Keys, Book: l.Book, State: l.Holds,
-		Rules: &hold.Rules{Profile: warrant.Always(profile), ApprovalAge: l.Rules.ApprovalAge, DocumentKey: l.Rules.DuplicateKey}, Now: l.Now, Log: quiet})
+		Rules: &hold.Rules{Profile: warrant.Always(profile), ApprovalAge: l.Rules.ApprovalAge, Document: func(warrantID, sha256 string) (warrant.Document, bool) {
+			return l.Rules.DocumentOf(l.State, warrantID, sha256)
+		}}, Now: l.Now, Log: quiet})
 	if err != nil {
 		l.T.Fatal(err)
 	}

@@ -241,6 +241,12 @@ func (x *Executor) Execute(ctx context.Context, by warrant.Caller, taskID string
 		}
 		return nil
 	}
+	if t.Stored() == warrant.TaskRejected {
+		if generation != t.Generation {
+			return reason.New(reason.GenerationMismatch, "")
+		}
+		return x.refused(ctx, t)
+	}
 	if t.Stored() == warrant.TaskSealed && generation == t.Generation && !t.Void(&w, x.cfg.Now()) {
 		if _, err := x.shelf.sealed(taskID, t.PackageSHA256); err == nil {
 			// What waits for a person, or for an approval to be given again, stays
@@ -343,9 +349,9 @@ func (x *Executor) writeReceipt(ctx context.Context, t warrant.Task) error {
 	return x.shelf.put(t.ID, receiptSuffix, receipt)
 }
 
-// fail leaves nothing behind but an abort entry, and returns why. When it is the
-// ledger that failed, the outcome of the step is unknown: then everything stays
-// as it is, a retry goes on from there, and nothing has left.
+// fail leaves nothing behind but an abort entry, or that of a refusal for good, and
+// returns why. When it is the ledger that failed, the outcome of the step is unknown:
+// then everything stays as it is, a retry goes on from there, and nothing has left.
 func (x *Executor) fail(ctx context.Context, by warrant.Caller, t warrant.Task, cause error) error {
 	why := reason.Of(cause)
 	switch why {
@@ -361,10 +367,37 @@ func (x *Executor) fail(ctx context.Context, by warrant.Caller, t warrant.Task, 
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
+	if warrant.Final(cause) && t.Stored() == warrant.TaskExecuting {
+		return x.refuse(ctx, by, t, cause)
+	}
 	if err := x.abort(ctx, by, t, why, false); err != nil {
 		x.cfg.Log.LogAttrs(ctx, slog.LevelError, "abort not entered", slog.String("task", t.ID), slog.String("reason", string(reason.Of(err))))
 	}
 	return cause
+}
+
+// refuse enters that the task is refused for good, and returns what its caller is told
+// once that is entered: one who could not know it would ask the store again.
+func (x *Executor) refuse(ctx context.Context, by warrant.Caller, t warrant.Task, cause error) error {
+	_, err := warrantrpc.Decide(ctx, x.cfg.Book, stepID(t.ID, "refuse", t.Attempt), func(time.Time) (ledger.Draft, *reason.Error) {
+		return x.cfg.Rules.Refuse(x.cfg.State, by, t.ID, t.Attempt, reason.From(cause))
+	})
+	if err == nil {
+		err = x.shelf.destroy(t.ID)
+	}
+	if err != nil {
+		return err
+	}
+	return cause
+}
+
+// refused returns the refusal that ended a task, as it was told the first time.
+func (x *Executor) refused(ctx context.Context, t warrant.Task) error {
+	var b warrant.RefuseBody
+	if err := warrantrpc.Body(ctx, x.cfg.Book, t.RefusedIndex, &b); err != nil {
+		return err
+	}
+	return reason.New(t.Refusal, b.Detail)
 }
 
 // abort enters that the execution ended, and destroys what was sealed. Once the

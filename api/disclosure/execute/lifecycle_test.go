@@ -27,7 +27,7 @@ func TestStoppedDuringTheQuery(t *testing.T) {
 			_, err := l.Warrants.SuspendWarrant(l.Approver(), &griffierv1.SuspendWarrantRequest{RequestId: l.Request(), WarrantId: w.WarrantId, ExpectedGeneration: 1})
 			return err
 		}, reason.WarrantSuspended, func(l *lab, w *griffierv1.Warrant) *griffierv1.Warrant {
-			w, err := l.Warrants.ResumeWarrant(l.Officer(), &griffierv1.ResumeWarrantRequest{RequestId: l.Request(), WarrantId: w.WarrantId, ExpectedGeneration: 1})
+			w, err := l.Resume(w)
 			l.Want(err, "")
 			return w
 		}},
@@ -102,7 +102,7 @@ func TestSuspendedPackage(t *testing.T) {
 	if len(l.Shelved()) == 0 {
 		t.Error("a suspension destroyed the package")
 	}
-	_, err = l.Warrants.ResumeWarrant(l.Officer(), &griffierv1.ResumeWarrantRequest{RequestId: l.Request(), WarrantId: w.WarrantId, ExpectedGeneration: 1})
+	_, err = l.Resume(w)
 	l.Want(err, "")
 	_, _, err = l.Fetch(task)
 	l.Want(err, "")
@@ -130,8 +130,13 @@ func TestSealedUntilCleared(t *testing.T) {
 	}
 	_, err = l.Execute(task)
 	l.Want(err, reason.NoticePending)
-	_, err = l.Warrants.ClearNotice(l.Officer(), &griffierv1.ClearNoticeRequest{RequestId: l.Request(), WarrantId: w.WarrantId, ExpectedGeneration: 1, DocumentSha256: w.Content.DocumentSha256})
-	l.Want(err, "")
+	for _, ctx := range []context.Context{l.Officer(), l.Approver()} {
+		_, err = l.Execute(task)
+		l.Want(err, reason.NoticePending) // also when one of two has cleared it
+		_, err = l.Warrants.ClearNotice(ctx, &griffierv1.ClearNoticeRequest{RequestId: l.Request(), WarrantId: w.WarrantId, ExpectedGeneration: 1,
+			ContentSha256: w.ContentSha256, DocumentSha256: w.Content.DocumentSha256})
+		l.Want(err, "")
+	}
 	_, err = l.Execute(task)
 	l.Want(err, "")
 	if got := l.Kinds(task.TaskId); !slices.Equal(got, []string{"create", "intent", "result", "release"}) {

@@ -8,8 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"griffier/api/disclosure/disclosuretest"
 	"griffier/api/reason"
 	"griffier/api/register"
+	"griffier/api/warrant"
 	griffierv1 "griffier/proto/griffier/v1"
 	"griffier/schema"
 )
@@ -93,7 +95,7 @@ func TestListsOfALine(t *testing.T) {
 		}
 		done, rows, plain := l.MustAsk(w, reason.Match, historyOf, target, -5*hour, -3*hour)
 		l.WantRows("HISTORY of "+target, rows, "line-carol 192.0.2.40/32 0 65535  -5h0m0s -3h0m0s both dhcpv4 observed")
-		if len(done.Incomplete) != 0 || strings.Contains(plain, "Carol de  Wit") || strings.Contains(plain, "Kade") {
+		if len(done.Incomplete) != 0 || strings.Contains(plain, "Carol de  Wit") || strings.Contains(disclosuretest.Legible(plain), "Kade") {
 			t.Errorf("%s: incomplete %v", target, done.Incomplete)
 		}
 		_, rows, _ = l.MustAsk(w, reason.Match, identityOf, target, 0, 0)
@@ -105,7 +107,7 @@ func TestListsOfALine(t *testing.T) {
 	l.WantRows("HISTORY", rows, "line-carol 192.0.2.40/32 0 65535  -5h0m0s -2h0m0s before dhcpv4 observed",
 		"line-carol 192.0.2.41/32 0 65535  -1h0m0s 1h0m0s after dhcpv4 observed", "line-carol 2001:db8:41::/56 0 65535  -1h0m0s 1h0m0s  dhcpv4 observed")
 	for _, secret := range []string{l.Noon.Add(-20 * hour).Format(time.RFC3339), l.Noon.Add(6 * hour).Format(time.RFC3339), "Wit", "Betaalweg", "bng1"} {
-		if strings.Contains(plain, secret) {
+		if strings.Contains(disclosuretest.Legible(plain), secret) {
 			t.Errorf("the package says %q", secret)
 		}
 	}
@@ -161,13 +163,19 @@ func TestMaxHits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = l.Execute(task)
-		l.Want(err, reason.MaxHits)
-		if e := reason.From(err); e == nil || e.Detail != test.says {
-			t.Errorf("%s: %v", name, e)
+		// Asked again as it stands it is refused again, in the same words, and not asked.
+		for range 3 {
+			_, err = l.Execute(task)
+			l.Want(err, reason.MaxHits)
+			if e := reason.From(err); e == nil || e.Detail != test.says {
+				t.Errorf("%s: %v", name, e)
+			}
 		}
-		if got := l.Kinds(task.TaskId); !slices.Equal(got, []string{"create", "intent", "abort"}) {
+		if got := l.Kinds(task.TaskId); !slices.Equal(got, []string{"create", "intent", "refuse"}) {
 			t.Errorf("%s: entries %v", name, got)
+		}
+		if tk, w, _ := l.State.Task(task.TaskId); tk.State(&w, l.Now()) != warrant.TaskRejected || tk.Refusal != reason.MaxHits {
+			t.Errorf("%s: the task is %s, %s", name, tk.State(&w, l.Now()), tk.Refusal)
 		}
 		if files := l.Shelved(); slices.ContainsFunc(files, func(f string) bool { return strings.HasPrefix(f, task.TaskId) }) {
 			t.Errorf("%s: files %v", name, files)

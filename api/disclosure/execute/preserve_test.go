@@ -387,6 +387,10 @@ func TestExtendAndEnd(t *testing.T) {
 	l.Want(err, reason.PermissionDenied)
 	_, err = extend(l.Officer(), 1, "x")
 	l.Want(err, reason.InvalidRequest)
+	_, err = extend(l.Officer(), 1, document) // which nobody received
+	l.Want(err, reason.WarrantIncomplete)
+	l.later(2 * time.Hour) // the order has lapsed, and the hold lasts: its dossier is open for that
+	l.Want(l.Receive(first.WarrantID, document), "")
 	h, err := extend(l.Officer(), 1, document)
 	if err != nil || h.ExtendedAt != nil || len(h.ExtensionApprovals) != 1 {
 		t.Fatalf("after one approval: %v, %v", h, err)
@@ -417,7 +421,7 @@ func TestExtendAndEnd(t *testing.T) {
 		}
 	}
 
-	l.later(89 * 24 * time.Hour)
+	l.later(89*24*time.Hour - 2*time.Hour)
 	w := l.Approved(time.Hour)
 	l.MustExecute(l.FromHold(w, made.HoldId, "192.0.2.17", l.Noon), reason.Match)
 	h, err = l.Held.EndHold(l.Officer(), &griffierv1.EndHoldRequest{RequestId: l.Request(), HoldId: made.HoldId, ExpectedGeneration: 3, DocumentSha256: document, Explanation: "art. 11(3)"})
@@ -425,6 +429,7 @@ func TestExtendAndEnd(t *testing.T) {
 		t.Fatalf("after its end: %v, %v", h, err)
 	}
 	l.noCopy(made.HoldId)
+	l.Want(l.Receive(first.WarrantID, strings.Repeat("3", 64)), reason.WarrantExpired)
 	_, err = l.Held.EndHold(l.Officer(), &griffierv1.EndHoldRequest{RequestId: l.Request(), HoldId: made.HoldId, ExpectedGeneration: 5, DocumentSha256: document})
 	l.Want(err, reason.WarrantTerminal)
 

@@ -105,7 +105,7 @@ func (s *Service) GetTask(ctx context.Context, req *griffierv1.GetTaskRequest) (
 	if !ok {
 		return nil, reason.New(reason.NotFound, "")
 	}
-	if _, err := warrantrpc.Sees(ctx, s.x.cfg.State, t.WarrantID); err != nil {
+	if _, err := warrantrpc.Sees(ctx, s.x.cfg.State, s.x.cfg.Rules, s.x.cfg.Now(), t.WarrantID); err != nil {
 		return nil, err
 	}
 	return s.task(ctx, t.ID)

@@ -53,7 +53,7 @@ func (s *Service) GetHold(_ context.Context, req *griffierv1.GetHoldRequest) (*g
 
 // ExtendHold implements HoldService.
 func (s *Service) ExtendHold(ctx context.Context, req *griffierv1.ExtendHoldRequest) (*griffierv1.Hold, error) {
-	return s.act(ctx, "ExtendHold", hold.KindExtend, req.GetRequestId(), req.GetHoldId(), func(now time.Time, by warrant.Caller) (ledger.Draft, *reason.Error) {
+	return s.do(ctx, "ExtendHold", hold.KindExtend, req, func(now time.Time, by warrant.Caller) (ledger.Draft, *reason.Error) {
 		return s.keeper.Rules().Extend(s.keeper.State(), now, by, hold.ExtendRequest{HoldID: req.GetHoldId(), Generation: req.GetExpectedGeneration(),
 			DocumentSHA256: req.GetDocumentSha256()})
 	})
@@ -62,12 +62,12 @@ func (s *Service) ExtendHold(ctx context.Context, req *griffierv1.ExtendHoldRequ
 // EndHold implements HoldService. The hold cannot be read from the entry on; that
 // its destruction takes another try is no error of the act.
 func (s *Service) EndHold(ctx context.Context, req *griffierv1.EndHoldRequest) (*griffierv1.Hold, error) {
-	m, err := s.act(ctx, "EndHold", hold.KindEnd, req.GetRequestId(), req.GetHoldId(), func(now time.Time, by warrant.Caller) (ledger.Draft, *reason.Error) {
+	m, err := s.do(ctx, "EndHold", hold.KindEnd, req, func(now time.Time, by warrant.Caller) (ledger.Draft, *reason.Error) {
 		return s.keeper.Rules().End(s.keeper.State(), now, by, hold.EndRequest{HoldID: req.GetHoldId(), Generation: req.GetExpectedGeneration(),
 			DocumentSHA256: req.GetDocumentSha256(), Explanation: req.GetExplanation()})
 	})
-	if err != nil {
-		return nil, err
+	if err != nil || req.GetValidateOnly() {
+		return m, err
 	}
 	if s.keeper.Sweep(ctx) == nil {
 		if h, ok := s.keeper.State().Hold(m.HoldId); ok {
@@ -77,13 +77,50 @@ func (s *Service) EndHold(ctx context.Context, req *griffierv1.EndHoldRequest) (
 	return m, nil
 }
 
-// act decides one act on a hold and returns the hold after it.
-func (s *Service) act(ctx context.Context, method, kind, clientID, holdID string,
-	rule func(time.Time, warrant.Caller) (ledger.Draft, *reason.Error)) (*griffierv1.Hold, error) {
+// rule judges one act.
+type rule func(time.Time, warrant.Caller) (ledger.Draft, *reason.Error)
+
+// actRequest is what requests for an act on a hold have in common.
+type actRequest interface {
+	GetRequestId() string
+	GetHoldId() string
+	GetValidateOnly() bool
+}
+
+// do decides one act on a hold and returns the hold after it, or, when it is only to
+// be validated, tells what the act would do.
+func (s *Service) do(ctx context.Context, method, kind string, req actRequest, rule rule) (*griffierv1.Hold, error) {
 	by, err := warrantrpc.Caller(ctx)
 	if err != nil {
 		return nil, err
 	}
+	if req.GetValidateOnly() {
+		return s.preview(ctx, by, req.GetHoldId(), rule)
+	}
+	return s.act(ctx, by, method, kind, req.GetRequestId(), req.GetHoldId(), rule)
+}
+
+// preview tells what an act would do, after it entered that it was asked.
+func (s *Service) preview(ctx context.Context, by warrant.Caller, holdID string, rule rule) (*griffierv1.Hold, error) {
+	now := s.keeper.Now()
+	d, refusal := rule(now, by)
+	if refusal != nil {
+		return nil, refusal
+	}
+	after, effects, err := s.keeper.Rules().Preview(s.keeper.State(), now, d, holdID)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.book.Append(ctx, hold.Previewed(by, d, holdID)); err != nil {
+		return nil, warrantrpc.LedgerError(err)
+	}
+	m := message(after, now)
+	m.Effects = effects
+	return m, nil
+}
+
+// act decides one act on a hold and returns the hold after it.
+func (s *Service) act(ctx context.Context, by warrant.Caller, method, kind, clientID, holdID string, rule rule) (*griffierv1.Hold, error) {
 	requestID, err := warrantrpc.RequestID(by, method, clientID)
 	if err != nil {
 		return nil, err
@@ -118,7 +155,7 @@ func message(h hold.Hold, now time.Time) *griffierv1.Hold {
 		ExtendedAt: stamp(h.ExtendedAt), EndedBy: h.EndedBy, ShreddedAt: stamp(h.DestroyedAt), CertificateIndex: h.DestroyIndex, LedgerIndex: h.Index}
 	for _, a := range h.Approvals {
 		m.ExtensionApprovals = append(m.ExtensionApprovals, &griffierv1.HoldApproval{Role: string(a.Role), Approver: a.Actor,
-			ApprovedAt: timestamppb.New(a.At), LedgerIndex: a.Index})
+			ApprovedAt: timestamppb.New(a.At), LedgerIndex: a.Index, DocumentId: a.DocumentID})
 	}
 	return m
 }

@@ -147,7 +147,7 @@ func (s *Service) ReportError(ctx context.Context, req *griffierv1.ReportErrorRe
 		WarrantID: req.GetWarrantId(), TaskID: req.GetTaskId(), RecallIndex: req.GetRecallIndex(),
 		FaultBody: oversight.FaultBody{What: req.GetWhat(), Consequences: req.GetConsequences(), Measures: req.GetMeasures()}}
 	if fault.WarrantID != "" {
-		if _, err := warrantrpc.Sees(ctx, s.cfg.Warrants, fault.WarrantID); err != nil {
+		if _, err := warrantrpc.Sees(ctx, s.cfg.Warrants, s.cfg.Rules, s.cfg.Now(), fault.WarrantID); err != nil {
 			return nil, err
 		}
 	}

@@ -122,7 +122,7 @@ func receive(head *griffierv1.UploadDocumentRequest, stream grpc.ClientStreaming
 
 // ListDocuments implements IntakeService.
 func (s *Service) ListDocuments(ctx context.Context, req *griffierv1.ListDocumentsRequest) (*griffierv1.ListDocumentsResponse, error) {
-	if _, err := warrantrpc.Sees(ctx, s.cfg.State, req.GetWarrantId()); err != nil {
+	if _, err := warrantrpc.Sees(ctx, s.cfg.State, s.cfg.Rules, s.cfg.Now(), req.GetWarrantId()); err != nil {
 		return nil, err
 	}
 	res := &griffierv1.ListDocumentsResponse{}
@@ -139,7 +139,7 @@ func (s *Service) ListDocuments(ctx context.Context, req *griffierv1.ListDocumen
 // DownloadDocument implements IntakeService.
 func (s *Service) DownloadDocument(req *griffierv1.DownloadDocumentRequest, stream grpc.ServerStreamingServer[griffierv1.DownloadDocumentResponse]) error {
 	ctx := stream.Context()
-	if _, err := warrantrpc.Sees(ctx, s.cfg.State, req.GetWarrantId()); err != nil {
+	if _, err := warrantrpc.Sees(ctx, s.cfg.State, s.cfg.Rules, s.cfg.Now(), req.GetWarrantId()); err != nil {
 		return err
 	}
 	d, ok := s.cfg.State.Document(req.GetDocumentId())
@@ -195,7 +195,7 @@ func (s *Service) ConfirmTask(ctx context.Context, req *griffierv1.ConfirmTaskRe
 	if !ok {
 		return nil, reason.New(reason.NotFound, "")
 	}
-	if _, err := warrantrpc.Sees(ctx, s.cfg.State, w.ID); err != nil {
+	if _, err := warrantrpc.Sees(ctx, s.cfg.State, s.cfg.Rules, s.cfg.Now(), w.ID); err != nil {
 		return nil, err
 	}
 	content, err := warrantrpc.Content(ctx, s.cfg.Book, w)
@@ -206,8 +206,10 @@ func (s *Service) ConfirmTask(ctx context.Context, req *griffierv1.ConfirmTaskRe
 	if err != nil {
 		return nil, err
 	}
-	confirm := warrant.ConfirmRequest{TaskID: t.ID, Generation: req.GetExpectedGeneration(), Target: req.GetTarget(), Instant: req.GetInstant(),
-		WindowEnd: req.GetWindowEnd(), Port: req.GetPort(), Protocol: uint32(req.GetProtocol()), YearConfirmed: req.GetYearConfirmed()}
+	confirm := warrant.ConfirmRequest{TaskID: t.ID, Generation: req.GetExpectedGeneration(), Category: warrantrpc.Category(req.GetCategory()),
+		Target: req.GetTarget(), Instant: req.GetInstant(), WindowEnd: req.GetWindowEnd(), UncertaintySeconds: req.GetUncertaintySeconds(),
+		Port: req.GetPort(), Protocol: uint32(req.GetProtocol()), MaxSubjects: req.GetMaxSubjects(), MaxRecords: req.GetMaxRecords(),
+		FromHold: req.GetFromHold(), HoldDays: req.GetHoldDays(), YearConfirmed: req.GetYearConfirmed()}
 	e, err := warrantrpc.Decide(ctx, s.cfg.Book, requestID, func(now time.Time) (ledger.Draft, *reason.Error) {
 		return s.cfg.Rules.ConfirmTask(s.cfg.State, now, by, confirm, question, content)
 	})

@@ -275,7 +275,8 @@ func TestConfirmTask(t *testing.T) {
 			Generation: 1, Category: warrant.Attribution, Target: "192.0.2.17", Instant: window.Format(time.RFC3339), Port: 51234, Protocol: 6}, content("PV-1", "order"))
 	})
 	req := func(id string) *griffierv1.ConfirmTaskRequest {
-		return &griffierv1.ConfirmTaskRequest{RequestId: id, TaskId: task, ExpectedGeneration: 1, Target: "192.0.2.17", Instant: window.Format(time.RFC3339), Port: 51234, Protocol: 6}
+		return &griffierv1.ConfirmTaskRequest{RequestId: id, TaskId: task, ExpectedGeneration: 1, Category: griffierv1.Category_CATEGORY_ATTRIBUTION,
+			Target: "192.0.2.17", Instant: window.Format(time.RFC3339), Port: 51234, Protocol: 6}
 	}
 	_, err := o.ConfirmTask(as("olga"), req("request-1"))
 	want(t, "by who asked", err, reason.SelfApproval)

@@ -47,7 +47,7 @@ func (s *Service) act(ctx context.Context, method, kind, clientID, warrantID str
 // decide decides one act on a warrant, stops what may not go on, and returns the
 // entry and the warrant after it.
 func (s *Service) decide(ctx context.Context, method, kind, clientID, warrantID string, judge rule) (ledger.Entry, warrant.Warrant, error) {
-	by, err := Sees(ctx, s.state, warrantID)
+	by, err := Sees(ctx, s.state, s.rules, s.now(), warrantID)
 	if err != nil {
 		return ledger.Entry{}, warrant.Warrant{}, err
 	}
@@ -146,7 +146,8 @@ func (s *Service) SuspendWarrant(ctx context.Context, req *griffierv1.SuspendWar
 // ResumeWarrant implements WarrantService.
 func (s *Service) ResumeWarrant(ctx context.Context, req *griffierv1.ResumeWarrantRequest) (*griffierv1.Warrant, error) {
 	return s.do(ctx, "ResumeWarrant", warrant.KindResume, req, func(now time.Time, by warrant.Caller) (ledger.Draft, *reason.Error) {
-		return s.rules.Resume(s.state, now, by, warrant.SuspendRequest{WarrantID: req.GetWarrantId(), Generation: req.GetExpectedGeneration(), Explanation: req.GetExplanation()})
+		return s.rules.Resume(s.state, now, by, warrant.ResumeRequest{WarrantID: req.GetWarrantId(), Generation: req.GetExpectedGeneration(),
+			ContentSHA256: req.GetContentSha256(), Explanation: req.GetExplanation()})
 	})
 }
 
@@ -162,6 +163,6 @@ func (s *Service) RecordPaper(ctx context.Context, req *griffierv1.RecordPaperRe
 func (s *Service) ClearNotice(ctx context.Context, req *griffierv1.ClearNoticeRequest) (*griffierv1.Warrant, error) {
 	return s.do(ctx, "ClearNotice", warrant.KindClearNotice, req, func(now time.Time, by warrant.Caller) (ledger.Draft, *reason.Error) {
 		return s.rules.ClearNotice(s.state, now, by, warrant.ClearNoticeRequest{WarrantID: req.GetWarrantId(), Generation: req.GetExpectedGeneration(),
-			DocumentSHA256: req.GetDocumentSha256(), Note: req.GetNote()})
+			ContentSHA256: req.GetContentSha256(), DocumentSHA256: req.GetDocumentSha256(), Note: req.GetNote()})
 	})
 }

@@ -112,7 +112,34 @@ func TestSuspendResumeCancel(t *testing.T) {
 	if s.GetState() != griffierv1.WarrantState_WARRANT_STATE_SUSPENDED || s.GetStateDetail() == "" || len(o.ended) != 1 {
 		t.Errorf("suspended %v; cut off %v", s, o.ended)
 	}
-	r, err := o.ResumeWarrant(officer, &griffierv1.ResumeWarrantRequest{RequestId: "resume-01", WarrantId: w.WarrantId, ExpectedGeneration: 1})
+	back := &griffierv1.ResumeWarrantRequest{RequestId: "resume-01", WarrantId: w.WarrantId, ExpectedGeneration: 1, ContentSha256: w.ContentSha256, ValidateOnly: true}
+	r, err := o.ResumeWarrant(officer, back)
+	want(t, "preview", err, "")
+	if !slices.ContainsFunc(r.GetEffects(), func(s string) bool { return strings.HasPrefix(s, "it waits for a second person, as legal_approver, until ") }) {
+		t.Errorf("half a resumption would: %q", r.GetEffects())
+	}
+	back.ValidateOnly = false
+	for range 2 { // the second time is a retry
+		r, err = o.ResumeWarrant(officer, back)
+		want(t, "half", err, "")
+		if r.GetState() != griffierv1.WarrantState_WARRANT_STATE_SUSPENDED || len(r.GetConsents()) != 1 || r.GetConsents()[0].GetAct() != "RESUME" || r.GetConsents()[0].GetPerson() != "0ff1" {
+			t.Errorf("half resumed %v", r)
+		}
+	}
+	for name, refused := range map[string]struct {
+		by   context.Context
+		hash string
+		want reason.Reason
+	}{
+		"the same person":         {as("0ff1", griffierv1.Role_ROLE_LEGAL_OFFICER, griffierv1.Role_ROLE_LEGAL_APPROVER), w.ContentSha256, reason.SelfApproval},
+		"the same role":           {as("0ff2", griffierv1.Role_ROLE_LEGAL_OFFICER), w.ContentSha256, reason.SelfApproval},
+		"of what was not seen":    {approver, strings.Repeat("0", 64), reason.GenerationMismatch},
+		"by a privacy controller": {controller, w.ContentSha256, reason.NotFound}, // who does not approve it
+	} {
+		_, err = o.ResumeWarrant(refused.by, &griffierv1.ResumeWarrantRequest{RequestId: "resume-02", WarrantId: w.WarrantId, ExpectedGeneration: 1, ContentSha256: refused.hash})
+		want(t, name, err, refused.want)
+	}
+	r, err = o.ResumeWarrant(outside, &griffierv1.ResumeWarrantRequest{RequestId: "resume-03", WarrantId: w.WarrantId, ExpectedGeneration: 1, ContentSha256: w.ContentSha256})
 	want(t, "resume", err, "")
 	if r.GetState() != griffierv1.WarrantState_WARRANT_STATE_AWAITING_APPROVAL || len(o.ended) != 1 {
 		t.Errorf("resumed %v", r)
@@ -172,6 +199,20 @@ func TestApproversSeeWhatTheyApprove(t *testing.T) {
 			t.Errorf("after %d approvals: %v", i+1, w.GetState())
 		}
 	}
+	// A seat that somebody took asks nobody, until the approval is too old to count.
+	_, err = o.ApproveWarrant(approver, &griffierv1.ApproveWarrantRequest{RequestId: "approve-2", WarrantId: few.WarrantId, ExpectedGeneration: 1, ContentSha256: few.ContentSha256})
+	want(t, "the seat is taken", err, "")
+	want(t, "the outsider, who is not asked", get(outside, few), reason.NotFound)
+	want(t, "the outsider, who approved", get(outside, many), "")
+	if list, err = o.ListWarrants(outside, &griffierv1.ListWarrantsRequest{}); err != nil || len(list.GetWarrants()) != 1 {
+		t.Errorf("the outsider lists %v, %v", list, err)
+	}
+	_, err = o.SuspendWarrant(officer, &griffierv1.SuspendWarrantRequest{RequestId: "suspend-1", WarrantId: few.WarrantId, ExpectedGeneration: 1})
+	want(t, "suspend", err, "")
+	want(t, "the outsider, of what is suspended", get(outside, few), reason.NotFound)
+	_, err = o.ResumeWarrant(officer, &griffierv1.ResumeWarrantRequest{RequestId: "resume-01", WarrantId: few.WarrantId, ExpectedGeneration: 1, ContentSha256: few.ContentSha256})
+	want(t, "half a resumption", err, "")
+	want(t, "the outsider, who is asked to let it go on", get(outside, few), "")
 	_, err = o.CancelWarrant(officer, &griffierv1.CancelWarrantRequest{RequestId: "cancel-01", WarrantId: few.WarrantId, ExpectedGeneration: 1})
 	want(t, "cancel", err, "")
 	want(t, "the outsider and what ended without them", get(outside, few), reason.NotFound)

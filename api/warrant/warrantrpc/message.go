@@ -82,6 +82,7 @@ var taskStates = map[warrant.TaskState]griffierv1.TaskState{
 	warrant.TaskCancelled:        griffierv1.TaskState_TASK_STATE_CANCELLED,
 	warrant.TaskError:            griffierv1.TaskState_TASK_STATE_ERROR,
 	warrant.TaskPreserved:        griffierv1.TaskState_TASK_STATE_PRESERVED,
+	warrant.TaskRejected:         griffierv1.TaskState_TASK_STATE_REJECTED,
 }
 
 func contentOf(m *griffierv1.WarrantContent) warrant.Content {
@@ -121,6 +122,9 @@ func contentMessage(c warrant.Content, withTargets bool) *griffierv1.WarrantCont
 	return m
 }
 
+// acts are the names of acts that take two people.
+var acts = map[string]string{warrant.KindResume: "RESUME", warrant.KindClearNotice: "CLEAR_NOTICE"}
+
 // header returns what the headers tell of a warrant as it is at now, with every
 // time and limit that follows from it.
 func (s *Service) header(w warrant.Warrant, now time.Time) *griffierv1.Warrant {
@@ -150,6 +154,10 @@ func (s *Service) header(w warrant.Warrant, now time.Time) *griffierv1.Warrant {
 	for _, a := range w.Approvals {
 		m.Approvals = append(m.Approvals, &griffierv1.Approval{Role: string(a.Role), Approver: a.Actor, Generation: a.Generation,
 			ContentSha256: a.ContentSHA256, ApprovedAt: stamp(a.At), LedgerIndex: a.Index})
+	}
+	for _, c := range w.Pending(now, s.rules.ApprovalAge) {
+		m.Consents = append(m.Consents, &griffierv1.Consent{Act: acts[c.Kind], Role: string(c.Role), Person: c.Actor, GivenAt: stamp(c.At),
+			CountsUntil: stamp(c.At.Add(s.rules.ApprovalAge)), LedgerIndex: c.Index})
 	}
 	m.DocumentStored = s.state.DocumentStored(w.ID)
 	if slices.ContainsFunc(s.state.Documents(w.ID), func(d warrant.Document) bool { return len(d.ReplayOf) > 0 }) {
@@ -202,7 +210,7 @@ func TaskMessage(t warrant.Task, w warrant.Warrant, q warrant.TaskBody, now time
 		TaskId: t.ID, WarrantId: t.WarrantID, Generation: t.Generation, Category: categoryMessage(t.Category),
 		Target: q.Target, Instant: q.Instant, UncertaintySeconds: q.UncertaintySeconds, State: taskStates[t.State(&w, now)],
 		Port: q.Port, Protocol: griffierv1.TransportProtocol(q.Protocol), WindowEnd: q.WindowEnd, HoldDays: q.HoldDays, FromHold: q.FromHold,
-		MaxSubjects: q.MaxSubjects, MaxRecords: q.MaxRecords,
+		MaxSubjects: q.MaxSubjects, MaxRecords: q.MaxRecords, Refusal: string(t.Refusal),
 	}
 	if !t.ReleasedAt.IsZero() {
 		m.Answer, m.PackageSha256, m.ReleasedAt = string(t.Answer), t.PackageSHA256, timestamppb.New(t.ReleasedAt)

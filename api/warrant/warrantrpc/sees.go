@@ -2,6 +2,7 @@ package warrantrpc
 
 import (
 	"context"
+	"time"
 
 	"griffier/api/reason"
 	"griffier/api/warrant"
@@ -9,13 +10,13 @@ import (
 )
 
 // Sees returns the caller of the context, or NOT_FOUND for one for whom the warrant
-// does not exist.
-func Sees(ctx context.Context, state *warrant.State, warrantID string) (warrant.Caller, error) {
+// does not exist at now.
+func Sees(ctx context.Context, state *warrant.State, rules *warrant.Rules, now time.Time, warrantID string) (warrant.Caller, error) {
 	by, overseer, err := viewer(ctx)
 	if err != nil {
 		return warrant.Caller{}, err
 	}
-	if w, ok := state.Warrant(warrantID); !ok || !visible(by, overseer, w) {
+	if w, ok := state.Warrant(warrantID); !ok || !visible(rules, now, by, overseer, w) {
 		return warrant.Caller{}, reason.New(reason.NotFound, "")
 	}
 	return by, nil

@@ -139,7 +139,7 @@ func (s *Service) VerifyWarrant(ctx context.Context, req *griffierv1.VerifyWarra
 
 // GetWarrant implements WarrantService.
 func (s *Service) GetWarrant(ctx context.Context, req *griffierv1.GetWarrantRequest) (*griffierv1.Warrant, error) {
-	if _, err := Sees(ctx, s.state, req.GetWarrantId()); err != nil {
+	if _, err := Sees(ctx, s.state, s.rules, s.now(), req.GetWarrantId()); err != nil {
 		return nil, err
 	}
 	w, _ := s.state.Warrant(req.GetWarrantId())
@@ -155,7 +155,7 @@ func (s *Service) ListWarrants(ctx context.Context, _ *griffierv1.ListWarrantsRe
 	res := &griffierv1.ListWarrantsResponse{}
 	now := s.now()
 	for _, w := range s.state.Warrants() {
-		if !visible(by, overseer, w) {
+		if !visible(s.rules, now, by, overseer, w) {
 			continue
 		}
 		m, err := s.message(ctx, w, now, false)

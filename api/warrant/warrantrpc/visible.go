@@ -3,6 +3,7 @@ package warrantrpc
 import (
 	"context"
 	"slices"
+	"time"
 
 	"griffier/api/auth"
 	"griffier/api/warrant"
@@ -10,19 +11,16 @@ import (
 )
 
 // visible reports whether a warrant exists for a caller. To a lawyer from outside
-// and to the privacy controller one does only while it may need their approval, and
-// once they have given it.
-func visible(by warrant.Caller, overseer bool, w warrant.Warrant) bool {
+// and to the privacy controller one does, with its documents, only while it is they who
+// are asked to approve it, and once they have.
+func visible(rules *warrant.Rules, now time.Time, by warrant.Caller, overseer bool, w warrant.Warrant) bool {
 	if overseer || by.Has(warrant.LegalOfficer) || by.Has(warrant.LegalApprover) {
 		return true
 	}
 	if slices.ContainsFunc(w.Approvals, func(a warrant.Approval) bool { return a.Actor == by.Actor }) {
 		return true
 	}
-	if w.Ended != "" {
-		return false
-	}
-	return by.Has(warrant.ExternalApprover) || by.Has(warrant.PrivacyController) && w.ThirdApprover
+	return rules.Asks(w, now, by)
 }
 
 // viewer returns the caller, and whether it is the overseer.

@@ -80,6 +80,7 @@ type HoldApproval struct {
 	Approver      string                 `protobuf:"bytes,2,opt,name=approver,proto3" json:"approver,omitempty"` // pseudonym
 	ApprovedAt    *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=approved_at,json=approvedAt,proto3" json:"approved_at,omitempty"`
 	LedgerIndex   uint64                 `protobuf:"varint,4,opt,name=ledger_index,json=ledgerIndex,proto3" json:"ledger_index,omitempty"`
+	DocumentId    string                 `protobuf:"bytes,5,opt,name=document_id,json=documentId,proto3" json:"document_id,omitempty"` // in the dossier of the hold's warrant
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -142,6 +143,13 @@ func (x *HoldApproval) GetLedgerIndex() uint64 {
 	return 0
 }
 
+func (x *HoldApproval) GetDocumentId() string {
+	if x != nil {
+		return x.DocumentId
+	}
+	return ""
+}
+
 type Hold struct {
 	state              protoimpl.MessageState `protogen:"open.v1"`
 	HoldId             string                 `protobuf:"bytes,1,opt,name=hold_id,json=holdId,proto3" json:"hold_id,omitempty"`
@@ -159,6 +167,7 @@ type Hold struct {
 	ShreddedAt         *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=shredded_at,json=shreddedAt,proto3" json:"shredded_at,omitempty"`                         // absent: not yet
 	CertificateIndex   uint64                 `protobuf:"varint,14,opt,name=certificate_index,json=certificateIndex,proto3" json:"certificate_index,omitempty"`      // in the ledger, of its destruction
 	LedgerIndex        uint64                 `protobuf:"varint,15,opt,name=ledger_index,json=ledgerIndex,proto3" json:"ledger_index,omitempty"`                     // of its making
+	Effects            []string               `protobuf:"bytes,16,rep,name=effects,proto3" json:"effects,omitempty"`                                                 // of a request with validate_only: what it would do, a sentence each
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -298,6 +307,13 @@ func (x *Hold) GetLedgerIndex() uint64 {
 	return 0
 }
 
+func (x *Hold) GetEffects() []string {
+	if x != nil {
+		return x.Effects
+	}
+	return nil
+}
+
 type ListHoldsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -427,7 +443,8 @@ type ExtendHoldRequest struct {
 	RequestId          string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	HoldId             string                 `protobuf:"bytes,2,opt,name=hold_id,json=holdId,proto3" json:"hold_id,omitempty"`
 	ExpectedGeneration uint64                 `protobuf:"varint,3,opt,name=expected_generation,json=expectedGeneration,proto3" json:"expected_generation,omitempty"`
-	DocumentSha256     string                 `protobuf:"bytes,4,opt,name=document_sha256,json=documentSha256,proto3" json:"document_sha256,omitempty"` // hexadecimal, of the order that extends it, as received
+	DocumentSha256     string                 `protobuf:"bytes,4,opt,name=document_sha256,json=documentSha256,proto3" json:"document_sha256,omitempty"` // hexadecimal, of the order that extends it, as it is in the dossier
+	ValidateOnly       bool                   `protobuf:"varint,20,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`     // say what would happen, and do nothing
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -490,13 +507,21 @@ func (x *ExtendHoldRequest) GetDocumentSha256() string {
 	return ""
 }
 
+func (x *ExtendHoldRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
 type EndHoldRequest struct {
 	state              protoimpl.MessageState `protogen:"open.v1"`
 	RequestId          string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	HoldId             string                 `protobuf:"bytes,2,opt,name=hold_id,json=holdId,proto3" json:"hold_id,omitempty"`
 	ExpectedGeneration uint64                 `protobuf:"varint,3,opt,name=expected_generation,json=expectedGeneration,proto3" json:"expected_generation,omitempty"`
-	DocumentSha256     string                 `protobuf:"bytes,4,opt,name=document_sha256,json=documentSha256,proto3" json:"document_sha256,omitempty"` // hexadecimal, of the order that ends it, as received
+	DocumentSha256     string                 `protobuf:"bytes,4,opt,name=document_sha256,json=documentSha256,proto3" json:"document_sha256,omitempty"` // hexadecimal, of the order that ends it, as it is in the dossier
 	Explanation        string                 `protobuf:"bytes,5,opt,name=explanation,proto3" json:"explanation,omitempty"`
+	ValidateOnly       bool                   `protobuf:"varint,20,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"` // say what would happen, and do nothing
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -566,17 +591,26 @@ func (x *EndHoldRequest) GetExplanation() string {
 	return ""
 }
 
+func (x *EndHoldRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
 var File_griffier_v1_hold_proto protoreflect.FileDescriptor
 
 const file_griffier_v1_hold_proto_rawDesc = "" +
 	"\n" +
-	"\x16griffier/v1/hold.proto\x12\vgriffier.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18griffier/v1/access.proto\"\x9e\x01\n" +
+	"\x16griffier/v1/hold.proto\x12\vgriffier.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18griffier/v1/access.proto\"\xbf\x01\n" +
 	"\fHoldApproval\x12\x12\n" +
 	"\x04role\x18\x01 \x01(\tR\x04role\x12\x1a\n" +
 	"\bapprover\x18\x02 \x01(\tR\bapprover\x12;\n" +
 	"\vapproved_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"approvedAt\x12!\n" +
-	"\fledger_index\x18\x04 \x01(\x04R\vledgerIndex\"\xfc\x04\n" +
+	"\fledger_index\x18\x04 \x01(\x04R\vledgerIndex\x12\x1f\n" +
+	"\vdocument_id\x18\x05 \x01(\tR\n" +
+	"documentId\"\x96\x05\n" +
 	"\x04Hold\x12\x17\n" +
 	"\ahold_id\x18\x01 \x01(\tR\x06holdId\x12\x1d\n" +
 	"\n" +
@@ -599,25 +633,28 @@ const file_griffier_v1_hold_proto_rawDesc = "" +
 	"\vshredded_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"shreddedAt\x12+\n" +
 	"\x11certificate_index\x18\x0e \x01(\x04R\x10certificateIndex\x12!\n" +
-	"\fledger_index\x18\x0f \x01(\x04R\vledgerIndex\"\x12\n" +
+	"\fledger_index\x18\x0f \x01(\x04R\vledgerIndex\x12\x18\n" +
+	"\aeffects\x18\x10 \x03(\tR\aeffects\"\x12\n" +
 	"\x10ListHoldsRequest\"<\n" +
 	"\x11ListHoldsResponse\x12'\n" +
 	"\x05holds\x18\x01 \x03(\v2\x11.griffier.v1.HoldR\x05holds\")\n" +
 	"\x0eGetHoldRequest\x12\x17\n" +
-	"\ahold_id\x18\x01 \x01(\tR\x06holdId\"\xa5\x01\n" +
+	"\ahold_id\x18\x01 \x01(\tR\x06holdId\"\xca\x01\n" +
 	"\x11ExtendHoldRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x17\n" +
 	"\ahold_id\x18\x02 \x01(\tR\x06holdId\x12/\n" +
 	"\x13expected_generation\x18\x03 \x01(\x04R\x12expectedGeneration\x12'\n" +
-	"\x0fdocument_sha256\x18\x04 \x01(\tR\x0edocumentSha256\"\xc4\x01\n" +
+	"\x0fdocument_sha256\x18\x04 \x01(\tR\x0edocumentSha256\x12#\n" +
+	"\rvalidate_only\x18\x14 \x01(\bR\fvalidateOnly\"\xe9\x01\n" +
 	"\x0eEndHoldRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x17\n" +
 	"\ahold_id\x18\x02 \x01(\tR\x06holdId\x12/\n" +
 	"\x13expected_generation\x18\x03 \x01(\x04R\x12expectedGeneration\x12'\n" +
 	"\x0fdocument_sha256\x18\x04 \x01(\tR\x0edocumentSha256\x12 \n" +
-	"\vexplanation\x18\x05 \x01(\tR\vexplanation*l\n" +
+	"\vexplanation\x18\x05 \x01(\tR\vexplanation\x12#\n" +
+	"\rvalidate_only\x18\x14 \x01(\bR\fvalidateOnly*l\n" +
 	"\tHoldState\x12\x1a\n" +
 	"\x16HOLD_STATE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fHOLD_STATE_LIVE\x10\x01\x12\x14\n" +

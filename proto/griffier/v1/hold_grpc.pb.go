@@ -40,10 +40,12 @@ type HoldServiceClient interface {
 	GetHold(ctx context.Context, in *GetHoldRequest, opts ...grpc.CallOption) (*Hold, error)
 	// ExtendHold approves that a hold lasts longer, by as much as its legal basis
 	// allows and once. The second approval, by another person in the other role, of
-	// the same document, extends it. A hold that has ended cannot be.
+	// the same document, extends it. A hold that has ended cannot be. The document is in
+	// the dossier of the hold's warrant (IntakeService.UploadDocument) before.
 	ExtendHold(ctx context.Context, in *ExtendHoldRequest, opts ...grpc.CallOption) (*Hold, error)
-	// EndHold ends a hold before its time, since the authority said so. From then on
-	// it cannot be read, and it is destroyed within minutes.
+	// EndHold ends a hold before its time, since the authority said so by a document,
+	// which is in the dossier too. From then on it cannot be read, and it is destroyed
+	// within minutes.
 	EndHold(ctx context.Context, in *EndHoldRequest, opts ...grpc.CallOption) (*Hold, error)
 }
 
@@ -110,10 +112,12 @@ type HoldServiceServer interface {
 	GetHold(context.Context, *GetHoldRequest) (*Hold, error)
 	// ExtendHold approves that a hold lasts longer, by as much as its legal basis
 	// allows and once. The second approval, by another person in the other role, of
-	// the same document, extends it. A hold that has ended cannot be.
+	// the same document, extends it. A hold that has ended cannot be. The document is in
+	// the dossier of the hold's warrant (IntakeService.UploadDocument) before.
 	ExtendHold(context.Context, *ExtendHoldRequest) (*Hold, error)
-	// EndHold ends a hold before its time, since the authority said so. From then on
-	// it cannot be read, and it is destroyed within minutes.
+	// EndHold ends a hold before its time, since the authority said so by a document,
+	// which is in the dossier too. From then on it cannot be read, and it is destroyed
+	// within minutes.
 	EndHold(context.Context, *EndHoldRequest) (*Hold, error)
 	mustEmbedUnimplementedHoldServiceServer()
 }

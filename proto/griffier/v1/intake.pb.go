@@ -974,6 +974,13 @@ type ConfirmTaskRequest struct {
 	Port               uint32                 `protobuf:"varint,7,opt,name=port,proto3" json:"port,omitempty"`
 	Protocol           TransportProtocol      `protobuf:"varint,8,opt,name=protocol,proto3,enum=griffier.v1.TransportProtocol" json:"protocol,omitempty"`
 	YearConfirmed      bool                   `protobuf:"varint,9,opt,name=year_confirmed,json=yearConfirmed,proto3" json:"year_confirmed,omitempty"` // a year other than that of the order's issue is meant
+	// These as in CreateTaskRequest. A limit of 0 is the default, as it is there.
+	Category           Category `protobuf:"varint,10,opt,name=category,proto3,enum=griffier.v1.Category" json:"category,omitempty"`
+	UncertaintySeconds uint32   `protobuf:"varint,11,opt,name=uncertainty_seconds,json=uncertaintySeconds,proto3" json:"uncertainty_seconds,omitempty"`
+	MaxSubjects        uint32   `protobuf:"varint,12,opt,name=max_subjects,json=maxSubjects,proto3" json:"max_subjects,omitempty"`
+	MaxRecords         uint32   `protobuf:"varint,13,opt,name=max_records,json=maxRecords,proto3" json:"max_records,omitempty"`
+	FromHold           string   `protobuf:"bytes,14,opt,name=from_hold,json=fromHold,proto3" json:"from_hold,omitempty"`
+	HoldDays           uint32   `protobuf:"varint,15,opt,name=hold_days,json=holdDays,proto3" json:"hold_days,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -1069,6 +1076,48 @@ func (x *ConfirmTaskRequest) GetYearConfirmed() bool {
 		return x.YearConfirmed
 	}
 	return false
+}
+
+func (x *ConfirmTaskRequest) GetCategory() Category {
+	if x != nil {
+		return x.Category
+	}
+	return Category_CATEGORY_UNSPECIFIED
+}
+
+func (x *ConfirmTaskRequest) GetUncertaintySeconds() uint32 {
+	if x != nil {
+		return x.UncertaintySeconds
+	}
+	return 0
+}
+
+func (x *ConfirmTaskRequest) GetMaxSubjects() uint32 {
+	if x != nil {
+		return x.MaxSubjects
+	}
+	return 0
+}
+
+func (x *ConfirmTaskRequest) GetMaxRecords() uint32 {
+	if x != nil {
+		return x.MaxRecords
+	}
+	return 0
+}
+
+func (x *ConfirmTaskRequest) GetFromHold() string {
+	if x != nil {
+		return x.FromHold
+	}
+	return ""
+}
+
+func (x *ConfirmTaskRequest) GetHoldDays() uint32 {
+	if x != nil {
+		return x.HoldDays
+	}
+	return 0
 }
 
 type ConfirmTaskResponse struct {
@@ -1227,7 +1276,7 @@ const file_griffier_v1_intake_proto_rawDesc = "" +
 	"candidates\x18\t \x03(\v2\x16.griffier.v1.CandidateR\n" +
 	"candidates\x12\x14\n" +
 	"\x05notes\x18\n" +
-	" \x03(\tR\x05notes\"\xc5\x02\n" +
+	" \x03(\tR\x05notes\"\xa7\x04\n" +
 	"\x12ConfirmTaskRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x17\n" +
@@ -1239,19 +1288,27 @@ const file_griffier_v1_intake_proto_rawDesc = "" +
 	"window_end\x18\x06 \x01(\tR\twindowEnd\x12\x12\n" +
 	"\x04port\x18\a \x01(\rR\x04port\x12:\n" +
 	"\bprotocol\x18\b \x01(\x0e2\x1e.griffier.v1.TransportProtocolR\bprotocol\x12%\n" +
-	"\x0eyear_confirmed\x18\t \x01(\bR\ryearConfirmed\"\xb3\x01\n" +
+	"\x0eyear_confirmed\x18\t \x01(\bR\ryearConfirmed\x121\n" +
+	"\bcategory\x18\n" +
+	" \x01(\x0e2\x15.griffier.v1.CategoryR\bcategory\x12/\n" +
+	"\x13uncertainty_seconds\x18\v \x01(\rR\x12uncertaintySeconds\x12!\n" +
+	"\fmax_subjects\x18\f \x01(\rR\vmaxSubjects\x12\x1f\n" +
+	"\vmax_records\x18\r \x01(\rR\n" +
+	"maxRecords\x12\x1b\n" +
+	"\tfrom_hold\x18\x0e \x01(\tR\bfromHold\x12\x1b\n" +
+	"\thold_days\x18\x0f \x01(\rR\bholdDays\"\xb3\x01\n" +
 	"\x13ConfirmTaskResponse\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12=\n" +
 	"\fconfirmed_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\vconfirmedAt\x12!\n" +
 	"\fconfirmed_by\x18\x03 \x01(\tR\vconfirmedBy\x12!\n" +
-	"\fledger_index\x18\x04 \x01(\x04R\vledgerIndex2\x9c\x05\n" +
+	"\fledger_index\x18\x04 \x01(\x04R\vledgerIndex2\x9e\x05\n" +
 	"\rIntakeService\x12X\n" +
 	"\x0eUploadDocument\x12\".griffier.v1.UploadDocumentRequest\x1a\x15.griffier.v1.Document\"\t\xca\xf3\x18\x05\n" +
-	"\x01\x03\x10\x04(\x01\x12d\n" +
-	"\rListDocuments\x12!.griffier.v1.ListDocumentsRequest\x1a\".griffier.v1.ListDocumentsResponse\"\f\xca\xf3\x18\b\n" +
-	"\x04\x03\x04\f\x05\x10\x03\x12o\n" +
-	"\x10DownloadDocument\x12$.griffier.v1.DownloadDocumentRequest\x1a%.griffier.v1.DownloadDocumentResponse\"\f\xca\xf3\x18\b\n" +
-	"\x04\x03\x04\f\x05\x10\x030\x01\x12[\n" +
+	"\x01\x03\x10\x04(\x01\x12e\n" +
+	"\rListDocuments\x12!.griffier.v1.ListDocumentsRequest\x1a\".griffier.v1.ListDocumentsResponse\"\r\xca\xf3\x18\t\n" +
+	"\x05\x03\x04\f\x06\x05\x10\x03\x12p\n" +
+	"\x10DownloadDocument\x12$.griffier.v1.DownloadDocumentRequest\x1a%.griffier.v1.DownloadDocumentResponse\"\r\xca\xf3\x18\t\n" +
+	"\x05\x03\x04\f\x06\x05\x10\x030\x01\x12[\n" +
 	"\n" +
 	"Candidates\x12\x1e.griffier.v1.CandidatesRequest\x1a\x1f.griffier.v1.CandidatesResponse\"\f\xca\xf3\x18\b\n" +
 	"\x04\x03\x04\f\x05\x10\x01\x12P\n" +
@@ -1295,6 +1352,7 @@ var file_griffier_v1_intake_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil),    // 16: google.protobuf.Timestamp
 	(*WarrantContent)(nil),           // 17: griffier.v1.WarrantContent
 	(TransportProtocol)(0),           // 18: griffier.v1.TransportProtocol
+	(Category)(0),                    // 19: griffier.v1.Category
 }
 var file_griffier_v1_intake_proto_depIdxs = []int32{
 	16, // 0: griffier.v1.Document.stored_at:type_name -> google.protobuf.Timestamp
@@ -1306,26 +1364,27 @@ var file_griffier_v1_intake_proto_depIdxs = []int32{
 	12, // 6: griffier.v1.Proposal.open:type_name -> griffier.v1.OpenField
 	8,  // 7: griffier.v1.Finding.candidates:type_name -> griffier.v1.Candidate
 	18, // 8: griffier.v1.ConfirmTaskRequest.protocol:type_name -> griffier.v1.TransportProtocol
-	16, // 9: griffier.v1.ConfirmTaskResponse.confirmed_at:type_name -> google.protobuf.Timestamp
-	0,  // 10: griffier.v1.IntakeService.UploadDocument:input_type -> griffier.v1.UploadDocumentRequest
-	2,  // 11: griffier.v1.IntakeService.ListDocuments:input_type -> griffier.v1.ListDocumentsRequest
-	4,  // 12: griffier.v1.IntakeService.DownloadDocument:input_type -> griffier.v1.DownloadDocumentRequest
-	6,  // 13: griffier.v1.IntakeService.Candidates:input_type -> griffier.v1.CandidatesRequest
-	9,  // 14: griffier.v1.IntakeService.ParseLetter:input_type -> griffier.v1.ParseLetterRequest
-	10, // 15: griffier.v1.IntakeService.ReadEPOC:input_type -> griffier.v1.ReadEPOCRequest
-	14, // 16: griffier.v1.IntakeService.ConfirmTask:input_type -> griffier.v1.ConfirmTaskRequest
-	1,  // 17: griffier.v1.IntakeService.UploadDocument:output_type -> griffier.v1.Document
-	3,  // 18: griffier.v1.IntakeService.ListDocuments:output_type -> griffier.v1.ListDocumentsResponse
-	5,  // 19: griffier.v1.IntakeService.DownloadDocument:output_type -> griffier.v1.DownloadDocumentResponse
-	7,  // 20: griffier.v1.IntakeService.Candidates:output_type -> griffier.v1.CandidatesResponse
-	11, // 21: griffier.v1.IntakeService.ParseLetter:output_type -> griffier.v1.Proposal
-	11, // 22: griffier.v1.IntakeService.ReadEPOC:output_type -> griffier.v1.Proposal
-	15, // 23: griffier.v1.IntakeService.ConfirmTask:output_type -> griffier.v1.ConfirmTaskResponse
-	17, // [17:24] is the sub-list for method output_type
-	10, // [10:17] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	19, // 9: griffier.v1.ConfirmTaskRequest.category:type_name -> griffier.v1.Category
+	16, // 10: griffier.v1.ConfirmTaskResponse.confirmed_at:type_name -> google.protobuf.Timestamp
+	0,  // 11: griffier.v1.IntakeService.UploadDocument:input_type -> griffier.v1.UploadDocumentRequest
+	2,  // 12: griffier.v1.IntakeService.ListDocuments:input_type -> griffier.v1.ListDocumentsRequest
+	4,  // 13: griffier.v1.IntakeService.DownloadDocument:input_type -> griffier.v1.DownloadDocumentRequest
+	6,  // 14: griffier.v1.IntakeService.Candidates:input_type -> griffier.v1.CandidatesRequest
+	9,  // 15: griffier.v1.IntakeService.ParseLetter:input_type -> griffier.v1.ParseLetterRequest
+	10, // 16: griffier.v1.IntakeService.ReadEPOC:input_type -> griffier.v1.ReadEPOCRequest
+	14, // 17: griffier.v1.IntakeService.ConfirmTask:input_type -> griffier.v1.ConfirmTaskRequest
+	1,  // 18: griffier.v1.IntakeService.UploadDocument:output_type -> griffier.v1.Document
+	3,  // 19: griffier.v1.IntakeService.ListDocuments:output_type -> griffier.v1.ListDocumentsResponse
+	5,  // 20: griffier.v1.IntakeService.DownloadDocument:output_type -> griffier.v1.DownloadDocumentResponse
+	7,  // 21: griffier.v1.IntakeService.Candidates:output_type -> griffier.v1.CandidatesResponse
+	11, // 22: griffier.v1.IntakeService.ParseLetter:output_type -> griffier.v1.Proposal
+	11, // 23: griffier.v1.IntakeService.ReadEPOC:output_type -> griffier.v1.Proposal
+	15, // 24: griffier.v1.IntakeService.ConfirmTask:output_type -> griffier.v1.ConfirmTaskResponse
+	18, // [18:25] is the sub-list for method output_type
+	11, // [11:18] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_griffier_v1_intake_proto_init() }

@@ -39,8 +39,11 @@ type IntakeServiceClient interface {
 	// sealed under its key, and never changed. Its type is decided by its bytes and
 	// must be the declared one. The first message has the header, all have data. A
 	// warrant whose document is not stored cannot be approved. The same bytes again are
-	// the document that is there; in another dossier they are an alert.
+	// the document that is there; in another dossier they are an alert. A warrant that
+	// has lapsed takes documents for as long as a hold lasts that it made.
 	UploadDocument(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[UploadDocumentRequest, Document], error)
+	// ListDocuments, as DownloadDocument, is for external approvers and privacy
+	// controllers only of a warrant that they are asked to approve, or did.
 	ListDocuments(ctx context.Context, in *ListDocumentsRequest, opts ...grpc.CallOption) (*ListDocumentsResponse, error)
 	// DownloadDocument streams a document; the first message has what is known of it.
 	DownloadDocument(ctx context.Context, in *DownloadDocumentRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DownloadDocumentResponse], error)
@@ -52,8 +55,8 @@ type IntakeServiceClient interface {
 	// ReadEPOC makes of the fields of an EPOC or EPOC-PR what a warrant says, or lists
 	// all that is missing or contradicts itself. Nothing of it is kept, as above.
 	ReadEPOC(ctx context.Context, in *ReadEPOCRequest, opts ...grpc.CallOption) (*Proposal, error)
-	// ConfirmTask compares a task's question with what a second person keyed. A
-	// difference is ENTRY_MISMATCH, which names the field and shows neither value.
+	// ConfirmTask compares a task's question, the whole of it, with what a second person
+	// keyed. A difference is ENTRY_MISMATCH, which names the field and shows neither value.
 	ConfirmTask(ctx context.Context, in *ConfirmTaskRequest, opts ...grpc.CallOption) (*ConfirmTaskResponse, error)
 }
 
@@ -158,8 +161,11 @@ type IntakeServiceServer interface {
 	// sealed under its key, and never changed. Its type is decided by its bytes and
 	// must be the declared one. The first message has the header, all have data. A
 	// warrant whose document is not stored cannot be approved. The same bytes again are
-	// the document that is there; in another dossier they are an alert.
+	// the document that is there; in another dossier they are an alert. A warrant that
+	// has lapsed takes documents for as long as a hold lasts that it made.
 	UploadDocument(grpc.ClientStreamingServer[UploadDocumentRequest, Document]) error
+	// ListDocuments, as DownloadDocument, is for external approvers and privacy
+	// controllers only of a warrant that they are asked to approve, or did.
 	ListDocuments(context.Context, *ListDocumentsRequest) (*ListDocumentsResponse, error)
 	// DownloadDocument streams a document; the first message has what is known of it.
 	DownloadDocument(*DownloadDocumentRequest, grpc.ServerStreamingServer[DownloadDocumentResponse]) error
@@ -171,8 +177,8 @@ type IntakeServiceServer interface {
 	// ReadEPOC makes of the fields of an EPOC or EPOC-PR what a warrant says, or lists
 	// all that is missing or contradicts itself. Nothing of it is kept, as above.
 	ReadEPOC(context.Context, *ReadEPOCRequest) (*Proposal, error)
-	// ConfirmTask compares a task's question with what a second person keyed. A
-	// difference is ENTRY_MISMATCH, which names the field and shows neither value.
+	// ConfirmTask compares a task's question, the whole of it, with what a second person
+	// keyed. A difference is ENTRY_MISMATCH, which names the field and shows neither value.
 	ConfirmTask(context.Context, *ConfirmTaskRequest) (*ConfirmTaskResponse, error)
 	mustEmbedUnimplementedIntakeServiceServer()
 }

@@ -274,6 +274,7 @@ const (
 	TaskState_TASK_STATE_ERROR               TaskState = 6 // may be executed again
 	TaskState_TASK_STATE_PRESERVED           TaskState = 7 // released answer: a hold was made
 	TaskState_TASK_STATE_AWAITING_APPROVAL   TaskState = 8 // its warrant is not approved
+	TaskState_TASK_STATE_REJECTED            TaskState = 9 // terminal: it was refused, and is not asked again; see refusal
 )
 
 // Enum value maps for TaskState.
@@ -288,6 +289,7 @@ var (
 		6: "TASK_STATE_ERROR",
 		7: "TASK_STATE_PRESERVED",
 		8: "TASK_STATE_AWAITING_APPROVAL",
+		9: "TASK_STATE_REJECTED",
 	}
 	TaskState_value = map[string]int32{
 		"TASK_STATE_UNSPECIFIED":         0,
@@ -299,6 +301,7 @@ var (
 		"TASK_STATE_ERROR":               6,
 		"TASK_STATE_PRESERVED":           7,
 		"TASK_STATE_AWAITING_APPROVAL":   8,
+		"TASK_STATE_REJECTED":            9,
 	}
 )
 
@@ -666,6 +669,91 @@ func (x *Approval) GetLedgerIndex() uint64 {
 	return 0
 }
 
+// Consent is one person's part in an act that takes two: it waits for the other one's.
+type Consent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Act           string                 `protobuf:"bytes,1,opt,name=act,proto3" json:"act,omitempty"` // RESUME, CLEAR_NOTICE
+	Role          string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	Person        string                 `protobuf:"bytes,3,opt,name=person,proto3" json:"person,omitempty"` // pseudonym
+	GivenAt       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=given_at,json=givenAt,proto3" json:"given_at,omitempty"`
+	CountsUntil   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=counts_until,json=countsUntil,proto3" json:"counts_until,omitempty"`
+	LedgerIndex   uint64                 `protobuf:"varint,6,opt,name=ledger_index,json=ledgerIndex,proto3" json:"ledger_index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Consent) Reset() {
+	*x = Consent{}
+	mi := &file_griffier_v1_warrant_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Consent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Consent) ProtoMessage() {}
+
+func (x *Consent) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_warrant_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Consent.ProtoReflect.Descriptor instead.
+func (*Consent) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Consent) GetAct() string {
+	if x != nil {
+		return x.Act
+	}
+	return ""
+}
+
+func (x *Consent) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *Consent) GetPerson() string {
+	if x != nil {
+		return x.Person
+	}
+	return ""
+}
+
+func (x *Consent) GetGivenAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.GivenAt
+	}
+	return nil
+}
+
+func (x *Consent) GetCountsUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CountsUntil
+	}
+	return nil
+}
+
+func (x *Consent) GetLedgerIndex() uint64 {
+	if x != nil {
+		return x.LedgerIndex
+	}
+	return 0
+}
+
 // CallBack is a call-back that confirmed the order.
 type CallBack struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -678,7 +766,7 @@ type CallBack struct {
 
 func (x *CallBack) Reset() {
 	*x = CallBack{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[2]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -690,7 +778,7 @@ func (x *CallBack) String() string {
 func (*CallBack) ProtoMessage() {}
 
 func (x *CallBack) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[2]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -703,7 +791,7 @@ func (x *CallBack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallBack.ProtoReflect.Descriptor instead.
 func (*CallBack) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{2}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *CallBack) GetVerifiedBy() string {
@@ -741,7 +829,7 @@ type WarrantClock struct {
 
 func (x *WarrantClock) Reset() {
 	*x = WarrantClock{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[3]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -753,7 +841,7 @@ func (x *WarrantClock) String() string {
 func (*WarrantClock) ProtoMessage() {}
 
 func (x *WarrantClock) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[3]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -766,7 +854,7 @@ func (x *WarrantClock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WarrantClock.ProtoReflect.Descriptor instead.
 func (*WarrantClock) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{3}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *WarrantClock) GetClock() string {
@@ -833,19 +921,20 @@ type Warrant struct {
 	StateDetail     string                 `protobuf:"bytes,24,opt,name=state_detail,json=stateDetail,proto3" json:"state_detail,omitempty"` // why it is suspended
 	// Of a request with validate_only: what it would do, a sentence each. The warrant
 	// is then as it would be, without content; nothing was done.
-	Effects        []string  `protobuf:"bytes,25,rep,name=effects,proto3" json:"effects,omitempty"`
-	CallBack       *CallBack `protobuf:"bytes,30,opt,name=call_back,json=callBack,proto3" json:"call_back,omitempty"` // absent: the authority was not called back, and nobody can approve
-	Profile        string    `protobuf:"bytes,31,opt,name=profile,proto3" json:"profile,omitempty"`                   // legal-basis profile that the content was judged by
-	ProfileSha256  string    `protobuf:"bytes,32,opt,name=profile_sha256,json=profileSha256,proto3" json:"profile_sha256,omitempty"`
-	DocumentStored bool      `protobuf:"varint,33,opt,name=document_stored,json=documentStored,proto3" json:"document_stored,omitempty"` // the order that the content names is in the dossier; nobody can approve before
-	Alerts         []string  `protobuf:"bytes,34,rep,name=alerts,proto3" json:"alerts,omitempty"`                                        // DOCUMENT_REPLAYED: a document of it is in another dossier, too
+	Effects        []string   `protobuf:"bytes,25,rep,name=effects,proto3" json:"effects,omitempty"`
+	Consents       []*Consent `protobuf:"bytes,26,rep,name=consents,proto3" json:"consents,omitempty"`                 // to let it go on, that wait for a second person's
+	CallBack       *CallBack  `protobuf:"bytes,30,opt,name=call_back,json=callBack,proto3" json:"call_back,omitempty"` // absent: the authority was not called back, and nobody can approve
+	Profile        string     `protobuf:"bytes,31,opt,name=profile,proto3" json:"profile,omitempty"`                   // legal-basis profile that the content was judged by
+	ProfileSha256  string     `protobuf:"bytes,32,opt,name=profile_sha256,json=profileSha256,proto3" json:"profile_sha256,omitempty"`
+	DocumentStored bool       `protobuf:"varint,33,opt,name=document_stored,json=documentStored,proto3" json:"document_stored,omitempty"` // the order that the content names is in the dossier; nobody can approve before
+	Alerts         []string   `protobuf:"bytes,34,rep,name=alerts,proto3" json:"alerts,omitempty"`                                        // DOCUMENT_REPLAYED: a document of it is in another dossier, too
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Warrant) Reset() {
 	*x = Warrant{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[4]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -857,7 +946,7 @@ func (x *Warrant) String() string {
 func (*Warrant) ProtoMessage() {}
 
 func (x *Warrant) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[4]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -870,7 +959,7 @@ func (x *Warrant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Warrant.ProtoReflect.Descriptor instead.
 func (*Warrant) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{4}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Warrant) GetWarrantId() string {
@@ -1048,6 +1137,13 @@ func (x *Warrant) GetEffects() []string {
 	return nil
 }
 
+func (x *Warrant) GetConsents() []*Consent {
+	if x != nil {
+		return x.Consents
+	}
+	return nil
+}
+
 func (x *Warrant) GetCallBack() *CallBack {
 	if x != nil {
 		return x.CallBack
@@ -1108,6 +1204,7 @@ type Task struct {
 	Incomplete         []string               `protobuf:"bytes,21,rep,name=incomplete,proto3" json:"incomplete,omitempty"`                               // of a released MATCH: reasons for which records may be missing
 	Neighbours         string                 `protobuf:"bytes,22,opt,name=neighbours,proto3" json:"neighbours,omitempty"`                               // of a released MATCH: band of other holders of the address shortly before or after
 	Effects            []string               `protobuf:"bytes,23,rep,name=effects,proto3" json:"effects,omitempty"`                                     // of a request with validate_only: what it would do, a sentence each
+	Refusal            string                 `protobuf:"bytes,24,opt,name=refusal,proto3" json:"refusal,omitempty"`                                     // of a rejected task: reason of the catalogue, MAX_HITS
 	ConfirmedBy        string                 `protobuf:"bytes,30,opt,name=confirmed_by,json=confirmedBy,proto3" json:"confirmed_by,omitempty"`          // pseudonym of who keyed the question a second time; empty: nobody yet
 	ConfirmedAt        *timestamppb.Timestamp `protobuf:"bytes,31,opt,name=confirmed_at,json=confirmedAt,proto3" json:"confirmed_at,omitempty"`
 	unknownFields      protoimpl.UnknownFields
@@ -1116,7 +1213,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[5]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1128,7 +1225,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[5]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1141,7 +1238,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{5}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Task) GetTaskId() string {
@@ -1305,6 +1402,13 @@ func (x *Task) GetEffects() []string {
 	return nil
 }
 
+func (x *Task) GetRefusal() string {
+	if x != nil {
+		return x.Refusal
+	}
+	return ""
+}
+
 func (x *Task) GetConfirmedBy() string {
 	if x != nil {
 		return x.ConfirmedBy
@@ -1330,7 +1434,7 @@ type CreateWarrantRequest struct {
 
 func (x *CreateWarrantRequest) Reset() {
 	*x = CreateWarrantRequest{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[6]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1342,7 +1446,7 @@ func (x *CreateWarrantRequest) String() string {
 func (*CreateWarrantRequest) ProtoMessage() {}
 
 func (x *CreateWarrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[6]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1355,7 +1459,7 @@ func (x *CreateWarrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateWarrantRequest.ProtoReflect.Descriptor instead.
 func (*CreateWarrantRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{6}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CreateWarrantRequest) GetRequestId() string {
@@ -1395,7 +1499,7 @@ type VerifyWarrantRequest struct {
 
 func (x *VerifyWarrantRequest) Reset() {
 	*x = VerifyWarrantRequest{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[7]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1407,7 +1511,7 @@ func (x *VerifyWarrantRequest) String() string {
 func (*VerifyWarrantRequest) ProtoMessage() {}
 
 func (x *VerifyWarrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[7]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1420,7 +1524,7 @@ func (x *VerifyWarrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyWarrantRequest.ProtoReflect.Descriptor instead.
 func (*VerifyWarrantRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{7}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *VerifyWarrantRequest) GetRequestId() string {
@@ -1492,7 +1596,7 @@ type ApproveWarrantRequest struct {
 
 func (x *ApproveWarrantRequest) Reset() {
 	*x = ApproveWarrantRequest{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[8]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1504,7 +1608,7 @@ func (x *ApproveWarrantRequest) String() string {
 func (*ApproveWarrantRequest) ProtoMessage() {}
 
 func (x *ApproveWarrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[8]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1517,7 +1621,7 @@ func (x *ApproveWarrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApproveWarrantRequest.ProtoReflect.Descriptor instead.
 func (*ApproveWarrantRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{8}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ApproveWarrantRequest) GetRequestId() string {
@@ -1568,7 +1672,7 @@ type RejectWarrantRequest struct {
 
 func (x *RejectWarrantRequest) Reset() {
 	*x = RejectWarrantRequest{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[9]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1580,7 +1684,7 @@ func (x *RejectWarrantRequest) String() string {
 func (*RejectWarrantRequest) ProtoMessage() {}
 
 func (x *RejectWarrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[9]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1593,7 +1697,7 @@ func (x *RejectWarrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectWarrantRequest.ProtoReflect.Descriptor instead.
 func (*RejectWarrantRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{9}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RejectWarrantRequest) GetRequestId() string {
@@ -1644,7 +1748,7 @@ type RevokeWarrantRequest struct {
 
 func (x *RevokeWarrantRequest) Reset() {
 	*x = RevokeWarrantRequest{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[10]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1656,7 +1760,7 @@ func (x *RevokeWarrantRequest) String() string {
 func (*RevokeWarrantRequest) ProtoMessage() {}
 
 func (x *RevokeWarrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[10]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1669,7 +1773,7 @@ func (x *RevokeWarrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeWarrantRequest.ProtoReflect.Descriptor instead.
 func (*RevokeWarrantRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{10}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RevokeWarrantRequest) GetRequestId() string {
@@ -1720,7 +1824,7 @@ type EditWarrantRequest struct {
 
 func (x *EditWarrantRequest) Reset() {
 	*x = EditWarrantRequest{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[11]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1732,7 +1836,7 @@ func (x *EditWarrantRequest) String() string {
 func (*EditWarrantRequest) ProtoMessage() {}
 
 func (x *EditWarrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[11]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1745,7 +1849,7 @@ func (x *EditWarrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EditWarrantRequest.ProtoReflect.Descriptor instead.
 func (*EditWarrantRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{11}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *EditWarrantRequest) GetRequestId() string {
@@ -1797,7 +1901,7 @@ type ExtendWarrantRequest struct {
 
 func (x *ExtendWarrantRequest) Reset() {
 	*x = ExtendWarrantRequest{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[12]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1809,7 +1913,7 @@ func (x *ExtendWarrantRequest) String() string {
 func (*ExtendWarrantRequest) ProtoMessage() {}
 
 func (x *ExtendWarrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[12]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1822,7 +1926,7 @@ func (x *ExtendWarrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExtendWarrantRequest.ProtoReflect.Descriptor instead.
 func (*ExtendWarrantRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{12}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ExtendWarrantRequest) GetRequestId() string {
@@ -1881,7 +1985,7 @@ type RecordPaperRequest struct {
 
 func (x *RecordPaperRequest) Reset() {
 	*x = RecordPaperRequest{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[13]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1893,7 +1997,7 @@ func (x *RecordPaperRequest) String() string {
 func (*RecordPaperRequest) ProtoMessage() {}
 
 func (x *RecordPaperRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[13]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1906,7 +2010,7 @@ func (x *RecordPaperRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordPaperRequest.ProtoReflect.Descriptor instead.
 func (*RecordPaperRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{13}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RecordPaperRequest) GetRequestId() string {
@@ -1956,8 +2060,9 @@ type ClearNoticeRequest struct {
 	RequestId          string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	WarrantId          string                 `protobuf:"bytes,2,opt,name=warrant_id,json=warrantId,proto3" json:"warrant_id,omitempty"`
 	ExpectedGeneration uint64                 `protobuf:"varint,3,opt,name=expected_generation,json=expectedGeneration,proto3" json:"expected_generation,omitempty"`
-	DocumentSha256     string                 `protobuf:"bytes,4,opt,name=document_sha256,json=documentSha256,proto3" json:"document_sha256,omitempty"` // of the enforcing authority's message
+	DocumentSha256     string                 `protobuf:"bytes,4,opt,name=document_sha256,json=documentSha256,proto3" json:"document_sha256,omitempty"` // of the enforcing authority's message, which is in the dossier
 	Note               string                 `protobuf:"bytes,5,opt,name=note,proto3" json:"note,omitempty"`                                           // sealed in the ledger
+	ContentSha256      string                 `protobuf:"bytes,6,opt,name=content_sha256,json=contentSha256,proto3" json:"content_sha256,omitempty"`    // as the caller saw it
 	ValidateOnly       bool                   `protobuf:"varint,20,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`     // say what would happen, and do nothing
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
@@ -1965,7 +2070,7 @@ type ClearNoticeRequest struct {
 
 func (x *ClearNoticeRequest) Reset() {
 	*x = ClearNoticeRequest{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[14]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1977,7 +2082,7 @@ func (x *ClearNoticeRequest) String() string {
 func (*ClearNoticeRequest) ProtoMessage() {}
 
 func (x *ClearNoticeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[14]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1990,7 +2095,7 @@ func (x *ClearNoticeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearNoticeRequest.ProtoReflect.Descriptor instead.
 func (*ClearNoticeRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{14}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ClearNoticeRequest) GetRequestId() string {
@@ -2028,6 +2133,13 @@ func (x *ClearNoticeRequest) GetNote() string {
 	return ""
 }
 
+func (x *ClearNoticeRequest) GetContentSha256() string {
+	if x != nil {
+		return x.ContentSha256
+	}
+	return ""
+}
+
 func (x *ClearNoticeRequest) GetValidateOnly() bool {
 	if x != nil {
 		return x.ValidateOnly
@@ -2048,7 +2160,7 @@ type SuspendWarrantRequest struct {
 
 func (x *SuspendWarrantRequest) Reset() {
 	*x = SuspendWarrantRequest{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[15]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2060,7 +2172,7 @@ func (x *SuspendWarrantRequest) String() string {
 func (*SuspendWarrantRequest) ProtoMessage() {}
 
 func (x *SuspendWarrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[15]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2073,7 +2185,7 @@ func (x *SuspendWarrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SuspendWarrantRequest.ProtoReflect.Descriptor instead.
 func (*SuspendWarrantRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{15}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SuspendWarrantRequest) GetRequestId() string {
@@ -2117,14 +2229,15 @@ type ResumeWarrantRequest struct {
 	WarrantId          string                 `protobuf:"bytes,2,opt,name=warrant_id,json=warrantId,proto3" json:"warrant_id,omitempty"`
 	ExpectedGeneration uint64                 `protobuf:"varint,3,opt,name=expected_generation,json=expectedGeneration,proto3" json:"expected_generation,omitempty"`
 	Explanation        string                 `protobuf:"bytes,4,opt,name=explanation,proto3" json:"explanation,omitempty"`
-	ValidateOnly       bool                   `protobuf:"varint,20,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"` // say what would happen, and do nothing
+	ContentSha256      string                 `protobuf:"bytes,5,opt,name=content_sha256,json=contentSha256,proto3" json:"content_sha256,omitempty"` // as the caller saw it
+	ValidateOnly       bool                   `protobuf:"varint,20,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`  // say what would happen, and do nothing
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
 
 func (x *ResumeWarrantRequest) Reset() {
 	*x = ResumeWarrantRequest{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[16]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2136,7 +2249,7 @@ func (x *ResumeWarrantRequest) String() string {
 func (*ResumeWarrantRequest) ProtoMessage() {}
 
 func (x *ResumeWarrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[16]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2149,7 +2262,7 @@ func (x *ResumeWarrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeWarrantRequest.ProtoReflect.Descriptor instead.
 func (*ResumeWarrantRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{16}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ResumeWarrantRequest) GetRequestId() string {
@@ -2180,6 +2293,13 @@ func (x *ResumeWarrantRequest) GetExplanation() string {
 	return ""
 }
 
+func (x *ResumeWarrantRequest) GetContentSha256() string {
+	if x != nil {
+		return x.ContentSha256
+	}
+	return ""
+}
+
 func (x *ResumeWarrantRequest) GetValidateOnly() bool {
 	if x != nil {
 		return x.ValidateOnly
@@ -2201,7 +2321,7 @@ type CancelWarrantRequest struct {
 
 func (x *CancelWarrantRequest) Reset() {
 	*x = CancelWarrantRequest{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[17]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2213,7 +2333,7 @@ func (x *CancelWarrantRequest) String() string {
 func (*CancelWarrantRequest) ProtoMessage() {}
 
 func (x *CancelWarrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[17]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2226,7 +2346,7 @@ func (x *CancelWarrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelWarrantRequest.ProtoReflect.Descriptor instead.
 func (*CancelWarrantRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{17}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *CancelWarrantRequest) GetRequestId() string {
@@ -2280,7 +2400,7 @@ type GetWarrantRequest struct {
 
 func (x *GetWarrantRequest) Reset() {
 	*x = GetWarrantRequest{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[18]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2292,7 +2412,7 @@ func (x *GetWarrantRequest) String() string {
 func (*GetWarrantRequest) ProtoMessage() {}
 
 func (x *GetWarrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[18]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2305,7 +2425,7 @@ func (x *GetWarrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWarrantRequest.ProtoReflect.Descriptor instead.
 func (*GetWarrantRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{18}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetWarrantRequest) GetWarrantId() string {
@@ -2323,7 +2443,7 @@ type ListWarrantsRequest struct {
 
 func (x *ListWarrantsRequest) Reset() {
 	*x = ListWarrantsRequest{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[19]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2335,7 +2455,7 @@ func (x *ListWarrantsRequest) String() string {
 func (*ListWarrantsRequest) ProtoMessage() {}
 
 func (x *ListWarrantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[19]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2348,7 +2468,7 @@ func (x *ListWarrantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWarrantsRequest.ProtoReflect.Descriptor instead.
 func (*ListWarrantsRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{19}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{20}
 }
 
 type ListWarrantsResponse struct {
@@ -2360,7 +2480,7 @@ type ListWarrantsResponse struct {
 
 func (x *ListWarrantsResponse) Reset() {
 	*x = ListWarrantsResponse{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[20]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2372,7 +2492,7 @@ func (x *ListWarrantsResponse) String() string {
 func (*ListWarrantsResponse) ProtoMessage() {}
 
 func (x *ListWarrantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[20]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2385,7 +2505,7 @@ func (x *ListWarrantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWarrantsResponse.ProtoReflect.Descriptor instead.
 func (*ListWarrantsResponse) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{20}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListWarrantsResponse) GetWarrants() []*Warrant {
@@ -2436,6 +2556,13 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\x0econtent_sha256\x18\x04 \x01(\tR\rcontentSha256\x12;\n" +
 	"\vapproved_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"approvedAt\x12!\n" +
+	"\fledger_index\x18\x06 \x01(\x04R\vledgerIndex\"\xe0\x01\n" +
+	"\aConsent\x12\x10\n" +
+	"\x03act\x18\x01 \x01(\tR\x03act\x12\x12\n" +
+	"\x04role\x18\x02 \x01(\tR\x04role\x12\x16\n" +
+	"\x06person\x18\x03 \x01(\tR\x06person\x125\n" +
+	"\bgiven_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\agivenAt\x12=\n" +
+	"\fcounts_until\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vcountsUntil\x12!\n" +
 	"\fledger_index\x18\x06 \x01(\x04R\vledgerIndex\"\x8b\x01\n" +
 	"\bCallBack\x12\x1f\n" +
 	"\vverified_by\x18\x01 \x01(\tR\n" +
@@ -2448,7 +2575,7 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\x04from\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
 	"\x02by\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02by\x12\x18\n" +
 	"\apercent\x18\x04 \x01(\rR\apercent\x12\x14\n" +
-	"\x05alarm\x18\x05 \x01(\rR\x05alarm\"\xaa\v\n" +
+	"\x05alarm\x18\x05 \x01(\rR\x05alarm\"\xdc\v\n" +
 	"\aWarrant\x12\x1d\n" +
 	"\n" +
 	"warrant_id\x18\x01 \x01(\tR\twarrantId\x12\x1e\n" +
@@ -2480,12 +2607,13 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\bpriority\x18\x16 \x01(\x0e2\x1c.griffier.v1.WarrantPriorityR\bpriority\x12!\n" +
 	"\ftarget_count\x18\x17 \x01(\rR\vtargetCount\x12!\n" +
 	"\fstate_detail\x18\x18 \x01(\tR\vstateDetail\x12\x18\n" +
-	"\aeffects\x18\x19 \x03(\tR\aeffects\x122\n" +
+	"\aeffects\x18\x19 \x03(\tR\aeffects\x120\n" +
+	"\bconsents\x18\x1a \x03(\v2\x14.griffier.v1.ConsentR\bconsents\x122\n" +
 	"\tcall_back\x18\x1e \x01(\v2\x15.griffier.v1.CallBackR\bcallBack\x12\x18\n" +
 	"\aprofile\x18\x1f \x01(\tR\aprofile\x12%\n" +
 	"\x0eprofile_sha256\x18  \x01(\tR\rprofileSha256\x12'\n" +
 	"\x0fdocument_stored\x18! \x01(\bR\x0edocumentStored\x12\x16\n" +
-	"\x06alerts\x18\" \x03(\tR\x06alerts\"\xa5\a\n" +
+	"\x06alerts\x18\" \x03(\tR\x06alerts\"\xbf\a\n" +
 	"\x04Task\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x1d\n" +
 	"\n" +
@@ -2520,7 +2648,8 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\n" +
 	"neighbours\x18\x16 \x01(\tR\n" +
 	"neighbours\x12\x18\n" +
-	"\aeffects\x18\x17 \x03(\tR\aeffects\x12!\n" +
+	"\aeffects\x18\x17 \x03(\tR\aeffects\x12\x18\n" +
+	"\arefusal\x18\x18 \x01(\tR\arefusal\x12!\n" +
 	"\fconfirmed_by\x18\x1e \x01(\tR\vconfirmedBy\x12=\n" +
 	"\fconfirmed_at\x18\x1f \x01(\v2\x1a.google.protobuf.TimestampR\vconfirmedAt\"\x91\x01\n" +
 	"\x14CreateWarrantRequest\x12\x1d\n" +
@@ -2590,7 +2719,7 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\x13expected_generation\x18\x03 \x01(\x04R\x12expectedGeneration\x12'\n" +
 	"\x0fdocument_sha256\x18\x04 \x01(\tR\x0edocumentSha256\x12\x12\n" +
 	"\x04note\x18\x05 \x01(\tR\x04note\x12#\n" +
-	"\rvalidate_only\x18\x14 \x01(\bR\fvalidateOnly\"\xe5\x01\n" +
+	"\rvalidate_only\x18\x14 \x01(\bR\fvalidateOnly\"\x8c\x02\n" +
 	"\x12ClearNoticeRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1d\n" +
@@ -2598,7 +2727,8 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"warrant_id\x18\x02 \x01(\tR\twarrantId\x12/\n" +
 	"\x13expected_generation\x18\x03 \x01(\x04R\x12expectedGeneration\x12'\n" +
 	"\x0fdocument_sha256\x18\x04 \x01(\tR\x0edocumentSha256\x12\x12\n" +
-	"\x04note\x18\x05 \x01(\tR\x04note\x12#\n" +
+	"\x04note\x18\x05 \x01(\tR\x04note\x12%\n" +
+	"\x0econtent_sha256\x18\x06 \x01(\tR\rcontentSha256\x12#\n" +
 	"\rvalidate_only\x18\x14 \x01(\bR\fvalidateOnly\"\xcd\x01\n" +
 	"\x15SuspendWarrantRequest\x12\x1d\n" +
 	"\n" +
@@ -2607,14 +2737,15 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"warrant_id\x18\x02 \x01(\tR\twarrantId\x12/\n" +
 	"\x13expected_generation\x18\x03 \x01(\x04R\x12expectedGeneration\x12 \n" +
 	"\vexplanation\x18\x04 \x01(\tR\vexplanation\x12#\n" +
-	"\rvalidate_only\x18\x14 \x01(\bR\fvalidateOnly\"\xcc\x01\n" +
+	"\rvalidate_only\x18\x14 \x01(\bR\fvalidateOnly\"\xf3\x01\n" +
 	"\x14ResumeWarrantRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1d\n" +
 	"\n" +
 	"warrant_id\x18\x02 \x01(\tR\twarrantId\x12/\n" +
 	"\x13expected_generation\x18\x03 \x01(\x04R\x12expectedGeneration\x12 \n" +
-	"\vexplanation\x18\x04 \x01(\tR\vexplanation\x12#\n" +
+	"\vexplanation\x18\x04 \x01(\tR\vexplanation\x12%\n" +
+	"\x0econtent_sha256\x18\x05 \x01(\tR\rcontentSha256\x12#\n" +
 	"\rvalidate_only\x18\x14 \x01(\bR\fvalidateOnly\"\xf5\x01\n" +
 	"\x14CancelWarrantRequest\x12\x1d\n" +
 	"\n" +
@@ -2660,7 +2791,7 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\x1dCALL_BACK_OUTCOME_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bCALL_BACK_OUTCOME_CONFIRMED\x10\x01\x12\x1c\n" +
 	"\x18CALL_BACK_OUTCOME_DENIED\x10\x02\x12\x1f\n" +
-	"\x1bCALL_BACK_OUTCOME_NO_ANSWER\x10\x03*\x89\x02\n" +
+	"\x1bCALL_BACK_OUTCOME_NO_ANSWER\x10\x03*\xa2\x02\n" +
 	"\tTaskState\x12\x1a\n" +
 	"\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\"\n" +
 	"\x1eTASK_STATE_AWAITING_DISCLOSURE\x10\x01\x12\x18\n" +
@@ -2670,7 +2801,8 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\x14TASK_STATE_CANCELLED\x10\x05\x12\x14\n" +
 	"\x10TASK_STATE_ERROR\x10\x06\x12\x18\n" +
 	"\x14TASK_STATE_PRESERVED\x10\a\x12 \n" +
-	"\x1cTASK_STATE_AWAITING_APPROVAL\x10\b*\xe6\x01\n" +
+	"\x1cTASK_STATE_AWAITING_APPROVAL\x10\b\x12\x17\n" +
+	"\x13TASK_STATE_REJECTED\x10\t*\xe6\x01\n" +
 	"\x11TransportProtocol\x12\"\n" +
 	"\x1eTRANSPORT_PROTOCOL_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17TRANSPORT_PROTOCOL_ICMP\x10\x01\x12\x1a\n" +
@@ -2678,7 +2810,7 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\x16TRANSPORT_PROTOCOL_UDP\x10\x11\x12\x1b\n" +
 	"\x17TRANSPORT_PROTOCOL_DCCP\x10!\x12\x1d\n" +
 	"\x19TRANSPORT_PROTOCOL_ICMPV6\x10:\x12\x1c\n" +
-	"\x17TRANSPORT_PROTOCOL_SCTP\x10\x84\x012\xcc\t\n" +
+	"\x17TRANSPORT_PROTOCOL_SCTP\x10\x84\x012\xce\t\n" +
 	"\x0eWarrantService\x12S\n" +
 	"\rCreateWarrant\x12!.griffier.v1.CreateWarrantRequest\x1a\x14.griffier.v1.Warrant\"\t\xca\xf3\x18\x05\n" +
 	"\x01\x03\x10\x04\x12T\n" +
@@ -2694,14 +2826,14 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\x01\x03\x10\x04\x12P\n" +
 	"\vRecordPaper\x12\x1f.griffier.v1.RecordPaperRequest\x1a\x14.griffier.v1.Warrant\"\n" +
 	"\xca\xf3\x18\x06\n" +
-	"\x02\x03\x04\x10\x04\x12R\n" +
-	"\vClearNotice\x12\x1f.griffier.v1.ClearNoticeRequest\x1a\x14.griffier.v1.Warrant\"\f\xca\xf3\x18\b\n" +
-	"\x02\x03\x04\x10\x04\x18\x01\x12V\n" +
+	"\x02\x03\x04\x10\x04\x12S\n" +
+	"\vClearNotice\x12\x1f.griffier.v1.ClearNoticeRequest\x1a\x14.griffier.v1.Warrant\"\r\xca\xf3\x18\t\n" +
+	"\x03\x03\x04\f\x10\x04\x18\x01\x12V\n" +
 	"\x0eSuspendWarrant\x12\".griffier.v1.SuspendWarrantRequest\x1a\x14.griffier.v1.Warrant\"\n" +
 	"\xca\xf3\x18\x06\n" +
-	"\x02\x03\x04\x10\x04\x12V\n" +
-	"\rResumeWarrant\x12!.griffier.v1.ResumeWarrantRequest\x1a\x14.griffier.v1.Warrant\"\f\xca\xf3\x18\b\n" +
-	"\x02\x03\x04\x10\x04\x18\x01\x12T\n" +
+	"\x02\x03\x04\x10\x04\x12W\n" +
+	"\rResumeWarrant\x12!.griffier.v1.ResumeWarrantRequest\x1a\x14.griffier.v1.Warrant\"\r\xca\xf3\x18\t\n" +
+	"\x03\x03\x04\f\x10\x04\x18\x01\x12T\n" +
 	"\rCancelWarrant\x12!.griffier.v1.CancelWarrantRequest\x1a\x14.griffier.v1.Warrant\"\n" +
 	"\xca\xf3\x18\x06\n" +
 	"\x02\x03\x04\x10\x04\x12T\n" +
@@ -2730,7 +2862,7 @@ func file_griffier_v1_warrant_proto_rawDescGZIP() []byte {
 }
 
 var file_griffier_v1_warrant_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_griffier_v1_warrant_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_griffier_v1_warrant_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_griffier_v1_warrant_proto_goTypes = []any{
 	(Category)(0),                 // 0: griffier.v1.Category
 	(WarrantState)(0),             // 1: griffier.v1.WarrantState
@@ -2740,97 +2872,101 @@ var file_griffier_v1_warrant_proto_goTypes = []any{
 	(TransportProtocol)(0),        // 5: griffier.v1.TransportProtocol
 	(*WarrantContent)(nil),        // 6: griffier.v1.WarrantContent
 	(*Approval)(nil),              // 7: griffier.v1.Approval
-	(*CallBack)(nil),              // 8: griffier.v1.CallBack
-	(*WarrantClock)(nil),          // 9: griffier.v1.WarrantClock
-	(*Warrant)(nil),               // 10: griffier.v1.Warrant
-	(*Task)(nil),                  // 11: griffier.v1.Task
-	(*CreateWarrantRequest)(nil),  // 12: griffier.v1.CreateWarrantRequest
-	(*VerifyWarrantRequest)(nil),  // 13: griffier.v1.VerifyWarrantRequest
-	(*ApproveWarrantRequest)(nil), // 14: griffier.v1.ApproveWarrantRequest
-	(*RejectWarrantRequest)(nil),  // 15: griffier.v1.RejectWarrantRequest
-	(*RevokeWarrantRequest)(nil),  // 16: griffier.v1.RevokeWarrantRequest
-	(*EditWarrantRequest)(nil),    // 17: griffier.v1.EditWarrantRequest
-	(*ExtendWarrantRequest)(nil),  // 18: griffier.v1.ExtendWarrantRequest
-	(*RecordPaperRequest)(nil),    // 19: griffier.v1.RecordPaperRequest
-	(*ClearNoticeRequest)(nil),    // 20: griffier.v1.ClearNoticeRequest
-	(*SuspendWarrantRequest)(nil), // 21: griffier.v1.SuspendWarrantRequest
-	(*ResumeWarrantRequest)(nil),  // 22: griffier.v1.ResumeWarrantRequest
-	(*CancelWarrantRequest)(nil),  // 23: griffier.v1.CancelWarrantRequest
-	(*GetWarrantRequest)(nil),     // 24: griffier.v1.GetWarrantRequest
-	(*ListWarrantsRequest)(nil),   // 25: griffier.v1.ListWarrantsRequest
-	(*ListWarrantsResponse)(nil),  // 26: griffier.v1.ListWarrantsResponse
-	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
+	(*Consent)(nil),               // 8: griffier.v1.Consent
+	(*CallBack)(nil),              // 9: griffier.v1.CallBack
+	(*WarrantClock)(nil),          // 10: griffier.v1.WarrantClock
+	(*Warrant)(nil),               // 11: griffier.v1.Warrant
+	(*Task)(nil),                  // 12: griffier.v1.Task
+	(*CreateWarrantRequest)(nil),  // 13: griffier.v1.CreateWarrantRequest
+	(*VerifyWarrantRequest)(nil),  // 14: griffier.v1.VerifyWarrantRequest
+	(*ApproveWarrantRequest)(nil), // 15: griffier.v1.ApproveWarrantRequest
+	(*RejectWarrantRequest)(nil),  // 16: griffier.v1.RejectWarrantRequest
+	(*RevokeWarrantRequest)(nil),  // 17: griffier.v1.RevokeWarrantRequest
+	(*EditWarrantRequest)(nil),    // 18: griffier.v1.EditWarrantRequest
+	(*ExtendWarrantRequest)(nil),  // 19: griffier.v1.ExtendWarrantRequest
+	(*RecordPaperRequest)(nil),    // 20: griffier.v1.RecordPaperRequest
+	(*ClearNoticeRequest)(nil),    // 21: griffier.v1.ClearNoticeRequest
+	(*SuspendWarrantRequest)(nil), // 22: griffier.v1.SuspendWarrantRequest
+	(*ResumeWarrantRequest)(nil),  // 23: griffier.v1.ResumeWarrantRequest
+	(*CancelWarrantRequest)(nil),  // 24: griffier.v1.CancelWarrantRequest
+	(*GetWarrantRequest)(nil),     // 25: griffier.v1.GetWarrantRequest
+	(*ListWarrantsRequest)(nil),   // 26: griffier.v1.ListWarrantsRequest
+	(*ListWarrantsResponse)(nil),  // 27: griffier.v1.ListWarrantsResponse
+	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
 }
 var file_griffier_v1_warrant_proto_depIdxs = []int32{
 	0,  // 0: griffier.v1.WarrantContent.categories:type_name -> griffier.v1.Category
 	2,  // 1: griffier.v1.WarrantContent.priority:type_name -> griffier.v1.WarrantPriority
 	0,  // 2: griffier.v1.WarrantContent.examining_magistrate_scope:type_name -> griffier.v1.Category
-	27, // 3: griffier.v1.Approval.approved_at:type_name -> google.protobuf.Timestamp
-	27, // 4: griffier.v1.CallBack.verified_at:type_name -> google.protobuf.Timestamp
-	27, // 5: griffier.v1.WarrantClock.from:type_name -> google.protobuf.Timestamp
-	27, // 6: griffier.v1.WarrantClock.by:type_name -> google.protobuf.Timestamp
-	1,  // 7: griffier.v1.Warrant.state:type_name -> griffier.v1.WarrantState
-	6,  // 8: griffier.v1.Warrant.content:type_name -> griffier.v1.WarrantContent
-	7,  // 9: griffier.v1.Warrant.approvals:type_name -> griffier.v1.Approval
-	27, // 10: griffier.v1.Warrant.created_at:type_name -> google.protobuf.Timestamp
-	27, // 11: griffier.v1.Warrant.effective_until:type_name -> google.protobuf.Timestamp
-	11, // 12: griffier.v1.Warrant.tasks:type_name -> griffier.v1.Task
-	27, // 13: griffier.v1.Warrant.served_at:type_name -> google.protobuf.Timestamp
-	27, // 14: griffier.v1.Warrant.valid_until:type_name -> google.protobuf.Timestamp
-	27, // 15: griffier.v1.Warrant.act_by:type_name -> google.protobuf.Timestamp
-	27, // 16: griffier.v1.Warrant.acted_at:type_name -> google.protobuf.Timestamp
-	9,  // 17: griffier.v1.Warrant.clocks:type_name -> griffier.v1.WarrantClock
-	27, // 18: griffier.v1.Warrant.paper_by:type_name -> google.protobuf.Timestamp
-	27, // 19: griffier.v1.Warrant.paper_at:type_name -> google.protobuf.Timestamp
-	27, // 20: griffier.v1.Warrant.notice_until:type_name -> google.protobuf.Timestamp
-	27, // 21: griffier.v1.Warrant.notice_cleared_at:type_name -> google.protobuf.Timestamp
-	27, // 22: griffier.v1.Warrant.suspended_at:type_name -> google.protobuf.Timestamp
-	27, // 23: griffier.v1.Warrant.ended_at:type_name -> google.protobuf.Timestamp
-	2,  // 24: griffier.v1.Warrant.priority:type_name -> griffier.v1.WarrantPriority
-	8,  // 25: griffier.v1.Warrant.call_back:type_name -> griffier.v1.CallBack
-	0,  // 26: griffier.v1.Task.category:type_name -> griffier.v1.Category
-	4,  // 27: griffier.v1.Task.state:type_name -> griffier.v1.TaskState
-	27, // 28: griffier.v1.Task.released_at:type_name -> google.protobuf.Timestamp
-	5,  // 29: griffier.v1.Task.protocol:type_name -> griffier.v1.TransportProtocol
-	27, // 30: griffier.v1.Task.executable_from:type_name -> google.protobuf.Timestamp
-	27, // 31: griffier.v1.Task.confirmed_at:type_name -> google.protobuf.Timestamp
-	6,  // 32: griffier.v1.CreateWarrantRequest.content:type_name -> griffier.v1.WarrantContent
-	3,  // 33: griffier.v1.VerifyWarrantRequest.outcome:type_name -> griffier.v1.CallBackOutcome
-	6,  // 34: griffier.v1.EditWarrantRequest.content:type_name -> griffier.v1.WarrantContent
-	10, // 35: griffier.v1.ListWarrantsResponse.warrants:type_name -> griffier.v1.Warrant
-	12, // 36: griffier.v1.WarrantService.CreateWarrant:input_type -> griffier.v1.CreateWarrantRequest
-	13, // 37: griffier.v1.WarrantService.VerifyWarrant:input_type -> griffier.v1.VerifyWarrantRequest
-	14, // 38: griffier.v1.WarrantService.ApproveWarrant:input_type -> griffier.v1.ApproveWarrantRequest
-	17, // 39: griffier.v1.WarrantService.EditWarrant:input_type -> griffier.v1.EditWarrantRequest
-	18, // 40: griffier.v1.WarrantService.ExtendWarrant:input_type -> griffier.v1.ExtendWarrantRequest
-	19, // 41: griffier.v1.WarrantService.RecordPaper:input_type -> griffier.v1.RecordPaperRequest
-	20, // 42: griffier.v1.WarrantService.ClearNotice:input_type -> griffier.v1.ClearNoticeRequest
-	21, // 43: griffier.v1.WarrantService.SuspendWarrant:input_type -> griffier.v1.SuspendWarrantRequest
-	22, // 44: griffier.v1.WarrantService.ResumeWarrant:input_type -> griffier.v1.ResumeWarrantRequest
-	23, // 45: griffier.v1.WarrantService.CancelWarrant:input_type -> griffier.v1.CancelWarrantRequest
-	15, // 46: griffier.v1.WarrantService.RejectWarrant:input_type -> griffier.v1.RejectWarrantRequest
-	16, // 47: griffier.v1.WarrantService.RevokeWarrant:input_type -> griffier.v1.RevokeWarrantRequest
-	24, // 48: griffier.v1.WarrantService.GetWarrant:input_type -> griffier.v1.GetWarrantRequest
-	25, // 49: griffier.v1.WarrantService.ListWarrants:input_type -> griffier.v1.ListWarrantsRequest
-	10, // 50: griffier.v1.WarrantService.CreateWarrant:output_type -> griffier.v1.Warrant
-	10, // 51: griffier.v1.WarrantService.VerifyWarrant:output_type -> griffier.v1.Warrant
-	10, // 52: griffier.v1.WarrantService.ApproveWarrant:output_type -> griffier.v1.Warrant
-	10, // 53: griffier.v1.WarrantService.EditWarrant:output_type -> griffier.v1.Warrant
-	10, // 54: griffier.v1.WarrantService.ExtendWarrant:output_type -> griffier.v1.Warrant
-	10, // 55: griffier.v1.WarrantService.RecordPaper:output_type -> griffier.v1.Warrant
-	10, // 56: griffier.v1.WarrantService.ClearNotice:output_type -> griffier.v1.Warrant
-	10, // 57: griffier.v1.WarrantService.SuspendWarrant:output_type -> griffier.v1.Warrant
-	10, // 58: griffier.v1.WarrantService.ResumeWarrant:output_type -> griffier.v1.Warrant
-	10, // 59: griffier.v1.WarrantService.CancelWarrant:output_type -> griffier.v1.Warrant
-	10, // 60: griffier.v1.WarrantService.RejectWarrant:output_type -> griffier.v1.Warrant
-	10, // 61: griffier.v1.WarrantService.RevokeWarrant:output_type -> griffier.v1.Warrant
-	10, // 62: griffier.v1.WarrantService.GetWarrant:output_type -> griffier.v1.Warrant
-	26, // 63: griffier.v1.WarrantService.ListWarrants:output_type -> griffier.v1.ListWarrantsResponse
-	50, // [50:64] is the sub-list for method output_type
-	36, // [36:50] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	28, // 3: griffier.v1.Approval.approved_at:type_name -> google.protobuf.Timestamp
+	28, // 4: griffier.v1.Consent.given_at:type_name -> google.protobuf.Timestamp
+	28, // 5: griffier.v1.Consent.counts_until:type_name -> google.protobuf.Timestamp
+	28, // 6: griffier.v1.CallBack.verified_at:type_name -> google.protobuf.Timestamp
+	28, // 7: griffier.v1.WarrantClock.from:type_name -> google.protobuf.Timestamp
+	28, // 8: griffier.v1.WarrantClock.by:type_name -> google.protobuf.Timestamp
+	1,  // 9: griffier.v1.Warrant.state:type_name -> griffier.v1.WarrantState
+	6,  // 10: griffier.v1.Warrant.content:type_name -> griffier.v1.WarrantContent
+	7,  // 11: griffier.v1.Warrant.approvals:type_name -> griffier.v1.Approval
+	28, // 12: griffier.v1.Warrant.created_at:type_name -> google.protobuf.Timestamp
+	28, // 13: griffier.v1.Warrant.effective_until:type_name -> google.protobuf.Timestamp
+	12, // 14: griffier.v1.Warrant.tasks:type_name -> griffier.v1.Task
+	28, // 15: griffier.v1.Warrant.served_at:type_name -> google.protobuf.Timestamp
+	28, // 16: griffier.v1.Warrant.valid_until:type_name -> google.protobuf.Timestamp
+	28, // 17: griffier.v1.Warrant.act_by:type_name -> google.protobuf.Timestamp
+	28, // 18: griffier.v1.Warrant.acted_at:type_name -> google.protobuf.Timestamp
+	10, // 19: griffier.v1.Warrant.clocks:type_name -> griffier.v1.WarrantClock
+	28, // 20: griffier.v1.Warrant.paper_by:type_name -> google.protobuf.Timestamp
+	28, // 21: griffier.v1.Warrant.paper_at:type_name -> google.protobuf.Timestamp
+	28, // 22: griffier.v1.Warrant.notice_until:type_name -> google.protobuf.Timestamp
+	28, // 23: griffier.v1.Warrant.notice_cleared_at:type_name -> google.protobuf.Timestamp
+	28, // 24: griffier.v1.Warrant.suspended_at:type_name -> google.protobuf.Timestamp
+	28, // 25: griffier.v1.Warrant.ended_at:type_name -> google.protobuf.Timestamp
+	2,  // 26: griffier.v1.Warrant.priority:type_name -> griffier.v1.WarrantPriority
+	8,  // 27: griffier.v1.Warrant.consents:type_name -> griffier.v1.Consent
+	9,  // 28: griffier.v1.Warrant.call_back:type_name -> griffier.v1.CallBack
+	0,  // 29: griffier.v1.Task.category:type_name -> griffier.v1.Category
+	4,  // 30: griffier.v1.Task.state:type_name -> griffier.v1.TaskState
+	28, // 31: griffier.v1.Task.released_at:type_name -> google.protobuf.Timestamp
+	5,  // 32: griffier.v1.Task.protocol:type_name -> griffier.v1.TransportProtocol
+	28, // 33: griffier.v1.Task.executable_from:type_name -> google.protobuf.Timestamp
+	28, // 34: griffier.v1.Task.confirmed_at:type_name -> google.protobuf.Timestamp
+	6,  // 35: griffier.v1.CreateWarrantRequest.content:type_name -> griffier.v1.WarrantContent
+	3,  // 36: griffier.v1.VerifyWarrantRequest.outcome:type_name -> griffier.v1.CallBackOutcome
+	6,  // 37: griffier.v1.EditWarrantRequest.content:type_name -> griffier.v1.WarrantContent
+	11, // 38: griffier.v1.ListWarrantsResponse.warrants:type_name -> griffier.v1.Warrant
+	13, // 39: griffier.v1.WarrantService.CreateWarrant:input_type -> griffier.v1.CreateWarrantRequest
+	14, // 40: griffier.v1.WarrantService.VerifyWarrant:input_type -> griffier.v1.VerifyWarrantRequest
+	15, // 41: griffier.v1.WarrantService.ApproveWarrant:input_type -> griffier.v1.ApproveWarrantRequest
+	18, // 42: griffier.v1.WarrantService.EditWarrant:input_type -> griffier.v1.EditWarrantRequest
+	19, // 43: griffier.v1.WarrantService.ExtendWarrant:input_type -> griffier.v1.ExtendWarrantRequest
+	20, // 44: griffier.v1.WarrantService.RecordPaper:input_type -> griffier.v1.RecordPaperRequest
+	21, // 45: griffier.v1.WarrantService.ClearNotice:input_type -> griffier.v1.ClearNoticeRequest
+	22, // 46: griffier.v1.WarrantService.SuspendWarrant:input_type -> griffier.v1.SuspendWarrantRequest
+	23, // 47: griffier.v1.WarrantService.ResumeWarrant:input_type -> griffier.v1.ResumeWarrantRequest
+	24, // 48: griffier.v1.WarrantService.CancelWarrant:input_type -> griffier.v1.CancelWarrantRequest
+	16, // 49: griffier.v1.WarrantService.RejectWarrant:input_type -> griffier.v1.RejectWarrantRequest
+	17, // 50: griffier.v1.WarrantService.RevokeWarrant:input_type -> griffier.v1.RevokeWarrantRequest
+	25, // 51: griffier.v1.WarrantService.GetWarrant:input_type -> griffier.v1.GetWarrantRequest
+	26, // 52: griffier.v1.WarrantService.ListWarrants:input_type -> griffier.v1.ListWarrantsRequest
+	11, // 53: griffier.v1.WarrantService.CreateWarrant:output_type -> griffier.v1.Warrant
+	11, // 54: griffier.v1.WarrantService.VerifyWarrant:output_type -> griffier.v1.Warrant
+	11, // 55: griffier.v1.WarrantService.ApproveWarrant:output_type -> griffier.v1.Warrant
+	11, // 56: griffier.v1.WarrantService.EditWarrant:output_type -> griffier.v1.Warrant
+	11, // 57: griffier.v1.WarrantService.ExtendWarrant:output_type -> griffier.v1.Warrant
+	11, // 58: griffier.v1.WarrantService.RecordPaper:output_type -> griffier.v1.Warrant
+	11, // 59: griffier.v1.WarrantService.ClearNotice:output_type -> griffier.v1.Warrant
+	11, // 60: griffier.v1.WarrantService.SuspendWarrant:output_type -> griffier.v1.Warrant
+	11, // 61: griffier.v1.WarrantService.ResumeWarrant:output_type -> griffier.v1.Warrant
+	11, // 62: griffier.v1.WarrantService.CancelWarrant:output_type -> griffier.v1.Warrant
+	11, // 63: griffier.v1.WarrantService.RejectWarrant:output_type -> griffier.v1.Warrant
+	11, // 64: griffier.v1.WarrantService.RevokeWarrant:output_type -> griffier.v1.Warrant
+	11, // 65: griffier.v1.WarrantService.GetWarrant:output_type -> griffier.v1.Warrant
+	27, // 66: griffier.v1.WarrantService.ListWarrants:output_type -> griffier.v1.ListWarrantsResponse
+	53, // [53:67] is the sub-list for method output_type
+	39, // [39:53] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_griffier_v1_warrant_proto_init() }
@@ -2845,7 +2981,7 @@ func file_griffier_v1_warrant_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_griffier_v1_warrant_proto_rawDesc), len(file_griffier_v1_warrant_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   21,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

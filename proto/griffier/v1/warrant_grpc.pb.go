@@ -65,11 +65,15 @@ type WarrantServiceClient interface {
 	// RecordPaper records that the paper of an oral order came.
 	RecordPaper(ctx context.Context, in *RecordPaperRequest, opts ...grpc.CallOption) (*Warrant, error)
 	// ClearNotice records that the enforcing authority which was notified of an order
-	// has no objection: what is sealed may be released before its time is over.
+	// has no objection: what is sealed may be released before its time is over. It
+	// loosens a block, so two people do it, in two roles and by the same message, which
+	// is in the dossier; the first one's waits for the second.
 	ClearNotice(ctx context.Context, in *ClearNoticeRequest, opts ...grpc.CallOption) (*Warrant, error)
 	// SuspendWarrant stops what runs under a warrant, and keeps anything from being
-	// executed, released or fetched until it is resumed.
+	// executed, released or fetched until it is resumed. One person may, at once.
 	SuspendWarrant(ctx context.Context, in *SuspendWarrantRequest, opts ...grpc.CallOption) (*Warrant, error)
+	// ResumeWarrant lets a suspended warrant go on, once two people in two roles said
+	// so of the same content; the first one's waits for the second.
 	ResumeWarrant(ctx context.Context, in *ResumeWarrantRequest, opts ...grpc.CallOption) (*Warrant, error)
 	// CancelWarrant ends a warrant because the authority withdrew it; a running task
 	// is stopped and an unfetched package destroyed.
@@ -263,11 +267,15 @@ type WarrantServiceServer interface {
 	// RecordPaper records that the paper of an oral order came.
 	RecordPaper(context.Context, *RecordPaperRequest) (*Warrant, error)
 	// ClearNotice records that the enforcing authority which was notified of an order
-	// has no objection: what is sealed may be released before its time is over.
+	// has no objection: what is sealed may be released before its time is over. It
+	// loosens a block, so two people do it, in two roles and by the same message, which
+	// is in the dossier; the first one's waits for the second.
 	ClearNotice(context.Context, *ClearNoticeRequest) (*Warrant, error)
 	// SuspendWarrant stops what runs under a warrant, and keeps anything from being
-	// executed, released or fetched until it is resumed.
+	// executed, released or fetched until it is resumed. One person may, at once.
 	SuspendWarrant(context.Context, *SuspendWarrantRequest) (*Warrant, error)
+	// ResumeWarrant lets a suspended warrant go on, once two people in two roles said
+	// so of the same content; the first one's waits for the second.
 	ResumeWarrant(context.Context, *ResumeWarrantRequest) (*Warrant, error)
 	// CancelWarrant ends a warrant because the authority withdrew it; a running task
 	// is stopped and an unfetched package destroyed.
