@@ -2,6 +2,7 @@ package schema
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net/netip"
@@ -26,21 +27,33 @@ func newStore(t testing.TB) (context.Context, driver.Conn, *enginetest.Database)
 		}
 		return ctx, conn, nil
 	}
-	database := enginetest.Start(t)
-	conn, err := Open(ctx, Config{Socket: database.Socket, Settings: map[string]any{"fsync_metadata": 0}})
+	settings := map[string]any{"fsync_metadata": 0}
+	database := enginetest.Prepared(t, "schema", func(ctx context.Context, socket string) error {
+		conn, err := Open(ctx, Config{Socket: socket, Settings: settings})
+		if err != nil {
+			return err
+		}
+		return errors.Join(spared(ctx, conn), conn.Close())
+	})
+	conn, err := Open(ctx, Config{Socket: database.Socket, Settings: settings})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
+	return ctx, conn, database
+}
+
+// spared migrates a store and spares the disk: these tests never cut the power.
+func spared(ctx context.Context, conn driver.Conn) error {
 	if err := Migrate(ctx, conn, nil); err != nil {
-		t.Fatal(err)
+		return err
 	}
-	for _, table := range tables { // these tests never cut the power, so spare the disk
+	for _, table := range tables {
 		if err := conn.Exec(ctx, "ALTER TABLE "+table+" MODIFY SETTING fsync_after_insert = 0, fsync_part_directory = 0"); err != nil {
-			t.Fatal(err)
+			return err
 		}
 	}
-	return ctx, conn, database
+	return enginetest.Compact(ctx, conn, "traffic.schema_migration")
 }
 
 // checks bounds a property test that writes to disk; -rapid.checks on the command

@@ -15,7 +15,7 @@ import (
 
 	"griffier/api/keystore"
 	"griffier/schema"
-	"griffier/schema/engine/enginetest"
+	"griffier/schema/schematest"
 )
 
 // office is a register on a real store and keystore, with a clock of its own.
@@ -29,16 +29,13 @@ type office struct {
 
 func newOffice(t *testing.T) *office {
 	t.Helper()
-	database := enginetest.Start(t)
+	database := schematest.Start(t)
 	ctx := t.Context()
 	conn, err := schema.Open(ctx, schema.Config{Socket: database.Socket, Settings: map[string]any{"fsync_metadata": 0}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	if err := schema.Migrate(ctx, conn, nil); err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
 	master := filepath.Join(dir, "master.key")
 	if err := keystore.GenerateMasterKey(master); err != nil {

@@ -10,20 +10,17 @@ import (
 
 	"griffier/api/ledger"
 	"griffier/schema"
-	"griffier/schema/engine/enginetest"
+	"griffier/schema/schematest"
 )
 
 func accessStore(t *testing.T) driver.Conn {
 	t.Helper()
-	database := enginetest.Start(t)
+	database := schematest.Start(t)
 	conn, err := schema.Open(t.Context(), schema.Config{Socket: database.Socket, Settings: map[string]any{"fsync_metadata": 0}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	if err := schema.Migrate(t.Context(), conn, nil); err != nil {
-		t.Fatal(err)
-	}
 	return conn
 }
 

@@ -18,7 +18,7 @@ import (
 	"griffier/api/keystore"
 	"griffier/api/ledger"
 	"griffier/schema"
-	"griffier/schema/engine/enginetest"
+	"griffier/schema/schematest"
 )
 
 // network is a store with lines in it, and a ledger.
@@ -33,15 +33,12 @@ type network struct {
 
 func newNetwork(t *testing.T, segments ...Segment) *network {
 	t.Helper()
-	database := enginetest.Start(t)
+	database := schematest.Start(t)
 	conn, err := schema.Open(t.Context(), schema.Config{Socket: database.Socket, Settings: map[string]any{"fsync_metadata": 0}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	if err := schema.Migrate(t.Context(), conn, nil); err != nil {
-		t.Fatal(err)
-	}
 	err = schema.WritePolicy(t.Context(), conn, "nl", []schema.Policy{{Class: schema.ClassUsage5m, Period: "P14D", Zone: "Europe/Amsterdam",
 		Purpose: "faults and complaints", Basis: "test", Source: "test"}})
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 
 	"griffier/api/register"
 	"griffier/schema"
-	"griffier/schema/engine/enginetest"
+	"griffier/schema/schematest"
 )
 
 // store is a migrated store with a policy of six months for every class.
@@ -21,16 +21,13 @@ func store(t *testing.T) (context.Context, driver.Conn) {
 
 func storeFor(t *testing.T, period string) (context.Context, driver.Conn) {
 	t.Helper()
-	database := enginetest.Start(t)
+	database := schematest.Start(t)
 	ctx := t.Context()
 	conn, err := schema.Open(ctx, schema.Config{Socket: database.Socket, Settings: map[string]any{"fsync_metadata": 0}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	if err := schema.Migrate(ctx, conn, nil); err != nil {
-		t.Fatal(err)
-	}
 	setPolicy(t, conn, period)
 	return ctx, conn
 }

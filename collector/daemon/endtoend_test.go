@@ -15,7 +15,7 @@ import (
 
 	"griffier/bpf"
 	"griffier/schema"
-	"griffier/schema/engine/enginetest"
+	"griffier/schema/schematest"
 )
 
 const testKey = "3031323334353637383961626364656630313233343536373839616263646566"
@@ -41,14 +41,11 @@ func newSetup(t *testing.T) *setup {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	engine := enginetest.Start(t)
+	engine := schematest.Start(t)
 	if s.store, err = schema.Open(t.Context(), schema.Config{Socket: engine.Socket}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.store.Close() })
-	if err := schema.Migrate(t.Context(), s.store, nil); err != nil {
-		t.Fatal(err)
-	}
 	var policies []schema.Policy
 	for _, c := range schema.Classes {
 		policies = append(policies, schema.Policy{Class: c, Period: "P14D", Zone: "Europe/Amsterdam", Purpose: "handling faults", Basis: "test", Source: "test"})

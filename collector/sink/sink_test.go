@@ -21,6 +21,7 @@ import (
 	"griffier/collector/spool"
 	"griffier/schema"
 	"griffier/schema/engine/enginetest"
+	"griffier/schema/schematest"
 )
 
 func TestMain(m *testing.M) {
@@ -145,7 +146,7 @@ func (r *rig) waitEmpty(t *testing.T) {
 
 func newStore(t *testing.T) (driver.Conn, string) {
 	t.Helper()
-	d := enginetest.Start(t)
+	d := schematest.Start(t)
 	return openStore(t, d.Socket), d.Socket
 }
 
@@ -156,9 +157,6 @@ func openStore(t *testing.T, socket string) driver.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	if err := schema.Migrate(t.Context(), conn, nil); err != nil {
-		t.Fatal(err)
-	}
 	return conn
 }
 

@@ -25,7 +25,7 @@ import (
 	"griffier/api/warrant"
 	griffierv1 "griffier/proto/griffier/v1"
 	"griffier/schema"
-	"griffier/schema/engine/enginetest"
+	"griffier/schema/schematest"
 )
 
 // Lab is the legal path with everything real. What a test changes in it counts from
@@ -138,7 +138,7 @@ func New(t *testing.T) *Lab {
 // NewOf is a lab that keeps every class for a period, as a profile may allow.
 func NewOf(t *testing.T, period, profile string) *Lab {
 	t.Helper()
-	l := &Lab{T: t, Dir: t.TempDir(), Sock: enginetest.Start(t).Socket, Limit: Patience, Logs: slog.DiscardHandler}
+	l := &Lab{T: t, Dir: t.TempDir(), Sock: schematest.Start(t).Socket, Limit: Patience, Logs: slog.DiscardHandler}
 	ctx := t.Context()
 	must := func(err error) {
 		t.Helper()
@@ -152,7 +152,6 @@ func NewOf(t *testing.T, period, profile string) *Lab {
 	l.Identity, err = age.GenerateX25519Identity()
 	must(err)
 	l.Open()
-	must(schema.Migrate(ctx, l.Conn, nil))
 	var policies []schema.Policy
 	for _, class := range schema.Classes {
 		policies = append(policies, schema.Policy{Class: class, Period: period, Zone: "Europe/Amsterdam", Purpose: "faults and complaints", Basis: "test", Source: "test"})

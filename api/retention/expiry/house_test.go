@@ -14,7 +14,7 @@ import (
 	"griffier/api/keystore"
 	"griffier/api/ledger"
 	"griffier/schema"
-	"griffier/schema/engine/enginetest"
+	"griffier/schema/schematest"
 )
 
 // house is a store with a ledger.
@@ -29,15 +29,12 @@ type house struct {
 
 func newHouse(t testing.TB) *house {
 	t.Helper()
-	database := enginetest.Start(t)
+	database := schematest.Start(t)
 	conn, err := schema.Open(t.Context(), schema.Config{Socket: database.Socket, Settings: map[string]any{"fsync_metadata": 0}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	if err := schema.Migrate(t.Context(), conn, nil); err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
 	master := filepath.Join(dir, "master.key")
 	if err := keystore.GenerateMasterKey(master); err != nil {

@@ -25,7 +25,7 @@ import (
 	"griffier/api/signedfile"
 	griffierv1 "griffier/proto/griffier/v1"
 	"griffier/schema"
-	"griffier/schema/engine/enginetest"
+	"griffier/schema/schematest"
 )
 
 // office is the service with a store and a ledger of its own, and a policy of
@@ -54,10 +54,9 @@ func (o *office) must(err error) {
 func newOffice(t *testing.T) *office {
 	o := &office{t: t, dir: t.TempDir()}
 	var err error
-	o.conn, err = schema.Open(t.Context(), schema.Config{Socket: enginetest.Start(t).Socket, Settings: map[string]any{"fsync_metadata": 0}})
+	o.conn, err = schema.Open(t.Context(), schema.Config{Socket: schematest.Start(t).Socket, Settings: map[string]any{"fsync_metadata": 0}})
 	o.must(err)
 	t.Cleanup(func() { o.conn.Close() })
-	o.must(schema.Migrate(t.Context(), o.conn, nil))
 	o.must(keystore.GenerateMasterKey(filepath.Join(o.dir, "master")))
 	o.keys, err = keystore.Open(filepath.Join(o.dir, "keys"), filepath.Join(o.dir, "master"))
 	o.must(err)

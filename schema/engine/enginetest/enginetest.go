@@ -38,7 +38,7 @@ var shared struct {
 // patience bounds a start (which may download the engine) and a close.
 const (
 	startPatience = 15 * time.Minute
-	closePatience = 30 * time.Second
+	closePatience = 2 * time.Minute
 )
 
 // Start returns an empty database for t. The engine is started for the first
@@ -48,23 +48,42 @@ const (
 // process and some 30 ms after that. It fails the test if there is no engine.
 func Start(t testing.TB) *Database {
 	t.Helper()
+	d, _ := begin(t, nil)
+	return d
+}
+
+// begin is Start with an engine that has an image's store, if none runs yet, which
+// it tells.
+func begin(t testing.TB, from *image) (d *Database, fresh bool) {
+	t.Helper()
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.engine == nil {
-		startShared(t)
+		startShared(t, from)
+		fresh = from != nil
 	}
 	shared.users++
 	t.Cleanup(func() { leave(t) })
 	shared.made++
-	d := &Database{Socket: shared.engine.SocketPath(), Name: fmt.Sprintf("test_%d", shared.made)}
+	d = &Database{Socket: shared.engine.SocketPath(), Name: fmt.Sprintf("test_%d", shared.made)}
 	conn := d.Open(t, "default")
 	if err := conn.Exec(t.Context(), "CREATE DATABASE "+d.Name); err != nil {
 		t.Fatalf("enginetest: create database: %v", err)
 	}
-	return d
+	return d, fresh
 }
 
-func startShared(t testing.TB) {
+// used tells whether a test has the engine.
+func used() bool {
+	shared.Lock()
+	defer shared.Unlock()
+	return shared.engine != nil
+}
+
+// dataOf is where the engine of a folder has its data.
+func dataOf(dir string) string { return filepath.Join(dir, "data") }
+
+func startShared(t testing.TB, from *image) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), startPatience)
 	defer cancel()
@@ -76,16 +95,27 @@ func startShared(t testing.TB) {
 	if err != nil {
 		t.Fatalf("enginetest: %v", err)
 	}
-	e, err := engine.Start(ctx, engine.Config{
-		DataDir:    filepath.Join(dir, "data"),
-		SocketPath: filepath.Join(dir, "s"),
-		LibPath:    lib,
-	})
+	if from != nil {
+		err = from.write(dataOf(dir))
+	}
+	var e *engine.Engine
+	if err == nil {
+		e, err = engine.Start(ctx, engine.Config{DataDir: dataOf(dir), SocketPath: filepath.Join(dir, "s"), LibPath: lib})
+	}
 	if err != nil {
 		os.RemoveAll(dir)
 		t.Fatalf("enginetest: %v", err)
 	}
 	shared.engine, shared.dir = e, dir
+}
+
+// closeShared ends the engine; its folder stays.
+func closeShared() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closePatience)
+	defer cancel()
+	err := shared.engine.Close(ctx)
+	shared.engine = nil
+	return err
 }
 
 func leave(t testing.TB) {
@@ -95,15 +125,12 @@ func leave(t testing.TB) {
 	if shared.users > 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), closePatience)
-	defer cancel()
-	if err := shared.engine.Close(ctx); err != nil {
+	if err := closeShared(); err != nil {
 		t.Errorf("enginetest: %v", err)
 	}
 	if err := os.RemoveAll(shared.dir); err != nil {
 		t.Errorf("enginetest: %v", err)
 	}
-	shared.engine = nil
 }
 
 // Open returns a client of the engine in the named database, closed with t. An
