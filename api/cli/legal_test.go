@@ -25,6 +25,7 @@ import (
 	"griffier/api/auth/demoidp"
 	"griffier/api/cli"
 	"griffier/api/daemon"
+	"griffier/api/warrant"
 	"griffier/schema"
 )
 
@@ -47,6 +48,10 @@ func TestLegalScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	abroad, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
 	registered(t, homes, identity.Recipient().String())
 	holder(t, filepath.Join(dir, "server", "store.sock"))
 	resident(t, filepath.Join(dir, "server", "store.sock"), filepath.Join(dir, "server", "secret", "pseudonym.key"))
@@ -58,6 +63,9 @@ func TestLegalScripts(t *testing.T) {
 			env.Setenv("SERVER", filepath.Join(dir, "server"))
 			env.Setenv("TRUST", filepath.Join(dir, "server", "trust", "trust.yaml"))
 			env.Setenv("RECIPIENT", identity.Recipient().String())
+			fingerprint, _ := warrant.RecipientFingerprint(abroad.Recipient().String())
+			env.Setenv("ABROAD", abroad.Recipient().String())
+			env.Setenv("ABROAD_FINGERPRINT", fingerprint)
 			env.Setenv("NOW", now.Format(time.RFC3339))
 			env.Setenv("YESTERDAY", now.Add(-24*time.Hour).Format(time.RFC3339))
 			env.Setenv("TOMORROW", now.Add(24*time.Hour).Format(time.RFC3339))
