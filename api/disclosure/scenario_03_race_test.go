@@ -19,8 +19,8 @@ func TestScenario03ExpiryDuringTheQuery(t *testing.T) {
 		clock func(l *lab, until time.Time) // before the execution
 		query func(l *lab, until time.Time) // in the middle of it
 	}{
-		{"the query does not notice", func(l *lab, until time.Time) { l.Skew.Store(int64(time.Until(until) - 2*time.Second)) },
-			func(*lab, time.Time) { time.Sleep(5 * time.Second) }},
+		{"the query does not notice", func(l *lab, until time.Time) { l.Skew.Store(int64(time.Until(until) - 5*time.Second)) }, // of which the intent takes some
+			func(l *lab, until time.Time) { time.Sleep(until.Sub(l.Now()) + time.Second) }},
 		{"the clock leaps in the query", func(*lab, time.Time) {},
 			func(l *lab, until time.Time) { l.Skew.Store(int64(time.Until(until))) }},
 	} {

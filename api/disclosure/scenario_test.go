@@ -125,6 +125,7 @@ var lineNames = regexp.MustCompile(`\bline-\w+`)
 
 // reveals tells which of what identifies the lab's subscribers a text has.
 func reveals(text string) (found []string) {
+	text = disclosuretest.Legible(text)
 	for _, secret := range []string{"Jansen", "Alice", "Bob", "alice", "bob", "Dorpsstraat", "Betaalweg", "1234 AB", "account-", "@isp.example"} {
 		if strings.Contains(text, secret) {
 			found = append(found, secret)

@@ -32,8 +32,8 @@ func TestSeedValidFromTomorrow(t *testing.T) {
 	from := l.Now().Add(20 * time.Hour) // within the approvals' age
 	content.ValidFrom = from.Format(time.RFC3339Nano)
 	task := l.Task(l.Approve(content), "192.0.2.17", l.Noon)
-	for _, wait := range []time.Duration{0, 20*time.Hour - 5*time.Second} {
-		l.Skew.Store(int64(wait))
+	for _, before := range []time.Duration{20 * time.Hour, 10 * time.Second} {
+		l.Skew.Store(int64(time.Until(from) - before))
 		_, err := l.Execute(task)
 		l.Want(err, reason.WarrantIncomplete)
 		if err != nil && !strings.Contains(err.Error(), "valid_from") && len(reason.From(err).Violations) == 0 {

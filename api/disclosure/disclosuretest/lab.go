@@ -124,7 +124,7 @@ func (b *Brittle) Decide(ctx context.Context, id string, fn func(time.Time) (led
 var ErrDied = errors.New("the server died here")
 
 // Patience is how long a step of the ledger may take on a busy machine.
-const Patience = 10 * time.Second
+const Patience = 30 * time.Second
 
 // Now is the lab's clock: the machine's and Skew.
 func (l *Lab) Now() time.Time { return time.Now().Add(time.Duration(l.Skew.Load())) }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"griffier/api/disclosure/disclosuretest"
 	"griffier/api/reason"
 	griffierv1 "griffier/proto/griffier/v1"
 	"griffier/schema"
@@ -42,7 +43,7 @@ func TestLateArrivalGrace(t *testing.T) {
 	if task, err := l.Ask(l.Everything("line:line-carol"), identityOf, "line:line-carol", 0, 0); err != nil || task.ExecutableFrom != nil {
 		t.Errorf("identity waits: %v, %v", task, err)
 	}
-	l.Skew.Store(int64(time.Until(due) - time.Second))
+	l.Skew.Store(int64(time.Until(due) - 10*time.Second))
 	_, err := l.Execute(task)
 	l.Want(err, reason.TooRecent)
 	l.Skew.Store(int64(time.Until(due) + time.Millisecond))
@@ -106,7 +107,7 @@ func TestNeighbouringAssignments(t *testing.T) {
 		if done.Neighbours != test.band || strings.Contains(plain, "neighbouring_assignments_band") != (test.band != "") {
 			t.Errorf("%s: neighbours %q, want %q", name, done.Neighbours, test.band)
 		}
-		if strings.Contains(plain, "line-bob") || strings.Contains(plain, "Bob") || strings.Contains(plain, "stranger") {
+		if strings.Contains(plain, "line-bob") || strings.Contains(disclosuretest.Legible(plain), "Bob") || strings.Contains(plain, "stranger") {
 			t.Errorf("%s: the package says who", name)
 		}
 	}

@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -35,8 +37,18 @@ type killOrder struct {
 	Task                  *griffierv1.Task
 }
 
-// settle is longer than the ledger goes on writing after an entry: its checkpoint.
-const settle = 400 * time.Millisecond
+// settle waits until the ledger has written what it writes after an entry: its
+// checkpoint, and the folder that this is in.
+func settle(l *lab) {
+	for range 6000 {
+		text, err := os.ReadFile(filepath.Join(l.Dir, "ledger", "checkpoint"))
+		if lines := strings.Split(string(text), "\n"); err == nil && len(lines) > 1 && lines[1] == strconv.FormatUint(l.Log.Size(), 10) {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	time.Sleep(400 * time.Millisecond)
+}
 
 // deadly is a step at which the server dies.
 type deadly struct {
@@ -162,7 +174,7 @@ func (l *lab) runKilled(step string, task *griffierv1.Task) {
 	if err != nil {
 		l.T.Fatal(err)
 	}
-	child := exec.Command(os.Args[0], "-test.run=^TestKilledAtEachStep$", "-test.timeout=60s")
+	child := exec.Command(os.Args[0], "-test.run=^TestKilledAtEachStep$", "-test.timeout=5m")
 	child.Env = append(os.Environ(), killed+"="+string(order))
 	var out bytes.Buffer
 	child.Stdout, child.Stderr = &out, &out
@@ -233,7 +245,7 @@ func die() {
 // thread, as kill -9 would at that moment (seccomp(2), SECCOMP_RET_KILL_PROCESS).
 // What the ledger still writes by itself is waited for before.
 func dieAtNext(l *lab, call uint32) {
-	time.Sleep(settle)
+	settle(l)
 	const (
 		killProcess = 0x80000000 // SECCOMP_RET_KILL_PROCESS
 		allow       = 0x7fff0000 // SECCOMP_RET_ALLOW
