@@ -23,6 +23,10 @@ type Caller struct {
 	// hexadecimal digits. Two accounts are the same person when their Actor is equal.
 	Actor string
 	Roles []griffierv1.Role
+	// Teams are those of the legal work that the person is in, each as [ValidTeam] has
+	// it, without repetition. Nobody who has none is outside of teams: at a provider
+	// without teams everybody is in the one that has no name.
+	Teams []string
 	// AccountID is the customer account of the token; empty for staff without one.
 	AccountID string
 	// AuthenticatedAt is when the person last proved who they are (auth_time).

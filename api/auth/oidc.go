@@ -102,13 +102,14 @@ func (p *People) Verify(ctx context.Context, raw string) (Caller, error) {
 	}
 	var claims struct {
 		Roles    []string `json:"griffier_roles"`
+		Teams    teamList `json:"griffier_team"`
 		Account  string   `json:"griffier_account"`
 		AuthTime int64    `json:"auth_time"`
 	}
 	if err := token.Claims(&claims); err != nil || token.Subject == "" {
 		return Caller{}, ErrInvalidToken
 	}
-	caller := Caller{Subject: token.Issuer + "#" + token.Subject, AccountID: claims.Account}
+	caller := Caller{Subject: token.Issuer + "#" + token.Subject, AccountID: claims.Account, Teams: claims.Teams}
 	if claims.AuthTime > 0 {
 		caller.AuthenticatedAt = time.Unix(claims.AuthTime, 0).UTC()
 	}

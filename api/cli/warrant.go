@@ -18,7 +18,7 @@ const maxOrderBytes = 64 << 10
 func (a *app) warrant() *cobra.Command {
 	return noun("warrant", "Orders by authorities: create, approve, change, end", a.warrantCreate(), a.warrantVerify(), a.warrantApprove(),
 		a.warrantPaper(), a.warrantEdit(), a.warrantExtend(), a.warrantClearNotice(), a.warrantSuspend(), a.warrantResume(),
-		a.warrantReject(), a.warrantRevoke(), a.warrantCancel(), a.warrantShow(), a.warrantList(), a.warrantParse(), a.warrantImportEPOC())
+		a.warrantReject(), a.warrantRevoke(), a.warrantCancel(), a.warrantAssign(), a.warrantShow(), a.warrantList(), a.warrantParse(), a.warrantImportEPOC())
 }
 
 // order is a warrant's content as a file: the names of the API, in YAML or JSON.
@@ -137,13 +137,14 @@ zone. Everything missing is listed at once.`,
   recipient: age1…  # the authority's key; examining_magistrate_authorisation: where the basis wants it`}
 	file := c.Flags().StringP("file", "f", "", "the order, or - for stdin (required)")
 	document := c.Flags().String("document", "", "the order as it was received: its hash is filled in, and it is stored in the dossier")
+	team := c.Flags().String("team", "", "team that will work on it, for who is in several")
 	request, dryRun := requestFlag(c), dryRunFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		content, err := a.readOrder(*file)
 		if err != nil {
 			return err
 		}
-		create := &griffierv1.CreateWarrantRequest{RequestId: requestID(*request), Content: content, ValidateOnly: *dryRun}
+		create := &griffierv1.CreateWarrantRequest{RequestId: requestID(*request), Content: content, Team: *team, ValidateOnly: *dryRun}
 		if *document == "" {
 			return sendAct(a, c, griffierv1.WarrantServiceClient.CreateWarrant, create)
 		}

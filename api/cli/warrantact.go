@@ -176,6 +176,26 @@ refuses, suspend or cancel the warrant instead: one person may.`,
 	return c
 }
 
+func (a *app) warrantAssign() *cobra.Command {
+	c := &cobra.Command{Use: "assign WARRANT", Short: "Give a warrant to another team", Args: oneArg("WARRANT"),
+		Long: `Give a warrant to another team, when nobody of the present one can go on with it. The
+privacy controller does, who does not see what it is about. Its content and approvals stay
+as they are; the former team no longer sees it.`,
+		Example: `  griffier warrant assign 0123456789abcdef0123456789abcdef --team zuid --explanation "both officers are ill"`}
+	team := c.Flags().String("team", "", "the team, as the identity provider names it; empty: the one without a name")
+	explanation := c.Flags().String("explanation", "", "why the present team cannot go on with it; sealed in the ledger (required)")
+	request := requestFlag(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		m, err := griffierv1.NewWarrantServiceClient(a.server).AssignWarrant(c.Context(), &griffierv1.AssignWarrantRequest{RequestId: requestID(*request),
+			WarrantId: args[0], Team: *team, Explanation: *explanation})
+		if err != nil {
+			return err
+		}
+		return a.print(m, table{header: []string{"warrant", "team"}, rows: [][]string{{m.GetWarrantId(), m.GetTeam()}}})
+	}
+	return c
+}
+
 // parsePriority reads the priority of an order file.
 func parsePriority(name string) (griffierv1.WarrantPriority, error) {
 	if name == "" {

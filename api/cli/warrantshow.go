@@ -65,6 +65,9 @@ func (a *app) showWarrant(w *griffierv1.Warrant) error {
 		}
 	}
 	t.add("warrant", w.GetWarrantId())
+	if w.GetTeam() != "" {
+		t.add("team", w.GetTeam())
+	}
 	t.add("state", strings.TrimSpace(word(w.GetState(), "WARRANT_STATE_")+" "+w.GetStateDetail()))
 	t.add("generation", strconv.FormatUint(w.GetGeneration(), 10))
 	t.add("content_sha256", w.GetContentSha256())

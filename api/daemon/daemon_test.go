@@ -88,6 +88,11 @@ func start(t *testing.T) *world {
 		{Subject: "petra", Roles: []string{"privacy_controller"}},
 		{Subject: "nina", Roles: []string{"network_engineer"}},
 		{Subject: "nobody"},
+		{Subject: "noor", Roles: []string{"legal_officer"}, Teams: []string{"noord"}},
+		{Subject: "nico", Roles: []string{"legal_approver"}, Teams: []string{"noord"}},
+		{Subject: "zara", Roles: []string{"legal_officer"}, Teams: []string{"zuid"}},
+		{Subject: "zeno", Roles: []string{"legal_approver"}, Teams: []string{"zuid", "oost"}},
+		{Subject: "ezra", Roles: []string{"external_approver"}, Teams: []string{"zuid"}},
 	}})
 	if err != nil {
 		t.Fatal(err)

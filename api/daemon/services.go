@@ -207,8 +207,9 @@ func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server
 		return nil, err
 	}
 	reader := usage.NewReader(s.store.portal)
+	scope := warrantrpc.Scope{State: s.warrants, HoldOf: s.holds.WarrantOf}
 	return server.New(server.Config{
-		TLS: listener, Auth: s.auth, Ledger: book, Refuses: s.guards.refuses, Keys: s.keys, Reads: s.reads,
+		TLS: listener, Auth: s.auth, Ledger: book, Refuses: s.guards.refuses, Scope: scope.Check, Keys: s.keys, Reads: s.reads,
 		Registry: s.registry, Log: s.log, Now: time.Now,
 		Register: func(r grpc.ServiceRegistrar) {
 			griffierv1.RegisterUsageServiceServer(r, usage.NewService(s.register, reader, s.codes))
@@ -226,13 +227,13 @@ func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server
 			}))
 			griffierv1.RegisterDisclosureServiceServer(r, execute.NewService(s.executor))
 			griffierv1.RegisterPackageServiceServer(r, execute.NewPackageService(s.executor))
-			griffierv1.RegisterHoldServiceServer(r, holdrpc.NewService(book, s.held))
+			griffierv1.RegisterHoldServiceServer(r, holdrpc.NewService(book, s.held, s.warrants))
 			griffierv1.RegisterStatisticsServiceServer(r, statistics.NewService(s.statistics()))
 			griffierv1.RegisterRetentionServiceServer(r, retentionrpc.NewService(retentionrpc.Config{
 				Book: book, Keys: s.keys, Keeper: s.keeper, Desk: s.desk, Trusted: s.trusted, Conn: s.conn, Now: time.Now,
 			}))
 			griffierv1.RegisterExpiryServiceServer(r, expiry.NewService(s.verifier))
-			griffierv1.RegisterLedgerServiceServer(r, ledgerrpc.NewService(book, s.guards.watched()))
+			griffierv1.RegisterLedgerServiceServer(r, ledgerrpc.NewService(book, s.guards.watched(), scope.Within))
 			griffierv1.RegisterRegisterServiceServer(r, register.NewService(s.register, book))
 			griffierv1.RegisterEnrolmentServiceServer(r, enrol.NewService(enrolment))
 			griffierv1.RegisterSubjectServiceServer(r, subject.NewService(s.subjects, s.keys))

@@ -46,6 +46,7 @@ func TestGriffierd(t *testing.T) {
 	t.Run("every rpc and role", w.matrix)
 	t.Run("credentials", w.credentials(bucket))
 	t.Run("step-up", w.stepUp)
+	t.Run("teams", w.teams(bucket))
 	t.Run("a collector enrols, renews and is revoked", w.collector)
 	t.Run("no personal data in the clear", w.nothingInTheClear)
 	t.Run("no reflection", w.noReflection)

@@ -128,6 +128,12 @@ func (s *State) OfTask(taskID string) (Hold, bool) {
 	return Hold{}, false
 }
 
+// WarrantOf returns the warrant that a hold was made under, or false.
+func (s *State) WarrantOf(id string) (warrantID string, ok bool) {
+	h, ok := s.Hold(id)
+	return h.WarrantID, ok
+}
+
 // Lasts reports whether a hold that a warrant made can be read at now.
 func (s *State) Lasts(warrantID string, now time.Time) bool {
 	s.mu.RLock()

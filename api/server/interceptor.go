@@ -34,6 +34,7 @@ type gate struct {
 	rules   rules
 	auth    authenticator
 	audit   *audit
+	scope   func(caller auth.Caller, rule *griffierv1.Access, request proto.Message) error
 	limiter *limiter
 	metrics *metrics
 	log     *slog.Logger
@@ -45,12 +46,23 @@ func (g *gate) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 	ctx, call, err := g.admit(ctx, info.FullMethod)
 	call.request = req
 	if err == nil {
-		err = g.audit.before(ctx, call, req)
+		err = g.begin(ctx, call, req)
 	}
 	if err == nil {
 		resp, err = contained(func() (any, error) { return handler(ctx, req) })
 	}
 	return resp, g.finish(ctx, call, err)
+}
+
+// begin looks at a call's request, and enters that it was made, before its handler
+// has it.
+func (g *gate) begin(ctx context.Context, c call, req any) error {
+	if m, ok := req.(proto.Message); ok && g.scope != nil && c.known {
+		if err := g.scope(c.caller, c.rule, m); err != nil {
+			return err
+		}
+	}
+	return g.audit.before(ctx, c, req)
 }
 
 func (g *gate) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
@@ -87,7 +99,7 @@ func (s *auditedStream) RecvMsg(m any) error {
 		return nil
 	}
 	s.audited, s.call.request = true, m
-	return s.gate.audit.before(s.ctx, s.call, m.(proto.Message))
+	return s.gate.begin(s.ctx, s.call, m)
 }
 
 // SendMsg refuses an answer before the request was audited.

@@ -19,8 +19,10 @@ import (
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/protobuf/proto"
 
 	"griffier/api/auth"
+	griffierv1 "griffier/proto/griffier/v1"
 )
 
 // Limits of the listener.
@@ -38,7 +40,10 @@ type Config struct {
 	Ledger book
 	// Refuses says why no call that needs the ledger may begin; nil, or an answer of
 	// nil: none is refused. Reading the ledger itself goes on.
-	Refuses  func() error
+	Refuses func() error
+	// Scope refuses a request that names what does not exist for its caller, before a
+	// handler sees it. Nil: none is refused.
+	Scope    func(caller auth.Caller, rule *griffierv1.Access, request proto.Message) error
 	Keys     keys
 	Reads    selfReads
 	Registry prometheus.Registerer
@@ -60,6 +65,7 @@ type Server struct {
 func New(cfg Config) (*Server, error) {
 	g := &gate{
 		auth:    cfg.Auth,
+		scope:   cfg.Scope,
 		audit:   &audit{book: cfg.Ledger, refuses: cfg.Refuses, keys: cfg.Keys, reads: cfg.Reads, now: cfg.Now},
 		limiter: newLimiter(rate.Limit(callsPerSecond), callBurst, cfg.Now),
 		metrics: newMetrics(cfg.Registry),

@@ -51,6 +51,7 @@ const (
 type Caller struct {
 	Actor string
 	Roles []Role
+	Teams []string // none: the team that has no name
 }
 
 // Has reports whether the caller has role r.

@@ -83,9 +83,11 @@ func NewRules(r Rules) (*Rules, error) {
 func KeyID(warrantID string) string { return "case:" + warrantID }
 
 // CreateRequest asks for a new warrant. ID and Salt are random, made by the shell.
+// Team is the one that will work on it; empty: the caller's, if they have one.
 type CreateRequest struct {
 	ID, Salt string
 	Content  Content
+	Team     string
 }
 
 // Create judges a new warrant: whether it compels at all, its form, then its basis.
@@ -93,7 +95,11 @@ func (r *Rules) Create(s *State, now time.Time, by Caller, req CreateRequest) (l
 	if !by.Has(LegalOfficer) {
 		return ledger.Draft{}, reason.New(reason.PermissionDenied, "")
 	}
-	facts, err := r.judge(s, now, req.Content, req.Salt, nil)
+	team, err := by.teamFor(req.Team)
+	if err != nil {
+		return ledger.Draft{}, err
+	}
+	facts, err := r.judge(s, now, by, req.Content, req.Salt, nil)
 	if err != nil {
 		return ledger.Draft{}, err
 	}
@@ -101,12 +107,12 @@ func (r *Rules) Create(s *State, now time.Time, by Caller, req CreateRequest) (l
 		return ledger.Draft{}, reason.New(reason.DuplicateWarrant, "")
 	}
 	return ledger.Draft{Kind: KindCreate, Actor: by.Actor, Role: string(LegalOfficer), WarrantID: req.ID, Generation: 1, KeyID: KeyID(req.ID),
-		Facts: facts, Body: CreateBody{Content: req.Content, Salt: req.Salt}}, nil
+		Facts: newFacts{facts, team}, Body: CreateBody{Content: req.Content, Salt: req.Salt}}, nil
 }
 
 // judge judges a content, of a new warrant or of one that has another now, and
 // returns what of it stands in clear.
-func (r *Rules) judge(s *State, now time.Time, c Content, salt string, before *Warrant) (createFacts, *reason.Error) {
+func (r *Rules) judge(s *State, now time.Time, by Caller, c Content, salt string, before *Warrant) (createFacts, *reason.Error) {
 	profile := r.Profile()
 	if err := r.compelled(profile, c); err != nil {
 		return createFacts{}, err
@@ -141,7 +147,10 @@ func (r *Rules) judge(s *State, now time.Time, c Content, salt string, before *W
 	holder := s.duplicates[key]
 	s.mu.RUnlock()
 	if holder != "" && holder != id {
-		return createFacts{}, reason.New(reason.DuplicateWarrant, "It is "+holder+".")
+		if other, ok := s.Warrant(holder); ok && by.Within(other) {
+			return createFacts{}, reason.New(reason.DuplicateWarrant, "It is "+holder+".")
+		}
+		return createFacts{}, reason.New(reason.DuplicateWarrant, "Another team has it.")
 	}
 	return createFacts{
 		Basis: c.LegalBasis, Categories: slices.Sorted(slices.Values(c.Categories)),

@@ -56,7 +56,7 @@ func (r *Rules) Edit(s *State, now time.Time, by Caller, req EditRequest) (ledge
 	if err != nil {
 		return ledger.Draft{}, err
 	}
-	f, err := r.judge(s, now, req.Content, req.Salt, &w)
+	f, err := r.judge(s, now, by, req.Content, req.Salt, &w)
 	if err != nil {
 		return ledger.Draft{}, err
 	}
@@ -103,7 +103,7 @@ func (r *Rules) Extend(s *State, now time.Time, by Caller, req ExtendRequest) (l
 	}
 	longer := w
 	longer.ServedAt, longer.PeriodFrom = now, w.ValidUntil
-	f, err := r.judge(s, now, req.Content(), req.Salt, &longer)
+	f, err := r.judge(s, now, by, req.Content(), req.Salt, &longer)
 	if err != nil {
 		return ledger.Draft{}, err
 	}

@@ -42,6 +42,12 @@ type createFacts struct {
 	Terms
 }
 
+// newFacts are those of a new warrant. No edit changes whose it is.
+type newFacts struct {
+	createFacts
+	Team string `json:"team,omitempty"`
+}
+
 type taskCreateFacts struct {
 	Revision uint64   `json:"revision"`
 	Category Category `json:"category"`

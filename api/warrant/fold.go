@@ -37,6 +37,8 @@ func (s *State) Apply(e ledger.Entry) error {
 		applied, err = s.applyConsent(e)
 	case KindReject, KindRevoke, KindCancel:
 		applied = s.applyEnd(e)
+	case KindAssign:
+		applied, err = s.applyAssign(e)
 	case KindLapse:
 		applied, err = s.applyLapse(e)
 	case KindTaskCreate:
@@ -70,7 +72,7 @@ func (s *State) Apply(e ledger.Entry) error {
 }
 
 func (s *State) applyCreate(e ledger.Entry) (bool, error) {
-	var f createFacts
+	var f newFacts
 	if err := json.Unmarshal(e.Header.Facts, &f); err != nil {
 		return false, err
 	}
@@ -79,8 +81,8 @@ func (s *State) applyCreate(e ledger.Entry) (bool, error) {
 		return false, nil
 	}
 	w := &Warrant{ID: id, Index: e.Index, ContentIndex: e.Index, KeyID: e.Header.KeyID, Generation: e.Header.Generation, Revision: 1,
-		CreatedBy: e.Header.Actor, CreatedAt: e.Header.At}
-	w.set(f)
+		CreatedBy: e.Header.Actor, CreatedAt: e.Header.At, Team: f.Team}
+	w.set(f.createFacts)
 	if w.Emergency && w.DocumentKey != "" {
 		w.PaperAt = e.Header.At
 	}

@@ -73,6 +73,7 @@ type Warrant struct {
 	DuplicateKey  string
 	DocumentKey   string // keyed hash of the document that the content names
 	Authority     string // its id in the registry
+	Team          string // that works on it; empty where there are no teams
 	Recipient     string // fingerprint of the key that packages are sealed to
 	Profile       string // legal profile by which the content was judged, and the hash of its text
 	ProfileSHA256 string

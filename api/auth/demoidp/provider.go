@@ -27,6 +27,7 @@ type Person struct {
 	Name    string
 	Roles   []string // values of griffier_roles
 	Account string   // griffier_account, for customers
+	Teams   []string // griffier_team; none: the token has no such claim
 }
 
 // Config of a provider.
@@ -104,11 +105,15 @@ func (p *Provider) Token(subject string, authenticatedAt time.Time) (string, err
 
 func (p *Provider) sign(who *Person, authenticatedAt time.Time) (string, error) {
 	now := p.cfg.Now()
-	return jwt.Signed(p.signer).Claims(map[string]any{
+	claims := map[string]any{
 		"iss": p.cfg.Issuer, "sub": who.Subject, "aud": p.cfg.Audience,
 		"iat": now.Unix(), "exp": now.Add(p.cfg.TokenTTL).Unix(), "auth_time": authenticatedAt.Unix(),
 		"griffier_roles": who.Roles, "griffier_account": who.Account,
-	}).Serialize()
+	}
+	if len(who.Teams) > 0 {
+		claims["griffier_team"] = who.Teams
+	}
+	return jwt.Signed(p.signer).Claims(claims).Serialize()
 }
 
 func (p *Provider) discovery(w http.ResponseWriter, _ *http.Request) {

@@ -103,7 +103,7 @@ func (l *Lab) Start() {
 	griffierv1.RegisterWarrantServiceServer(server, warrantrpc.NewService(serve))
 	griffierv1.RegisterDisclosureServiceServer(server, execute.NewService(l.Executor))
 	griffierv1.RegisterPackageServiceServer(server, execute.NewPackageService(l.Executor))
-	griffierv1.RegisterHoldServiceServer(server, holdrpc.NewService(l.Book, l.Keeper))
+	griffierv1.RegisterHoldServiceServer(server, holdrpc.NewService(l.Book, l.Keeper, l.State))
 	listener := bufconn.Listen(1 << 20)
 	go server.Serve(listener)
 	client, err := grpc.NewClient("passthrough:///lab", grpc.WithTransportCredentials(insecure.NewCredentials()),

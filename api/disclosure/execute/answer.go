@@ -66,7 +66,7 @@ func (x *Executor) answer(ctx context.Context, j job) (warrant.Outcome, error) {
 	case warrant.History, warrant.TimeCategory, warrant.Volume:
 		ask, plan = x.list, disclosure.NewListPlan(questionOf(q), q.Last(), x.cfg.ClockMargin)
 	}
-	from, err := x.sourceOf(j.body, plan)
+	from, err := x.sourceOf(j.w, j.body, plan)
 	if errors.Is(err, keep.ErrNotHeld) {
 		return x.seal(ctx, j, finding{plan: plan, answer: disclosure.Answer{Reason: reason.DataNotHeld}})
 	}

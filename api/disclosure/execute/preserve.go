@@ -20,13 +20,17 @@ import (
 )
 
 // sourceOf returns what a question is asked of. A hold that does not exist, has
-// ended, or is of something else is [keep.ErrNotHeld], and these cannot be told
-// apart.
-func (x *Executor) sourceOf(question warrant.TaskBody, p disclosure.Plan) (source, error) {
+// ended, or is of something else or another team's is [keep.ErrNotHeld], and these
+// cannot be told apart.
+func (x *Executor) sourceOf(w warrant.Warrant, question warrant.TaskBody, p disclosure.Plan) (source, error) {
 	if question.FromHold == "" {
 		return source{x.cfg.Traffic, live{x.cfg.Lines}}, nil
 	}
 	if x.cfg.Holds == nil {
+		return source{}, keep.ErrNotHeld
+	}
+	made, _ := x.cfg.Holds.State().Hold(question.FromHold)
+	if of, ok := x.cfg.State.Warrant(made.WarrantID); !ok || of.Team != w.Team {
 		return source{}, keep.ErrNotHeld
 	}
 	opened, err := x.cfg.Holds.Open(question.FromHold, func(h keep.Head) bool { return h.Covers(p) })

@@ -25,18 +25,29 @@ type keeper interface {
 // Service implements HoldService. It is safe for concurrent use.
 type Service struct {
 	griffierv1.UnimplementedHoldServiceServer
-	book   warrantrpc.Book
-	keeper keeper
+	book     warrantrpc.Book
+	keeper   keeper
+	warrants *warrant.State
 }
 
-// NewService returns the service of a keeper.
-func NewService(book warrantrpc.Book, k keeper) *Service { return &Service{book: book, keeper: k} }
+// NewService returns the service of a keeper. warrants are those that the holds were
+// made under, a fold of book.
+func NewService(book warrantrpc.Book, k keeper, warrants *warrant.State) *Service {
+	return &Service{book: book, keeper: k, warrants: warrants}
+}
 
 // ListHolds implements HoldService.
-func (s *Service) ListHolds(context.Context, *griffierv1.ListHoldsRequest) (*griffierv1.ListHoldsResponse, error) {
+func (s *Service) ListHolds(ctx context.Context, _ *griffierv1.ListHoldsRequest) (*griffierv1.ListHoldsResponse, error) {
+	seen, err := warrantrpc.Seen(ctx, s.warrants)
+	if err != nil {
+		return nil, err
+	}
 	res := &griffierv1.ListHoldsResponse{}
 	now := s.keeper.Now()
 	for _, h := range s.keeper.State().Holds() {
+		if !seen(h.WarrantID) {
+			continue
+		}
 		res.Holds = append(res.Holds, message(h, now))
 	}
 	return res, nil

@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"griffier/api/auth"
 	"griffier/api/keystore"
 	"griffier/api/ledger"
 	"griffier/api/reason"
@@ -30,11 +31,14 @@ type Service struct {
 	griffierv1.UnimplementedLedgerServiceServer
 	log     *ledger.Log
 	watched Watched
+	own     func(c auth.Caller, warrantID string) bool
 }
 
-// NewService serves the log; watched tells who else has it.
-func NewService(log *ledger.Log, watched Watched) *Service {
-	return &Service{log: log, watched: watched}
+// NewService serves the log; watched tells who else has it. own reports whether a
+// warrant is one that a caller works on: of other entries nobody but the overseer has
+// the leaf, which has its whole clear header.
+func NewService(log *ledger.Log, watched Watched, own func(c auth.Caller, warrantID string) bool) *Service {
+	return &Service{log: log, watched: watched, own: own}
 }
 
 // ListEntries gives entries in the order of the log, from start on, that match
@@ -137,11 +141,37 @@ func (s *Service) entry(e ledger.Entry, withBody bool) (*griffierv1.LedgerEntry,
 // GetProof proves an entry against the checkpoint that it gives along.
 // Reasons: NOT_FOUND, INTERNAL.
 func (s *Service) GetProof(ctx context.Context, req *griffierv1.GetProofRequest) (*griffierv1.GetProofResponse, error) {
+	if err := s.mayProve(ctx, req.GetIndex()); err != nil {
+		return nil, err
+	}
 	p, err := s.log.Proof(ctx, req.GetIndex())
 	if err != nil {
 		return nil, failure(err)
 	}
 	return &griffierv1.GetProofResponse{Checkpoint: p.Checkpoint, Hashes: p.Hashes, Leaf: p.Leaf, Cosignatures: p.Cosignatures}, nil
+}
+
+// mayProve refuses, as if there were none, an entry that is not of a warrant that the
+// caller works on. The overseer may have any.
+func (s *Service) mayProve(ctx context.Context, index uint64) error {
+	c, ok := auth.FromContext(ctx)
+	if !ok {
+		return reason.New(reason.Unauthenticated, "")
+	}
+	if c.Has(griffierv1.Role_ROLE_OVERSEER) {
+		return nil
+	}
+	if index >= s.log.Size() {
+		return reason.New(reason.NotFound, "")
+	}
+	entries, err := s.log.Read(ctx, index, 1)
+	if err != nil {
+		return failure(err)
+	}
+	if len(entries) != 1 || !s.own(c, entries[0].Header.WarrantID) {
+		return reason.New(reason.NotFound, "")
+	}
+	return nil
 }
 
 // GetCheckpoint gives the signed checkpoint over all acknowledged entries.

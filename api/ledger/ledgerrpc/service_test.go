@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"griffier/api/auth"
 	"griffier/api/keystore"
 	"griffier/api/ledger"
 	"griffier/api/reason"
@@ -57,7 +58,7 @@ func open(t *testing.T) (*Service, *ledger.Log, *keystore.Store, string) {
 			t.Fatal(err)
 		}
 	}
-	return NewService(log, Watched{}), log, keys, key.Public
+	return NewService(log, Watched{}, func(_ auth.Caller, warrantID string) bool { return warrantID == "w1" }), log, keys, key.Public
 }
 
 func TestListEntriesFilters(t *testing.T) {
@@ -115,7 +116,7 @@ func TestListEntriesFilters(t *testing.T) {
 
 func TestGetProofCanBeCheckedWithThePublicKeyAlone(t *testing.T) {
 	s, _, _, public := open(t)
-	ctx := context.Background()
+	ctx := auth.NewContext(context.Background(), auth.Caller{Actor: "d1", Roles: []griffierv1.Role{griffierv1.Role_ROLE_OVERSEER}})
 	res, err := s.GetProof(ctx, &griffierv1.GetProofRequest{Index: 4})
 	if err != nil {
 		t.Fatal(err)
@@ -138,6 +139,26 @@ func TestGetProofCanBeCheckedWithThePublicKeyAlone(t *testing.T) {
 	cp, err := s.GetCheckpoint(ctx, &griffierv1.GetCheckpointRequest{})
 	if err != nil || cp.Checkpoint != res.Checkpoint {
 		t.Fatalf("checkpoint: %v, %v", cp, err)
+	}
+}
+
+// TestGetProofOfOwnCasesOnly: the leaf has the whole clear header, so an officer has it
+// of the warrants of their own team, and of nothing else there is.
+func TestGetProofOfOwnCasesOnly(t *testing.T) {
+	s, log, _, _ := open(t)
+	ctx := auth.NewContext(context.Background(), auth.Caller{Actor: "0f", Roles: []griffierv1.Role{griffierv1.Role_ROLE_LEGAL_OFFICER}})
+	for index := range log.Size() + 1 {
+		want := reason.NotFound
+		if index%2 == 1 && index < log.Size() { // of w1
+			want = ""
+		}
+		if _, err := s.GetProof(ctx, &griffierv1.GetProofRequest{Index: index}); reason.Of(err) != want || (want == "") != (err == nil) {
+			t.Errorf("entry %d: %v, want %q", index, err, want)
+		}
+	}
+	_, err := s.GetProof(context.Background(), &griffierv1.GetProofRequest{Index: 1})
+	if reason.Of(err) != reason.Unauthenticated {
+		t.Errorf("nobody: %v", err)
 	}
 }
 

@@ -41,9 +41,16 @@ func (s *Service) RecordNonExecution(ctx context.Context, req *griffierv1.Record
 }
 
 // ListNonExecutions implements OversightService.
-func (s *Service) ListNonExecutions(_ context.Context, req *griffierv1.ListNonExecutionsRequest) (*griffierv1.ListNonExecutionsResponse, error) {
+func (s *Service) ListNonExecutions(ctx context.Context, req *griffierv1.ListNonExecutionsRequest) (*griffierv1.ListNonExecutionsResponse, error) {
+	seen, err := warrantrpc.Seen(ctx, s.cfg.Warrants)
+	if err != nil {
+		return nil, err
+	}
 	res := &griffierv1.ListNonExecutionsResponse{}
 	for _, d := range s.cfg.State.NonExecutions(req.GetWarrantId()) {
+		if !seen(d.WarrantID) {
+			continue
+		}
 		res.NonExecutions = append(res.NonExecutions, s.nonExecution(d))
 	}
 	return res, nil
@@ -96,8 +103,15 @@ func (s *Service) ListCosts(ctx context.Context, req *griffierv1.ListCostsReques
 	if req.GetStart().CheckValid() != nil || req.GetEnd().CheckValid() != nil || !req.GetStart().AsTime().Before(req.GetEnd().AsTime()) {
 		return nil, reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "end", Description: "must be after start, and both are required"})
 	}
+	seen, err := warrantrpc.Seen(ctx, s.cfg.Warrants)
+	if err != nil {
+		return nil, err
+	}
 	res := &griffierv1.ListCostsResponse{}
 	for _, cost := range s.cfg.State.Costs(req.GetStart().AsTime(), req.GetEnd().AsTime()) {
+		if !seen(cost.WarrantID) {
+			continue
+		}
 		m, err := s.cost(ctx, cost, c.Has(griffierv1.Role_ROLE_LEGAL_OFFICER))
 		if err != nil {
 			return nil, err

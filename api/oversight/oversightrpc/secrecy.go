@@ -11,16 +11,21 @@ import (
 	"griffier/api/reason"
 	"griffier/api/register"
 	"griffier/api/warrant"
+	"griffier/api/warrant/warrantrpc"
 	griffierv1 "griffier/proto/griffier/v1"
 )
 
 // ListSecrecy implements OversightService: warrants under which something was
 // disclosed, oldest first.
-func (s *Service) ListSecrecy(context.Context, *griffierv1.ListSecrecyRequest) (*griffierv1.ListSecrecyResponse, error) {
+func (s *Service) ListSecrecy(ctx context.Context, _ *griffierv1.ListSecrecyRequest) (*griffierv1.ListSecrecyResponse, error) {
+	seen, err := warrantrpc.Seen(ctx, s.cfg.Warrants)
+	if err != nil {
+		return nil, err
+	}
 	res := &griffierv1.ListSecrecyResponse{}
 	all := s.cfg.Warrants.Warrants()
 	for i := len(all) - 1; i >= 0; i-- {
-		if m := s.secrecy(all[i]); m.DisclosedAt != nil {
+		if m := s.secrecy(all[i]); m.DisclosedAt != nil && seen(all[i].ID) {
 			res.Warrants = append(res.Warrants, m)
 		}
 	}

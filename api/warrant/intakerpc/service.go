@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -163,7 +164,12 @@ func (s *Service) DownloadDocument(req *griffierv1.DownloadDocumentRequest, stre
 // body, and gone with the dossier.
 func (s *Service) documentMessage(ctx context.Context, d warrant.Document) (*griffierv1.Document, error) {
 	m := &griffierv1.Document{DocumentId: d.ID, WarrantId: d.WarrantID, ContentType: string(d.Type), Bytes: d.Bytes, Scan: string(d.Scan),
-		StoredAt: timestamppb.New(d.StoredAt), StoredBy: d.StoredBy, LedgerIndex: d.Index, ReplayOf: d.ReplayOf}
+		StoredAt: timestamppb.New(d.StoredAt), StoredBy: d.StoredBy, LedgerIndex: d.Index}
+	seen, err := warrantrpc.Seen(ctx, s.cfg.State)
+	if err != nil {
+		return nil, err
+	}
+	m.ReplayOf = slices.DeleteFunc(slices.Clone(d.ReplayOf), func(id string) bool { return !seen(id) }) // the alert stays, the id is another team's
 	if len(d.ReplayOf) > 0 {
 		m.Alert = string(reason.DocumentReplayed)
 	}

@@ -91,13 +91,17 @@ func Caller(ctx context.Context) (warrant.Caller, error) {
 	if !ok || c.Actor == "" {
 		return warrant.Caller{}, reason.New(reason.Unauthenticated, "")
 	}
-	out := warrant.Caller{Actor: c.Actor}
+	return callerOf(c), nil
+}
+
+func callerOf(c auth.Caller) warrant.Caller {
+	out := warrant.Caller{Actor: c.Actor, Teams: c.Teams}
 	for _, r := range roles {
 		if c.Has(r.message) {
 			out.Roles = append(out.Roles, r.role)
 		}
 	}
-	return out, nil
+	return out
 }
 
 // body reads the sealed body of the entry at index into to. It returns

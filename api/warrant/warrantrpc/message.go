@@ -135,7 +135,7 @@ func (s *Service) header(w warrant.Warrant, now time.Time) *griffierv1.Warrant {
 		ServedAt: stamp(w.ServedAt), ValidUntil: stamp(w.ValidUntil), ActBy: stamp(w.ActBy), ActedAt: stamp(w.ActedAt),
 		PaperBy: stamp(w.PaperBy), PaperAt: stamp(w.PaperAt), NoticeUntil: stamp(w.NoticeUntil), NoticeClearedAt: stamp(w.NoticeClearedAt),
 		SuspendedAt: stamp(w.SuspendedAt), EndedAt: stamp(w.EndedAt), Priority: priorityMessage(w.Priority), TargetCount: uint32(w.Targets),
-		StateDetail: w.StateDetail(now), Profile: w.Profile, ProfileSha256: w.ProfileSHA256,
+		StateDetail: w.StateDetail(now), Profile: w.Profile, ProfileSha256: w.ProfileSHA256, Team: w.Team,
 	}
 	if state == warrant.Expired {
 		m.EndedAt = stamp(w.ValidUntil)

@@ -22,6 +22,20 @@ func Sees(ctx context.Context, state *warrant.State, rules *warrant.Rules, now t
 	return by, nil
 }
 
+// Seen returns which warrants a list may show the caller of the context: the overseer
+// every one, legal officers and approvers those of their teams, and others none.
+func Seen(ctx context.Context, state *warrant.State) (func(warrantID string) bool, error) {
+	by, overseer, err := viewer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return func(warrantID string) bool {
+		w, ok := state.Warrant(warrantID)
+		legal := by.Has(warrant.LegalOfficer) || by.Has(warrant.LegalApprover)
+		return ok && (overseer || legal && by.Within(w))
+	}, nil
+}
+
 // Body reads the sealed body of the entry at index into to; NOT_FOUND: the dossier
 // was destroyed.
 func Body(ctx context.Context, book Book, index uint64, to any) error {

@@ -76,7 +76,7 @@ func (s *Service) CreateWarrant(ctx context.Context, req *griffierv1.CreateWarra
 	if err != nil {
 		return nil, err
 	}
-	create := warrant.CreateRequest{ID: RandomID(), Salt: RandomID(), Content: contentOf(req.GetContent())}
+	create := warrant.CreateRequest{ID: RandomID(), Salt: RandomID(), Content: contentOf(req.GetContent()), Team: req.GetTeam()}
 	if req.GetValidateOnly() {
 		return s.preview(ctx, func(now time.Time, by warrant.Caller) (ledger.Draft, *reason.Error) {
 			return s.rules.Create(s.state, now, by, create)

@@ -12,9 +12,16 @@ import (
 
 // visible reports whether a warrant exists for a caller. To a lawyer from outside
 // and to the privacy controller one does, with its documents, only while it is they who
-// are asked to approve it, and once they have.
+// are asked to approve it, and once they have; to all but the overseer, only if it is of
+// their teams.
 func visible(rules *warrant.Rules, now time.Time, by warrant.Caller, overseer bool, w warrant.Warrant) bool {
-	if overseer || by.Has(warrant.LegalOfficer) || by.Has(warrant.LegalApprover) {
+	if overseer {
+		return true
+	}
+	if !by.Within(w) {
+		return false
+	}
+	if by.Has(warrant.LegalOfficer) || by.Has(warrant.LegalApprover) {
 		return true
 	}
 	if slices.ContainsFunc(w.Approvals, func(a warrant.Approval) bool { return a.Actor == by.Actor }) {

@@ -927,6 +927,7 @@ type Warrant struct {
 	Profile        string     `protobuf:"bytes,31,opt,name=profile,proto3" json:"profile,omitempty"`                   // legal-basis profile that the content was judged by
 	ProfileSha256  string     `protobuf:"bytes,32,opt,name=profile_sha256,json=profileSha256,proto3" json:"profile_sha256,omitempty"`
 	DocumentStored bool       `protobuf:"varint,33,opt,name=document_stored,json=documentStored,proto3" json:"document_stored,omitempty"` // the order that the content names is in the dossier; nobody can approve before
+	Team           string     `protobuf:"bytes,37,opt,name=team,proto3" json:"team,omitempty"`                                            // that works on it; empty where there are no teams
 	Alerts         []string   `protobuf:"bytes,34,rep,name=alerts,proto3" json:"alerts,omitempty"`                                        // DOCUMENT_REPLAYED: a document of it is in another dossier, too
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -1170,6 +1171,13 @@ func (x *Warrant) GetDocumentStored() bool {
 		return x.DocumentStored
 	}
 	return false
+}
+
+func (x *Warrant) GetTeam() string {
+	if x != nil {
+		return x.Team
+	}
+	return ""
 }
 
 func (x *Warrant) GetAlerts() []string {
@@ -1427,6 +1435,7 @@ type CreateWarrantRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"` // UUID of the client; a retry with it finds out what became of it
 	Content       *WarrantContent        `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
+	Team          string                 `protobuf:"bytes,3,opt,name=team,proto3" json:"team,omitempty"`                                       // that will work on it: one of the caller's; may be left out by who is in one
 	ValidateOnly  bool                   `protobuf:"varint,20,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"` // say what would happen, and do nothing
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1474,6 +1483,13 @@ func (x *CreateWarrantRequest) GetContent() *WarrantContent {
 		return x.Content
 	}
 	return nil
+}
+
+func (x *CreateWarrantRequest) GetTeam() string {
+	if x != nil {
+		return x.Team
+	}
+	return ""
 }
 
 func (x *CreateWarrantRequest) GetValidateOnly() bool {
@@ -2391,6 +2407,134 @@ func (x *CancelWarrantRequest) GetValidateOnly() bool {
 	return false
 }
 
+type AssignWarrantRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	WarrantId     string                 `protobuf:"bytes,2,opt,name=warrant_id,json=warrantId,proto3" json:"warrant_id,omitempty"`
+	Team          string                 `protobuf:"bytes,3,opt,name=team,proto3" json:"team,omitempty"`               // empty: the team that has no name
+	Explanation   string                 `protobuf:"bytes,4,opt,name=explanation,proto3" json:"explanation,omitempty"` // why the present team cannot go on with it; sealed in the ledger
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AssignWarrantRequest) Reset() {
+	*x = AssignWarrantRequest{}
+	mi := &file_griffier_v1_warrant_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AssignWarrantRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AssignWarrantRequest) ProtoMessage() {}
+
+func (x *AssignWarrantRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_warrant_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AssignWarrantRequest.ProtoReflect.Descriptor instead.
+func (*AssignWarrantRequest) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *AssignWarrantRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *AssignWarrantRequest) GetWarrantId() string {
+	if x != nil {
+		return x.WarrantId
+	}
+	return ""
+}
+
+func (x *AssignWarrantRequest) GetTeam() string {
+	if x != nil {
+		return x.Team
+	}
+	return ""
+}
+
+func (x *AssignWarrantRequest) GetExplanation() string {
+	if x != nil {
+		return x.Explanation
+	}
+	return ""
+}
+
+type AssignWarrantResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	WarrantId     string                 `protobuf:"bytes,1,opt,name=warrant_id,json=warrantId,proto3" json:"warrant_id,omitempty"`
+	Team          string                 `protobuf:"bytes,2,opt,name=team,proto3" json:"team,omitempty"`
+	LedgerIndex   uint64                 `protobuf:"varint,3,opt,name=ledger_index,json=ledgerIndex,proto3" json:"ledger_index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AssignWarrantResponse) Reset() {
+	*x = AssignWarrantResponse{}
+	mi := &file_griffier_v1_warrant_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AssignWarrantResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AssignWarrantResponse) ProtoMessage() {}
+
+func (x *AssignWarrantResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_warrant_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AssignWarrantResponse.ProtoReflect.Descriptor instead.
+func (*AssignWarrantResponse) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *AssignWarrantResponse) GetWarrantId() string {
+	if x != nil {
+		return x.WarrantId
+	}
+	return ""
+}
+
+func (x *AssignWarrantResponse) GetTeam() string {
+	if x != nil {
+		return x.Team
+	}
+	return ""
+}
+
+func (x *AssignWarrantResponse) GetLedgerIndex() uint64 {
+	if x != nil {
+		return x.LedgerIndex
+	}
+	return 0
+}
+
 type GetWarrantRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	WarrantId     string                 `protobuf:"bytes,1,opt,name=warrant_id,json=warrantId,proto3" json:"warrant_id,omitempty"`
@@ -2400,7 +2544,7 @@ type GetWarrantRequest struct {
 
 func (x *GetWarrantRequest) Reset() {
 	*x = GetWarrantRequest{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[19]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2412,7 +2556,7 @@ func (x *GetWarrantRequest) String() string {
 func (*GetWarrantRequest) ProtoMessage() {}
 
 func (x *GetWarrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[19]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2425,7 +2569,7 @@ func (x *GetWarrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWarrantRequest.ProtoReflect.Descriptor instead.
 func (*GetWarrantRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{19}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetWarrantRequest) GetWarrantId() string {
@@ -2443,7 +2587,7 @@ type ListWarrantsRequest struct {
 
 func (x *ListWarrantsRequest) Reset() {
 	*x = ListWarrantsRequest{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[20]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2455,7 +2599,7 @@ func (x *ListWarrantsRequest) String() string {
 func (*ListWarrantsRequest) ProtoMessage() {}
 
 func (x *ListWarrantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[20]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2468,7 +2612,7 @@ func (x *ListWarrantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWarrantsRequest.ProtoReflect.Descriptor instead.
 func (*ListWarrantsRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{20}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{22}
 }
 
 type ListWarrantsResponse struct {
@@ -2480,7 +2624,7 @@ type ListWarrantsResponse struct {
 
 func (x *ListWarrantsResponse) Reset() {
 	*x = ListWarrantsResponse{}
-	mi := &file_griffier_v1_warrant_proto_msgTypes[21]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2492,7 +2636,7 @@ func (x *ListWarrantsResponse) String() string {
 func (*ListWarrantsResponse) ProtoMessage() {}
 
 func (x *ListWarrantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_warrant_proto_msgTypes[21]
+	mi := &file_griffier_v1_warrant_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2505,7 +2649,7 @@ func (x *ListWarrantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWarrantsResponse.ProtoReflect.Descriptor instead.
 func (*ListWarrantsResponse) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{21}
+	return file_griffier_v1_warrant_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListWarrantsResponse) GetWarrants() []*Warrant {
@@ -2575,7 +2719,7 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\x04from\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
 	"\x02by\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x02by\x12\x18\n" +
 	"\apercent\x18\x04 \x01(\rR\apercent\x12\x14\n" +
-	"\x05alarm\x18\x05 \x01(\rR\x05alarm\"\xdc\v\n" +
+	"\x05alarm\x18\x05 \x01(\rR\x05alarm\"\xf0\v\n" +
 	"\aWarrant\x12\x1d\n" +
 	"\n" +
 	"warrant_id\x18\x01 \x01(\tR\twarrantId\x12\x1e\n" +
@@ -2612,7 +2756,8 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\tcall_back\x18\x1e \x01(\v2\x15.griffier.v1.CallBackR\bcallBack\x12\x18\n" +
 	"\aprofile\x18\x1f \x01(\tR\aprofile\x12%\n" +
 	"\x0eprofile_sha256\x18  \x01(\tR\rprofileSha256\x12'\n" +
-	"\x0fdocument_stored\x18! \x01(\bR\x0edocumentStored\x12\x16\n" +
+	"\x0fdocument_stored\x18! \x01(\bR\x0edocumentStored\x12\x12\n" +
+	"\x04team\x18% \x01(\tR\x04team\x12\x16\n" +
 	"\x06alerts\x18\" \x03(\tR\x06alerts\"\xbf\a\n" +
 	"\x04Task\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x1d\n" +
@@ -2651,11 +2796,12 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\aeffects\x18\x17 \x03(\tR\aeffects\x12\x18\n" +
 	"\arefusal\x18\x18 \x01(\tR\arefusal\x12!\n" +
 	"\fconfirmed_by\x18\x1e \x01(\tR\vconfirmedBy\x12=\n" +
-	"\fconfirmed_at\x18\x1f \x01(\v2\x1a.google.protobuf.TimestampR\vconfirmedAt\"\x91\x01\n" +
+	"\fconfirmed_at\x18\x1f \x01(\v2\x1a.google.protobuf.TimestampR\vconfirmedAt\"\xa5\x01\n" +
 	"\x14CreateWarrantRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x125\n" +
-	"\acontent\x18\x02 \x01(\v2\x1b.griffier.v1.WarrantContentR\acontent\x12#\n" +
+	"\acontent\x18\x02 \x01(\v2\x1b.griffier.v1.WarrantContentR\acontent\x12\x12\n" +
+	"\x04team\x18\x03 \x01(\tR\x04team\x12#\n" +
 	"\rvalidate_only\x18\x14 \x01(\bR\fvalidateOnly\"\xaf\x02\n" +
 	"\x14VerifyWarrantRequest\x12\x1d\n" +
 	"\n" +
@@ -2755,7 +2901,19 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\x13expected_generation\x18\x03 \x01(\x04R\x12expectedGeneration\x12 \n" +
 	"\vexplanation\x18\x04 \x01(\tR\vexplanation\x12'\n" +
 	"\x0fdocument_sha256\x18\x05 \x01(\tR\x0edocumentSha256\x12#\n" +
-	"\rvalidate_only\x18\x14 \x01(\bR\fvalidateOnly\"2\n" +
+	"\rvalidate_only\x18\x14 \x01(\bR\fvalidateOnly\"\x8a\x01\n" +
+	"\x14AssignWarrantRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12\x1d\n" +
+	"\n" +
+	"warrant_id\x18\x02 \x01(\tR\twarrantId\x12\x12\n" +
+	"\x04team\x18\x03 \x01(\tR\x04team\x12 \n" +
+	"\vexplanation\x18\x04 \x01(\tR\vexplanation\"m\n" +
+	"\x15AssignWarrantResponse\x12\x1d\n" +
+	"\n" +
+	"warrant_id\x18\x01 \x01(\tR\twarrantId\x12\x12\n" +
+	"\x04team\x18\x02 \x01(\tR\x04team\x12!\n" +
+	"\fledger_index\x18\x03 \x01(\x04R\vledgerIndex\"2\n" +
 	"\x11GetWarrantRequest\x12\x1d\n" +
 	"\n" +
 	"warrant_id\x18\x01 \x01(\tR\twarrantId\"\x15\n" +
@@ -2810,7 +2968,8 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\x16TRANSPORT_PROTOCOL_UDP\x10\x11\x12\x1b\n" +
 	"\x17TRANSPORT_PROTOCOL_DCCP\x10!\x12\x1d\n" +
 	"\x19TRANSPORT_PROTOCOL_ICMPV6\x10:\x12\x1c\n" +
-	"\x17TRANSPORT_PROTOCOL_SCTP\x10\x84\x012\xce\t\n" +
+	"\x17TRANSPORT_PROTOCOL_SCTP\x10\x84\x012\xb3\n" +
+	"\n" +
 	"\x0eWarrantService\x12S\n" +
 	"\rCreateWarrant\x12!.griffier.v1.CreateWarrantRequest\x1a\x14.griffier.v1.Warrant\"\t\xca\xf3\x18\x05\n" +
 	"\x01\x03\x10\x04\x12T\n" +
@@ -2842,7 +3001,9 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\x02\x03\x04\x10\x04\x12T\n" +
 	"\rRevokeWarrant\x12!.griffier.v1.RevokeWarrantRequest\x1a\x14.griffier.v1.Warrant\"\n" +
 	"\xca\xf3\x18\x06\n" +
-	"\x02\x03\x04\x10\x04\x12Q\n" +
+	"\x02\x03\x04\x10\x04\x12c\n" +
+	"\rAssignWarrant\x12!.griffier.v1.AssignWarrantRequest\x1a\".griffier.v1.AssignWarrantResponse\"\v\xca\xf3\x18\a\n" +
+	"\x01\x06\x10\x04\x18\x01\x12Q\n" +
 	"\n" +
 	"GetWarrant\x12\x1e.griffier.v1.GetWarrantRequest\x1a\x14.griffier.v1.Warrant\"\r\xca\xf3\x18\t\n" +
 	"\x05\x03\x04\x05\f\x06\x10\x03\x12b\n" +
@@ -2862,7 +3023,7 @@ func file_griffier_v1_warrant_proto_rawDescGZIP() []byte {
 }
 
 var file_griffier_v1_warrant_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_griffier_v1_warrant_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_griffier_v1_warrant_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_griffier_v1_warrant_proto_goTypes = []any{
 	(Category)(0),                 // 0: griffier.v1.Category
 	(WarrantState)(0),             // 1: griffier.v1.WarrantState
@@ -2889,47 +3050,49 @@ var file_griffier_v1_warrant_proto_goTypes = []any{
 	(*SuspendWarrantRequest)(nil), // 22: griffier.v1.SuspendWarrantRequest
 	(*ResumeWarrantRequest)(nil),  // 23: griffier.v1.ResumeWarrantRequest
 	(*CancelWarrantRequest)(nil),  // 24: griffier.v1.CancelWarrantRequest
-	(*GetWarrantRequest)(nil),     // 25: griffier.v1.GetWarrantRequest
-	(*ListWarrantsRequest)(nil),   // 26: griffier.v1.ListWarrantsRequest
-	(*ListWarrantsResponse)(nil),  // 27: griffier.v1.ListWarrantsResponse
-	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
+	(*AssignWarrantRequest)(nil),  // 25: griffier.v1.AssignWarrantRequest
+	(*AssignWarrantResponse)(nil), // 26: griffier.v1.AssignWarrantResponse
+	(*GetWarrantRequest)(nil),     // 27: griffier.v1.GetWarrantRequest
+	(*ListWarrantsRequest)(nil),   // 28: griffier.v1.ListWarrantsRequest
+	(*ListWarrantsResponse)(nil),  // 29: griffier.v1.ListWarrantsResponse
+	(*timestamppb.Timestamp)(nil), // 30: google.protobuf.Timestamp
 }
 var file_griffier_v1_warrant_proto_depIdxs = []int32{
 	0,  // 0: griffier.v1.WarrantContent.categories:type_name -> griffier.v1.Category
 	2,  // 1: griffier.v1.WarrantContent.priority:type_name -> griffier.v1.WarrantPriority
 	0,  // 2: griffier.v1.WarrantContent.examining_magistrate_scope:type_name -> griffier.v1.Category
-	28, // 3: griffier.v1.Approval.approved_at:type_name -> google.protobuf.Timestamp
-	28, // 4: griffier.v1.Consent.given_at:type_name -> google.protobuf.Timestamp
-	28, // 5: griffier.v1.Consent.counts_until:type_name -> google.protobuf.Timestamp
-	28, // 6: griffier.v1.CallBack.verified_at:type_name -> google.protobuf.Timestamp
-	28, // 7: griffier.v1.WarrantClock.from:type_name -> google.protobuf.Timestamp
-	28, // 8: griffier.v1.WarrantClock.by:type_name -> google.protobuf.Timestamp
+	30, // 3: griffier.v1.Approval.approved_at:type_name -> google.protobuf.Timestamp
+	30, // 4: griffier.v1.Consent.given_at:type_name -> google.protobuf.Timestamp
+	30, // 5: griffier.v1.Consent.counts_until:type_name -> google.protobuf.Timestamp
+	30, // 6: griffier.v1.CallBack.verified_at:type_name -> google.protobuf.Timestamp
+	30, // 7: griffier.v1.WarrantClock.from:type_name -> google.protobuf.Timestamp
+	30, // 8: griffier.v1.WarrantClock.by:type_name -> google.protobuf.Timestamp
 	1,  // 9: griffier.v1.Warrant.state:type_name -> griffier.v1.WarrantState
 	6,  // 10: griffier.v1.Warrant.content:type_name -> griffier.v1.WarrantContent
 	7,  // 11: griffier.v1.Warrant.approvals:type_name -> griffier.v1.Approval
-	28, // 12: griffier.v1.Warrant.created_at:type_name -> google.protobuf.Timestamp
-	28, // 13: griffier.v1.Warrant.effective_until:type_name -> google.protobuf.Timestamp
+	30, // 12: griffier.v1.Warrant.created_at:type_name -> google.protobuf.Timestamp
+	30, // 13: griffier.v1.Warrant.effective_until:type_name -> google.protobuf.Timestamp
 	12, // 14: griffier.v1.Warrant.tasks:type_name -> griffier.v1.Task
-	28, // 15: griffier.v1.Warrant.served_at:type_name -> google.protobuf.Timestamp
-	28, // 16: griffier.v1.Warrant.valid_until:type_name -> google.protobuf.Timestamp
-	28, // 17: griffier.v1.Warrant.act_by:type_name -> google.protobuf.Timestamp
-	28, // 18: griffier.v1.Warrant.acted_at:type_name -> google.protobuf.Timestamp
+	30, // 15: griffier.v1.Warrant.served_at:type_name -> google.protobuf.Timestamp
+	30, // 16: griffier.v1.Warrant.valid_until:type_name -> google.protobuf.Timestamp
+	30, // 17: griffier.v1.Warrant.act_by:type_name -> google.protobuf.Timestamp
+	30, // 18: griffier.v1.Warrant.acted_at:type_name -> google.protobuf.Timestamp
 	10, // 19: griffier.v1.Warrant.clocks:type_name -> griffier.v1.WarrantClock
-	28, // 20: griffier.v1.Warrant.paper_by:type_name -> google.protobuf.Timestamp
-	28, // 21: griffier.v1.Warrant.paper_at:type_name -> google.protobuf.Timestamp
-	28, // 22: griffier.v1.Warrant.notice_until:type_name -> google.protobuf.Timestamp
-	28, // 23: griffier.v1.Warrant.notice_cleared_at:type_name -> google.protobuf.Timestamp
-	28, // 24: griffier.v1.Warrant.suspended_at:type_name -> google.protobuf.Timestamp
-	28, // 25: griffier.v1.Warrant.ended_at:type_name -> google.protobuf.Timestamp
+	30, // 20: griffier.v1.Warrant.paper_by:type_name -> google.protobuf.Timestamp
+	30, // 21: griffier.v1.Warrant.paper_at:type_name -> google.protobuf.Timestamp
+	30, // 22: griffier.v1.Warrant.notice_until:type_name -> google.protobuf.Timestamp
+	30, // 23: griffier.v1.Warrant.notice_cleared_at:type_name -> google.protobuf.Timestamp
+	30, // 24: griffier.v1.Warrant.suspended_at:type_name -> google.protobuf.Timestamp
+	30, // 25: griffier.v1.Warrant.ended_at:type_name -> google.protobuf.Timestamp
 	2,  // 26: griffier.v1.Warrant.priority:type_name -> griffier.v1.WarrantPriority
 	8,  // 27: griffier.v1.Warrant.consents:type_name -> griffier.v1.Consent
 	9,  // 28: griffier.v1.Warrant.call_back:type_name -> griffier.v1.CallBack
 	0,  // 29: griffier.v1.Task.category:type_name -> griffier.v1.Category
 	4,  // 30: griffier.v1.Task.state:type_name -> griffier.v1.TaskState
-	28, // 31: griffier.v1.Task.released_at:type_name -> google.protobuf.Timestamp
+	30, // 31: griffier.v1.Task.released_at:type_name -> google.protobuf.Timestamp
 	5,  // 32: griffier.v1.Task.protocol:type_name -> griffier.v1.TransportProtocol
-	28, // 33: griffier.v1.Task.executable_from:type_name -> google.protobuf.Timestamp
-	28, // 34: griffier.v1.Task.confirmed_at:type_name -> google.protobuf.Timestamp
+	30, // 33: griffier.v1.Task.executable_from:type_name -> google.protobuf.Timestamp
+	30, // 34: griffier.v1.Task.confirmed_at:type_name -> google.protobuf.Timestamp
 	6,  // 35: griffier.v1.CreateWarrantRequest.content:type_name -> griffier.v1.WarrantContent
 	3,  // 36: griffier.v1.VerifyWarrantRequest.outcome:type_name -> griffier.v1.CallBackOutcome
 	6,  // 37: griffier.v1.EditWarrantRequest.content:type_name -> griffier.v1.WarrantContent
@@ -2946,24 +3109,26 @@ var file_griffier_v1_warrant_proto_depIdxs = []int32{
 	24, // 48: griffier.v1.WarrantService.CancelWarrant:input_type -> griffier.v1.CancelWarrantRequest
 	16, // 49: griffier.v1.WarrantService.RejectWarrant:input_type -> griffier.v1.RejectWarrantRequest
 	17, // 50: griffier.v1.WarrantService.RevokeWarrant:input_type -> griffier.v1.RevokeWarrantRequest
-	25, // 51: griffier.v1.WarrantService.GetWarrant:input_type -> griffier.v1.GetWarrantRequest
-	26, // 52: griffier.v1.WarrantService.ListWarrants:input_type -> griffier.v1.ListWarrantsRequest
-	11, // 53: griffier.v1.WarrantService.CreateWarrant:output_type -> griffier.v1.Warrant
-	11, // 54: griffier.v1.WarrantService.VerifyWarrant:output_type -> griffier.v1.Warrant
-	11, // 55: griffier.v1.WarrantService.ApproveWarrant:output_type -> griffier.v1.Warrant
-	11, // 56: griffier.v1.WarrantService.EditWarrant:output_type -> griffier.v1.Warrant
-	11, // 57: griffier.v1.WarrantService.ExtendWarrant:output_type -> griffier.v1.Warrant
-	11, // 58: griffier.v1.WarrantService.RecordPaper:output_type -> griffier.v1.Warrant
-	11, // 59: griffier.v1.WarrantService.ClearNotice:output_type -> griffier.v1.Warrant
-	11, // 60: griffier.v1.WarrantService.SuspendWarrant:output_type -> griffier.v1.Warrant
-	11, // 61: griffier.v1.WarrantService.ResumeWarrant:output_type -> griffier.v1.Warrant
-	11, // 62: griffier.v1.WarrantService.CancelWarrant:output_type -> griffier.v1.Warrant
-	11, // 63: griffier.v1.WarrantService.RejectWarrant:output_type -> griffier.v1.Warrant
-	11, // 64: griffier.v1.WarrantService.RevokeWarrant:output_type -> griffier.v1.Warrant
-	11, // 65: griffier.v1.WarrantService.GetWarrant:output_type -> griffier.v1.Warrant
-	27, // 66: griffier.v1.WarrantService.ListWarrants:output_type -> griffier.v1.ListWarrantsResponse
-	53, // [53:67] is the sub-list for method output_type
-	39, // [39:53] is the sub-list for method input_type
+	25, // 51: griffier.v1.WarrantService.AssignWarrant:input_type -> griffier.v1.AssignWarrantRequest
+	27, // 52: griffier.v1.WarrantService.GetWarrant:input_type -> griffier.v1.GetWarrantRequest
+	28, // 53: griffier.v1.WarrantService.ListWarrants:input_type -> griffier.v1.ListWarrantsRequest
+	11, // 54: griffier.v1.WarrantService.CreateWarrant:output_type -> griffier.v1.Warrant
+	11, // 55: griffier.v1.WarrantService.VerifyWarrant:output_type -> griffier.v1.Warrant
+	11, // 56: griffier.v1.WarrantService.ApproveWarrant:output_type -> griffier.v1.Warrant
+	11, // 57: griffier.v1.WarrantService.EditWarrant:output_type -> griffier.v1.Warrant
+	11, // 58: griffier.v1.WarrantService.ExtendWarrant:output_type -> griffier.v1.Warrant
+	11, // 59: griffier.v1.WarrantService.RecordPaper:output_type -> griffier.v1.Warrant
+	11, // 60: griffier.v1.WarrantService.ClearNotice:output_type -> griffier.v1.Warrant
+	11, // 61: griffier.v1.WarrantService.SuspendWarrant:output_type -> griffier.v1.Warrant
+	11, // 62: griffier.v1.WarrantService.ResumeWarrant:output_type -> griffier.v1.Warrant
+	11, // 63: griffier.v1.WarrantService.CancelWarrant:output_type -> griffier.v1.Warrant
+	11, // 64: griffier.v1.WarrantService.RejectWarrant:output_type -> griffier.v1.Warrant
+	11, // 65: griffier.v1.WarrantService.RevokeWarrant:output_type -> griffier.v1.Warrant
+	26, // 66: griffier.v1.WarrantService.AssignWarrant:output_type -> griffier.v1.AssignWarrantResponse
+	11, // 67: griffier.v1.WarrantService.GetWarrant:output_type -> griffier.v1.Warrant
+	29, // 68: griffier.v1.WarrantService.ListWarrants:output_type -> griffier.v1.ListWarrantsResponse
+	54, // [54:69] is the sub-list for method output_type
+	39, // [39:54] is the sub-list for method input_type
 	39, // [39:39] is the sub-list for extension type_name
 	39, // [39:39] is the sub-list for extension extendee
 	0,  // [0:39] is the sub-list for field type_name
@@ -2981,7 +3146,7 @@ func file_griffier_v1_warrant_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_griffier_v1_warrant_proto_rawDesc), len(file_griffier_v1_warrant_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   22,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -31,6 +31,7 @@ const (
 	WarrantService_CancelWarrant_FullMethodName  = "/griffier.v1.WarrantService/CancelWarrant"
 	WarrantService_RejectWarrant_FullMethodName  = "/griffier.v1.WarrantService/RejectWarrant"
 	WarrantService_RevokeWarrant_FullMethodName  = "/griffier.v1.WarrantService/RevokeWarrant"
+	WarrantService_AssignWarrant_FullMethodName  = "/griffier.v1.WarrantService/AssignWarrant"
 	WarrantService_GetWarrant_FullMethodName     = "/griffier.v1.WarrantService/GetWarrant"
 	WarrantService_ListWarrants_FullMethodName   = "/griffier.v1.WarrantService/ListWarrants"
 )
@@ -83,8 +84,13 @@ type WarrantServiceClient interface {
 	// RevokeWarrant ends a warrant by our own decision; a running task is stopped and
 	// an unfetched package destroyed.
 	RevokeWarrant(ctx context.Context, in *RevokeWarrantRequest, opts ...grpc.CallOption) (*Warrant, error)
+	// AssignWarrant gives a warrant to another team, whose officers and approvers see it
+	// from then on, and no others. Its content is not part of the answer.
+	AssignWarrant(ctx context.Context, in *AssignWarrantRequest, opts ...grpc.CallOption) (*AssignWarrantResponse, error)
+	// GetWarrant and ListWarrants: a warrant of another team does not exist for a legal
+	// officer or approver.
 	GetWarrant(ctx context.Context, in *GetWarrantRequest, opts ...grpc.CallOption) (*Warrant, error)
-	// ListWarrants returns every warrant, newest first, without targets. To external
+	// ListWarrants returns every warrant of the caller's teams, newest first, without targets. To external
 	// approvers and privacy controllers only those exist that they approve.
 	ListWarrants(ctx context.Context, in *ListWarrantsRequest, opts ...grpc.CallOption) (*ListWarrantsResponse, error)
 }
@@ -217,6 +223,16 @@ func (c *warrantServiceClient) RevokeWarrant(ctx context.Context, in *RevokeWarr
 	return out, nil
 }
 
+func (c *warrantServiceClient) AssignWarrant(ctx context.Context, in *AssignWarrantRequest, opts ...grpc.CallOption) (*AssignWarrantResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AssignWarrantResponse)
+	err := c.cc.Invoke(ctx, WarrantService_AssignWarrant_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *warrantServiceClient) GetWarrant(ctx context.Context, in *GetWarrantRequest, opts ...grpc.CallOption) (*Warrant, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(Warrant)
@@ -285,8 +301,13 @@ type WarrantServiceServer interface {
 	// RevokeWarrant ends a warrant by our own decision; a running task is stopped and
 	// an unfetched package destroyed.
 	RevokeWarrant(context.Context, *RevokeWarrantRequest) (*Warrant, error)
+	// AssignWarrant gives a warrant to another team, whose officers and approvers see it
+	// from then on, and no others. Its content is not part of the answer.
+	AssignWarrant(context.Context, *AssignWarrantRequest) (*AssignWarrantResponse, error)
+	// GetWarrant and ListWarrants: a warrant of another team does not exist for a legal
+	// officer or approver.
 	GetWarrant(context.Context, *GetWarrantRequest) (*Warrant, error)
-	// ListWarrants returns every warrant, newest first, without targets. To external
+	// ListWarrants returns every warrant of the caller's teams, newest first, without targets. To external
 	// approvers and privacy controllers only those exist that they approve.
 	ListWarrants(context.Context, *ListWarrantsRequest) (*ListWarrantsResponse, error)
 	mustEmbedUnimplementedWarrantServiceServer()
@@ -334,6 +355,9 @@ func (UnimplementedWarrantServiceServer) RejectWarrant(context.Context, *RejectW
 }
 func (UnimplementedWarrantServiceServer) RevokeWarrant(context.Context, *RevokeWarrantRequest) (*Warrant, error) {
 	return nil, status.Error(codes.Unimplemented, "method RevokeWarrant not implemented")
+}
+func (UnimplementedWarrantServiceServer) AssignWarrant(context.Context, *AssignWarrantRequest) (*AssignWarrantResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AssignWarrant not implemented")
 }
 func (UnimplementedWarrantServiceServer) GetWarrant(context.Context, *GetWarrantRequest) (*Warrant, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetWarrant not implemented")
@@ -578,6 +602,24 @@ func _WarrantService_RevokeWarrant_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _WarrantService_AssignWarrant_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AssignWarrantRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(WarrantServiceServer).AssignWarrant(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: WarrantService_AssignWarrant_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(WarrantServiceServer).AssignWarrant(ctx, req.(*AssignWarrantRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _WarrantService_GetWarrant_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetWarrantRequest)
 	if err := dec(in); err != nil {
@@ -668,6 +710,10 @@ var WarrantService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RevokeWarrant",
 			Handler:    _WarrantService_RevokeWarrant_Handler,
+		},
+		{
+			MethodName: "AssignWarrant",
+			Handler:    _WarrantService_AssignWarrant_Handler,
 		},
 		{
 			MethodName: "GetWarrant",
