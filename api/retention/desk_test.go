@@ -127,7 +127,7 @@ func TestWhatCannotBeTakenChangesNothing(t *testing.T) {
 		"unsigned":     {[]byte(variant(t, 6, "P7D")), "no trusted key signed it"},
 		"forged":       {forged, "no trusted key signed it"},
 		"edited":       {bytes.Replace(good, []byte("P14D"), []byte("P10D"), 1), "is not of this text"},
-		"empty":        {nil, "is missing"},
+		"empty":        {nil, "is empty"},
 		"cut short":    {good[:len(good)/2], "is missing"},
 		"no longer":    {o.sign(t, 4, "P7D"), "generation 4 and generation 5 is in force"},
 		"same number":  {o.sign(t, 5, "P7D"), "generation 5 and generation 5 is in force"},

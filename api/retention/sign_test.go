@@ -81,8 +81,8 @@ func TestSignatures(t *testing.T) {
 		"cut in the text":     {good[200:], "the signature of test.example/lawyer is not of this text"},
 		"a line below":        {append(bytes.Clone(good), "zone: UTC\n"...), "there is no signature"},
 		"a long tail":         {append(bytes.Clone(good), bytes.Repeat([]byte("#\n"), signedfile.MaxFile)...), "is longer than"},
-		"a tab":               {bytes.Replace(good, []byte("# "), []byte("#\t"), 1), "control characters or a tab"},
-		"empty":               {nil, "there is no signature"},
+		"a tab":               {bytes.Replace(good, []byte("# "), []byte("#\t"), 1), "1:2: there is a tab"},
+		"empty":               {nil, "is empty"},
 		"a signature alone":   {good[bytes.Index(good, []byte("\n\n— "))+2:], "there is no signature"},
 		"text below a forged": {append(bytes.Clone(good), "\n"+string(good)...), "is not of this text"},
 	} {

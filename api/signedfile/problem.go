@@ -83,6 +83,9 @@ func Open[T any](name string, signed []byte, trusted Trusted, parse func(name st
 	if len(signed) > MaxFile {
 		return nothing, "", TooLong(name)
 	}
+	if p, odd := unreadable(signed); odd {
+		return nothing, "", Refuse(name, p)
+	}
 	read, err = parse(name, Text(signed))
 	var wrong *FileError
 	if !errors.As(err, &wrong) {

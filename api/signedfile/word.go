@@ -52,6 +52,9 @@ func Decode(name string, text []byte, form any) error {
 	if len(text) > MaxFile {
 		return TooLong(name)
 	}
+	if p, odd := unreadable(text); odd {
+		return Refuse(name, p)
+	}
 	if p, deep := tooDeep(text); deep {
 		return Refuse(name, p)
 	}
