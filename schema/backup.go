@@ -94,9 +94,10 @@ func SuspendPolicy(ctx context.Context, conn driver.Conn) error {
 	policyWriting.Lock()
 	defer policyWriting.Unlock()
 	const suspend = `
-INSERT INTO traffic.retention_policy (generation, class, present, period, months, days, seconds, zone, purpose, basis, source, profile, expired_through, written_at)
+INSERT INTO traffic.gate (generation, class, present, period, months, days, seconds, zone, purpose, basis, source, profile, expired_through, written_at)
 SELECT generation + 1, class, false, period, months, days, seconds, zone, purpose, basis, source, profile, expired_through, now64(3, 'UTC')
-FROM traffic.retention_policy
+FROM traffic.gate
+WHERE class != ''
 ORDER BY generation DESC
 LIMIT 1 BY class`
 	if err := conn.Exec(ctx, suspend); err != nil {

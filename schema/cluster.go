@@ -123,6 +123,7 @@ var (
 	createRollup   = regexp.MustCompile(`(?s)^CREATE MATERIALIZED VIEW IF NOT EXISTS (\w+\.\w+) TO (\w+\.\w+) AS\n(.*)$`)
 	alterTable     = regexp.MustCompile(`(?s)^ALTER TABLE (\w+\.\w+)\s+(.*)$`)
 	dropObject     = regexp.MustCompile(`^DROP (TABLE|VIEW) IF EXISTS (\w+\.\w+)$`)
+	copyRows       = regexp.MustCompile(`(?s)^INSERT INTO (\w+\.\w+) \([\w, ]+\)\nSELECT .*\nFROM (\w+\.\w+)\b.*$`)
 	columnCommand  = regexp.MustCompile(`^(ADD|DROP|MODIFY|RENAME|COMMENT) COLUMN `)
 	fromTable      = regexp.MustCompile(`\bFROM (\w+\.\w+)\b`)
 	dedupWindow    = regexp.MustCompile(`\bnon_replicated_deduplication_window = (\d+)`)
@@ -194,6 +195,9 @@ func (c Cluster) render(statement string) ([]string, error) {
 	if m := alterTable.FindStringSubmatch(statement); m != nil {
 		return c.alter(m[1], m[2])
 	}
+	if m := copyRows.FindStringSubmatch(statement); m != nil {
+		return c.copyRows(statement, m[1], m[2])
+	}
 	if m := dropObject.FindStringSubmatch(statement); m != nil {
 		drop := []string{"DROP " + m[1] + " IF EXISTS " + m[2] + c.on() + " SYNC"}
 		if local := c.Local(m[2]); local != m[2] {
@@ -235,6 +239,17 @@ func (c Cluster) rollup(name, to, query string) ([]string, error) {
 		return "FROM " + c.Local(strings.TrimPrefix(from, "FROM "))
 	})
 	return []string{"CREATE MATERIALIZED VIEW IF NOT EXISTS " + name + c.on() + " TO " + c.Local(to) + " AS\n" + query}, nil
+}
+
+// copyRows copies what every server has whole: on one, which first fetches what it
+// lacks, and from which the others have it.
+func (c Cluster) copyRows(statement, to, from string) ([]string, error) {
+	for _, table := range []string{to, from} {
+		if c.Local(table) != table {
+			return nil, fmt.Errorf("%w: %s is spread over shards", ErrNoClusterForm, table)
+		}
+	}
+	return []string{"SYSTEM SYNC REPLICA " + from, statement}, nil
 }
 
 // alter changes what is stored, and the columns of the Distributed table too.

@@ -136,9 +136,9 @@ func expireDay(ctx context.Context, conn driver.Conn, class Class, day, now time
 		return nil
 	}
 	const raise = `
-INSERT INTO traffic.retention_policy (generation, class, present, period, months, days, seconds, zone, purpose, basis, source, profile, expired_through, written_at)
+INSERT INTO traffic.gate (generation, class, present, period, months, days, seconds, zone, purpose, basis, source, profile, expired_through, written_at)
 SELECT generation + 1, class, present, period, months, days, seconds, zone, purpose, basis, source, profile, fromUnixTimestamp64Milli(?, 'UTC'), now64(3, 'UTC')
-FROM traffic.retention_policy
+FROM traffic.gate
 WHERE class = ?
 ORDER BY generation DESC
 LIMIT 1`

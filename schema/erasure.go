@@ -41,7 +41,7 @@ func PutTombstones(ctx context.Context, conn driver.Conn, tombstones []Tombstone
 		if t.Inside.IsValid() {
 			inside = netip.AddrFrom16(t.Inside.As16())
 		}
-		err := conn.Exec(ctx, `INSERT INTO traffic.erasure (subject, held_from, held_until)
+		err := conn.Exec(ctx, `INSERT INTO traffic.gate (subject, held_from, held_until)
 SELECT sipHash128(toFixedString(unhex(?), 16), toIPv6(?)), fromUnixTimestamp64Milli(?, 'UTC'), fromUnixTimestamp64Milli(?, 'UTC')`,
 			t.Ref.String(), inside.String(), t.HeldFrom.UnixMilli(), t.HeldUntil.UnixMilli())
 		if err != nil {
@@ -152,7 +152,7 @@ type storedTombstone struct {
 }
 
 func readTombstones(ctx context.Context, conn driver.Conn) ([]storedTombstone, error) {
-	rows, err := conn.Query(ctx, "SELECT hex(subject), held_from, held_until FROM traffic.erasure FINAL ORDER BY subject, held_from")
+	rows, err := conn.Query(ctx, "SELECT hex(subject), held_from, held_until FROM traffic.gate FINAL WHERE held_from < held_until ORDER BY subject, held_from")
 	if err != nil {
 		return nil, fmt.Errorf("erase: tombstones: %w", err)
 	}
@@ -200,8 +200,8 @@ func PruneTombstones(ctx context.Context, conn driver.Conn) (left int, err error
 	if err != nil {
 		return 0, fmt.Errorf("erase: %w", err)
 	}
-	what := fmt.Sprintf("DELETE WHERE held_until < fromUnixTimestamp64Milli(toInt64(%d), 'UTC') SETTINGS mutations_sync = 2", before.UnixMilli())
-	if err := conn.Exec(ctx, cluster.Alter("traffic.erasure", what)); err != nil {
+	what := fmt.Sprintf("DELETE WHERE held_from < held_until AND held_until < fromUnixTimestamp64Milli(toInt64(%d), 'UTC') SETTINGS mutations_sync = 2", before.UnixMilli())
+	if err := conn.Exec(ctx, cluster.Alter("traffic.gate", what)); err != nil {
 		return 0, fmt.Errorf("erase: prune tombstones: %w", spaceError(err))
 	}
 	return left, nil
@@ -213,10 +213,10 @@ func ErasedRows(ctx context.Context, conn driver.Conn) (map[Class]uint64, error)
 	out := map[Class]uint64{}
 	for _, t := range erasureTables {
 		var n uint64
-		query := fmt.Sprintf(`WITH (SELECT groupArray((subject, held_from, held_until)) FROM traffic.erasure) AS tombstones
+		query := fmt.Sprintf(`WITH (SELECT groupArray((subject, held_from, held_until)) FROM traffic.gate WHERE held_from < held_until) AS tombstones
 SELECT count() FROM %s
 WHERE arrayExists(t -> tupleElement(t, 1) = %s AND %s >= tupleElement(t, 2) AND %s < tupleElement(t, 3),
-    if(%s IN (SELECT subject FROM traffic.erasure), tombstones, []))`, tables[t.class], t.subject, t.start, t.start, t.subject)
+    if(%s IN (SELECT subject FROM traffic.gate WHERE held_from < held_until), tombstones, []))`, tables[t.class], t.subject, t.start, t.start, t.subject)
 		if err := conn.QueryRow(ctx, query).Scan(&n); err != nil {
 			return nil, fmt.Errorf("erase: count class %s: %w", t.class, err)
 		}

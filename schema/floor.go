@@ -24,7 +24,7 @@ func RaiseClockFloor(ctx context.Context, conn driver.Conn, t time.Time) error {
 	if !t.Truncate(time.Millisecond).After(floor) {
 		return nil
 	}
-	batch, err := conn.PrepareBatch(ctx, "INSERT INTO traffic.clock_floor (floor)")
+	batch, err := conn.PrepareBatch(ctx, "INSERT INTO traffic.gate (floor)")
 	if err != nil {
 		return fmt.Errorf("raise clock floor: %w", err)
 	}
@@ -40,7 +40,7 @@ func RaiseClockFloor(ctx context.Context, conn driver.Conn, t time.Time) error {
 
 func clockFloor(ctx context.Context, conn driver.Conn) (time.Time, error) {
 	var floor time.Time
-	if err := conn.QueryRow(ctx, "SELECT max(floor) FROM traffic.clock_floor").Scan(&floor); err != nil {
+	if err := conn.QueryRow(ctx, "SELECT max(floor) FROM traffic.gate").Scan(&floor); err != nil {
 		return time.Time{}, fmt.Errorf("read clock floor: %w", err)
 	}
 	return floor, nil
@@ -50,7 +50,7 @@ func clockFloor(ctx context.Context, conn driver.Conn) (time.Time, error) {
 // floor if that is later.
 func Now(ctx context.Context, conn driver.Conn) (time.Time, error) {
 	var now time.Time
-	const query = "SELECT greatest(now64(3, 'UTC'), (SELECT max(floor) FROM traffic.clock_floor))"
+	const query = "SELECT greatest(now64(3, 'UTC'), (SELECT max(floor) FROM traffic.gate))"
 	if err := conn.QueryRow(ctx, query).Scan(&now); err != nil {
 		return time.Time{}, fmt.Errorf("read the store's time: %w", err)
 	}

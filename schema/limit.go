@@ -61,8 +61,8 @@ func Limits(ctx context.Context, conn driver.Conn) (limits map[Class]Limit, now 
 func readExpiredAt(ctx context.Context, conn driver.Conn) (map[Class]time.Time, error) {
 	rows, err := conn.Query(ctx, `
 SELECT class, min(written_at)
-FROM traffic.retention_policy
-WHERE (class, expired_through) IN (SELECT class, max(expired_through) FROM traffic.retention_policy GROUP BY class)
+FROM traffic.gate
+WHERE class != '' AND (class, expired_through) IN (SELECT class, max(expired_through) FROM traffic.gate GROUP BY class)
 GROUP BY class`)
 	if err != nil {
 		return nil, fmt.Errorf("read retention policy: %w", err)

@@ -68,6 +68,12 @@ func TestReleasedFiles(t *testing.T) {
 	}
 }
 
+// moved says where the rows are of tables that there are no more.
+var moved = map[string]string{
+	"traffic.retention_policy": "traffic.gate WHERE class != ''",
+	"traffic.clock_floor":      "traffic.gate WHERE floor > toDateTime64(0, 3, 'UTC')",
+}
+
 // contents returns every row of every object, in the columns that it has in want,
 // or those that it has now.
 func contents(t *testing.T, ctx context.Context, conn driver.Conn, columns map[string]string) (rows map[string]string, has map[string]string) {
@@ -84,7 +90,11 @@ func contents(t *testing.T, ctx context.Context, conn driver.Conn, columns map[s
 		}
 	}
 	for name, list := range has {
-		query := fmt.Sprintf("SELECT concat(toString(count()), ' rows\n', arrayStringConcat(arraySort(groupArray(toString(tuple(%s)))), '\n')) FROM %s", list, name)
+		from := name
+		if columns != nil && moved[name] != "" {
+			from = moved[name]
+		}
+		query := fmt.Sprintf("SELECT concat(toString(count()), ' rows\n', arrayStringConcat(arraySort(groupArray(toString(tuple(%s)))), '\n')) FROM %s", list, from)
 		rows[name] = texts(t, ctx, conn, query)[0]
 	}
 	return rows, has

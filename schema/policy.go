@@ -161,7 +161,7 @@ func (p Policy) rule() (Period, *time.Location, error) {
 // policyWriting is held from reading the policy to writing its next generation.
 var policyWriting sync.Mutex
 
-// storedPolicy is the newest row of a class in retention_policy.
+// storedPolicy is the newest policy of a class in traffic.gate.
 type storedPolicy struct {
 	Policy
 	generation     uint64
@@ -172,7 +172,8 @@ type storedPolicy struct {
 func readStoredPolicies(ctx context.Context, conn driver.Conn) (map[Class]storedPolicy, error) {
 	rows, err := conn.Query(ctx, `
 SELECT class, generation, present, period, zone, purpose, basis, source, expired_through
-FROM traffic.retention_policy
+FROM traffic.gate
+WHERE class != ''
 ORDER BY class, generation DESC
 LIMIT 1 BY class`)
 	if err != nil {
@@ -248,7 +249,7 @@ func WritePolicy(ctx context.Context, conn driver.Conn, profile string, policies
 	for _, p := range stored {
 		generation = max(generation, p.generation)
 	}
-	batch, err := conn.PrepareBatch(ctx, "INSERT INTO traffic.retention_policy (generation, class, present, period, months, days, seconds,"+
+	batch, err := conn.PrepareBatch(ctx, "INSERT INTO traffic.gate (generation, class, present, period, months, days, seconds,"+
 		" zone, purpose, basis, source, profile, expired_through, written_at)")
 	if err != nil {
 		return fmt.Errorf("write retention policy: %w", err)

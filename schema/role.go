@@ -42,29 +42,28 @@ func (r Role) User() string { return "griffier_" + string(r) }
 var grants = map[Role][]grant{
 	RoleCollector: {
 		{"INSERT", []string{"traffic.session_slice", "traffic.assignment_slice", "traffic.usage_bucket", "traffic.coverage_slice"}},
-		{"SELECT", policyTables},
+		readPolicy, readSchema,
 	},
 	RolePortal: {
 		{"SELECT", []string{"traffic.session", "traffic.assignment", "traffic.usage", "traffic.usage_day", "traffic.coverage",
 			"traffic.usage_day_mark", "register.line", "register.line_access", "register.restriction"}},
-		{"SELECT", policyTables},
+		readPolicy, readSchema,
 	},
 	RoleExecutor: {
 		{"SELECT", []string{"traffic.session", "traffic.assignment", "traffic.usage", "traffic.usage_day", "traffic.coverage", "traffic.access_log"}},
 		{"SELECT, INSERT", []string{"register.line", "register.line_access", "register.person", "register.range", "register.restriction",
 			"register.staff_line", "traffic.usage_day_mark", "statistics.segment_hour", "traffic.access_log_entry"}},
-		{"SELECT, INSERT", []string{"traffic.erasure"}},
+		{"SELECT(" + tombstoneColumns + "), INSERT(" + tombstoneColumns + ")", []string{"traffic.gate"}},
 		{"ALTER DELETE", []string{"register.line", "register.line_access", "register.person", "register.restriction"}},
 		{"SELECT(access_ref, started_at)", []string{"traffic.session_slice"}},
 		{"SELECT(access_ref, inside_address, started_at)", []string{"traffic.assignment_slice"}},
 		{"SELECT(access_ref, bucket_started_at)", []string{"traffic.usage_bucket"}},
 		{"INSERT, SELECT(access_ref, started_at, version)", []string{"traffic.usage_day_part"}},
-		{"SELECT", policyTables},
+		readPolicy, readSchema,
 	},
 	RoleOperator: {
-		{"SELECT, INSERT", []string{"traffic.retention_policy", "traffic.clock_floor"}},
+		{"SELECT, INSERT, ALTER DELETE", []string{"traffic.gate"}},
 		{"SELECT", []string{"traffic.schema_migration", "statistics.segment_hour"}},
-		{"SELECT, ALTER DELETE", []string{"traffic.erasure"}},
 		{"ALTER UPDATE(access_refs)", []string{"traffic.access_log_entry"}},
 		{"ALTER DELETE, SELECT(started_at, ended_at)", []string{"traffic.session_slice", "traffic.assignment_slice", "traffic.coverage_slice", "traffic.usage_day_part"}},
 		{"ALTER DELETE, SELECT(bucket_started_at, ended_at)", []string{"traffic.usage_bucket"}},
@@ -73,13 +72,21 @@ var grants = map[Role][]grant{
 		{"SHOW TABLES, SHOW COLUMNS", []string{"*.*"}}, // else a log or a copy that it may not read would seem not to be there
 	},
 	RoleView: {
-		{"SELECT", []string{"traffic.session_slice", "traffic.assignment_slice", "traffic.usage_bucket", "traffic.usage_day_part", "traffic.coverage_slice", "traffic.access_log_entry", "traffic.erasure"}},
-		{"SELECT", policyTables},
+		{"SELECT", []string{"traffic.session_slice", "traffic.assignment_slice", "traffic.usage_bucket", "traffic.usage_day_part", "traffic.coverage_slice", "traffic.access_log_entry", "traffic.gate"}},
 	},
 }
 
-// policyTables say what may be read and how the store is laid out: about nobody.
-var policyTables = []string{"traffic.retention_policy", "traffic.clock_floor", "traffic.schema_migration"}
+// What may be read now, and how the store is laid out: about nobody.
+var (
+	readPolicy = grant{"SELECT(" + policyColumns + ")", []string{"traffic.gate"}}
+	readSchema = grant{"SELECT", []string{"traffic.schema_migration"}}
+)
+
+// The columns of traffic.gate that are about the classes, and those about subjects.
+const (
+	policyColumns    = "class, generation, present, period, months, days, seconds, zone, purpose, basis, source, profile, expired_through, written_at, floor"
+	tombstoneColumns = "subject, held_from, held_until"
+)
 
 // clusterGrants are what a role needs besides on a cluster: to send a statement
 // to all servers, and to see all of their system tables.

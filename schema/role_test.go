@@ -189,6 +189,7 @@ func TestRoles(t *testing.T) {
 		return out
 	}
 	readViews := []string{"traffic.session", "traffic.assignment", "traffic.usage", "traffic.usage_day", "traffic.coverage"}
+	const askPolicy = "SELECT class, period, floor FROM traffic.gate"
 	escapes := []string{ // nobody may
 		"CREATE VIEW traffic.mine AS SELECT * FROM traffic.session_slice",
 		"CREATE OR REPLACE VIEW traffic.session DEFINER = griffier_view SQL SECURITY DEFINER AS SELECT * FROM traffic.session_slice",
@@ -210,19 +211,25 @@ func TestRoles(t *testing.T) {
 		may, deny []string
 	}{
 		{RoleCollector,
-			selects("traffic.retention_policy", "traffic.schema_migration"),
+			append(selects("traffic.schema_migration"), askPolicy),
 			slices.Concat(selects(bases...), selects(readViews...), selects("traffic.access_log", "register.line", "register.line_access", "register.person", "register.range"), []string{
-				"INSERT INTO traffic.retention_policy (class) VALUES ('session')",
+				"INSERT INTO traffic.gate (class) VALUES ('session')",
+				"INSERT INTO traffic.gate (floor) VALUES ('2100-01-01 00:00:00')",
+				"SELECT subject FROM traffic.gate",
+				"INSERT INTO traffic.gate (subject) VALUES ('x')",
 				"INSERT INTO register.line (line_id) VALUES ('x')",
 				"INSERT INTO traffic.access_log_entry (actor) VALUES ('x')",
 				"ALTER TABLE traffic.session_slice DROP PARTITION ID '20260101'",
 			})},
 		{RolePortal,
-			slices.Concat(selects(readViews...), selects("register.line", "register.line_access", "traffic.retention_policy"), []string{"SET max_threads = 2"}),
+			slices.Concat(selects(readViews...), selects("register.line", "register.line_access"), []string{askPolicy, "SET max_threads = 2"}),
 			slices.Concat(selects(bases...), selects("register.person", "register.range", "traffic.access_log", "statistics.segment_hour"), []string{
+				"SELECT subject FROM traffic.gate",
+				"INSERT INTO traffic.gate (subject) VALUES ('x')",
 				"INSERT INTO traffic.usage_bucket (moved_bytes) VALUES (1)",
 				"INSERT INTO register.line (line_id) VALUES ('x')",
-				"INSERT INTO traffic.retention_policy (class) VALUES ('session')",
+				"INSERT INTO traffic.gate (class) VALUES ('session')",
+				"INSERT INTO traffic.gate (floor) VALUES ('2100-01-01 00:00:00')",
 				"ALTER TABLE traffic.session_slice DROP PARTITION ID '20260101'",
 				"SELECT number FROM numbers(1000001)",
 				"SET readonly = 0",
@@ -233,18 +240,21 @@ func TestRoles(t *testing.T) {
 			slices.Concat(selects(readViews...), selects("traffic.access_log", "register.line", "register.line_access", "register.person", "register.range", "statistics.segment_hour"), []string{
 				"INSERT INTO register.line (line_id) VALUES ('x')",
 				"SELECT count() FROM traffic.usage_bucket FINAL WHERE bucket_started_at > now()",
+				"INSERT INTO traffic.gate (subject, held_from, held_until) VALUES ('x', '2020-01-01 00:00:00', '2020-01-02 00:00:00')",
 			}),
 			slices.Concat(selects("traffic.session_slice", "traffic.assignment_slice", "traffic.usage_bucket", "traffic.coverage_slice"), []string{
 				"INSERT INTO traffic.session_slice (nas) VALUES ('x')",
-				"INSERT INTO traffic.retention_policy (class) VALUES ('session')",
+				"INSERT INTO traffic.gate (class) VALUES ('session')",
+				"INSERT INTO traffic.gate (floor) VALUES ('2100-01-01 00:00:00')",
 				"SELECT prefix_address FROM traffic.assignment_slice",
+				"ALTER TABLE traffic.gate DELETE WHERE 1",
 				"SELECT bytes FROM traffic.usage_bucket",
 				"ALTER TABLE traffic.session_slice DROP PARTITION ID '20260101'",
 				"ALTER TABLE traffic.coverage_slice DELETE WHERE 1",
 				"ALTER TABLE traffic.access_log_entry DELETE WHERE 1",
 			})},
 		{RoleOperator,
-			slices.Concat(selects("traffic.retention_policy", "traffic.clock_floor", "traffic.schema_migration", "system.parts"), []string{
+			slices.Concat(selects("traffic.gate", "traffic.schema_migration", "system.parts"), []string{
 				"SELECT min(ended_at), count() FROM traffic.session_slice",
 				"ALTER TABLE traffic.session_slice DROP PARTITION ID '20260101'",
 				"ALTER TABLE traffic.assignment_slice DELETE WHERE access_ref = unhex('00')", // what it asks about, it destroys

@@ -2,8 +2,6 @@ package schema
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -126,15 +124,13 @@ func UsageRows(ctx context.Context, conn driver.Conn, start, end time.Time) (map
 func ReadableSince(ctx context.Context, conn driver.Conn, class Class) (since time.Time, ok bool, err error) {
 	var p storedPolicy
 	var now time.Time
-	row := conn.QueryRow(ctx, `SELECT present, period, zone, expired_through, greatest(now64(3, 'UTC'), (SELECT max(floor) FROM traffic.clock_floor))
-		FROM traffic.retention_policy WHERE class = ? ORDER BY generation DESC LIMIT 1`, string(class))
+	row := conn.QueryRow(ctx, `SELECT tupleElement(newest, 1), tupleElement(newest, 2), tupleElement(newest, 3), tupleElement(newest, 4), now
+		FROM (SELECT argMaxIf((present, period, zone, expired_through), generation, class = ?) AS newest, greatest(now64(3, 'UTC'), max(floor)) AS now FROM traffic.gate)`, string(class))
 	err = row.Scan(&p.present, &p.Period, &p.Zone, &p.expiredThrough, &now)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return time.Time{}, false, nil
-	case err != nil:
+	if err != nil {
 		return time.Time{}, false, fmt.Errorf("read retention policy: %w", err)
-	case !p.present:
+	}
+	if !p.present {
 		return time.Time{}, false, nil
 	}
 	if since, err = p.ReadableFrom(now); err != nil {

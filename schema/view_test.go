@@ -193,17 +193,17 @@ func TestPolicyWrittenAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := count(t, ctx, conn, "SELECT max(generation) FROM traffic.retention_policy"); got != 1 {
+	if got := count(t, ctx, conn, "SELECT max(generation) FROM traffic.gate"); got != 1 {
 		t.Errorf("the same policy made generation %d", got)
 	}
 	policies[0].Purpose = "billing"
 	if err := WritePolicy(ctx, conn, ProfileNL, policies); err != nil {
 		t.Fatal(err)
 	}
-	if got := count(t, ctx, conn, "SELECT max(generation) FROM traffic.retention_policy"); got != 2 {
+	if got := count(t, ctx, conn, "SELECT max(generation) FROM traffic.gate"); got != 2 {
 		t.Errorf("a new purpose is in generation %d, want 2", got)
 	}
-	if got := count(t, ctx, conn, "SELECT count() FROM traffic.retention_policy WHERE expired_through > toDateTime64(0, 3)"); got != 0 {
+	if got := count(t, ctx, conn, "SELECT count() FROM traffic.gate WHERE expired_through > toDateTime64(0, 3)"); got != 0 {
 		t.Errorf("%d rows hold something expired although no period changed", got)
 	}
 	if stored, err := ReadPolicy(ctx, conn); err != nil || stored[0] != policies[0] {

@@ -20,7 +20,7 @@ import (
 	"griffier/api/register"
 	griffierv1 "griffier/proto/griffier/v1"
 	"griffier/schema"
-	"griffier/schema/engine/enginetest"
+	"griffier/schema/schematest"
 )
 
 // blindKey is the key of the blind index.
@@ -42,18 +42,15 @@ type house struct {
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	database := enginetest.Start(t)
+	database := schematest.Start(t)
 	conn, err := schema.Open(t.Context(), schema.Config{Socket: database.Socket, Settings: map[string]any{"fsync_metadata": 0}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	if err := schema.Migrate(t.Context(), conn, nil); err != nil {
-		t.Fatal(err)
-	}
 	// What a rewrite replaces is unlinked after a minute; here after a second.
 	for _, table := range []string{"traffic.session_slice", "traffic.assignment_slice", "traffic.usage_bucket", "traffic.usage_day_part", "traffic.access_log_entry",
-		"traffic.erasure", "register.line", "register.line_access", "register.person", "register.restriction"} {
+		"traffic.gate", "register.line", "register.line_access", "register.person", "register.restriction"} {
 		if err := conn.Exec(t.Context(), "ALTER TABLE "+table+" MODIFY SETTING old_parts_lifetime = 1"); err != nil {
 			t.Fatal(err)
 		}

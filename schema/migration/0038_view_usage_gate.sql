@@ -1,0 +1,51 @@
+-- traffic.usage:
+-- the latest version of each row of class usage_5m, while it may be
+-- read. A row expires at ended_at plus the class's calendar period, counted on
+-- the wall clock of the policy's zone; now is never before the clock floor. The
+-- filter runs after FINAL, so only the latest version's ended_at counts. Versions of
+-- one row are in one partition, so FINAL need not look for them in others.
+-- What was erased is left out.
+-- All that it depends on comes from traffic.gate, in one sub-query.
+CREATE OR REPLACE VIEW traffic.usage AS
+WITH
+    (
+        SELECT
+            (
+                argMaxIf((present, months, days, seconds, zone, expired_through), generation, class = 'usage_5m'),
+                greatest(now64(3, 'UTC'), max(floor)),
+                groupArrayIf((subject, held_from, held_until), held_from < held_until),
+                groupArrayIf(subject, held_from < held_until)
+            )
+        FROM traffic.gate
+    ) AS gate,
+    tupleElement(gate, 1) AS policy,
+    tupleElement(gate, 2) AS store_now,
+    timezoneOffset(toTimeZone(ended_at, tupleElement(policy, 5))) AS offset_at_end,
+    addDays(addMonths(addSeconds(ended_at, offset_at_end), tupleElement(policy, 2)), tupleElement(policy, 3)) AS wall_at_expiry,
+    timezoneOffset(toTimeZone(subtractSeconds(wall_at_expiry, offset_at_end), tupleElement(policy, 5))) AS offset_at_expiry,
+    addSeconds(subtractSeconds(wall_at_expiry, offset_at_expiry), tupleElement(policy, 4)) AS expires_at,
+    tupleElement(gate, 3) AS tombstones,
+    tupleElement(gate, 4) AS subjects,
+    sipHash128(access_ref, toIPv6('::')) AS subject_of_row
+SELECT
+    access_ref,
+    bucket_started_at,
+    ended_at,
+    sampled_at,
+    direction,
+    ip_version,
+    bytes,
+    packets,
+    cumulative_bytes,
+    cumulative_packets,
+    counter_id,
+    collector_id,
+    class,
+    source
+FROM traffic.usage_bucket FINAL
+WHERE tupleElement(policy, 1)
+  AND ended_at > tupleElement(policy, 6)
+  AND expires_at > store_now
+  AND (empty(subjects) OR NOT has(subjects, subject_of_row)
+    OR NOT arrayExists(t -> tupleElement(t, 1) = subject_of_row AND bucket_started_at >= tupleElement(t, 2) AND bucket_started_at < tupleElement(t, 3), tombstones))
+SETTINGS do_not_merge_across_partitions_select_final = 1

@@ -1,0 +1,2 @@
+-- Its rows are in traffic.gate.
+DROP TABLE IF EXISTS traffic.clock_floor
