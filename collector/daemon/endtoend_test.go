@@ -184,12 +184,13 @@ func TestNothingLostNothingTwice(t *testing.T) {
 	anna6.exchange(t, anna, 300)
 	other4.exchange(t, bram, 200)
 	other6.exchange(t, bram, 100)
-	time.Sleep(2100 * time.Millisecond) // some of it is in the store
+	s.readings(1)
+	eventually(t, "some of it in the store", func() bool { return s.count("SELECT sum(bytes) FROM traffic.usage") > 0 })
 
 	s.gate.shut()
 	anna4.exchange(t, anna, 400)
-	time.Sleep(1100 * time.Millisecond) // some of it is in the spool only
-	anna6.exchange(t, anna, 111)        // and some nowhere but in the kernel
+	s.readings(1)                // some of it is in the spool only
+	anna6.exchange(t, anna, 111) // and some nowhere but in the kernel
 	c.kill()
 	anna4.exchange(t, anna, 250) // while nobody looks
 	other6.exchange(t, bram, 77)
@@ -207,7 +208,6 @@ func TestNothingLostNothingTwice(t *testing.T) {
 	s.gate.open()
 	s.session("Interim-Update", "anna", "1", "100.64.0.11", "2001:db8:0:1100::/56")
 	anna6.exchange(t, anna, 66)
-	time.Sleep(1100 * time.Millisecond)
 	c.stop()
 
 	t.Logf("anna %v, bram %v, carl %v", anna, bram, carl)

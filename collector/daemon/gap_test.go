@@ -33,7 +33,7 @@ func TestLostControlFramesAreDeclared(t *testing.T) {
 	}
 	c := s.start()
 	link := s.wire(s.sub, "wan")
-	time.Sleep(1200 * time.Millisecond) // it has read the counter of drops once
+	s.readings(1) // it has read the counter of drops
 	if err := c.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func TestLostControlFramesAreDeclared(t *testing.T) {
 	if err := c.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(2200 * time.Millisecond)
+	s.readings(1)
 	c.stop()
 	if n := s.count("SELECT count() FROM traffic.coverage WHERE state = 'gap' AND cause = 'ring_drop' AND ended_at > started_at"); n != 1 {
 		t.Errorf("%d gaps are declared, want 1", n)

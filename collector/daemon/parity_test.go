@@ -119,7 +119,7 @@ ranges: [{prefix: 100.64.0.0/10}, {prefix: "2001:db8::/32"}]
 			switch {
 			case strings.Contains(path, "dhcp"):
 				// What a lease leads to takes an fsync; a client takes longer too.
-				time.Sleep(100 * time.Millisecond)
+				time.Sleep(250 * time.Millisecond)
 			case i%50 == 49:
 				time.Sleep(2 * time.Millisecond)
 			}

@@ -58,7 +58,7 @@ func TestTrafficPastTheProgramsShows(t *testing.T) {
 	if err := unix.SetsockoptInt(link.fd, unix.SOL_PACKET, unix.PACKET_QDISC_BYPASS, 1); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(1200 * time.Millisecond) // one reading before
+	s.readings(1)
 	frame := make([]byte, 60)
 	copy(frame, []byte{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5})
 	for i := range 4000 {
@@ -67,7 +67,7 @@ func TestTrafficPastTheProgramsShows(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 	}
-	time.Sleep(2500 * time.Millisecond)
+	s.readings(2) // the first may have come in between
 	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

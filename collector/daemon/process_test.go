@@ -63,6 +63,12 @@ func (g *gate) open() {
 	})
 }
 
+func (g *gate) listening() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.listener != nil
+}
+
 // shut breaks every connection and refuses new ones.
 func (g *gate) shut() {
 	g.mu.Lock()
@@ -80,6 +86,7 @@ func (g *gate) shut() {
 // collector is a running collector process.
 type collector struct {
 	t      *testing.T
+	setup  *setup
 	cmd    *exec.Cmd
 	output *strings.Builder
 	read   chan struct{}
@@ -100,7 +107,7 @@ func (s *setup) startBy(way ...string) *collector {
 		s.t.Fatal(err)
 	}
 	way = append(way, "nsenter", "--net=/run/netns/"+s.router, self)
-	c := &collector{t: s.t, cmd: exec.Command(way[0], way[1:]...), output: &strings.Builder{}, read: make(chan struct{})}
+	c := &collector{t: s.t, setup: s, cmd: exec.Command(way[0], way[1:]...), output: &strings.Builder{}, read: make(chan struct{})}
 	c.cmd.Env = append(os.Environ(), collectorEnv+"="+s.config)
 	stderr, err := c.cmd.StderrPipe()
 	if err != nil {
@@ -148,7 +155,7 @@ func (c *collector) kill() {
 	c.cmd.Wait()
 }
 
-// stop ends it in order.
+// stop ends it in order, and sees what it saw into the store if that is open.
 func (c *collector) stop() {
 	c.t.Helper()
 	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -157,5 +164,8 @@ func (c *collector) stop() {
 	<-c.read
 	if err := c.cmd.Wait(); err != nil {
 		c.t.Fatalf("the collector ended with %v", err)
+	}
+	if c.setup.gate.listening() {
+		c.setup.deliver()
 	}
 }

@@ -59,17 +59,20 @@ metrics_listen: 127.0.0.1:0
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("round %d: radclient: %v\n%s", round, err, out)
 		}
-		time.Sleep(1100 * time.Millisecond) // gauges follow every second
-		resp, err := http.Get("http://" + a.Metrics.String() + "/metrics")
-		if err != nil {
-			t.Fatal(err)
-		}
-		metrics, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		http.DefaultClient.CloseIdleConnections()
-		if err != nil {
-			t.Fatal(err)
-		}
+		var metrics []byte
+		eventually(t, "a session in the gauges, which follow every second", func() bool {
+			resp, err := http.Get("http://" + a.Metrics.String() + "/metrics")
+			if err != nil {
+				t.Fatal(err)
+			}
+			metrics, err = io.ReadAll(resp.Body)
+			resp.Body.Close()
+			http.DefaultClient.CloseIdleConnections()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return strings.Contains(string(metrics), "griffier_collector_sessions 1\n")
+		})
 		for _, want := range []string{"griffier_collector_sessions 1\n", "griffier_collector_addresses 1\n", "griffier_collector_spool_pending_rows"} {
 			if !strings.Contains(string(metrics), want) {
 				t.Errorf("round %d: metrics lack %q", round, want)

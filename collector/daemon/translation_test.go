@@ -138,7 +138,9 @@ func TestWhoHadThePort(t *testing.T) {
 	time.Sleep(1100 * time.Millisecond) // RADIUS tells whole seconds
 	flows("anna", "100.64.0.11", 50)
 	flows("bram", "100.64.0.12", 50)
-	time.Sleep(2100 * time.Millisecond) // stored, at the latest by the second coverage
+	eventually(t, "a hundred flows in the store", func() bool {
+		return s.count("SELECT uniqExact(assignment_id) FROM traffic.assignment WHERE source = 'conntrack'") >= 100
+	})
 	c.kill()
 	s.forgetFlows() // what is not stored by now, nobody can tell any more
 	c = s.start()

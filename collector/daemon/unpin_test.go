@@ -7,7 +7,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"griffier/collector/config"
 )
@@ -22,7 +21,7 @@ func TestUnpin(t *testing.T) {
 	c := s.start()
 	s.session("Start", "anna", "1", "100.64.0.11", "2001:db8:0:1100::/56")
 	anna4.exchange(t, truth, 300)
-	time.Sleep(1100 * time.Millisecond)
+	s.readings(1)
 	anna4.exchange(t, truth, 50) // nowhere but in the kernel
 	c.kill()
 	anna4.exchange(t, truth, 70) // nobody looks
@@ -50,7 +49,6 @@ func TestUnpin(t *testing.T) {
 	}
 	c = s.start()
 	anna4.exchange(t, truth, 40)
-	time.Sleep(1100 * time.Millisecond)
 	c.stop()
 	if have := s.usage("anna"); fmt.Sprint(have) != fmt.Sprint(truth) {
 		t.Errorf("anna moved %v, the store says %v", truth, have)
