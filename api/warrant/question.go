@@ -128,8 +128,8 @@ func (q TaskRequest) fits(target Target, b TaskBody) *reason.Error {
 		return violation("max_records", "and max_subjects are of what is disclosed: a preservation discloses nothing")
 	case b.FromHold != "" && !holdIDForm.MatchString(b.FromHold):
 		return violation("from_hold", "is not the id of a hold: 32 hexadecimal digits")
-	case b.FromHold != "" && q.Category == Identity:
-		return violation("from_hold", "has no question of IDENTITY alone: the register answers that")
+	case b.FromHold != "" && q.Category == Identity && target.Kind != TargetLine:
+		return violation("target", "must be line:ID of a line that the hold has: whose an address was is ATTRIBUTION")
 	case b.MaxSubjects > MaxTaskSubjects:
 		return violation("max_subjects", fmt.Sprintf("is more than %d", MaxTaskSubjects))
 	case b.MaxRecords > MaxTaskRecords:
