@@ -27,10 +27,11 @@ func TestExhaustionIsSeen(t *testing.T) {
 		n.send("udp4", 10, 4000, 9000)
 		n.send("udp4", 11, 4000, 9000)
 	})
-	time.Sleep(100 * time.Millisecond)
 	var e Exhaustion
 	var err error
-	n.in(n.router, func() { e, err = ReadExhaustion() })
+	for deadline := time.Now().Add(10 * time.Second); err == nil && (e.InsertFailed == 0 || w.count() == 0) && time.Now().Before(deadline); {
+		n.in(n.router, func() { e, err = ReadExhaustion() })
+	}
 	if err != nil || e.InsertFailed == 0 {
 		t.Errorf("%+v, %v", e, err)
 	}

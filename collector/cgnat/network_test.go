@@ -92,6 +92,27 @@ func (n *network) in(ns string, f func()) {
 	wg.Wait()
 }
 
+// flows waits until the router's conntrack has so many entries: on a busy machine
+// packets are on their way for some time after they were sent.
+func (n *network) flows(want int) {
+	n.t.Helper()
+	n.in(n.router, func() {
+		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+			text, err := os.ReadFile("/proc/sys/net/netfilter/nf_conntrack_count")
+			if have, e := strconv.Atoi(strings.TrimSpace(string(text))); err != nil || e != nil || have >= want {
+				if err != nil || e != nil {
+					n.t.Error(err, e)
+				}
+				return
+			}
+			if time.Now().After(deadline) {
+				n.t.Errorf("conntrack has %s entries after 30 s, want %d", text, want)
+				return
+			}
+		}
+	})
+}
+
 // namespace returns a descriptor of the router's.
 func (n *network) namespace() int {
 	n.t.Helper()
