@@ -107,6 +107,8 @@ var defaultSettings = []struct{ name, value string }{
 	{"session_timezone", "UTC"},
 	// A mistyped statement is an error, not an expression.
 	{"implicit_select", "0"},
+	// A view is planned as the sub-query that it stands for, and not again by itself.
+	{"analyzer_inline_views", "1"},
 }
 
 // writeServerConfig writes the engine's configuration files into the data

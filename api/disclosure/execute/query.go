@@ -91,7 +91,7 @@ func (t *Traffic) Assignments(ctx context.Context, p disclosure.Plan) ([]schema.
 
 func (t *Traffic) assignments(ctx context.Context, p disclosure.Plan, and string, args ...any) ([]schema.Assignment, error) {
 	from, to := p.From, p.To
-	keys := "prefix_address IN (SELECT toIPv6(arrayJoin({addresses:Array(String)})))"
+	keys := "prefix_address IN {addresses:Array(IPv6)}"
 	if p.Prefix.IsValid() { // and parts of it
 		keys = "(" + keys + " OR prefix_address BETWEEN toIPv6({first:String}) AND toIPv6({last:String}))"
 		args = append(args, clickhouse.Named("first", p.Prefix.Addr().String()), clickhouse.Named("last", lastOf(p.Prefix).String()))
