@@ -160,7 +160,7 @@ func newOffice(ctx context.Context, conn driver.Conn, lines int, dir string) (*o
 	if err != nil {
 		return nil, err
 	}
-	rules, err := warrant.NewRules(warrant.Rules{Profile: warrant.Always(profile),
+	rules, err := warrant.NewRules(warrant.Rules{Law: warrant.Always(profile),
 		Authorities: warranttest.Registry(o.identity.Recipient().String()), DuplicateKey: make([]byte, 32)})
 	if err != nil {
 		return nil, err

@@ -51,13 +51,13 @@ type explanationBody struct {
 // Propose judges a record of a new authority, or another record of a known one.
 // generation is the authority's as the caller saw it, 0 for a new one. A retired
 // authority comes back that way.
-func (g *Registry) Propose(by ledger.Caller, id, key string, generation uint64, r Record, contact Contact, profile *warrant.Profile) (ledger.Draft, *reason.Error) {
+func (g *Registry) Propose(by ledger.Caller, id, key string, generation uint64, r Record, contact Contact, law warrant.Law) (ledger.Draft, *reason.Error) {
 	role, ok := by.As(RoleLegalOfficer)
 	if !ok {
 		return ledger.Draft{}, reason.New(reason.PermissionDenied, "")
 	}
 	r = r.normal()
-	bad := r.validate(func(basis string) bool { _, ok := profile.Basis(basis); return ok })
+	bad := r.validate(law)
 	for _, of := range [][2]string{{"contact.name", contact.Name}, {"contact.email", contact.Email}} {
 		if v, wrong := badText(of[0], of[1]); wrong {
 			bad = append(bad, v)

@@ -15,15 +15,15 @@ type Plan struct {
 	Generation      uint64 // of the authority now; 0: it is new
 }
 
-// Plan compares a record with the one in force, under a profile. It judges the
+// Plan compares a record with the one in force, under a law. It judges the
 // record as far as it has a meaning; what is wrong with it Propose says.
-func (g *Registry) Plan(now time.Time, r Record, profile *warrant.Profile, warrants []warrant.Warrant) Plan {
+func (g *Registry) Plan(now time.Time, r Record, law warrant.Law, warrants []warrant.Warrant) Plan {
 	r = r.normal()
 	was, known := g.View(r.ID, now)
 	is := viewOf(r)
 	is.Keys = was.Keys // they stay
 	out := Plan{Generation: was.Generation}
-	before, after := may(was, known, profile), may(is, true, profile)
+	before, after := may(was, known, law), may(is, true, law)
 	for _, what := range after {
 		if !slices.Contains(before, what) {
 			out.Permits = append(out.Permits, what)
@@ -35,7 +35,7 @@ func (g *Registry) Plan(now time.Time, r Record, profile *warrant.Profile, warra
 		}
 	}
 	judge := func(v warrant.AuthorityView, known bool) *warrant.Rules {
-		return &warrant.Rules{Profile: warrant.Always(profile), Authorities: func(string) (warrant.AuthorityView, bool) { return v, known }}
+		return &warrant.Rules{Law: warrant.Always(law...), Authorities: func(string) (warrant.AuthorityView, bool) { return v, known }}
 	}
 	for _, w := range warrants {
 		if w.Authority != r.ID || w.Ended != "" || !now.Before(w.ValidUntil) {
@@ -48,14 +48,14 @@ func (g *Registry) Plan(now time.Time, r Record, profile *warrant.Profile, warra
 	return out
 }
 
-// may lists what an authority may ask, as "BASIS CATEGORY", in the profile's order.
-func may(v warrant.AuthorityView, known bool, p *warrant.Profile) []string {
+// may lists what an authority may ask, as "BASIS CATEGORY", in the order of the profiles.
+func may(v warrant.AuthorityView, known bool, law warrant.Law) []string {
 	var out []string
-	r := &warrant.Rules{Profile: warrant.Always(p), Authorities: func(string) (warrant.AuthorityView, bool) { return v, known }}
+	r := &warrant.Rules{Law: warrant.Always(law...), Authorities: func(string) (warrant.AuthorityView, bool) { return v, known }}
 	if !known {
 		return nil
 	}
-	for _, b := range p.Bases {
+	for _, b := range law.Bases() {
 		for _, c := range b.Categories {
 			// Its key is not asked about here: it has one or it has not.
 			v.Keys = []string{""}

@@ -59,9 +59,9 @@ func (r Record) Hash() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// validate lists everything that is wrong with a record in normal form. known
-// tells whether the profile in force has a basis.
-func (r Record) validate(known func(basis string) bool) (bad []reason.Violation) {
+// validate lists everything that is wrong with a record in normal form, under the
+// law in force.
+func (r Record) validate(law warrant.Law) (bad []reason.Violation) {
 	complain := func(field, description string) {
 		bad = append(bad, reason.Violation{Field: field, Description: description})
 	}
@@ -85,7 +85,7 @@ func (r Record) validate(known func(basis string) bool) (bad []reason.Violation)
 		}
 	}
 	list("offices", r.Offices, officeForm.MatchString)
-	list("bases", r.Bases, known)
+	list("bases", r.Bases, func(s string) bool { _, ok := law.Basis(s); return ok })
 	var categories []string
 	for _, c := range r.Categories {
 		categories = append(categories, string(c))
@@ -93,6 +93,15 @@ func (r Record) validate(known func(basis string) bool) (bad []reason.Violation)
 	list("categories", categories, func(s string) bool { return warrant.Category(s).Known() })
 	if !warrant.NumberForm.MatchString(r.CallBack) {
 		complain("call_back", "must be a telephone number as +31201234567")
+	}
+	if len(bad) > 0 {
+		return bad // what a basis fits is judged of a record of good form
+	}
+	for i, id := range r.Bases {
+		b, _ := law.Basis(id)
+		if why := law.Unfit(b, r.Country, r.Offices); why != "" {
+			complain("bases["+strconv.Itoa(i)+"]", "is not for this authority. "+why)
+		}
 	}
 	return bad
 }

@@ -13,6 +13,7 @@ import (
 	"griffier/api/ledger"
 	"griffier/api/reason"
 	"griffier/api/warrant"
+	"griffier/api/warrant/warranttest"
 )
 
 var (
@@ -48,14 +49,6 @@ func (b *book) append(t fataler, at time.Time, d ledger.Draft) {
 	b.entries = append(b.entries, e)
 }
 
-func profile(t fataler) *warrant.Profile {
-	p, err := warrant.LoadProfile("nl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
 func record(id string) authority.Record {
 	return authority.Record{ID: id, Name: "Office of the prosecutor", Country: id[:2], Offices: []string{"public-prosecutor"},
 		Bases: []string{"NL-126na-2", "NL-126n"}, Categories: []warrant.Category{warrant.Identity, warrant.Attribution}, CallBack: "+31 20 1234567"}
@@ -75,7 +68,7 @@ func want(t testing.TB, what string, err *reason.Error, want reason.Reason) {
 // registered puts an authority in force.
 func (b *book) registered(t testing.TB, id string) {
 	t.Helper()
-	d, err := b.registry.Propose(officer, "p-"+id, "k", 0, record(id), authority.Contact{Name: "the desk"}, profile(t))
+	d, err := b.registry.Propose(officer, "p-"+id, "k", 0, record(id), authority.Contact{Name: "the desk"}, warranttest.Law())
 	want(t, "propose", err, "")
 	b.append(t, start, d)
 	p, _ := b.registry.Proposal("p-" + id)
@@ -107,7 +100,7 @@ func TestProposeAndApprove(t *testing.T) {
 	} {
 		r := record("NL-OM")
 		test.change(&r)
-		_, err := b.registry.Propose(test.by, "p", "k", 0, r, authority.Contact{}, profile(t))
+		_, err := b.registry.Propose(test.by, "p", "k", 0, r, authority.Contact{}, warranttest.Law())
 		want(t, test.name, err, test.want)
 		var fields []string
 		if err != nil {
@@ -119,7 +112,7 @@ func TestProposeAndApprove(t *testing.T) {
 			t.Errorf("%s: %q, want %q", test.name, got, test.fields)
 		}
 	}
-	d, err := b.registry.Propose(everything, "p1", "k", 0, record("NL-OM"), authority.Contact{}, profile(t))
+	d, err := b.registry.Propose(everything, "p1", "k", 0, record("NL-OM"), authority.Contact{}, warranttest.Law())
 	want(t, "propose", err, "")
 	b.append(t, start, d)
 	p, _ := b.registry.Proposal("p1")
@@ -144,12 +137,12 @@ func TestProposeAndApprove(t *testing.T) {
 		t.Errorf("in force: %+v, %v", v, known)
 	}
 	for _, id := range []string{"NL-0M", "NL-O-M", "NL-om", "NL-ORN"} {
-		_, err := b.registry.Propose(officer, "p3", "k", 0, record(id), authority.Contact{}, profile(t))
+		_, err := b.registry.Propose(officer, "p3", "k", 0, record(id), authority.Contact{}, warranttest.Law())
 		want(t, id+" beside NL-OM", err, reason.InvalidRequest)
 	}
-	_, err = b.registry.Propose(officer, "p3", "k", 0, record("NL-OM"), authority.Contact{}, profile(t))
+	_, err = b.registry.Propose(officer, "p3", "k", 0, record("NL-OM"), authority.Contact{}, warranttest.Law())
 	want(t, "the same id as a new one", err, reason.GenerationMismatch)
-	_, err = b.registry.Propose(officer, "p3", "k", 1, record("NL-OM"), authority.Contact{}, profile(t))
+	_, err = b.registry.Propose(officer, "p3", "k", 1, record("NL-OM"), authority.Contact{}, warranttest.Law())
 	want(t, "another record of it", err, "")
 }
 
@@ -248,7 +241,7 @@ func TestPlan(t *testing.T) {
 	ended.Ended, other.Authority = warrant.Revoked, "NL-RB"
 	r := record("NL-OM")
 	r.Bases, r.Categories = []string{"NL-126na-2", "NL-126ni"}, []warrant.Category{warrant.Identity, warrant.Attribution, warrant.Preservation}
-	plan := b.registry.Plan(start, r, profile(t), []warrant.Warrant{live, ended, other})
+	plan := b.registry.Plan(start, r, warranttest.Law(), []warrant.Warrant{live, ended, other})
 	if got := strings.Join(plan.Permits, ","); got != "NL-126ni PRESERVATION" {
 		t.Errorf("permits %s", got)
 	}
@@ -258,7 +251,7 @@ func TestPlan(t *testing.T) {
 	if plan.WarrantsStopped != 1 || plan.Generation != 3 {
 		t.Errorf("plan %+v", plan)
 	}
-	if plan := b.registry.Plan(start, record("NL-RB"), profile(t), nil); len(plan.Permits) != 4 || len(plan.Ends) != 0 || plan.Generation != 0 {
+	if plan := b.registry.Plan(start, record("NL-RB"), warranttest.Law(), nil); len(plan.Permits) != 4 || len(plan.Ends) != 0 || plan.Generation != 0 {
 		t.Errorf("of a new one: %+v", plan)
 	}
 }
@@ -267,7 +260,7 @@ func TestPlan(t *testing.T) {
 // hung does. Whatever is in force was seen by two people, and what was taken away
 // stays away.
 func TestModel(t *testing.T) {
-	p := profile(t)
+	p := warranttest.Law()
 	keys := []string{ageKey(t).Recipient().String(), ageKey(t).Recipient().String()}
 	ids := []string{"NL-OM", "NL-0M", "BE-FP"}
 	rapid.Check(t, func(rt *rapid.T) {

@@ -15,33 +15,35 @@ import (
 )
 
 func (a *app) legalBasis() *cobra.Command {
-	return noun("legal-basis", "The legal-basis profile: which article permits which category of data",
+	return noun("legal-basis", "The legal-basis profiles: which article permits which category of data",
 		a.legalBasisShow(), a.legalBasisPlan(), a.legalBasisHistory(), a.legalBasisPropose(), a.legalBasisApprove(), a.legalBasisWithdraw(),
 		a.legalBasisCheck(), a.legalBasisSign())
 }
 
 func (a *app) legalBasisShow() *cobra.Command {
-	return &cobra.Command{Use: "show", Short: "Show the profile in force, and what is proposed", Args: noArgs,
+	return &cobra.Command{Use: "show", Short: "Show the profiles in force, and what is proposed", Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			resp, err := griffierv1.NewLegalBasisServiceClient(a.server).GetLegalBasis(c.Context(), &griffierv1.GetLegalBasisRequest{})
 			if err != nil {
 				return err
 			}
-			if problem := resp.GetFileProblem(); problem != "" {
-				fmt.Fprintf(a.stderr, "WARNING: the file on disk is not what is in force: %s\n", problem)
+			for _, problem := range resp.GetFileProblems() {
+				fmt.Fprintf(a.stderr, "WARNING: the files on disk are not what is in force: %s\n", problem)
 			}
-			if p := resp.GetInForce(); p != nil {
+			for _, p := range resp.GetInForce() {
 				fmt.Fprintf(a.stderr, "profile %s, generation %d, in force since %s, ledger entry %d, signed by %s, sha256 %s\n",
 					p.GetProfile(), p.GetGeneration(), at(p.GetInForceAt()), p.GetLedgerIndex(), p.GetSignedBy(), p.GetSha256())
 			}
 			for _, p := range resp.GetOpen() {
-				fmt.Fprintf(a.stderr, "proposal %s: generation %d, by %s; expires %s; --sha256 %s\n", p.GetProposalId(), p.GetGeneration(),
+				fmt.Fprintf(a.stderr, "proposal %s: profile %s, generation %d, by %s; expires %s; --sha256 %s\n", p.GetProposalId(), p.GetProfile(), p.GetGeneration(),
 					short(p.GetProposedBy()), at(p.GetExpiresAt()), p.GetSha256())
 			}
-			t := table{header: []string{"basis", "article", "signed_by", "permits", "review", "conditions", "valid_days", "status"}}
-			for _, b := range resp.GetInForce().GetBases() {
-				t.add(b.GetId(), b.GetArticle(), strings.Join(b.GetSignedBy(), " "), strings.Join(b.GetCategories(), " "), strings.Join(b.GetReview(), " "),
-					conditions(b), strconv.FormatUint(uint64(b.GetMaxValidityDays()), 10), b.GetStatus())
+			t := table{header: []string{"profile", "basis", "article", "signed_by", "permits", "review", "conditions", "valid_days", "status"}}
+			for _, p := range resp.GetInForce() {
+				for _, b := range p.GetBases() {
+					t.add(p.GetProfile(), b.GetId(), b.GetArticle(), strings.Join(b.GetSignedBy(), " "), strings.Join(b.GetCategories(), " "), strings.Join(b.GetReview(), " "),
+						conditions(b), strconv.FormatUint(uint64(b.GetMaxValidityDays()), 10), b.GetStatus())
+				}
 			}
 			return a.print(resp, t)
 		}}
@@ -103,7 +105,11 @@ func (a *app) planLegalBasis(c *cobra.Command, req *griffierv1.PlanLegalBasisReq
 	for _, change := range resp.GetChanges() {
 		t.add(change.GetBasis(), strings.ToLower(word(change.GetEffect(), "EFFECT_")), change.GetWhat(), change.GetNow(), change.GetNew())
 	}
-	fmt.Fprintf(a.stderr, "generation %d over %d, sha256 %s; live warrants under what changes: %d\n", resp.GetGeneration(), resp.GetGenerationInForce(),
+	over := fmt.Sprintf("over %d", resp.GetGenerationInForce())
+	if resp.GetGenerationInForce() == 0 {
+		over = "in addition to the profile in force"
+	}
+	fmt.Fprintf(a.stderr, "profile %s, generation %d %s, sha256 %s; live warrants under what changes: %d\n", resp.GetProfile(), resp.GetGeneration(), over,
 		resp.GetSha256(), resp.GetWarrantsTouched())
 	return resp, a.print(resp, t)
 }
@@ -131,7 +137,8 @@ func (a *app) legalBasisPropose() *cobra.Command {
 	c := &cobra.Command{Use: "propose FILE", Short: "Propose a signed profile file", Args: oneArg("FILE"),
 		Long: `Propose a signed profile file of a higher generation. It comes into force once a
 privacy controller, another person, has approved it; it applies to the next command.
-Look at griffier legal-basis plan first.`}
+The other profile in force stays as it is; a file of profile eu that is the first of its
+name comes in addition. Look at griffier legal-basis plan first.`}
 	request := requestFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		file, err := a.readPolicy(args[0])
@@ -149,7 +156,8 @@ func (a *app) legalBasisApprove() *cobra.Command {
 	c := &cobra.Command{Use: "approve PROPOSAL", Short: "Approve exactly what you saw; it comes into force", Args: oneArg("PROPOSAL"),
 		Long: `Approve a proposal: the approval is bound to the file's hash. Look first, with
 --dry-run: it tells what the proposal permits, ends and changes, and its hash. Put the
-same file in the place of griffierd's profile file afterwards.`}
+same file in the place of griffierd's profile file afterwards, or, if it is an addition,
+name it in legal.basis_file.`}
 	hash := c.Flags().String("sha256", "", "hash of the file as you saw it with --dry-run")
 	dryRun := c.Flags().Bool("dry-run", false, "only tell what it would permit, end and change")
 	request := requestFlag(c)

@@ -171,9 +171,10 @@ type ClockConfig struct {
 
 // LegalConfig is about warrants and packages.
 type LegalConfig struct {
-	// BasisFile is the legal-basis profile, signed by a key of BasisKeysFile. The
-	// first one that griffierd reads is in force; a change takes two people.
-	BasisFile     string `yaml:"basis_file"`
+	// BasisFiles are the legal-basis profiles, of a nation and of the Union (eu), each
+	// signed by a key of BasisKeysFile: one file, or a list. The first ones that
+	// griffierd reads are in force; a change or an addition takes two people.
+	BasisFiles    Files  `yaml:"basis_file"`
 	BasisKeysFile string `yaml:"basis_keys_file"`
 	PackagesDir   string `yaml:"packages_dir"` // sealed packages
 	// Packages is about what leaves.
@@ -258,9 +259,9 @@ func (c *Config) files() []*string {
 		&c.Store.DataDir, &c.Store.Socket, &c.Store.DSN, &c.Store.ExecutorDSN, &c.Store.PortalDSN,
 		&c.Store.CAFile, &c.Store.CertFile, &c.Store.KeyFile,
 		&c.Ledger.Dir, &c.Ledger.WitnessFile, &c.Ledger.KeyFile,
-		&c.Legal.PackagesDir, &c.Legal.Packages.Timestamp.RootsFile, &c.Legal.HoldsDir, &c.Legal.DocumentsDir, &c.Legal.BasisFile, &c.Legal.BasisKeysFile, &c.RetentionFile, &c.RetentionKeysFile,
+		&c.Legal.PackagesDir, &c.Legal.Packages.Timestamp.RootsFile, &c.Legal.HoldsDir, &c.Legal.DocumentsDir, &c.Legal.BasisKeysFile, &c.RetentionFile, &c.RetentionKeysFile,
 		&c.Enrolment.CACertFile, &c.Enrolment.CAKeyFile, &c.Backup.Dir, &c.Backup.KeysDir,
-	}, c.Ledger.files()...)
+	}, append(c.Legal.BasisFiles.each(), c.Ledger.files()...)...)
 }
 
 func (c *Config) resolve(dir string) {
@@ -298,7 +299,7 @@ func (c *Config) validate() error {
 	need("ledger.witness_file", c.Ledger.WitnessFile)
 	need("ledger.key_file", c.Ledger.KeyFile)
 	need("legal.packages_dir", c.Legal.PackagesDir)
-	need("legal.basis_file", c.Legal.BasisFile)
+	need("legal.basis_file", strings.Join(c.Legal.BasisFiles, ""))
 	need("legal.basis_keys_file", c.Legal.BasisKeysFile)
 	need("retention_policy_file", c.RetentionFile)
 	need("retention_policy_keys_file", c.RetentionKeysFile)

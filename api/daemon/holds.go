@@ -16,7 +16,7 @@ import (
 func (s *services) keeperOfHolds(ctx context.Context, book *ledger.Log) (*keep.Keeper, error) {
 	k, err := keep.New(keep.Config{
 		Dir: s.cfg.Legal.HoldsDir, Keys: s.keys, Book: book, State: s.holds,
-		Rules: &hold.Rules{Profile: s.rules.Profile, ApprovalAge: s.rules.ApprovalAge, Document: s.document},
+		Rules: &hold.Rules{Law: s.rules.Law, ApprovalAge: s.rules.ApprovalAge, Document: s.document},
 		Clock: s.judge(book), Now: time.Now, Log: s.log,
 	})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,13 +18,14 @@ import (
 	"griffier/api/pki"
 	"griffier/api/retention"
 	"griffier/api/statistics"
+	"griffier/api/warrant"
 	"griffier/api/warrant/document"
 	"griffier/schema"
 )
 
 // InitOptions are what [Init] cannot make up.
 type InitOptions struct {
-	Profile string // nl or be
+	Profile string // nl or be; the Union's legal bases come with it
 	Origin  string // of the ledger: a schema-less URL such as isp.example/griffier
 	Issuer  string // of the identity provider
 	// IssuerCAFile is copied when set; else the issuer's CA is the system's.
@@ -35,11 +37,14 @@ type InitOptions struct {
 }
 
 // Init makes a folder that griffierd can start from: keys, a private CA with a
-// server, a provisioner and an operator certificate, the policy file of a profile, and
-// griffierd.yaml, and in trust/ what is handed out to those who verify: the
+// server, a provisioner and an operator certificate, the retention policy of a nation,
+// the legal bases of it and of the Union, and griffierd.yaml, and in trust/ what is handed out to those who verify: the
 // ledger's public key, and a trust file for packages. It never replaces a file,
 // and when it fails in a folder that was empty, it leaves it empty.
 func Init(dir string, o InitOptions) (configPath string, err error) {
+	if o.Profile == warrant.Union {
+		return "", errors.New("init: profile eu is an addition to a nation's and has no retention policy: -profile nl or -profile be writes the legal bases of the nation and, beside them, those of the Union")
+	}
 	configPath = filepath.Join(dir, "griffierd.yaml")
 	if _, err := os.Stat(configPath); err == nil {
 		return "", fmt.Errorf("init: %s is there already", configPath)
@@ -104,7 +109,8 @@ func Init(dir string, o InitOptions) (configPath string, err error) {
 	if err := writeNew(in("retention.yaml"), policy); err != nil {
 		return "", err
 	}
-	if err := initLegalBasis(dir, o); err != nil {
+	bases, err := initLegalBasis(dir, o)
+	if err != nil {
 		return "", err
 	}
 	issuerCA := ""
@@ -131,7 +137,7 @@ func Init(dir string, o InitOptions) (configPath string, err error) {
 		Store:             StoreConfig{DataDir: "store", Socket: "store.sock"},
 		Ledger:            initialLedger(cmp.Or(o.LedgerLimit, defaultLedgerLimit)),
 		Clock:             ClockConfig{RequireSync: !o.Laboratory},
-		Legal:             LegalConfig{BasisFile: "legal-basis.yaml", BasisKeysFile: "trust/legal-basis.pub", PackagesDir: "packages", HoldsDir: "holds", DocumentsDir: "documents", DocumentScanLimit: document.DefaultScanLimit, ClockMargin: defaultClockMargin},
+		Legal:             LegalConfig{BasisFiles: bases, BasisKeysFile: "trust/legal-basis.pub", PackagesDir: "packages", HoldsDir: "holds", DocumentsDir: "documents", DocumentScanLimit: document.DefaultScanLimit, ClockMargin: defaultClockMargin},
 		Statistics:        StatisticsConfig{MinLines: statistics.MinLines, Delay: statistics.DefaultDelay},
 		Backup:            BackupConfig{Every: defaultBackup},
 		Oversight:         defaultOversight,

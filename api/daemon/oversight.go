@@ -60,7 +60,7 @@ func (s *services) newWatch(book *ledger.Log) *watch.Watch {
 
 // oversight returns the overseer's service.
 func (s *services) oversight(book *ledger.Log) (*oversightrpc.Service, error) {
-	zone, err := time.LoadLocation(s.rules.Profile().Zone)
+	zone, err := time.LoadLocation(s.rules.Law().Zone())
 	if err != nil {
 		return nil, fmt.Errorf("zone of the legal profile: %w", err)
 	}

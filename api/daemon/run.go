@@ -55,7 +55,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	if err != nil {
 		return err
 	}
-	if _, _, err := legalbasis.ReadFile(cfg.Legal.BasisFile, basisKeys); err != nil {
+	if _, err := legalbasis.ReadFiles(cfg.Legal.BasisFiles, basisKeys); err != nil {
 		if _, noLedger := os.Stat(cfg.Ledger.Dir); noLedger != nil {
 			return err
 		}
@@ -107,7 +107,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 		return err
 	}
 	s.trusted, s.basisKeys = trusted, basisKeys
-	s.basisDesk = legalbasis.NewDesk(cfg.Legal.BasisFile, basisKeys, s.bases, book, registry, log)
+	s.basisDesk = legalbasis.NewDesk(cfg.Legal.BasisFiles, basisKeys, s.bases, book, registry, log)
 	if err := s.basisDesk.Start(ctx); err != nil {
 		return err
 	}

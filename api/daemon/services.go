@@ -110,7 +110,7 @@ func newServices(cfg Config, store *store, keys *keystore.Store, registry *prome
 	}
 	keeper := &retention.Keeper{}
 	known, bases, holds := authority.NewRegistry(), legalbasis.NewKeeper(), hold.NewState()
-	rules, err := warrant.NewRules(warrant.Rules{Profile: bases.Profile, DuplicateKey: reference, DoubleEntry: true, RequireDocument: true, PackageExpires: packageExpires(keeper),
+	rules, err := warrant.NewRules(warrant.Rules{Law: bases.Law, DuplicateKey: reference, DoubleEntry: true, RequireDocument: true, PackageExpires: packageExpires(keeper),
 		DownloadFor: cfg.Legal.Packages.DownloadFor, AcknowledgedFor: cfg.Legal.Packages.AcknowledgedFor,
 		Authorities: func(id string) (warrant.AuthorityView, bool) { return known.View(id, time.Now()) }, HoldLasts: holds.Lasts})
 	if err != nil {
@@ -218,7 +218,7 @@ func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server
 				Book: book, Keys: s.keys, State: s.warrants, Rules: s.rules, Now: time.Now, Ended: s.executor.Ended, Received: s.watching.Received, Edited: s.watching.Edited,
 			}))
 			griffierv1.RegisterAuthorityServiceServer(r, authorityrpc.NewService(authorityrpc.Config{
-				Book: book, Keys: s.keys, Registry: s.known, Warrants: s.warrants, Profile: s.rules.Profile, Now: time.Now,
+				Book: book, Keys: s.keys, Registry: s.known, Warrants: s.warrants, Law: s.rules.Law, Now: time.Now,
 			}))
 			griffierv1.RegisterIntakeServiceServer(r, s.intake(book))
 			griffierv1.RegisterOversightServiceServer(r, overseer)

@@ -43,7 +43,7 @@ func TestScenario09ErasureUnderHold(t *testing.T) {
 		t.Fatal(err)
 	}
 	order := l.Content(time.Hour)
-	order.LegalBasis, order.Categories, order.Targets = "EPOC-PR", []griffierv1.Category{griffierv1.Category_CATEGORY_PRESERVATION}, addresses[:1]
+	order.Authority, order.LegalBasis, order.Categories, order.Targets = "DE-AG-Berlin", "EPOC-PR", []griffierv1.Category{griffierv1.Category_CATEGORY_PRESERVATION}, addresses[:1]
 	hold, _ := l.MustExecute(l.Preservation(l.Approve(order), addresses[0], l.Noon.Add(-time.Minute), l.Noon.Add(time.Minute)), reason.Preserved)
 
 	as := func(who string) context.Context {

@@ -12,6 +12,7 @@ import (
 	"griffier/api/ledger"
 	"griffier/api/reason"
 	"griffier/api/warrant"
+	"griffier/api/warrant/warranttest"
 )
 
 var (
@@ -58,11 +59,7 @@ func inDossier(warrantID, sha256 string) (warrant.Document, bool) {
 
 func testRules(t testing.TB) *hold.Rules {
 	t.Helper()
-	profile, err := warrant.LoadProfile("nl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &hold.Rules{Profile: warrant.Always(profile), ApprovalAge: 24 * time.Hour, Document: inDossier}
+	return &hold.Rules{Law: warrant.Always(warranttest.Law()...), ApprovalAge: 24 * time.Hour, Document: inDossier}
 }
 
 // executing returns a preservation task that is being executed, made by the rules of

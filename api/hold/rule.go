@@ -29,7 +29,7 @@ var sha256Form = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 // Rules are what commands are judged by.
 type Rules struct {
-	Profile func() *warrant.Profile // in force
+	Law func() warrant.Law // in force
 	// ApprovalAge is how long an approval of an extension counts.
 	ApprovalAge time.Duration
 	// Document returns the document of a warrant's dossier that has a hash, or false
@@ -68,7 +68,7 @@ type MakeRequest struct {
 // executed. Whether its warrant still lasts is asked by the caller, in the same
 // decision. The approvals of the warrant are what the first term rests on.
 func (r *Rules) Make(s *State, now time.Time, by warrant.Caller, t warrant.Task, w warrant.Warrant, req MakeRequest) (ledger.Draft, *reason.Error) {
-	basis, ok := r.Profile().Basis(w.Basis)
+	basis, ok := r.Law().Basis(w.Basis)
 	switch {
 	case !ok || basis.Disabled || basis.HoldDays == 0:
 		return ledger.Draft{}, reason.New(reason.CategoryExceedsBasis, "The legal basis has no term for holds.")
@@ -126,7 +126,7 @@ func (r *Rules) Extend(s *State, now time.Time, by warrant.Caller, req ExtendReq
 	if err != nil {
 		return ledger.Draft{}, err
 	}
-	basis, ok := r.Profile().Basis(h.Basis)
+	basis, ok := r.Law().Basis(h.Basis)
 	switch {
 	case !ok || basis.Disabled || basis.ExtensionDays == 0:
 		return ledger.Draft{}, reason.New(reason.AuthorityNotEntitled, "The profile holds no extension for this basis; a new order can be preserved anew while the data is there.")

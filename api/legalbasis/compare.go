@@ -35,9 +35,12 @@ func permitted(b warrant.Basis) []warrant.Category {
 	return b.Categories
 }
 
-// Compare tells what after changes over before: first what it permits and ends,
-// basis by basis, then conditions and words.
+// Compare tells what after changes over before, which is nil of an addition: first
+// what it permits and ends, basis by basis, then conditions and words.
 func Compare(before, after *warrant.Profile) []Change {
+	if before == nil {
+		before = denial("", "")
+	}
 	var out []Change
 	for _, f := range [][3]string{
 		{"profile", before.Name, after.Name}, {"zone", before.Zone, after.Zone},

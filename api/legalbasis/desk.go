@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,85 +21,156 @@ type book interface {
 	Decide(ctx context.Context, requestID string, fn func(now time.Time) (ledger.Draft, error)) (ledger.Entry, error)
 }
 
-// Desk takes the profile file from disk. It is safe for concurrent use.
+// Desk takes the profile files from disk. It is safe for concurrent use.
 type Desk struct {
-	path    string
+	paths   []string
 	trusted signedfile.Trusted
 	keeper  *Keeper
 	book    book
 	log     *slog.Logger
 }
 
-// NewDesk returns the desk of the file at path, whose keeper is a fold of book.
-func NewDesk(path string, trusted signedfile.Trusted, k *Keeper, b book, reg prometheus.Registerer, log *slog.Logger) *Desk {
-	d := &Desk{path: path, trusted: trusted, keeper: k, book: b, log: log}
-	gauge := func(name, help string, value func() float64) {
-		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
-	}
-	gauge("griffier_legal_basis_generation", "Generation of the legal-basis profile in force.", func() float64 { return float64(k.Generation()) })
-	gauge("griffier_legal_basis_file_differs", "1 while the profile file on disk is refused or is not the profile in force.", func() float64 {
-		if d.Problem() != "" {
+// NewDesk returns the desk of the files at paths, whose keeper is a fold of book.
+func NewDesk(paths []string, trusted signedfile.Trusted, k *Keeper, b book, reg prometheus.Registerer, log *slog.Logger) *Desk {
+	d := &Desk{paths: paths, trusted: trusted, keeper: k, book: b, log: log}
+	reg.MustRegister(generations{k}, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "griffier_legal_basis_file_differs",
+		Help: "1 while a profile file on disk is refused, or the files are not the profiles in force."}, func() float64 {
+		if len(d.Problems()) > 0 {
 			return 1
 		}
 		return 0
-	})
+	}))
 	return d
 }
 
-// ReadFile reads, verifies and validates the profile file at path. Its error is a
-// [*signedfile.FileError] unless the file could not be read at all.
-func ReadFile(path string, trusted signedfile.Trusted) (*warrant.Profile, []byte, error) {
-	signed, err := signedfile.Read("legal-basis profile", path)
-	if err != nil {
-		return nil, nil, err
+// generations tells those in force, a series a profile.
+type generations struct{ keeper *Keeper }
+
+var generation = prometheus.NewDesc("griffier_legal_basis_generation", "Generation of a legal-basis profile in force.", []string{"profile"}, nil)
+
+// Describe implements [prometheus.Collector].
+func (g generations) Describe(to chan<- *prometheus.Desc) { to <- generation }
+
+// Collect implements [prometheus.Collector].
+func (g generations) Collect(to chan<- prometheus.Metric) {
+	for _, p := range g.keeper.Law() {
+		to <- prometheus.MustNewConstMetric(generation, prometheus.GaugeValue, float64(p.Generation), p.Name)
 	}
-	p, err := warrant.OpenProfile(path, signed, trusted)
-	return p, signed, err
 }
 
-// Load reads the file. If the ledger has no profile yet it puts this one in force;
+// File is a profile file that was taken.
+type File struct {
+	*warrant.Profile
+	Path   string
+	Signed []byte // as it was read
+}
+
+// ReadFiles reads, verifies and validates profile files that are to be in force
+// together, and returns the nation's first. Its error is a [*signedfile.FileError],
+// or several that are joined, unless a file could not be read at all.
+func ReadFiles(paths []string, trusted signedfile.Trusted) ([]File, error) {
+	var files []File
+	var errs []error
+	for _, path := range paths {
+		f, err := readFile(path, trusted)
+		files, errs = append(files, f), append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(files, func(a, b File) int { return rank(a.Profile) - rank(b.Profile) })
+	var profiles []*warrant.Profile
+	for _, f := range files {
+		profiles = append(profiles, f.Profile)
+		// What is wrong with those before it was told.
+		if problems := together(profiles); len(problems) > 0 {
+			return nil, signedfile.Refuse(f.Path, problems...)
+		}
+	}
+	return files, nil
+}
+
+// rank puts the profile of a nation before that of the Union.
+func rank(p *warrant.Profile) int {
+	if p.Name == warrant.Union {
+		return 1
+	}
+	return 0
+}
+
+func readFile(path string, trusted signedfile.Trusted) (File, error) {
+	signed, err := signedfile.Read("legal-basis profile", path)
+	if err != nil {
+		return File{}, err
+	}
+	p, err := warrant.OpenProfile(path, signed, trusted)
+	return File{p, path, signed}, err
+}
+
+// Load reads the files. If the ledger has no profile yet it puts these in force;
 // a file that is refused is then an error, for without one nothing could be
-// decided. Otherwise the profile in force stays whatever the file says, and the
-// log, a metric and [Desk.Problem] tell what is the matter with the file; only one
-// that is refused is an error.
+// decided. Otherwise the profiles in force stay whatever the files say, and the
+// log, a metric and [Desk.Problems] tell what is the matter with the files; only
+// one that is refused is an error.
 func (d *Desk) Load(ctx context.Context) error {
-	p, signed, err := ReadFile(d.path, d.trusted)
-	if _, ok := d.keeper.InForce(); !ok {
+	if len(d.keeper.Law()) == 0 {
+		files, err := ReadFiles(d.paths, d.trusted)
 		if err != nil {
 			return err
 		}
-		if err := d.adopt(ctx, p, signed); err != nil {
-			return err
-		}
+		return d.adopt(ctx, files)
 	}
-	if problem := d.problem(p, err); problem != "" {
-		d.log.LogAttrs(ctx, slog.LevelError, "legal-basis file is not the profile in force, which stays",
-			slog.Uint64("generation_in_force", d.keeper.Generation()), slog.String("error", problem))
+	problems, err := d.compare()
+	for _, problem := range problems {
+		d.log.LogAttrs(ctx, slog.LevelError, "a legal-basis file is not the profile in force, which stays", slog.String("error", problem))
 	}
 	return err
 }
 
-// problem tells why what was read of the file is not the profile in force, or "".
-func (d *Desk) problem(p *warrant.Profile, err error) string {
-	switch inForce := d.keeper.Profile(); {
-	case err != nil:
-		return err.Error()
-	case p.SHA256 != inForce.SHA256:
-		return fmt.Sprintf("it has generation %d and is not what is in force, generation %d; a change is proposed (griffier legal-basis propose)", p.Generation, inForce.Generation)
+// Problems tells why the files that are on disk now are not the profiles in
+// force; none when they are.
+func (d *Desk) Problems() []string {
+	problems, _ := d.compare()
+	return problems
+}
+
+// compare reads the files and tells how they differ from what is in force, and
+// which of them are refused.
+func (d *Desk) compare() (problems []string, refused error) {
+	found := map[string]bool{}
+	for _, path := range d.paths {
+		f, err := readFile(path, d.trusted)
+		if err != nil {
+			refused = errors.Join(refused, err)
+			problems = append(problems, err.Error())
+			continue
+		}
+		found[f.Name] = true
+		switch inForce := d.keeper.Law().Profile(f.Name); {
+		case inForce == nil:
+			problems = append(problems, fmt.Sprintf("%s: profile %s is not in force; an addition is proposed (griffier legal-basis propose)", path, f.Name))
+		case f.SHA256 != inForce.SHA256:
+			problems = append(problems, fmt.Sprintf("%s: profile %s has generation %d there and is not what is in force, generation %d; a change is proposed (griffier legal-basis propose)",
+				path, f.Name, f.Generation, inForce.Generation))
+		}
 	}
-	return ""
+	if refused == nil {
+		for _, p := range d.keeper.Law() {
+			if !found[p.Name] {
+				problems = append(problems, fmt.Sprintf("profile %s is in force, and no file of legal.basis_file is of it", p.Name))
+			}
+		}
+	}
+	return problems, refused
 }
 
-// Problem tells why the file that is on disk now is not the profile in force; ""
-// when it is.
-func (d *Desk) Problem() string {
-	p, _, err := ReadFile(d.path, d.trusted)
-	return d.problem(p, err)
-}
-
-func (d *Desk) adopt(ctx context.Context, p *warrant.Profile, signed []byte) error {
-	_, err := d.book.Decide(ctx, ledger.RequestID("", "legal_basis.adopt", p.SHA256), func(time.Time) (ledger.Draft, error) {
-		draft, refusal := d.keeper.Adopt(p, signed)
+func (d *Desk) adopt(ctx context.Context, files []File) error {
+	var hashes []string
+	for _, f := range files {
+		hashes = append(hashes, f.SHA256)
+	}
+	_, err := d.book.Decide(ctx, ledger.RequestID("", KindAdopt, strings.Join(hashes, ",")), func(time.Time) (ledger.Draft, error) {
+		draft, refusal := d.keeper.Adopt(files)
 		if refusal != nil {
 			return ledger.Draft{}, refusal
 		}
@@ -113,7 +186,7 @@ func (d *Desk) adopt(ctx context.Context, p *warrant.Profile, signed []byte) err
 // profile is in force.
 func (d *Desk) Start(ctx context.Context) error {
 	err := d.Load(ctx)
-	if _, ok := d.keeper.InForce(); ok && refused(err) {
+	if len(d.keeper.Law()) > 0 && refused(err) {
 		return nil
 	}
 	return err

@@ -15,7 +15,7 @@ import (
 
 // Kinds of ledger entry that make the state of the profile.
 const (
-	KindAdopt    = "legal_basis.adopt" // the first profile is in force from here on
+	KindAdopt    = "legal_basis.adopt" // the first profiles are in force from here on
 	KindPropose  = "legal_basis.propose"
 	KindApprove  = "legal_basis.approve" // the proposed profile is in force from here on
 	KindWithdraw = "legal_basis.withdraw"
@@ -40,7 +40,7 @@ type Proposal struct {
 	*warrant.Profile
 	File           string
 	ID             string
-	BaseGeneration uint64 // of the profile that was in force
+	BaseGeneration uint64 // of its profile that was in force; 0: it is an addition
 	By             string
 	At             time.Time
 	ApprovedBy     string
@@ -60,7 +60,7 @@ const (
 	Overtaken        ProposalState = "OVERTAKEN"
 )
 
-// State returns the state of p at now, with the profile of generation in force.
+// State returns the state of p at now, with generation of its profile in force.
 func (p Proposal) State(now time.Time, generation uint64) ProposalState {
 	switch {
 	case !p.ApprovedAt.IsZero():
@@ -78,23 +78,37 @@ func (p Proposal) State(now time.Time, generation uint64) ProposalState {
 // ExpiresAt is when the approval comes too late.
 func (p Proposal) ExpiresAt() time.Time { return p.At.Add(ProposalAge) }
 
-// Keeper knows which profile is in force and what is proposed: a fold over the
+// Keeper knows which profiles are in force and what is proposed: a fold over the
 // headers of the ledger, which judges every entry again. An entry that was decided
 // on a state that another entry changed first is counted and otherwise ignored. It
 // is safe for concurrent use.
 type Keeper struct {
-	inForce   atomic.Pointer[warrant.Profile]
+	law       atomic.Pointer[warrant.Law]
 	mu        sync.RWMutex
-	history   []Version // the last one is in force
+	history   []Version // the last one of each name is in force
 	proposals []*Proposal
 	ignored   int
 }
 
-// NewKeeper returns the keeper of an empty ledger, whose profile denies everything.
+// NewKeeper returns the keeper of an empty ledger, whose law denies everything.
 func NewKeeper() *Keeper {
 	k := &Keeper{}
-	k.inForce.Store(denial("none", ""))
+	k.law.Store(&warrant.Law{})
 	return k
+}
+
+// together lists what keeps profiles from being the first in force: what is wrong
+// with each beside those before it, of which the nation's is the first.
+func together(profiles []*warrant.Profile) (problems []signedfile.Problem) {
+	var law warrant.Law
+	for _, p := range profiles {
+		if law.Profile(p.Name) != nil {
+			problems = append(problems, signedfile.Problem{What: "profile " + p.Name + " is there twice"})
+		}
+		problems = append(problems, law.Beside(p)...)
+		law = law.With(p)
+	}
+	return problems
 }
 
 // denial is a profile that permits nothing.
@@ -102,9 +116,9 @@ func denial(name, sha256 string) *warrant.Profile {
 	return &warrant.Profile{Name: name, Zone: "UTC", OnlyRegistered: true, SHA256: sha256}
 }
 
-// Profile returns the profile in force; it never changes once it is returned. One
-// that denies everything, where there is none.
-func (k *Keeper) Profile() *warrant.Profile { return k.inForce.Load() }
+// Law returns the profiles in force; it never changes once it is returned. Where
+// there is none it denies everything.
+func (k *Keeper) Law() warrant.Law { return *k.law.Load() }
 
 // fileFacts are a profile in the clear header. Name, generation and hash are said
 // beside the file so that a program that cannot read it still knows them.
@@ -114,6 +128,11 @@ type fileFacts struct {
 	SHA256     string `json:"sha256"`
 	SignedBy   string `json:"signed_by"`
 	File       string `json:"file"`
+}
+
+// adoptFacts are all the first profiles: they are in force together or not at all.
+type adoptFacts struct {
+	Profiles []fileFacts `json:"profiles"`
 }
 
 type proposeFacts struct {
@@ -172,16 +191,22 @@ func (k *Keeper) Apply(e ledger.Entry) error {
 	return nil
 }
 
-// applyAdopt takes in a first profile; any other takes two people.
+// applyAdopt takes in the first profiles; any other takes two people.
 func (k *Keeper) applyAdopt(e ledger.Entry) (bool, error) {
-	var f fileFacts
+	var f adoptFacts
 	if err := json.Unmarshal(e.Header.Facts, &f); err != nil {
 		return false, err
 	}
-	if len(k.history) > 0 {
+	var profiles []*warrant.Profile
+	for _, file := range f.Profiles {
+		profiles = append(profiles, file.profile())
+	}
+	if len(k.history) > 0 || len(profiles) == 0 || len(together(profiles)) > 0 {
 		return false, nil
 	}
-	k.bring(Version{Profile: f.profile(), File: f.File, At: e.Header.At, Index: e.Index})
+	for i, p := range profiles {
+		k.bring(Version{Profile: p, File: f.Profiles[i].File, At: e.Header.At, Index: e.Index})
+	}
 	return true, nil
 }
 
@@ -190,7 +215,8 @@ func (k *Keeper) applyPropose(e ledger.Entry) (bool, error) {
 	if err := json.Unmarshal(e.Header.Facts, &f); err != nil {
 		return false, err
 	}
-	if k.proposal(f.ProposalID) != nil || f.BaseGeneration != k.generation() || f.Generation <= k.generation() {
+	generation := k.generation(f.Profile)
+	if k.proposal(f.ProposalID) != nil || f.BaseGeneration != generation || f.Generation <= generation {
 		return false, nil
 	}
 	k.proposals = append(k.proposals, &Proposal{Profile: f.profile(), File: f.File, ID: f.ProposalID, BaseGeneration: f.BaseGeneration, By: e.Header.Actor, At: e.Header.At})
@@ -203,7 +229,7 @@ func (k *Keeper) applyApprove(e ledger.Entry) (bool, error) {
 		return false, err
 	}
 	p := k.proposal(f.ProposalID)
-	if p == nil || p.SHA256 != f.SHA256 || p.By == e.Header.Actor || p.State(e.Header.At, k.generation()) != AwaitingApproval {
+	if p == nil || p.SHA256 != f.SHA256 || p.By == e.Header.Actor || p.State(e.Header.At, k.generation(p.Name)) != AwaitingApproval || len(k.Law().Beside(p.Profile)) > 0 {
 		return false, nil
 	}
 	p.ApprovedBy, p.ApprovedAt = e.Header.Actor, e.Header.At
@@ -229,14 +255,15 @@ func (k *Keeper) applyWithdraw(e ledger.Entry) (bool, error) {
 
 func (k *Keeper) bring(v Version) {
 	k.history = append(k.history, v)
-	k.inForce.Store(v.Profile)
+	law := k.Law().With(v.Profile)
+	k.law.Store(&law)
 }
 
-func (k *Keeper) generation() uint64 {
-	if len(k.history) == 0 {
-		return 0
+func (k *Keeper) generation(profile string) uint64 {
+	if p := k.Law().Profile(profile); p != nil {
+		return p.Generation
 	}
-	return k.history[len(k.history)-1].Generation
+	return 0
 }
 
 func (k *Keeper) proposal(id string) *Proposal {
@@ -247,22 +274,21 @@ func (k *Keeper) proposal(id string) *Proposal {
 	return k.proposals[i]
 }
 
-// InForce returns the version in force; false when the ledger knows none.
-func (k *Keeper) InForce() (Version, bool) {
+// InForce returns the versions in force, the nation's first; none when the ledger
+// knows none.
+func (k *Keeper) InForce() []Version {
 	k.mu.RLock()
 	defer k.mu.RUnlock()
-	if len(k.history) == 0 {
-		return Version{}, false
+	var out []Version
+	for _, p := range k.Law() {
+		i := slices.IndexFunc(k.history, func(v Version) bool { return v.Profile == p })
+		out = append(out, k.history[i])
 	}
-	return k.history[len(k.history)-1], true
+	return out
 }
 
-// Generation returns that of the profile in force, 0 without one.
-func (k *Keeper) Generation() uint64 {
-	k.mu.RLock()
-	defer k.mu.RUnlock()
-	return k.generation()
-}
+// Generation returns that of a profile in force, 0 of one that is not.
+func (k *Keeper) Generation(profile string) uint64 { return k.generation(profile) }
 
 // History returns every version that was in force, oldest first.
 func (k *Keeper) History() []Version {

@@ -90,7 +90,12 @@ func signer(t fataler) (note.Signer, signedfile.Trusted) {
 // file is profile nl of a generation, changed.
 func file(t fataler, generation int, change ...string) []byte {
 	t.Helper()
-	text, err := warrant.ProfileText("nl")
+	return profileFile(t, "nl", generation, change...)
+}
+
+func profileFile(t fataler, name string, generation int, change ...string) []byte {
+	t.Helper()
+	text, err := warrant.ProfileText(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,6 +119,17 @@ func parsed(t fataler, text []byte) *warrant.Profile {
 	return p
 }
 
+// taken is files as they are adopted.
+func taken(t fataler, texts ...[]byte) (files []File) {
+	for _, text := range texts {
+		files = append(files, File{Profile: parsed(t, text), Signed: text})
+	}
+	return files
+}
+
+// nl is the nation's profile in force; there is one.
+func (h *house) nl() *warrant.Profile { return h.keeper.Law().Profile("nl") }
+
 func want(t *testing.T, what string, err *reason.Error, want reason.Reason) {
 	t.Helper()
 	var got reason.Reason
@@ -127,18 +143,18 @@ func want(t *testing.T, what string, err *reason.Error, want reason.Reason) {
 
 func TestTwoPeopleChangeIt(t *testing.T) {
 	h := newHouse(t)
-	if p := h.keeper.Profile(); len(p.Bases) != 0 || !p.OnlyRegistered {
-		t.Errorf("before there is a profile: %+v", p)
+	if law := h.keeper.Law(); len(law) != 0 || len(h.keeper.InForce()) != 0 {
+		t.Errorf("before there is a profile: %+v", law)
 	}
 	first := file(t, 1)
-	d, err := h.keeper.Adopt(parsed(t, first), first)
+	d, err := h.keeper.Adopt(taken(t, first))
 	want(t, "adopt", err, "")
 	h.append(d)
 	h.append(d) // once more
-	if h.keeper.Ignored() != 1 || h.keeper.Generation() != 1 || h.keeper.Profile().SHA256 != parsed(t, first).SHA256 {
-		t.Errorf("adopted: ignored %d, generation %d", h.keeper.Ignored(), h.keeper.Generation())
+	if h.keeper.Ignored() != 1 || h.keeper.Generation("nl") != 1 || h.nl().SHA256 != parsed(t, first).SHA256 {
+		t.Errorf("adopted: ignored %d, generation %d", h.keeper.Ignored(), h.keeper.Generation("nl"))
 	}
-	_, err = h.keeper.Adopt(parsed(t, first), first)
+	_, err = h.keeper.Adopt(taken(t, first))
 	want(t, "adopt another", err, reason.GenerationMismatch)
 
 	second := file(t, 2, "review: [VOLUME]", "review: []", "[IDENTITY, ATTRIBUTION, HISTORY, TIME]", "[IDENTITY, ATTRIBUTION, HISTORY, TIME, VOLUME]")
@@ -151,7 +167,7 @@ func TestTwoPeopleChangeIt(t *testing.T) {
 	d, err = h.keeper.Propose(both, "p", parsed(t, second), second)
 	want(t, "propose", err, "")
 	h.append(d)
-	if b, _ := h.keeper.Profile().Basis("NL-126n"); len(b.Categories) != 4 {
+	if b, _ := h.nl().Basis("NL-126n"); len(b.Categories) != 4 {
 		t.Error("a proposal is in force")
 	}
 	sum := parsed(t, second).SHA256
@@ -168,7 +184,7 @@ func TestTwoPeopleChangeIt(t *testing.T) {
 	d, err = h.keeper.Approve(h.now, controller, "p", sum)
 	want(t, "approve", err, "")
 	h.append(d)
-	if b, _ := h.keeper.Profile().Basis("NL-126n"); len(b.Categories) != 5 || h.keeper.Generation() != 2 {
+	if b, _ := h.nl().Basis("NL-126n"); len(b.Categories) != 5 || h.keeper.Generation("nl") != 2 {
 		t.Errorf("in force: %v", b.Categories)
 	}
 	_, err = h.keeper.Withdraw(officer, "p", "k", "")
@@ -189,8 +205,8 @@ func TestTwoPeopleChangeIt(t *testing.T) {
 	late, _ := h.keeper.Approve(h.now, controller, "p3", parsed(t, third).SHA256)
 	h.append(d)
 	h.append(late)
-	if h.keeper.Generation() != 4 || h.keeper.Ignored() != 2 {
-		t.Errorf("generation %d, ignored %d", h.keeper.Generation(), h.keeper.Ignored())
+	if h.keeper.Generation("nl") != 4 || h.keeper.Ignored() != 2 {
+		t.Errorf("generation %d, ignored %d", h.keeper.Generation("nl"), h.keeper.Ignored())
 	}
 	_, err = h.keeper.Approve(h.now, controller, "p3", parsed(t, third).SHA256)
 	want(t, "the overtaken", err, reason.GenerationMismatch)
@@ -213,8 +229,8 @@ func TestUnreadableVersionDenies(t *testing.T) {
 		text := file(t, 7)
 		f := factsOf(parsed(t, text), text)
 		spoil(&f)
-		h.append(ledger.Draft{Kind: KindAdopt, Facts: f})
-		if p := h.keeper.Profile(); len(p.Bases) != 0 || p.Name != "nl" || h.keeper.Generation() != 7 {
+		h.append(ledger.Draft{Kind: KindAdopt, Facts: adoptFacts{[]fileFacts{f}}})
+		if p := h.nl(); len(p.Bases) != 0 || p.Name != "nl" || h.keeper.Generation("nl") != 7 {
 			t.Errorf("%s: %+v", name, p)
 		}
 		next := file(t, 8)
@@ -224,20 +240,27 @@ func TestUnreadableVersionDenies(t *testing.T) {
 		d, err = h.keeper.Approve(h.now, controller, "p", parsed(t, next).SHA256)
 		want(t, name, err, "")
 		h.append(d)
-		if len(h.keeper.Profile().Bases) == 0 {
+		if len(h.nl().Bases) == 0 {
 			t.Errorf("%s: cannot be replaced", name)
 		}
 	}
 }
 
-// TestModel acts at random and appends some of it late. What is in force was
-// proposed by one person and approved by another, and generations only rise.
+// TestModel acts at random, on two profiles of which some versions have a basis of
+// the same id, and appends some of it late. What is in force was proposed by one
+// person and approved by another, generations of a profile only rise, there is
+// never a profile eu alone, and never an id twice.
 func TestModel(t *testing.T) {
-	var texts [][]byte
-	var profiles []*warrant.Profile
-	for g := 1; g <= 5; g++ {
-		texts = append(texts, fmt.Appendf(nil, "generation: %d\nprofile: x\nzone: UTC\nbases:\n  - {id: X-1, article: a, signed_by: [court], max_validity_days: 1, source: s, status: read}\n", g))
-		profiles = append(profiles, parsed(t, texts[g-1]))
+	texts, profiles := map[string][][]byte{}, map[string][]*warrant.Profile{}
+	for name, shared := range map[string]int{"nl": 3, "eu": 2} {
+		for g := 1; g <= 5; g++ {
+			id := strings.ToUpper(name) + "-1"
+			if g == shared {
+				id = "X-1"
+			}
+			text := fmt.Appendf(nil, "generation: %d\nprofile: %s\nzone: UTC\nbases:\n  - {id: %s, article: a, signed_by: [court], max_validity_days: 1, source: s, status: read}\n", g, name, id)
+			texts[name], profiles[name] = append(texts[name], text), append(profiles[name], parsed(t, text))
+		}
 	}
 	rapid.Check(t, func(rt *rapid.T) {
 		h, n := newHouse(rt), 0
@@ -265,12 +288,18 @@ func TestModel(t *testing.T) {
 			return rapid.SampledFrom(all).Draw(rt, "proposal"), true
 		}
 		rt.Repeat(map[string]func(*rapid.T){
-			"wait":  func(*rapid.T) { h.now = h.now.Add(11 * 24 * time.Hour) },
-			"adopt": func(*rapid.T) { commit(h.keeper.Adopt(profiles[0], texts[0])) },
+			"wait": func(*rapid.T) { h.now = h.now.Add(11 * 24 * time.Hour) },
+			"adopt": func(rt *rapid.T) {
+				var files []File
+				for _, name := range []string{"nl", "eu"}[:rapid.IntRange(1, 2).Draw(rt, "files")] {
+					files = append(files, File{Profile: profiles[name][0], Signed: texts[name][0]})
+				}
+				commit(h.keeper.Adopt(files))
+			},
 			"propose": func(rt *rapid.T) {
-				i := rapid.IntRange(0, 4).Draw(rt, "file")
+				name, i := rapid.SampledFrom([]string{"nl", "eu"}).Draw(rt, "profile"), rapid.IntRange(0, 4).Draw(rt, "file")
 				n++
-				commit(h.keeper.Propose(caller.Draw(rt, "by"), fmt.Sprint("p", n), profiles[i], texts[i]))
+				commit(h.keeper.Propose(caller.Draw(rt, "by"), fmt.Sprint("p", n), profiles[name][i], texts[name][i]))
 			},
 			"approve": func(rt *rapid.T) {
 				if p, ok := pick(); ok {
@@ -289,18 +318,33 @@ func TestModel(t *testing.T) {
 				}
 			},
 			"": func(rt *rapid.T) {
-				last := uint64(0)
-				for i, v := range h.keeper.History() {
-					if v.Generation <= last {
-						rt.Fatalf("generation %d after %d", v.Generation, last)
+				last, adopted := map[string]uint64{}, 0
+				for _, v := range h.keeper.History() {
+					if v.Generation <= last[v.Name] {
+						rt.Fatalf("%s: generation %d after %d", v.Name, v.Generation, last[v.Name])
 					}
-					last = v.Generation
-					if i == 0 && v.ProposalID == "" {
+					last[v.Name] = v.Generation
+					if v.ProposalID == "" {
+						if adopted++; adopted > 2 {
+							rt.Fatal("adopted more than once")
+						}
 						continue
 					}
 					p, ok := h.keeper.Proposal(v.ProposalID)
 					if !ok || p.By == v.ApprovedBy || v.ApprovedBy == "" || p.By == "" || p.SHA256 != v.SHA256 || p.Withdrawn || v.At.Sub(p.At) >= ProposalAge {
-						rt.Fatalf("version %d: %+v", i, p)
+						rt.Fatalf("version %d of %s: %+v", v.Generation, v.Name, p)
+					}
+				}
+				law, ids := h.keeper.Law(), map[string]bool{}
+				for i, p := range law {
+					if i == 0 && p.Name != "nl" || i > 1 || p.Generation != last[p.Name] || h.keeper.InForce()[i].Profile != p {
+						rt.Fatalf("in force: %+v", law)
+					}
+					for _, b := range p.Bases {
+						if ids[b.ID] {
+							rt.Fatalf("%s is in both", b.ID)
+						}
+						ids[b.ID] = true
 					}
 				}
 				again := NewKeeper()
@@ -309,8 +353,14 @@ func TestModel(t *testing.T) {
 						rt.Fatal(err)
 					}
 				}
-				if again.Profile().SHA256 != h.keeper.Profile().SHA256 || again.Generation() != last {
-					rt.Fatal("folding the log again gives another profile")
+				if rebuilt := again.Law(); len(rebuilt) != len(law) || again.Ignored() != h.keeper.Ignored() {
+					rt.Fatal("folding the log again gives another law")
+				} else {
+					for i, p := range rebuilt {
+						if p.Name != law[i].Name || p.SHA256 != law[i].SHA256 || p.Generation != law[i].Generation {
+							rt.Fatalf("folding the log again gives another profile %s", p.Name)
+						}
+					}
 				}
 			},
 		})
@@ -322,7 +372,7 @@ func TestDesk(t *testing.T) {
 	key, trusted := signer(t)
 	path := filepath.Join(t.TempDir(), "legal-basis.yaml")
 	var logs bytes.Buffer
-	desk := NewDesk(path, trusted, h.keeper, h, prometheus.NewRegistry(), slog.New(slog.NewTextHandler(&logs, nil)))
+	desk := NewDesk([]string{path}, trusted, h.keeper, h, prometheus.NewRegistry(), slog.New(slog.NewTextHandler(&logs, nil)))
 	lay := func(text []byte) {
 		t.Helper()
 		signed, err := warrant.SignProfile(text, key)
@@ -343,13 +393,13 @@ func TestDesk(t *testing.T) {
 		t.Errorf("unsigned: %v", err)
 	}
 	lay(file(t, 1))
-	if err := desk.Start(t.Context()); err != nil || h.keeper.Generation() != 1 || desk.Problem() != "" {
-		t.Errorf("the first: %v, generation %d, %q", err, h.keeper.Generation(), desk.Problem())
+	if err := desk.Start(t.Context()); err != nil || h.keeper.Generation("nl") != 1 || len(desk.Problems()) > 0 {
+		t.Errorf("the first: %v, generation %d, %q", err, h.keeper.Generation("nl"), desk.Problems())
 	}
 	// Another file on disk changes nothing, however well it is signed.
 	lay(file(t, 2))
-	if err := desk.Load(t.Context()); err != nil || h.keeper.Generation() != 1 || !strings.Contains(desk.Problem(), "generation 2") || !strings.Contains(logs.String(), "generation 2") {
-		t.Errorf("another: %v, generation %d, %q", err, h.keeper.Generation(), desk.Problem())
+	if err := desk.Load(t.Context()); err != nil || h.keeper.Generation("nl") != 1 || !strings.Contains(strings.Join(desk.Problems(), " "), "generation 2") || !strings.Contains(logs.String(), "generation 2") {
+		t.Errorf("another: %v, generation %d, %q", err, h.keeper.Generation("nl"), desk.Problems())
 	}
 	// Neither does a bad one, and it is told by its line.
 	if err := os.WriteFile(path, bytes.Replace(file(t, 3), []byte("zone:"), []byte("zones:"), 1), 0o600); err != nil {
@@ -358,8 +408,8 @@ func TestDesk(t *testing.T) {
 	if err := desk.Load(t.Context()); err == nil || !strings.Contains(err.Error(), path+":9:1: ") {
 		t.Errorf("a bad one: %v", err)
 	}
-	if err := desk.Start(t.Context()); err != nil || h.keeper.Generation() != 1 || desk.Problem() == "" {
-		t.Errorf("start with a bad one: %v, generation %d, %q", err, h.keeper.Generation(), desk.Problem())
+	if err := desk.Start(t.Context()); err != nil || h.keeper.Generation("nl") != 1 || len(desk.Problems()) == 0 {
+		t.Errorf("start with a bad one: %v, generation %d, %q", err, h.keeper.Generation("nl"), desk.Problems())
 	}
 	// Once it is what two people put in force, there is no problem left.
 	lay(file(t, 2))
@@ -368,8 +418,8 @@ func TestDesk(t *testing.T) {
 	h.append(d)
 	d, _ = h.keeper.Approve(h.now, controller, "p", p.SHA256)
 	h.append(d)
-	if desk.Problem() != "" {
-		t.Errorf("problem %q", desk.Problem())
+	if len(desk.Problems()) > 0 {
+		t.Errorf("problem %q", desk.Problems())
 	}
 }
 
@@ -412,16 +462,16 @@ func TestCompare(t *testing.T) {
 // alone puts nothing in the place of a profile that is in force.
 func FuzzApply(f *testing.F) {
 	kinds := []string{KindAdopt, KindPropose, KindApprove, KindWithdraw}
-	text := []byte("generation: 1\nprofile: x\nzone: UTC\nbases:\n  - {id: X-1, article: a, signed_by: [court], max_validity_days: 1, source: s, status: read}\n")
+	text := []byte("generation: 1\nprofile: nl\nzone: UTC\nbases:\n  - {id: X-1, article: a, signed_by: [court], max_validity_days: 1, source: s, status: read}\n")
 	for i := range kinds {
-		f.Add(i, "0f", `{"proposal_id":"p","base_generation":1,"profile":"x","profile_generation":2,"sha256":"a","file":"generation: 2"}`)
+		f.Add(i, "0f", `{"proposal_id":"p","base_generation":1,"profile":"nl","profile_generation":2,"sha256":"a","file":"generation: 2"}`)
 	}
 	f.Fuzz(func(t *testing.T, kind int, actor, facts string) {
 		h := newHouse(t)
-		h.append(ledger.Draft{Kind: KindAdopt, Facts: factsOf(parsed(t, text), text)})
-		was := h.keeper.Profile().SHA256
+		h.append(ledger.Draft{Kind: KindAdopt, Facts: adoptFacts{[]fileFacts{factsOf(parsed(t, text), text)}}})
+		was := h.nl().SHA256
 		h.keeper.Apply(ledger.Entry{Index: 1, Header: ledger.Header{Kind: kinds[uint(kind)%uint(len(kinds))], At: start, Actor: actor, Facts: json.RawMessage(facts)}})
-		if h.keeper.Profile().SHA256 != was {
+		if law := h.keeper.Law(); len(law) != 1 || law[0].SHA256 != was {
 			t.Errorf("one entry changed the profile")
 		}
 	})

@@ -64,14 +64,14 @@ func (r *Rules) authority(id string) (AuthorityView, bool) {
 
 // mayUse judges whether an authority may act on a basis at all. One that is not
 // registered is left to the two approvers only where the profile says so.
-func (r *Rules) mayUse(p *Profile, authority string, b Basis) *reason.Error {
+func (r *Rules) mayUse(law Law, authority string, b Basis) *reason.Error {
 	if authority == "" {
 		return nil // reported with everything else that is missing
 	}
 	a, ok := r.authority(authority)
 	refuse := func(why string) *reason.Error { return reason.New(reason.AuthorityNotEntitled, why) }
 	switch {
-	case !ok && p.OnlyRegistered:
+	case !ok && law.Of(b.ID).OnlyRegistered:
 		return refuse("The authority is not registered.")
 	case !ok:
 		return nil
@@ -79,10 +79,8 @@ func (r *Rules) mayUse(p *Profile, authority string, b Basis) *reason.Error {
 		return refuse("The authority was retired from the registry.")
 	case !slices.Contains(MemberStates, a.Country):
 		return reason.New(reason.NoLegalCompulsion, notDirectly)
-	case len(b.Countries) > 0 && !slices.Contains(b.Countries, a.Country):
-		return refuse("The basis is for authorities of: " + strings.Join(b.Countries, ", ") + ".")
-	case !slices.ContainsFunc(a.Offices, func(o string) bool { return slices.Contains(b.SignedBy, o) }):
-		return refuse("The basis is signed by: " + strings.Join(b.SignedBy, ", ") + ".")
+	case law.Unfit(b, a.Country, a.Offices) != "":
+		return refuse(law.Unfit(b, a.Country, a.Offices))
 	case !slices.Contains(a.Bases, b.ID):
 		return refuse("The registry does not let this authority use " + b.ID + ".")
 	}
@@ -111,12 +109,12 @@ func (r *Rules) mayReceive(authority string, categories []Category, recipient st
 // Entitled asks of a warrant, again at every step, what was asked when it was
 // made: authorities are retired and keys revoked while a case runs.
 func (r *Rules) Entitled(w Warrant) *reason.Error {
-	p := r.Profile()
-	b, ok := p.Basis(w.Basis)
+	law := r.Law()
+	b, ok := law.Basis(w.Basis)
 	if !ok || b.Disabled {
-		return reason.New(reason.NoLegalCompulsion, "The warrant's legal basis is no longer in the profile in force.")
+		return reason.New(reason.NoLegalCompulsion, "The warrant's legal basis is in no profile in force any more.")
 	}
-	if err := r.mayUse(p, w.Authority, b); err != nil {
+	if err := r.mayUse(law, w.Authority, b); err != nil {
 		return err
 	}
 	return r.mayReceive(w.Authority, w.Categories, w.Recipient)

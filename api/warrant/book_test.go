@@ -47,11 +47,7 @@ var (
 )
 
 func testRules(t testing.TB) *warrant.Rules {
-	profile, err := warrant.LoadProfile("nl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := warrant.NewRules(warrant.Rules{Profile: warrant.Always(profile), Authorities: warranttest.Registry(identity.Recipient().String()), DuplicateKey: []byte("0123456789abcdef")})
+	r, err := warrant.NewRules(warrant.Rules{Law: warrant.Always(warranttest.Law()...), Authorities: warranttest.Registry(identity.Recipient().String()), DuplicateKey: []byte("0123456789abcdef")})
 	if err != nil {
 		t.Fatal(err)
 	}

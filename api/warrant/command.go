@@ -16,9 +16,9 @@ import (
 
 // Rules are what commands are judged by.
 type Rules struct {
-	// Profile returns the legal-basis profile in force: a new one applies to the
-	// next command. Required; [Always] for one that never changes.
-	Profile func() *Profile
+	// Law returns the legal-basis profiles in force: a new one applies to the next
+	// command. Required; [Always] for what never changes.
+	Law func() Law
 	// Authorities looks an authority up in the registry. Nil: nobody is registered.
 	Authorities func(id string) (AuthorityView, bool)
 	// DuplicateKey keys the hash by which a second warrant with the same
@@ -61,8 +61,8 @@ const (
 
 // NewRules checks r and fills in defaults.
 func NewRules(r Rules) (*Rules, error) {
-	if r.Profile == nil || r.Profile() == nil {
-		return nil, fmt.Errorf("warrant rules: a legal profile is needed")
+	if r.Law == nil {
+		return nil, fmt.Errorf("warrant rules: the law in force is needed")
 	}
 	if len(r.DuplicateKey) < 16 {
 		return nil, fmt.Errorf("warrant rules: the duplicate key has %d bytes, want at least 16", len(r.DuplicateKey))
@@ -113,8 +113,8 @@ func (r *Rules) Create(s *State, now time.Time, by Caller, req CreateRequest) (l
 // judge judges a content, of a new warrant or of one that has another now, and
 // returns what of it stands in clear.
 func (r *Rules) judge(s *State, now time.Time, by Caller, c Content, salt string, before *Warrant) (createFacts, *reason.Error) {
-	profile := r.Profile()
-	if err := r.compelled(profile, c); err != nil {
+	law := r.Law()
+	if err := r.compelled(law, c); err != nil {
 		return createFacts{}, err
 	}
 	times, err := c.Validate(now)
@@ -128,7 +128,9 @@ func (r *Rules) judge(s *State, now time.Time, by Caller, c Content, salt string
 			period.ValidFrom = before.PeriodFrom
 		}
 	}
-	if err := profile.permit(c, period, now); err != nil {
+	basis, _ := law.Basis(c.LegalBasis) // compelled and Validate have asked for it
+	profile := law.Of(basis.ID)
+	if err := profile.permit(basis, c, period, now); err != nil {
 		return createFacts{}, err
 	}
 	recipient, _ := RecipientFingerprint(c.Recipient)
@@ -138,7 +140,6 @@ func (r *Rules) judge(s *State, now time.Time, by Caller, c Content, salt string
 	if !now.Before(times.ValidUntil) {
 		return createFacts{}, reason.New(reason.WarrantExpired, "")
 	}
-	basis, _ := profile.Basis(c.LegalBasis) // permit has found it
 	if err := r.urgency(basis, c); err != nil {
 		return createFacts{}, err
 	}

@@ -104,12 +104,7 @@ func TestNotice(t *testing.T) {
 
 	// In an emergency case the notification suspends nothing (Regulation (EU) 2023/1543
 	// art. 8(4)); else the eight hours of art. 10(4) would not be kept.
-	eu, err2 := warrant.LoadProfile("eu")
-	if err2 != nil {
-		t.Fatal(err2)
-	}
-	r.Profile = warrant.Always(eu)
-	c.LegalBasis, c.Categories, c.Priority, c.Reference = "EPOC-TRAFFIC", []warrant.Category{warrant.Attribution}, warrant.EightHours, "EPOC-8"
+	c.Authority, c.LegalBasis, c.Categories, c.Priority, c.Reference = "DE-AG", "EPOC-TRAFFIC", []warrant.Category{warrant.Attribution}, warrant.EightHours, "EPOC-8"
 	w = b.made(r, start, "e", c)
 	if !w.NoticeUntil.IsZero() || !w.ActBy.Equal(start.Add(8*time.Hour)) {
 		t.Errorf("an emergency case waits until %v, act by %v", w.NoticeUntil, w.ActBy)

@@ -13,13 +13,14 @@ import (
 	"griffier/api/signedfile"
 )
 
-// Profile is the legal bases that a provider acts on: data that its lawyer signs
-// (package legalbasis). Everything that a profile does not permit is denied.
+// Profile is the legal bases of a nation or of the Union that a provider acts on:
+// data that its lawyer signs (package legalbasis). Everything that a profile does
+// not permit is denied.
 type Profile struct {
+	// Name is a member state's code in small letters, or [Union].
 	Name       string
 	Generation uint64 // rises with every file
-	// Zone is the zone that packages show instants in beside UTC, and by whose
-	// calendar months are counted.
+	// Zone is the zone by whose calendar its days and months are counted.
 	Zone string
 	// OnlyRegistered refuses an authority that is not in the registry; else it is
 	// left to the two approvers. A file that says nothing means true.
@@ -34,7 +35,8 @@ type Basis struct {
 	ID      string
 	Article string
 	// SignedBy lists the offices that may sign, and Countries those of authorities
-	// that may use it; none: any of [MemberStates].
+	// that may use it: of a nation's basis, that nation; of the Union's none means
+	// any of [MemberStates], but never the provider's own.
 	SignedBy, Countries []string
 	// Categories are the permitted ones; those in Review are denied until a
 	// lawyer moves them.
@@ -67,6 +69,8 @@ type Basis struct {
 	Source               string // the text of the law that it was taken from
 	Status               string // how that was established: read, secondary or check
 	Note                 string
+
+	at word // where its id stands
 }
 
 // Priority is how urgent an order says it is (ETSI TS 103 120, TS 104 144).
@@ -148,8 +152,14 @@ func SignProfile(file []byte, signer note.Signer) ([]byte, error) {
 	return signedfile.Sign(file, signer, func(text []byte) error { _, err := ParseProfile(text); return err })
 }
 
-// Always returns what answers with one profile for ever, for [Rules].
-func Always(p *Profile) func() *Profile { return func() *Profile { return p } }
+// Nation is the country whose law the profile is (ISO 3166-1 alpha-2), "" for the
+// Union's.
+func (p *Profile) Nation() string {
+	if code := strings.ToUpper(p.Name); code != p.Name && slices.Contains(MemberStates, code) {
+		return code
+	}
+	return ""
+}
 
 // Basis returns the basis with an id.
 func (p *Profile) Basis(id string) (Basis, bool) {
@@ -162,28 +172,24 @@ func (p *Profile) Basis(id string) (Basis, bool) {
 
 // compelled refuses what does not compel the provider at all, before anything
 // else about the content is judged.
-func (r *Rules) compelled(p *Profile, c Content) *reason.Error {
+func (r *Rules) compelled(law Law, c Content) *reason.Error {
 	if c.LegalBasis == "" {
 		return nil // reported with everything else that is missing
 	}
-	b, ok := p.Basis(c.LegalBasis)
+	b, ok := law.Basis(c.LegalBasis)
 	switch {
 	case !ok:
-		return reason.New(reason.NoLegalCompulsion, "The legal basis is not in the profile in force.")
+		return reason.New(reason.NoLegalCompulsion, "The legal basis is in no profile in force.")
 	case !b.Compels:
 		return reason.New(reason.NoLegalCompulsion, "It can only be forwarded to the subscriber.")
 	case b.Disabled:
 		return reason.New(reason.AuthorityNotEntitled, "The profile holds this basis as disabled.")
 	}
-	return r.mayUse(p, c.Authority, b)
+	return r.mayUse(law, c.Authority, b)
 }
 
 // permit judges a content of valid form against its basis.
-func (p *Profile) permit(c Content, t Times, now time.Time) *reason.Error {
-	b, ok := p.Basis(c.LegalBasis)
-	if !ok {
-		return reason.New(reason.NoLegalCompulsion, "The legal basis is not in the profile in force.")
-	}
+func (p *Profile) permit(b Basis, c Content, t Times, now time.Time) *reason.Error {
 	for _, category := range c.Categories {
 		if !slices.Contains(b.Categories, category) {
 			return p.exceeds(b, category)
@@ -247,7 +253,8 @@ func (p *Profile) monthsAfter(t time.Time, months int) time.Time {
 	return at
 }
 
-// exceeds names the article, the category and the bases that would cover it.
+// exceeds names the article, the category and the bases of the same law that would
+// cover it.
 func (p *Profile) exceeds(b Basis, category Category) *reason.Error {
 	detail := b.ID + " (" + b.Article + ") does not cover " + string(category)
 	if slices.Contains(b.Review, category) {
@@ -261,6 +268,8 @@ func (p *Profile) exceeds(b Basis, category Category) *reason.Error {
 	}
 	if len(others) > 0 {
 		detail += "; it would need one of: " + strings.Join(others, ", ")
+	} else {
+		detail += "; no basis of this law does"
 	}
 	return reason.New(reason.CategoryExceedsBasis, detail+".")
 }

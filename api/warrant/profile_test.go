@@ -15,116 +15,163 @@ import (
 
 // matrix is section (b) of the requirements, written down a second time: Y and N
 // for identity, attribution, history, time, volume and preservation, who signs, and
-// the extra condition. hold is days and extension.
+// the extra condition. hold is days and extension, days the longest validity, and
+// source what the row's source must name.
 var matrix = map[string]struct {
-	row, signs, extra, hold, mark string
-	in                            string // profiles that have it
+	row, signs, extra, hold string
+	days                    int
+	deadlines, source, mark string
 }{
-	"NL-126na":        {"YYNNNN", "investigating-officer", "", "", "read", "nl"},
-	"NL-126na-2":      {"YYNNNN", "public-prosecutor", "", "", "read", "nl"},
-	"NL-126n":         {"YYYYNN", "public-prosecutor", "magistrate future3 review-VOLUME", "", "read", "nl"},
-	"NL-126nd":        {"NNNNNN", "public-prosecutor", "oral3 review-VOLUME", "", "check", "nl"},
-	"NL-126ni":        {"NNNNNY", "public-prosecutor", "oral3", "90+0", "read", "nl"},
-	"NL-CIVIL":        {"YYNNNN", "court", "", "", "read", "nl"},
-	"NL-WIV":          {"disabled", "service-head", "", "", "check", "nl"},
-	"NL-CIOT":         {"disabled", "none", "", "", "secondary", "nl"},
-	"NL-SUPERVISOR":   {"disabled", "supervisor", "", "", "check", "nl"},
-	"BE-46bis":        {"YYNNNN", "public-prosecutor", "", "", "check", "be"},
-	"BE-88bis":        {"YYYYNN", "investigating-judge", "review-VOLUME", "", "check", "be"},
-	"BE-39ter":        {"NNNNNY", "public-prosecutor police", "", "90+0", "check", "be"},
-	"BE-CIVIL":        {"YYNNNN", "court", "", "", "check", "be"},
-	"BE-SUPERVISOR":   {"disabled", "supervisor", "", "", "check", "be"},
-	"EPOC-SUBSCRIBER": {"YNNNNN", "judge court public-prosecutor", "future0", "", "secondary", "nl be eu"},
-	"EPOC-USER":       {"YYNNNN", "judge court public-prosecutor", "future0", "", "secondary", "nl be eu"},
-	"EPOC-TRAFFIC":    {"YYYYYN", "judge court investigating-judge", "notified future0", "", "secondary", "nl be eu"},
-	"EPOC-PR":         {"NNNNNY", "judge court public-prosecutor", "future0", "60+30", "read", "nl be eu"},
-	"PRIVATE-LETTER":  {"none", "none", "", "", "read", "nl be eu"},
+	"NL-126na":        {"YYNNNN", "investigating-officer", "", "", 92, national, "126na(1)", "read"},
+	"NL-126na-2":      {"YYNNNN", "public-prosecutor", "", "", 92, national, "126na(2)", "read"},
+	"NL-126n":         {"YYYYNN", "public-prosecutor", "magistrate future3 review-VOLUME", "", 92, national, "126n(1), (3)", "read"},
+	"NL-126nd":        {"NNNNNN", "public-prosecutor", "oral3 review-VOLUME", "", 92, national, "126nd(4)", "check"},
+	"NL-126ni":        {"NNNNNY", "public-prosecutor", "oral3", "90+0", 90, national, "126ni(1), (3)", "read"},
+	"NL-CIVIL":        {"YYNNNN", "court", "", "", 92, national, "RBDHA 2020:3980", "read"},
+	"NL-WIV":          {"disabled", "service-head", "", "", 1, "", "2017", "check"},
+	"NL-CIOT":         {"disabled", "none", "", "", 1, "", "13.4", "secondary"},
+	"NL-SUPERVISOR":   {"disabled", "supervisor", "", "", 1, "", "supervisor", "check"},
+	"BE-46bis":        {"YYNNNN", "public-prosecutor", "", "", 92, national, "46bis", "check"},
+	"BE-88bis":        {"YYYYNN", "investigating-judge", "review-VOLUME", "", 92, national, "88bis", "check"},
+	"BE-39ter":        {"NNNNNY", "public-prosecutor police", "", "90+0", 90, national, "39ter", "check"},
+	"BE-CIVIL":        {"YYNNNN", "court", "", "", 92, national, "judgment", "check"},
+	"BE-SUPERVISOR":   {"disabled", "supervisor", "", "", 1, "", "supervisor", "check"},
+	"EPOC-SUBSCRIBER": {"YNNNNN", "judge court public-prosecutor", "future0 kept60", "", 92, "TEN_DAYS_ASAP 240h EIGHT_HOURS 8h", "3(9), 5(3), 10", "secondary"},
+	"EPOC-USER":       {"YYNNNN", "judge court public-prosecutor", "future0 kept60", "", 92, "TEN_DAYS_ASAP 240h EIGHT_HOURS 8h", "3(10), 5(3), 10", "secondary"},
+	"EPOC-TRAFFIC": {"YYYYYN", "judge court investigating-judge", "notified future0 kept60", "", 92,
+		"TEN_DAYS_ASAP 240h TEN_DAYS_SUBJECT_TO_EA 240h EIGHT_HOURS 8h", "5(4), 8, 10", "secondary"},
+	"EPOC-PR":        {"NNNNNY", "judge court public-prosecutor", "future0 kept60", "60+30", 60, "TEN_DAYS_ASAP 24h EIGHT_HOURS 8h", "art. 6, 11", "read"},
+	"PRIVATE-LETTER": {"none", "none", "", "", 1, "", "2019:423", "read"},
 }
 
+// national are the deadlines that the bundled profiles give an order of their own law,
+// which names none: ten days, and one where it says that it is urgent.
+const national = "ROUTINE 240h HIGH 24h"
+
+// Every row of the bundled profiles is that of the matrix, and every category is
+// permitted or refused as it says, to the authorities that the row is for and to no
+// others: a nation's to its own, the Union's to those of another member state.
 func TestMatrix(t *testing.T) {
-	for _, name := range []string{"nl", "be", "eu"} {
-		profile, err := warrant.LoadProfile(name)
+	eu, err := warrant.LoadProfile(warrant.Union)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"nl", "be"} {
+		nation, err := warrant.LoadProfile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !profile.OnlyRegistered || profile.Generation != 1 || len(profile.SHA256) != 64 {
-			t.Errorf("%s: %+v", name, profile)
+		law := warrant.Law{}.With(nation).With(eu)
+		for _, p := range law {
+			if !p.OnlyRegistered || p.Generation != 1 || len(p.SHA256) != 64 {
+				t.Errorf("%s: %+v", p.Name, p)
+			}
 		}
-		r, err := warrant.NewRules(warrant.Rules{Profile: warrant.Always(profile), DuplicateKey: make([]byte, 16),
+		r, err := warrant.NewRules(warrant.Rules{Law: warrant.Always(law...), DuplicateKey: make([]byte, 16),
 			Authorities: warranttest.Registry(testContent().Recipient)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		rows := 0
+		home, rows := strings.ToUpper(name), 0
 		for id, want := range matrix {
-			if b, there := profile.Basis(id); there != slices.Contains(strings.Fields(want.in), name) {
+			own, union := strings.HasPrefix(id, home+"-") || id == "PRIVATE-LETTER", strings.HasPrefix(id, "EPOC")
+			if b, there := law.Basis(id); there != (own || union) {
 				t.Errorf("%s: %s is there: %v", name, id, there)
 			} else if there {
 				rows++
-				compareRow(t, name, b, want.signs, want.extra, want.hold, want.mark)
+				compareRow(t, b)
 			}
 			for i, category := range warrant.Categories {
-				expect := reason.NoLegalCompulsion
-				switch {
-				case !slices.Contains(strings.Fields(want.in), name) || want.row == "none":
-				case want.row == "disabled":
-					expect = reason.AuthorityNotEntitled
-				case want.row[i] == 'N':
-					expect = reason.CategoryExceedsBasis
-				default:
-					expect = ""
+				for _, country := range []string{"NL", "BE", "DE", "DK"} {
+					expect := reason.NoLegalCompulsion
+					switch {
+					case !own && !union || want.row == "none":
+					case want.row == "disabled", own && country != home, union && country == home, union && country == "DK":
+						expect = reason.AuthorityNotEntitled
+					case want.row[i] == 'N':
+						expect = reason.CategoryExceedsBasis
+					default:
+						expect = ""
+					}
+					c := testContent()
+					c.LegalBasis, c.Categories, c.Authority = id, []warrant.Category{category}, country+"-OM"
+					c.ExaminingMagistrateAuthorisation, c.ExaminingMagistrateDate, c.ExaminingMagistrateScope = "RC-2026-1", "2026-11-19", c.Categories
+					_, got := r.Create(warrant.NewState(), start, officer, warrant.CreateRequest{ID: "w", Salt: "s", Content: c})
+					wantReason(t, name+" "+id+" "+string(category)+" "+country, got, expect)
 				}
-				c := testContent()
-				c.LegalBasis, c.Categories, c.Authority = id, []warrant.Category{category}, strings.ToUpper(name)+"-OM"
-				c.ExaminingMagistrateAuthorisation, c.ExaminingMagistrateDate, c.ExaminingMagistrateScope = "RC-2026-1", "2026-11-19", c.Categories
-				_, got := r.Create(warrant.NewState(), start, officer, warrant.CreateRequest{ID: "w", Salt: "s", Content: c})
-				wantReason(t, name+" "+id+" "+string(category), got, expect)
 			}
 		}
-		if rows != len(profile.Bases) {
-			t.Errorf("%s: %d rows, of which the matrix has %d", name, len(profile.Bases), rows)
+		if rows != len(law.Bases()) {
+			t.Errorf("%s: %d rows, of which the matrix has %d", name, len(law.Bases()), rows)
 		}
 	}
 }
 
-// compareRow compares who signs, conditions, terms and the mark.
-func compareRow(t *testing.T, profile string, b warrant.Basis, signs, extra, hold, mark string) {
+// compareRow compares who signs, conditions, terms, source and the mark.
+func compareRow(t *testing.T, b warrant.Basis) {
 	t.Helper()
-	var conditions []string
-	if b.NotifiesAuthority {
-		conditions = append(conditions, "notified")
+	var conditions, deadlines []string
+	add := func(when bool, what string) {
+		if when {
+			conditions = append(conditions, what)
+		}
 	}
-	if b.NeedsMagistrate {
-		conditions = append(conditions, "magistrate")
-	}
-	if b.FutureMonths >= 0 {
-		conditions = append(conditions, fmt.Sprintf("future%d", b.FutureMonths))
-	}
-	if b.OralOK {
-		conditions = append(conditions, fmt.Sprintf("oral%d", b.PaperDays))
-	}
+	add(b.NotifiesAuthority, "notified")
+	add(b.NeedsMagistrate, "magistrate")
+	add(b.FutureMonths >= 0, fmt.Sprintf("future%d", b.FutureMonths))
+	add(b.OralOK, fmt.Sprintf("oral%d", b.PaperDays))
+	add(b.NonExecutionHoldDays > 0, fmt.Sprintf("kept%d", b.NonExecutionHoldDays))
 	for _, c := range b.Review {
-		conditions = append(conditions, "review-"+string(c))
+		add(true, "review-"+string(c))
 	}
 	term := ""
 	if b.HoldDays > 0 {
 		term = fmt.Sprintf("%d+%d", b.HoldDays, b.ExtensionDays)
 	}
-	if got, want := strings.Join(conditions, " "), extra; got != want {
-		t.Errorf("%s %s: conditions %q, want %q", profile, b.ID, got, want)
+	for _, d := range b.Deadlines {
+		deadlines = append(deadlines, fmt.Sprintf("%s %.0fh", d.Priority, d.Within.Hours()))
 	}
-	if got := strings.Join(b.SignedBy, " "); got != signs || term != hold || b.Status != mark {
-		t.Errorf("%s %s: signed by %q, hold %q, mark %q; want %q, %q, %q", profile, b.ID, got, term, b.Status, signs, hold, mark)
+	want := matrix[b.ID]
+	for _, f := range [][3]string{
+		{"conditions", strings.Join(conditions, " "), want.extra}, {"signed by", strings.Join(b.SignedBy, " "), want.signs}, {"hold", term, want.hold},
+		{"deadlines", strings.Join(deadlines, " "), want.deadlines}, {"days", fmt.Sprint(b.MaxValidityDays), fmt.Sprint(want.days)}, {"mark", b.Status, want.mark},
+		{"compels", fmt.Sprint(b.Compels), fmt.Sprint(want.row != "none")}, {"disabled", fmt.Sprint(b.Disabled), fmt.Sprint(want.row == "disabled")},
+	} {
+		if f[1] != f[2] {
+			t.Errorf("%s: %s %q, want %q", b.ID, f[0], f[1], f[2])
+		}
 	}
-	if b.Source == "" || b.MaxValidityDays < 1 {
-		t.Errorf("%s %s: without a source or a limit", profile, b.ID)
+	if !strings.Contains(b.Source, want.source) {
+		t.Errorf("%s: the source %q does not name %q", b.ID, b.Source, want.source)
 	}
-	if within, ok := b.Deadline(warrant.EightHours); strings.HasPrefix(b.ID, "EPOC") != ok || ok && within.Hours() != 8 {
-		t.Errorf("%s %s: the emergency's deadline is %v, %v", profile, b.ID, within, ok)
+}
+
+// Volume under 126n is denied, and said to be under review, until a lawyer moves it.
+func TestReviewedVolume(t *testing.T) {
+	text, err := warrant.ProfileText("nl")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if within, ok := b.Deadline(warrant.TenDays); ok && b.ID != "EPOC-PR" && within.Hours() != 240 {
-		t.Errorf("%s %s: ten days are %v", profile, b.ID, within)
+	r := testRules(t)
+	c := testContent()
+	c.LegalBasis, c.Categories = "NL-126n", []warrant.Category{warrant.Volume}
+	c.ExaminingMagistrateAuthorisation, c.ExaminingMagistrateDate, c.ExaminingMagistrateScope = "RC-2026-1", "2026-11-19", c.Categories
+	create := func() *reason.Error {
+		_, err := r.Create(warrant.NewState(), start, officer, warrant.CreateRequest{ID: "w", Salt: "s", Content: c})
+		return err
 	}
+	refusal := create()
+	wantReason(t, "under review", refusal, reason.CategoryExceedsBasis)
+	if !strings.Contains(refusal.Detail, "VOLUME, which is under legal review") {
+		t.Errorf("detail %q", refusal.Detail)
+	}
+	moved := strings.Replace(string(text), "categories: [IDENTITY, ATTRIBUTION, HISTORY, TIME]\n    review: [VOLUME]", "categories: [IDENTITY, ATTRIBUTION, HISTORY, TIME, VOLUME]", 1)
+	profile, err := warrant.ParseProfile([]byte(moved))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Law = warrant.Always(profile)
+	wantReason(t, "once a lawyer moved it", create(), "")
 }
 
 func TestProfileRefusals(t *testing.T) {
@@ -152,7 +199,7 @@ func TestProfileRefusals(t *testing.T) {
 		*c = warrant.Content{LegalBasis: "PRIVATE-LETTER"}
 	}), reason.NoLegalCompulsion)
 	wantReason(t, "EPOC of what is yet to come", create(func(c *warrant.Content) {
-		c.LegalBasis, c.WindowEnd = "EPOC-USER", "2026-11-20T10:02:00+01:00"
+		c.Authority, c.LegalBasis, c.WindowEnd = "DE-AG", "EPOC-USER", "2026-11-20T10:02:00+01:00"
 	}), reason.WarrantIncomplete)
 }
 
@@ -204,7 +251,7 @@ func TestMagistrateAndFuture(t *testing.T) {
 }
 
 const goodProfile = `generation: 1
-profile: x
+profile: nl
 zone: Europe/Amsterdam
 bases:
   - {id: X-1, article: a, signed_by: [court], categories: [TIME], max_validity_days: 1, source: s, status: read}
@@ -223,6 +270,9 @@ func TestParseProfileFaults(t *testing.T) {
 		{"no generation", "generation: 1\n", "", "generation"},
 		{"no signer", "[court]", "[]", "signed_by"},
 		{"no such country", "article: a", "article: a, countries: [US]", "countries"},
+		{"another's country", "article: a", "article: a, countries: [NL, BE]", "5:43: basis X-1: countries: a basis of profile nl is for authorities of NL;"},
+		{"of no nation", "profile: nl", "profile: x", "2:10: profile: want a member state's code"},
+		{"of a nation in capitals", "profile: nl", "profile: NL", "2:10: profile"},
 		{"no limit", "max_validity_days: 1", "max_validity_days: 0", "max_validity_days"},
 		{"no zone", "Europe/Amsterdam", "Europe/Rotterdam", "3:7: zone"},
 		{"the server's zone", "Europe/Amsterdam", "Local", "zone"},
@@ -283,7 +333,7 @@ func TestDefaultDeny(t *testing.T) {
 		if rapid.Bool().Draw(rt, "has the key") {
 			view.Keys = []string{recipient}
 		}
-		r, err := warrant.NewRules(warrant.Rules{Profile: warrant.Always(p), DuplicateKey: make([]byte, 16),
+		r, err := warrant.NewRules(warrant.Rules{Law: warrant.Always(p), DuplicateKey: make([]byte, 16),
 			Authorities: func(string) (warrant.AuthorityView, bool) { return view, known }})
 		if err != nil {
 			rt.Fatal(err)

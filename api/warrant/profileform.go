@@ -26,14 +26,14 @@ type word = signedfile.Word
 // profileForm is a profile file.
 //
 //	generation: 4
-//	profile: nl
+//	profile: nl                          # a member state, or eu
 //	zone: Europe/Amsterdam
 //	only_registered_authorities: true    # may be left out
 //	bases:
 //	  - id: NL-126n
 //	    article: Sv 126n
 //	    signed_by: [public-prosecutor]
-//	    countries: [NL]                  # none: any member state
+//	    countries: [BE, DE]              # of profile eu; none: any member state
 //	    categories: [IDENTITY, …]        # what is not listed is denied
 //	    review: [VOLUME]                 # denied, and said to be under review
 //	    needs_magistrate: true           # number, date and scope
@@ -89,9 +89,8 @@ type deadlineForm struct {
 }
 
 var (
-	basisIDForm     = regexp.MustCompile(`^[A-Z][A-Za-z0-9.-]{1,39}$`)
-	officeForm      = regexp.MustCompile(`^[a-z][a-z0-9-]{1,39}$`)
-	profileNameForm = regexp.MustCompile(`^[a-z][a-z0-9-]{0,19}$`)
+	basisIDForm = regexp.MustCompile(`^[A-Z][A-Za-z0-9.-]{1,39}$`)
+	officeForm  = regexp.MustCompile(`^[a-z][a-z0-9-]{1,39}$`)
 )
 
 func parseProfile(name string, text []byte) (*Profile, error) {
@@ -189,8 +188,8 @@ func (form profileForm) profile() (*Profile, []signedfile.Problem) {
 	if p.Generation, err = strconv.ParseUint(form.Generation.Text, 10, 64); err != nil || p.Generation == 0 || p.Generation > maxGeneration {
 		j.complain(form.Generation, "generation: want a whole number from 1 that is higher than that of the file before it")
 	}
-	if !profileNameForm.MatchString(p.Name) {
-		j.complain(form.Profile, "profile: want a name in small letters")
+	if p.Name != Union && p.Nation() == "" {
+		j.complain(form.Profile, "profile: want a member state's code in small letters, as nl, or eu")
 	}
 	if _, err := time.LoadLocation(p.Zone); err != nil || p.Zone == "" || p.Zone == "Local" {
 		j.complain(form.Zone, "zone: %q is not an IANA time zone", signedfile.Clip(p.Zone))
@@ -209,14 +208,14 @@ func (form profileForm) profile() (*Profile, []signedfile.Problem) {
 			j.complain(f.ID, "basis %q is there already, in line %d", signedfile.Clip(f.ID.Text), line)
 		}
 		seen[key] = f.ID.Line
-		b, problems := f.basis()
+		b, problems := f.basis(p.Nation())
 		j.problems = append(j.problems, problems...)
 		p.Bases = append(p.Bases, b)
 	}
 	return p, j.problems
 }
 
-func (f basisForm) basis() (Basis, []signedfile.Problem) {
+func (f basisForm) basis(nation string) (Basis, []signedfile.Problem) {
 	j := &judge{whole: f.ID, what: "basis " + signedfile.Clip(f.ID.Text) + ": "}
 	if !basisIDForm.MatchString(f.ID.Text) {
 		j.complain(f.ID, "id: want 2 to 40 letters, digits, dots and hyphens, the first a capital")
@@ -236,6 +235,15 @@ func (f basisForm) basis() (Basis, []signedfile.Problem) {
 		NonExecutionHoldDays: j.number("non_execution_hold_days", f.NonExecutionHold, 0, 366, 0),
 		Compels:              j.boolean("compels", f.Compels, true), Disabled: j.boolean("disabled", f.Disabled, false),
 		Source: j.text("source", f.Source, true), Status: f.Status.Text, Note: j.text("note", f.Note, false),
+		at: f.ID,
+	}
+	if nation != "" {
+		for _, w := range f.Countries {
+			if w.Text != nation {
+				j.complain(w, "countries: a basis of profile %s is for authorities of %s; those of other member states order by profile eu", strings.ToLower(nation), nation)
+			}
+		}
+		b.Countries = []string{nation}
 	}
 	if len(b.SignedBy) == 0 {
 		j.complain(word{}, "signed_by is missing")

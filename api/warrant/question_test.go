@@ -98,11 +98,11 @@ func TestTaskBodies(t *testing.T) {
 func TestWindowInsideTheWarrants(t *testing.T) {
 	b, r := newBook(t), testRules(t)
 	b.create(r, start, "w")
-	profile := *r.Profile()
+	profile := *r.Law()[0]
 	profile.Bases = slices.Clone(profile.Bases)
 	i := slices.IndexFunc(profile.Bases, func(b warrant.Basis) bool { return b.ID == "NL-126na" })
 	profile.Bases[i].Categories = append(slices.Clone(profile.Bases[i].Categories), warrant.History)
-	r.Profile = warrant.Always(&profile)
+	r.Law = warrant.Always(&profile)
 	content := testContent() // from 2026-11-19T00:00:00+01:00 for a day
 	content.Reference, content.Categories, content.Targets = "PV-2026/h", append(content.Categories, warrant.History), []string{"line:a"}
 	d, err := r.Create(b.state, start, officer, warrant.CreateRequest{ID: "h", Salt: "salt", Content: content})

@@ -37,7 +37,7 @@ func (r *Rules) CreateTask(s *State, now time.Time, by Caller, req TaskRequest, 
 	if !slices.ContainsFunc(content.Targets, func(s string) bool { t, err := ParseTarget(s); return err == nil && t.Names(question.Target) }) {
 		return ledger.Draft{}, reason.New(reason.TargetNotSpecific, "The warrant does not name it.")
 	}
-	if basis, _ := r.Profile().Basis(w.Basis); int64(req.HoldDays) > int64(basis.HoldDays) {
+	if basis, _ := r.Law().Basis(w.Basis); int64(req.HoldDays) > int64(basis.HoldDays) {
 		return ledger.Draft{}, violation("hold_days", fmt.Sprintf("are more than %d, the most that the basis allows", basis.HoldDays))
 	}
 	if err := inWindow(content, question.Instant, question.Last(), question.Uncertainty); err != nil {
@@ -62,13 +62,13 @@ func (r *Rules) permitted(w Warrant, category Category) *reason.Error {
 	if !category.Known() {
 		return reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "category", Description: "is unknown"})
 	}
-	profile := r.Profile()
-	basis, ok := profile.Basis(w.Basis)
+	law := r.Law()
+	basis, ok := law.Basis(w.Basis)
 	switch {
 	case !ok || basis.Disabled:
-		return reason.New(reason.NoLegalCompulsion, "The warrant's legal basis is no longer in the loaded profile.")
+		return reason.New(reason.NoLegalCompulsion, "The warrant's legal basis is in no profile in force any more.")
 	case !slices.Contains(basis.Categories, category):
-		return profile.exceeds(basis, category)
+		return law.Of(basis.ID).exceeds(basis, category)
 	case !slices.Contains(w.Categories, category):
 		return reason.New(reason.CategoryExceedsBasis, "The warrant does not name "+string(category)+".")
 	}

@@ -153,8 +153,8 @@ func TestRegistryChangesMidCase(t *testing.T) {
 	r.Authorities = nil
 	_, err := r.Create(warrant.NewState(), start, officer, warrant.CreateRequest{ID: "w", Salt: "s", Content: testContent()})
 	wantReason(t, "without a registry", err, reason.AuthorityNotEntitled)
-	profile := *r.Profile()
-	profile.OnlyRegistered, r.Profile = false, warrant.Always(&profile)
+	profile := *r.Law()[0]
+	profile.OnlyRegistered, r.Law = false, warrant.Always(&profile)
 	_, err = r.Create(warrant.NewState(), start, officer, warrant.CreateRequest{ID: "w", Salt: "s", Content: testContent()})
 	wantReason(t, "without a registry, left to the approvers", err, "")
 }

@@ -22,7 +22,7 @@ type Config struct {
 	Keys     warrantrpc.ClassKeys
 	Registry *authority.Registry // a fold of Book
 	Warrants *warrant.State      // a fold of Book
-	Profile  func() *warrant.Profile
+	Law      func() warrant.Law
 	Now      func() time.Time
 }
 
@@ -58,7 +58,7 @@ func (s *Service) GetAuthority(ctx context.Context, req *griffierv1.GetAuthority
 
 // PlanAuthority implements AuthorityService.
 func (s *Service) PlanAuthority(_ context.Context, req *griffierv1.PlanAuthorityRequest) (*griffierv1.PlanAuthorityResponse, error) {
-	plan := s.cfg.Registry.Plan(s.cfg.Now(), recordOf(req.GetRecord()), s.cfg.Profile(), s.cfg.Warrants.Warrants())
+	plan := s.cfg.Registry.Plan(s.cfg.Now(), recordOf(req.GetRecord()), s.cfg.Law(), s.cfg.Warrants.Warrants())
 	return &griffierv1.PlanAuthorityResponse{Permits: plan.Permits, Ends: plan.Ends, WarrantsStopped: uint32(plan.WarrantsStopped), Generation: plan.Generation}, nil
 }
 
@@ -69,7 +69,7 @@ func (s *Service) ProposeAuthority(ctx context.Context, req *griffierv1.ProposeA
 	record := recordOf(req.GetRecord())
 	e, err := s.book.Decide(ctx, "ProposeAuthority", req.GetRequestId(), func(_ time.Time, by ledger.Caller, key string) (ledger.Draft, *reason.Error) {
 		return s.cfg.Registry.Propose(by, hex.EncodeToString(b[:]), key, req.GetExpectedGeneration(), record,
-			authority.Contact{Name: req.GetContact().GetName(), Email: req.GetContact().GetEmail()}, s.cfg.Profile())
+			authority.Contact{Name: req.GetContact().GetName(), Email: req.GetContact().GetEmail()}, s.cfg.Law())
 	})
 	if err != nil {
 		return nil, err

@@ -61,7 +61,7 @@ func newOffice(t *testing.T) *office {
 	profile, err := warrant.LoadProfile("nl")
 	must(err)
 	now := func() time.Time { return o.now }
-	o.Service = authorityrpc.NewService(authorityrpc.Config{Book: log, Keys: o.keys, Registry: o.registry, Warrants: warrants, Profile: warrant.Always(profile), Now: now})
+	o.Service = authorityrpc.NewService(authorityrpc.Config{Book: log, Keys: o.keys, Registry: o.registry, Warrants: warrants, Law: warrant.Always(profile), Now: now})
 	o.recipients = authorityrpc.NewRecipients(log, o.registry, now)
 	return o
 }

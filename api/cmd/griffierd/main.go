@@ -53,7 +53,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	issuer := flags.String("issuer", "", "with -init: URL of the identity provider")
 	issuerCA := flags.String("issuer-ca", "", "with -init: PEM of the identity provider's CA, when it is a private one")
 	origin := flags.String("origin", "", "with -init: name of the ledger, such as isp.example/griffier")
-	profile := flags.String("profile", "nl", "with -init: legal profile, nl or be")
+	profile := flags.String("profile", "nl", "with -init: the provider's nation, nl or be: its retention policy and legal bases; those of the Union come with it")
 	listen := flags.String("listen", "127.0.0.1:7443", "with -init: where gRPC is served")
 	hosts := flags.String("hosts", "localhost,127.0.0.1", "with -init: names and addresses of the server's certificate")
 	restore := flags.String("restore", "", "bring the backup in this folder back into the empty store of the configuration, and stop")

@@ -159,11 +159,11 @@ func (l *Lab) FetchOnce(as context.Context, task *griffierv1.Task) (sealed, rece
 // preservation, about the targets.
 func (l *Lab) Everything(targets ...string) *griffierv1.Warrant {
 	l.T.Helper()
-	profile := *l.Rules.Profile()
+	profile := *l.Rules.Law()[0]
 	profile.Bases = slices.Clone(profile.Bases)
 	i := slices.IndexFunc(profile.Bases, func(b warrant.Basis) bool { return b.ID == "NL-126n" })
 	profile.Bases[i].Categories = []warrant.Category{warrant.Identity, warrant.Attribution, warrant.History, warrant.TimeCategory, warrant.Volume}
-	l.Rules.Profile = func() *warrant.Profile { return &profile }
+	l.Rules.Law = warrant.Always(l.Rules.Law().With(&profile)...)
 	c := l.Content(time.Hour)
 	c.LegalBasis, c.ExaminingMagistrateAuthorisation, c.Targets = "NL-126n", "RC 2026/117", targets
 	c.Categories = []griffierv1.Category{griffierv1.Category_CATEGORY_IDENTITY, griffierv1.Category_CATEGORY_ATTRIBUTION, griffierv1.Category_CATEGORY_HISTORY, griffierv1.Category_CATEGORY_TIME, griffierv1.Category_CATEGORY_VOLUME}
@@ -189,6 +189,9 @@ func (l *Lab) Ask(w *griffierv1.Warrant, category griffierv1.Category, target st
 func (l *Lab) Order(basis string, d time.Duration) *griffierv1.Warrant {
 	content := l.Content(d)
 	content.LegalBasis, content.Categories = basis, []griffierv1.Category{griffierv1.Category_CATEGORY_PRESERVATION}
+	if l.Rules.Law().Of(basis).Name == warrant.Union { // its authority is another member state's
+		content.Authority = "DE-AG-Berlin"
+	}
 	return l.Approve(content)
 }
 

@@ -32,11 +32,8 @@ import (
 // Start opens the ledger, folds it, recovers and serves.
 func (l *Lab) Start() {
 	l.T.Helper()
-	profile, err := warrant.LoadProfile("nl")
-	if err != nil {
-		l.T.Fatal(err)
-	}
-	if l.Rules, err = warrant.NewRules(warrant.Rules{Profile: warrant.Always(profile), Authorities: warranttest.Registry(l.Identity.Recipient().String()), DuplicateKey: make([]byte, 32)}); err != nil {
+	var err error
+	if l.Rules, err = warrant.NewRules(warrant.Rules{Law: warrant.Always(warranttest.Law()...), Authorities: warranttest.Registry(l.Identity.Recipient().String()), DuplicateKey: make([]byte, 32)}); err != nil {
 		l.T.Fatal(err)
 	}
 	l.State, l.Holds, l.Overseen = warrant.NewState(), hold.NewState(), oversight.NewState()
@@ -49,7 +46,7 @@ func (l *Lab) Start() {
 	}
 	l.Book = &Brittle{Log: l.Log}
 	l.Keeper, err = keep.New(keep.Config{Dir: filepath.Join(l.Dir, "holds"), Keys: l.Keys, Book: l.Book, State: l.Holds,
-		Rules: &hold.Rules{Profile: warrant.Always(profile), ApprovalAge: l.Rules.ApprovalAge, Document: func(warrantID, sha256 string) (warrant.Document, bool) {
+		Rules: &hold.Rules{Law: l.Rules.Law, ApprovalAge: l.Rules.ApprovalAge, Document: func(warrantID, sha256 string) (warrant.Document, bool) {
 			return l.Rules.DocumentOf(l.State, warrantID, sha256)
 		}}, Now: l.Now, Log: quiet})
 	if err != nil {

@@ -139,9 +139,6 @@ var service = warrant.Caller{Actor: "griffierd", Roles: []warrant.Role{warrant.E
 // say.
 const DefaultGrace = 15 * time.Minute
 
-// countries are where the zones of legal profiles are.
-var countries = map[string]string{"Europe/Amsterdam": "NL", "Europe/Brussels": "BE"}
-
 // New returns an executor.
 func New(cfg Config) (*Executor, error) {
 	if cfg.Book == nil || cfg.State == nil || cfg.Rules == nil || cfg.Traffic == nil || cfg.Lines == nil || cfg.Signer == nil || cfg.Now == nil {
@@ -167,12 +164,12 @@ func New(cfg Config) (*Executor, error) {
 	if err != nil {
 		return nil, err
 	}
-	zone, err := time.LoadLocation(cfg.Rules.Profile().Zone)
+	zone, err := time.LoadLocation(cfg.Rules.Law().Zone())
 	if err != nil {
-		return nil, fmt.Errorf("executor: zone of the legal profile: %w", err)
+		return nil, fmt.Errorf("executor: zone of the legal-basis profile: %w", err)
 	}
 	if cfg.Country == "" {
-		cfg.Country = countries[zone.String()]
+		cfg.Country = cfg.Rules.Law().Nation()
 	}
 	return &Executor{cfg: cfg, shelf: s, zone: zone, running: map[string]*run{}}, nil
 }

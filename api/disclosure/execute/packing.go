@@ -37,11 +37,11 @@ type Packing struct {
 }
 
 // language returns the language of a letter.
-func (p Packing) language(profile *warrant.Profile) letter.Language {
+func (p Packing) language(nation string) letter.Language {
 	if p.Language != "" {
 		return p.Language
 	}
-	if profile.Zone == "Europe/Amsterdam" {
+	if nation == "NL" {
 		return letter.Dutch
 	}
 	return letter.English
@@ -62,7 +62,6 @@ func (x *Executor) pack(ctx context.Context, j job, f finding) ([]byte, error) {
 	case err != nil:
 		return nil, reason.Wrap(reason.RecipientUnfit, err)
 	}
-	profile := x.cfg.Rules.Profile()
 	c := disclosure.Case{
 		Software: x.cfg.Software, WarrantID: j.w.ID, Reference: j.content.Reference, WarrantContentSHA256: j.w.ContentSHA256,
 		LegalBasis: j.w.Basis, TaskID: j.t.ID, Generation: j.t.Generation, Attempt: j.t.Attempt, Category: string(j.t.Category),
@@ -70,7 +69,7 @@ func (x *Executor) pack(ctx context.Context, j job, f finding) ([]byte, error) {
 		FromHold: j.body.FromHold, Preserved: f.preserved, WindowEnd: j.body.WindowEnd,
 		To: disclosure.Addressee{Country: x.countryOf(j.content.Authority), Authority: j.content.Authority, RequestedBy: j.content.RequestedBy,
 			Reference: j.content.Reference, Provider: x.cfg.Packing.Provider},
-		Language: x.cfg.Packing.language(profile), SealedTo: to.Fingerprint(), CorrectsSHA256: j.t.Delivery.CorrectsSHA256,
+		Language: x.cfg.Packing.language(x.cfg.Rules.Law().Nation()), SealedTo: to.Fingerprint(), CorrectsSHA256: j.t.Delivery.CorrectsSHA256,
 	}
 	columns := disclosure.ColumnsFor(j.t.Category, j.w.Categories)
 	if x.cfg.Packing.Stamper != nil {

@@ -78,7 +78,7 @@ func open(dir string, d *desk) error {
 		return err
 	}
 	d.Keeper, err = New(Config{Dir: filepath.Join(dir, "holds"), Keys: d.keys, Book: d.log, State: d.state,
-		Rules: &hold.Rules{Profile: warrant.Always(profile), ApprovalAge: 24 * time.Hour}, Now: clock, Log: quiet})
+		Rules: &hold.Rules{Law: warrant.Always(profile), ApprovalAge: 24 * time.Hour}, Now: clock, Log: quiet})
 	return err
 }
 

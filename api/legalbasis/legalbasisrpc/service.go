@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -43,14 +42,14 @@ func NewService(cfg Config) *Service {
 
 // GetLegalBasis implements LegalBasisService.
 func (s *Service) GetLegalBasis(context.Context, *griffierv1.GetLegalBasisRequest) (*griffierv1.GetLegalBasisResponse, error) {
-	res := &griffierv1.GetLegalBasisResponse{FileProblem: s.cfg.Desk.Problem()}
-	if v, ok := s.cfg.Keeper.InForce(); ok {
-		res.InForce = versionMessage(v, true)
+	res := &griffierv1.GetLegalBasisResponse{FileProblems: s.cfg.Desk.Problems()}
+	for _, v := range s.cfg.Keeper.InForce() {
+		res.InForce = append(res.InForce, versionMessage(v, true))
 	}
-	now, generation := s.cfg.Now(), s.cfg.Keeper.Generation()
+	now := s.cfg.Now()
 	for _, p := range s.cfg.Keeper.Proposals() {
-		if p.State(now, generation) == legalbasis.AwaitingApproval {
-			res.Open = append(res.Open, proposalMessage(p, now, generation))
+		if m := s.proposalMessage(p, now); m.GetState() == griffierv1.LegalBasisProposalState_LEGAL_BASIS_PROPOSAL_STATE_AWAITING_APPROVAL {
+			res.Open = append(res.Open, m)
 		}
 	}
 	return res, nil
@@ -71,16 +70,20 @@ func (s *Service) PlanLegalBasis(_ context.Context, req *griffierv1.PlanLegalBas
 	}
 	p, err := s.file(file)
 	if err != nil { // without a signature it may be planned, and nothing else
-		unsigned, bad := refused(warrant.ParseProfile(signedfile.Text(file)))
+		unsigned, bad := warrant.ParseProfile(signedfile.Text(file))
 		if bad != nil {
 			return nil, err
 		}
 		p = unsigned
 	}
-	changes := legalbasis.Compare(s.cfg.Keeper.Profile(), p)
-	res := &griffierv1.PlanLegalBasisResponse{Sha256: p.SHA256, Generation: p.Generation, SignedBy: p.SignedBy, GenerationInForce: s.cfg.Keeper.Generation()}
+	law := s.cfg.Keeper.Law()
+	if problems := law.Beside(p); len(problems) > 0 {
+		return nil, signedfile.Refuse("", problems...).Refusal()
+	}
+	res := &griffierv1.PlanLegalBasisResponse{Sha256: p.SHA256, Generation: p.Generation, SignedBy: p.SignedBy,
+		Profile: p.Name, GenerationInForce: s.cfg.Keeper.Generation(p.Name)}
 	touched := map[string]bool{}
-	for _, c := range changes {
+	for _, c := range legalbasis.Compare(law.Profile(p.Name), p) {
 		touched[c.Basis] = true
 		res.Changes = append(res.Changes, changeMessage(c))
 	}
@@ -146,33 +149,17 @@ func (s *Service) ListLegalBasisHistory(context.Context, *griffierv1.ListLegalBa
 	for _, v := range s.cfg.Keeper.History() {
 		res.Profiles = append(res.Profiles, versionMessage(v, false))
 	}
-	now, generation := s.cfg.Now(), s.cfg.Keeper.Generation()
+	now := s.cfg.Now()
 	for _, p := range s.cfg.Keeper.Proposals() {
-		res.Proposals = append(res.Proposals, proposalMessage(p, now, generation))
+		res.Proposals = append(res.Proposals, s.proposalMessage(p, now))
 	}
 	return res, nil
 }
 
 // file reads a signed file of a request; POLICY_REFUSED lists what is wrong.
 func (s *Service) file(signed []byte) (*warrant.Profile, error) {
-	return refused(warrant.OpenProfile("", signed, s.cfg.Trusted))
-}
-
-// refused turns what is wrong with a file into a reason.
-func refused(p *warrant.Profile, err error) (*warrant.Profile, error) {
-	var wrong *signedfile.FileError
-	if !errors.As(err, &wrong) {
-		return p, err
-	}
-	refusal := reason.New(reason.PolicyRefused, "")
-	for _, problem := range wrong.Problems {
-		at := "file"
-		if problem.Line > 0 {
-			at = fmt.Sprintf("file:%d:%d", problem.Line, problem.Column)
-		}
-		refusal.Violations = append(refusal.Violations, reason.Violation{Field: at, Description: problem.What})
-	}
-	return nil, refusal
+	p, err := warrant.OpenProfile("", signed, s.cfg.Trusted)
+	return p, signedfile.Refused(err)
 }
 
 // proposal returns the proposal that an entry is about. An entry of another kind
@@ -191,5 +178,9 @@ func (s *Service) proposal(e ledger.Entry, kind, id string) (*griffierv1.LegalBa
 	if !ok {
 		return nil, reason.New(reason.NotFound, "")
 	}
-	return proposalMessage(p, s.cfg.Now(), s.cfg.Keeper.Generation()), nil
+	return s.proposalMessage(p, s.cfg.Now()), nil
+}
+
+func (s *Service) proposalMessage(p legalbasis.Proposal, now time.Time) *griffierv1.LegalBasisProposal {
+	return proposalMessage(p, now, s.cfg.Keeper.Generation(p.Name))
 }

@@ -64,7 +64,7 @@ func newOffice(t *testing.T, registers ...func(*keystore.Store) *register.Regist
 	t.Cleanup(func() { book.Close() })
 	profile, err := warrant.LoadProfile("nl")
 	must(err)
-	rules, err := warrant.NewRules(warrant.Rules{Profile: warrant.Always(profile), Authorities: warranttest.Registry(), DuplicateKey: make([]byte, 32), DoubleEntry: true})
+	rules, err := warrant.NewRules(warrant.Rules{Law: warrant.Always(profile), Authorities: warranttest.Registry(), DuplicateKey: make([]byte, 32), DoubleEntry: true})
 	must(err)
 	var staff *register.Register
 	for _, of := range registers {

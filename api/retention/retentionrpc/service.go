@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -72,7 +71,7 @@ func (s *Service) GetRetention(context.Context, *griffierv1.GetRetentionRequest)
 func (s *Service) PlanRetention(ctx context.Context, req *griffierv1.PlanRetentionRequest) (*griffierv1.PlanRetentionResponse, error) {
 	f, err := s.file(req.GetFile())
 	if err != nil { // without a signature it may be planned, and nothing else
-		unsigned, bad := refused(retention.Parse(signedfile.Text(req.GetFile())))
+		unsigned, bad := retention.Parse(signedfile.Text(req.GetFile()))
 		if bad != nil {
 			return nil, err
 		}
@@ -189,24 +188,8 @@ func (s *Service) ListRetentionHistory(context.Context, *griffierv1.ListRetentio
 
 // file reads a signed file of a request; POLICY_REFUSED lists what is wrong.
 func (s *Service) file(signed []byte) (retention.File, error) {
-	return refused(retention.Open("", signed, s.cfg.Trusted))
-}
-
-// refused turns what is wrong with a file into a reason.
-func refused(f retention.File, err error) (retention.File, error) {
-	var wrong *signedfile.FileError
-	if !errors.As(err, &wrong) {
-		return f, err
-	}
-	refusal := reason.New(reason.PolicyRefused, "")
-	for _, p := range wrong.Problems {
-		at := "file"
-		if p.Line > 0 {
-			at = fmt.Sprintf("file:%d:%d", p.Line, p.Column)
-		}
-		refusal.Violations = append(refusal.Violations, reason.Violation{Field: at, Description: p.What})
-	}
-	return retention.File{}, refusal
+	f, err := retention.Open("", signed, s.cfg.Trusted)
+	return f, signedfile.Refused(err)
 }
 
 // proposal returns the proposal that an entry is about. An entry of another kind

@@ -77,7 +77,7 @@ func openDesk(dir string) (*desk, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.rules, err = warrant.NewRules(warrant.Rules{Profile: warrant.Always(profile), Authorities: warranttest.Registry(recipient), DuplicateKey: bytes.Repeat([]byte{3}, 32)})
+	d.rules, err = warrant.NewRules(warrant.Rules{Law: warrant.Always(profile), Authorities: warranttest.Registry(recipient), DuplicateKey: bytes.Repeat([]byte{3}, 32)})
 	if err != nil {
 		return nil, err
 	}

@@ -58,7 +58,7 @@ func newOffice(t testing.TB) *office {
 	t.Cleanup(func() { o.log.Close() })
 	profile, err := warrant.LoadProfile("nl")
 	o.must(err)
-	o.rules, err = warrant.NewRules(warrant.Rules{Profile: warrant.Always(profile), Authorities: warranttest.Registry(recipient), RequireDocument: true, DuplicateKey: bytes.Repeat([]byte{3}, 32)})
+	o.rules, err = warrant.NewRules(warrant.Rules{Law: warrant.Always(profile), Authorities: warranttest.Registry(recipient), RequireDocument: true, DuplicateKey: bytes.Repeat([]byte{3}, 32)})
 	o.must(err)
 	o.open(document.Scanner{})
 	return o

@@ -65,8 +65,8 @@ func TestContent(t *testing.T) {
 	if fields := len(form.Open()); fields < 4 {
 		t.Errorf("%d fields are open", fields)
 	}
-	// Every basis that a form may lead to is in the profile that a provider has.
-	profile, err := warrant.LoadProfile("nl")
+	// Every basis that a form may lead to is in the Union's profile.
+	profile, err := warrant.LoadProfile(warrant.Union)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,7 @@ func candidates(list []warrant.Candidate) []*griffierv1.Candidate {
 func (s *Service) ParseLetter(ctx context.Context, req *griffierv1.ParseLetterRequest) (*griffierv1.Proposal, error) {
 	assumed := req.GetZone()
 	if assumed == "" {
-		assumed = s.cfg.Rules.Profile().Zone
+		assumed = s.cfg.Rules.Law().Zone()
 	} else if _, ok := warrant.ParseZone(assumed); !ok {
 		return nil, reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "zone", Description: "is not known, or means several"})
 	}

@@ -93,7 +93,7 @@ func newOffice(t *testing.T) *office {
 	t.Cleanup(func() { o.log.Close() })
 	profile, err := warrant.LoadProfile("nl")
 	o.must(err)
-	o.rules, err = warrant.NewRules(warrant.Rules{Profile: warrant.Always(profile), Authorities: warranttest.Registry(recipient), DuplicateKey: bytes.Repeat([]byte{3}, 32)})
+	o.rules, err = warrant.NewRules(warrant.Rules{Law: warrant.Always(profile), Authorities: warranttest.Registry(recipient), DuplicateKey: bytes.Repeat([]byte{3}, 32)})
 	o.must(err)
 	documents, err := document.New(document.Config{Dir: filepath.Join(dir, "documents"), Keys: o.keys, Book: o.log, State: o.state, Rules: o.rules,
 		Now: time.Now, Log: slog.New(slog.DiscardHandler)})

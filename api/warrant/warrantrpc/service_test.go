@@ -59,7 +59,7 @@ func newOffice(t *testing.T) *office {
 	t.Cleanup(func() { o.log.Close() })
 	profile, err := warrant.LoadProfile("nl")
 	must(err)
-	o.rules, err = warrant.NewRules(warrant.Rules{Profile: warrant.Always(profile), Authorities: warranttest.Registry(identity.Recipient().String()), DuplicateKey: bytes.Repeat([]byte{3}, 32)})
+	o.rules, err = warrant.NewRules(warrant.Rules{Law: warrant.Always(profile), Authorities: warranttest.Registry(identity.Recipient().String()), DuplicateKey: bytes.Repeat([]byte{3}, 32)})
 	must(err)
 	o.Service = warrantrpc.NewService(warrantrpc.Config{Book: o.log, Keys: o.keys, State: o.state, Rules: o.rules, Now: o.now,
 		Ended: func(id string) { o.ended = append(o.ended, id) }})

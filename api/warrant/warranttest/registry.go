@@ -12,18 +12,31 @@ import (
 // CallBack is the number of every authority of [Registry].
 const CallBack = "+31201234567"
 
-// Registry answers for every id: an authority of the country that the id begins
-// with (BE- or else NL), which holds every office, may use every basis of the
+// Law is the bundled profiles of the Netherlands and of the Union, in force together.
+func Law() warrant.Law {
+	var law warrant.Law
+	for _, name := range []string{"nl", warrant.Union} {
+		law = law.With(profile(name))
+	}
+	return law
+}
+
+func profile(name string) *warrant.Profile {
+	p, err := warrant.LoadProfile(name)
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
+// Registry answers for every id: an authority of the member state that the id begins
+// with (DE-, or else NL), which holds every office, may use every basis of the
 // bundled profiles for every category, and has the keys of recipients, each as a
 // warrant's content names it. It panics on a recipient of no form.
 func Registry(recipients ...string) func(id string) (warrant.AuthorityView, bool) {
 	a := warrant.AuthorityView{Country: "NL", Categories: warrant.Categories, CallBack: CallBack, Generation: 1}
 	for _, name := range warrant.ProfileNames {
-		p, err := warrant.LoadProfile(name)
-		if err != nil {
-			panic(err)
-		}
-		for _, b := range p.Bases {
+		for _, b := range profile(name).Bases {
 			a.Bases = append(a.Bases, b.ID)
 			a.Offices = append(a.Offices, b.SignedBy...)
 		}
@@ -39,8 +52,8 @@ func Registry(recipients ...string) func(id string) (warrant.AuthorityView, bool
 	return func(id string) (warrant.AuthorityView, bool) {
 		found := a
 		found.ID = id
-		if strings.HasPrefix(id, "BE-") {
-			found.Country = "BE"
+		if country, _, ok := strings.Cut(id, "-"); ok && slices.Contains(warrant.MemberStates, country) {
+			found.Country = country
 		}
 		return found, true
 	}

@@ -30,7 +30,7 @@ const (
 	LegalBasisProposalState_LEGAL_BASIS_PROPOSAL_STATE_IN_FORCE          LegalBasisProposalState = 2 // terminal
 	LegalBasisProposalState_LEGAL_BASIS_PROPOSAL_STATE_WITHDRAWN         LegalBasisProposalState = 3 // terminal
 	LegalBasisProposalState_LEGAL_BASIS_PROPOSAL_STATE_EXPIRED           LegalBasisProposalState = 4 // terminal: too old
-	LegalBasisProposalState_LEGAL_BASIS_PROPOSAL_STATE_OVERTAKEN         LegalBasisProposalState = 5 // terminal: another profile came into force
+	LegalBasisProposalState_LEGAL_BASIS_PROPOSAL_STATE_OVERTAKEN         LegalBasisProposalState = 5 // terminal: another version of the profile came into force
 )
 
 // Enum value maps for LegalBasisProposalState.
@@ -384,7 +384,7 @@ func (x *LegalBasis) GetNonExecutionHoldDays() uint32 {
 type LegalProfile struct {
 	state                     protoimpl.MessageState `protogen:"open.v1"`
 	Generation                uint64                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`            // as the file states; only ever rises
-	Profile                   string                 `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`                   // its name
+	Profile                   string                 `protobuf:"bytes,2,opt,name=profile,proto3" json:"profile,omitempty"`                   // its name: a member state's code in small letters, or eu
 	Sha256                    string                 `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`                     // of the file's text, without its signatures
 	SignedBy                  string                 `protobuf:"bytes,4,opt,name=signed_by,json=signedBy,proto3" json:"signed_by,omitempty"` // names of the keys
 	Zone                      string                 `protobuf:"bytes,5,opt,name=zone,proto3" json:"zone,omitempty"`
@@ -393,7 +393,7 @@ type LegalProfile struct {
 	InForceAt                 *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=in_force_at,json=inForceAt,proto3" json:"in_force_at,omitempty"`
 	LedgerIndex               uint64                 `protobuf:"varint,9,opt,name=ledger_index,json=ledgerIndex,proto3" json:"ledger_index,omitempty"`
 	ProposalId                string                 `protobuf:"bytes,10,opt,name=proposal_id,json=proposalId,proto3" json:"proposal_id,omitempty"` // empty: the first one
-	File                      string                 `protobuf:"bytes,11,opt,name=file,proto3" json:"file,omitempty"`                               // as it was signed; only of the one in force
+	File                      string                 `protobuf:"bytes,11,opt,name=file,proto3" json:"file,omitempty"`                               // as it was signed; only of one in force
 	unknownFields             protoimpl.UnknownFields
 	sizeCache                 protoimpl.SizeCache
 }
@@ -511,7 +511,7 @@ type LegalBasisProposal struct {
 	State          LegalBasisProposalState `protobuf:"varint,2,opt,name=state,proto3,enum=griffier.v1.LegalBasisProposalState" json:"state,omitempty"`
 	Sha256         string                  `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	Generation     uint64                  `protobuf:"varint,4,opt,name=generation,proto3" json:"generation,omitempty"`                               // of the file
-	BaseGeneration uint64                  `protobuf:"varint,5,opt,name=base_generation,json=baseGeneration,proto3" json:"base_generation,omitempty"` // of the profile that was in force
+	BaseGeneration uint64                  `protobuf:"varint,5,opt,name=base_generation,json=baseGeneration,proto3" json:"base_generation,omitempty"` // of its profile that was in force; 0: it is an addition
 	Profile        string                  `protobuf:"bytes,6,opt,name=profile,proto3" json:"profile,omitempty"`
 	SignedBy       string                  `protobuf:"bytes,7,opt,name=signed_by,json=signedBy,proto3" json:"signed_by,omitempty"`
 	ProposedBy     string                  `protobuf:"bytes,8,opt,name=proposed_by,json=proposedBy,proto3" json:"proposed_by,omitempty"` // pseudonym
@@ -752,8 +752,8 @@ func (*GetLegalBasisRequest) Descriptor() ([]byte, []int) {
 
 type GetLegalBasisResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	InForce       *LegalProfile          `protobuf:"bytes,1,opt,name=in_force,json=inForce,proto3" json:"in_force,omitempty"`             // absent: none is, and everything is denied
-	FileProblem   string                 `protobuf:"bytes,2,opt,name=file_problem,json=fileProblem,proto3" json:"file_problem,omitempty"` // why the file on disk is not the profile in force; empty: it is
+	InForce       []*LegalProfile        `protobuf:"bytes,1,rep,name=in_force,json=inForce,proto3" json:"in_force,omitempty"`                // the nation's first; none: everything is denied
+	FileProblems  []string               `protobuf:"bytes,2,rep,name=file_problems,json=fileProblems,proto3" json:"file_problems,omitempty"` // why the files on disk are not the profiles in force; none: they are
 	Open          []*LegalBasisProposal  `protobuf:"bytes,3,rep,name=open,proto3" json:"open,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -789,18 +789,18 @@ func (*GetLegalBasisResponse) Descriptor() ([]byte, []int) {
 	return file_griffier_v1_legalbasis_proto_rawDescGZIP(), []int{6}
 }
 
-func (x *GetLegalBasisResponse) GetInForce() *LegalProfile {
+func (x *GetLegalBasisResponse) GetInForce() []*LegalProfile {
 	if x != nil {
 		return x.InForce
 	}
 	return nil
 }
 
-func (x *GetLegalBasisResponse) GetFileProblem() string {
+func (x *GetLegalBasisResponse) GetFileProblems() []string {
 	if x != nil {
-		return x.FileProblem
+		return x.FileProblems
 	}
-	return ""
+	return nil
 }
 
 func (x *GetLegalBasisResponse) GetOpen() []*LegalBasisProposal {
@@ -866,10 +866,11 @@ type PlanLegalBasisResponse struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
 	Sha256            string                 `protobuf:"bytes,1,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	Generation        uint64                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
-	SignedBy          string                 `protobuf:"bytes,3,opt,name=signed_by,json=signedBy,proto3" json:"signed_by,omitempty"` // names of the trusted keys; empty: no trusted key signed it yet
-	GenerationInForce uint64                 `protobuf:"varint,4,opt,name=generation_in_force,json=generationInForce,proto3" json:"generation_in_force,omitempty"`
-	Changes           []*LegalBasisChange    `protobuf:"bytes,5,rep,name=changes,proto3" json:"changes,omitempty"`                                         // none: it says what is in force
-	WarrantsTouched   uint32                 `protobuf:"varint,6,opt,name=warrants_touched,json=warrantsTouched,proto3" json:"warrants_touched,omitempty"` // live ones under a basis that it changes
+	SignedBy          string                 `protobuf:"bytes,3,opt,name=signed_by,json=signedBy,proto3" json:"signed_by,omitempty"`                               // names of the trusted keys; empty: no trusted key signed it yet
+	GenerationInForce uint64                 `protobuf:"varint,4,opt,name=generation_in_force,json=generationInForce,proto3" json:"generation_in_force,omitempty"` // of that profile; 0: it would be an addition
+	Changes           []*LegalBasisChange    `protobuf:"bytes,5,rep,name=changes,proto3" json:"changes,omitempty"`                                                 // none: it says what is in force
+	WarrantsTouched   uint32                 `protobuf:"varint,6,opt,name=warrants_touched,json=warrantsTouched,proto3" json:"warrants_touched,omitempty"`         // live ones under a basis that it changes
+	Profile           string                 `protobuf:"bytes,7,opt,name=profile,proto3" json:"profile,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -944,6 +945,13 @@ func (x *PlanLegalBasisResponse) GetWarrantsTouched() uint32 {
 		return x.WarrantsTouched
 	}
 	return 0
+}
+
+func (x *PlanLegalBasisResponse) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
 }
 
 type ProposeLegalBasisRequest struct {
@@ -1289,15 +1297,15 @@ const file_griffier_v1_legalbasis_proto_rawDesc = "" +
 	"\x0eEFFECT_PERMITS\x10\x01\x12\x0f\n" +
 	"\vEFFECT_ENDS\x10\x02\x12\x12\n" +
 	"\x0eEFFECT_CHANGES\x10\x03\"\x16\n" +
-	"\x14GetLegalBasisRequest\"\xa5\x01\n" +
+	"\x14GetLegalBasisRequest\"\xa7\x01\n" +
 	"\x15GetLegalBasisResponse\x124\n" +
-	"\bin_force\x18\x01 \x01(\v2\x19.griffier.v1.LegalProfileR\ainForce\x12!\n" +
-	"\ffile_problem\x18\x02 \x01(\tR\vfileProblem\x123\n" +
+	"\bin_force\x18\x01 \x03(\v2\x19.griffier.v1.LegalProfileR\ainForce\x12#\n" +
+	"\rfile_problems\x18\x02 \x03(\tR\ffileProblems\x123\n" +
 	"\x04open\x18\x03 \x03(\v2\x1f.griffier.v1.LegalBasisProposalR\x04open\"L\n" +
 	"\x15PlanLegalBasisRequest\x12\x12\n" +
 	"\x04file\x18\x01 \x01(\fR\x04file\x12\x1f\n" +
 	"\vproposal_id\x18\x02 \x01(\tR\n" +
-	"proposalId\"\x81\x02\n" +
+	"proposalId\"\x9b\x02\n" +
 	"\x16PlanLegalBasisResponse\x12\x16\n" +
 	"\x06sha256\x18\x01 \x01(\tR\x06sha256\x12\x1e\n" +
 	"\n" +
@@ -1306,7 +1314,8 @@ const file_griffier_v1_legalbasis_proto_rawDesc = "" +
 	"\tsigned_by\x18\x03 \x01(\tR\bsignedBy\x12.\n" +
 	"\x13generation_in_force\x18\x04 \x01(\x04R\x11generationInForce\x127\n" +
 	"\achanges\x18\x05 \x03(\v2\x1d.griffier.v1.LegalBasisChangeR\achanges\x12)\n" +
-	"\x10warrants_touched\x18\x06 \x01(\rR\x0fwarrantsTouched\"M\n" +
+	"\x10warrants_touched\x18\x06 \x01(\rR\x0fwarrantsTouched\x12\x18\n" +
+	"\aprofile\x18\a \x01(\tR\aprofile\"M\n" +
 	"\x18ProposeLegalBasisRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x12\n" +

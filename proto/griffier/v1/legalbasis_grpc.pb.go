@@ -31,23 +31,27 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// LegalBasisService shows the legal-basis profile in force, what a change of it
+// LegalBasisService shows the legal-basis profiles in force, what a change of one
 // would permit and end, and takes the road of a change: a proposal by a legal
 // officer and the approval of a privacy controller, another person, both bound to
-// the hash of one signed file. What no row of the profile permits is denied.
+// the hash of one signed file. In force are the profile of the provider's nation
+// and, as an addition, profile eu; each is changed without touching the other.
+// What no row of a profile permits is denied.
 type LegalBasisServiceClient interface {
-	// GetLegalBasis returns the profile in force, what is wrong with the file on disk
-	// if anything is, and the proposals that are open.
+	// GetLegalBasis returns the profiles in force, what is wrong with the files on
+	// disk if anything is, and the proposals that are open.
 	GetLegalBasis(ctx context.Context, in *GetLegalBasisRequest, opts ...grpc.CallOption) (*GetLegalBasisResponse, error)
 	// PlanLegalBasis tells what a file would permit, end and change, and how many
 	// live warrants rest on a basis that it changes. It changes nothing, so the file
-	// need not be signed yet. POLICY_REFUSED names the line and what is wrong.
+	// need not be signed yet. POLICY_REFUSED names the line and what is wrong, also
+	// of a file that cannot be in force beside the other profile: it has a basis of
+	// the other's id, or is of another nation.
 	PlanLegalBasis(ctx context.Context, in *PlanLegalBasisRequest, opts ...grpc.CallOption) (*PlanLegalBasisResponse, error)
 	// ProposeLegalBasis enters a signed file.
 	ProposeLegalBasis(ctx context.Context, in *ProposeLegalBasisRequest, opts ...grpc.CallOption) (*LegalBasisProposal, error)
 	// ApproveLegalBasis puts the proposed file in force, from the next command on.
-	// SELF_APPROVAL by whoever proposed, GENERATION_MISMATCH when another profile
-	// came into force since.
+	// SELF_APPROVAL by whoever proposed, GENERATION_MISMATCH when another version of
+	// the profile came into force since.
 	ApproveLegalBasis(ctx context.Context, in *ApproveLegalBasisRequest, opts ...grpc.CallOption) (*LegalBasisProposal, error)
 	// WithdrawLegalBasis ends a proposal that is not in force.
 	WithdrawLegalBasis(ctx context.Context, in *WithdrawLegalBasisRequest, opts ...grpc.CallOption) (*LegalBasisProposal, error)
@@ -128,23 +132,27 @@ func (c *legalBasisServiceClient) ListLegalBasisHistory(ctx context.Context, in 
 // All implementations must embed UnimplementedLegalBasisServiceServer
 // for forward compatibility.
 //
-// LegalBasisService shows the legal-basis profile in force, what a change of it
+// LegalBasisService shows the legal-basis profiles in force, what a change of one
 // would permit and end, and takes the road of a change: a proposal by a legal
 // officer and the approval of a privacy controller, another person, both bound to
-// the hash of one signed file. What no row of the profile permits is denied.
+// the hash of one signed file. In force are the profile of the provider's nation
+// and, as an addition, profile eu; each is changed without touching the other.
+// What no row of a profile permits is denied.
 type LegalBasisServiceServer interface {
-	// GetLegalBasis returns the profile in force, what is wrong with the file on disk
-	// if anything is, and the proposals that are open.
+	// GetLegalBasis returns the profiles in force, what is wrong with the files on
+	// disk if anything is, and the proposals that are open.
 	GetLegalBasis(context.Context, *GetLegalBasisRequest) (*GetLegalBasisResponse, error)
 	// PlanLegalBasis tells what a file would permit, end and change, and how many
 	// live warrants rest on a basis that it changes. It changes nothing, so the file
-	// need not be signed yet. POLICY_REFUSED names the line and what is wrong.
+	// need not be signed yet. POLICY_REFUSED names the line and what is wrong, also
+	// of a file that cannot be in force beside the other profile: it has a basis of
+	// the other's id, or is of another nation.
 	PlanLegalBasis(context.Context, *PlanLegalBasisRequest) (*PlanLegalBasisResponse, error)
 	// ProposeLegalBasis enters a signed file.
 	ProposeLegalBasis(context.Context, *ProposeLegalBasisRequest) (*LegalBasisProposal, error)
 	// ApproveLegalBasis puts the proposed file in force, from the next command on.
-	// SELF_APPROVAL by whoever proposed, GENERATION_MISMATCH when another profile
-	// came into force since.
+	// SELF_APPROVAL by whoever proposed, GENERATION_MISMATCH when another version of
+	// the profile came into force since.
 	ApproveLegalBasis(context.Context, *ApproveLegalBasisRequest) (*LegalBasisProposal, error)
 	// WithdrawLegalBasis ends a proposal that is not in force.
 	WithdrawLegalBasis(context.Context, *WithdrawLegalBasisRequest) (*LegalBasisProposal, error)
