@@ -40,6 +40,9 @@ type book interface {
 	Checkpoint() string
 }
 
+// trust tells whether a time can be believed ([clock.Leap]).
+type trust interface{ Check(t time.Time) error }
+
 // Maker makes backups, and ends them. Its methods may be called concurrently;
 // backups are made one at a time.
 type Maker struct {
@@ -54,8 +57,11 @@ type Maker struct {
 	Keys    *keystore.Store
 	Book    book
 	Record  *Record // a fold of Book
-	Now     func() time.Time
-	Log     *slog.Logger
+	// Clock is asked before a backup ends, since a key is destroyed for good; nil: every
+	// time is believed.
+	Clock trust
+	Now   func() time.Time
+	Log   *slog.Logger
 
 	one sync.Mutex
 }
@@ -301,9 +307,15 @@ func (m *Maker) Tidy(ctx context.Context) error {
 }
 
 func (m *Maker) tidy(ctx context.Context) error {
+	now := m.Now()
+	var doubt error
+	if m.Clock != nil {
+		doubt = m.Clock.Check(now)
+	}
 	for _, k := range m.Record.All() {
-		unfinished := k.MadeAt.IsZero()
-		if !unfinished && m.Now().Before(k.UnreadableBy.Add(-KeysKeep)) {
+		half, ended := k.MadeAt.IsZero(), !k.DestroyedAt.IsZero()
+		aged := doubt == nil && !now.Before(k.UnreadableBy.Add(-KeysKeep))
+		if !half && !ended && !aged {
 			continue
 		}
 		switch err := m.Keys.Shred(keyID(k.ID)); {
@@ -329,10 +341,13 @@ func (m *Maker) tidy(ctx context.Context) error {
 			}
 		}
 	}
+	if doubt != nil {
+		return fmt.Errorf("backup: end what is old: %w", doubt)
+	}
 	if m.KeysDir == "" {
 		return nil
 	}
-	return PruneKeys(m.KeysDir, m.Now())
+	return PruneKeys(m.KeysDir, now)
 }
 
 const (

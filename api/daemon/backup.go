@@ -30,7 +30,8 @@ func (c Config) folders() map[string]string {
 func (s *services) newBackups(book *ledger.Log) *backup.Maker {
 	return &backup.Maker{
 		Conn: s.conn, DataDir: s.cfg.Store.DataDir, LedgerDir: s.cfg.Ledger.Dir, Folders: s.cfg.folders(),
-		Dir: s.cfg.Backup.Dir, KeysDir: s.cfg.Backup.KeysDir, Keys: s.keys, Book: book, Record: s.copies, Now: time.Now, Log: s.log,
+		Dir: s.cfg.Backup.Dir, KeysDir: s.cfg.Backup.KeysDir, Keys: s.keys, Book: book, Record: s.copies,
+		Clock: s.leap, Now: time.Now, Log: s.log,
 	}
 }
 

@@ -1,0 +1,64 @@
+package backup
+
+import (
+	"errors"
+	"os"
+	"testing"
+	"time"
+
+	"griffier/api/clock"
+	"griffier/api/keystore"
+	"griffier/api/ledger"
+	"griffier/api/reason"
+)
+
+// TestALeapEndsNoBackup: a clock that nothing keeps and that stands months ahead
+// destroys no key of a backup and no copy of the keys, and still tidies what a crash
+// left; set right, or believed, everything goes on.
+func TestALeapEndsNoBackup(t *testing.T) {
+	h := newHouse(t, t.TempDir())
+	h.fill(t)
+	h.maker.Clock = clock.NewLeap(h.now, func() (clock.Reading, error) { return clock.Reading{}, nil })
+	made, err := h.maker.Create(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const half = "20260101T000000Z00000000"
+	if _, err := h.book.Append(t.Context(), ledger.Draft{Kind: KindBegun, Role: "system", Facts: begunFacts{half, h.now.Add(MaxLife)}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.keys.Create(keyID(half)); err != nil {
+		t.Fatal(err)
+	}
+	is := h.now
+	h.now = is.AddDate(0, 3, 0)
+	if err := h.maker.Tidy(t.Context()); reason.Of(err) != reason.ClockUntrusted {
+		t.Errorf("Tidy = %v, want CLOCK_UNTRUSTED", err)
+	}
+	if err := h.keys.State(keyID(half)); !errors.Is(err, keystore.ErrShredded) {
+		t.Errorf("the key of a backup that a crash ended: %v", err)
+	}
+	there := func(what string, want bool) {
+		t.Helper()
+		_, folder := os.Stat(h.at("backups/" + made.ID))
+		copies, err := keyCopies(h.at("keycopies"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if key := h.keys.State(keyID(made.ID)); (key == nil) != want || (folder == nil) != want || (len(copies) == 1) != want {
+			t.Errorf("%s: key %v, folder %v, %d copies of the keys; want them there: %t", what, key, folder, len(copies), want)
+		}
+	}
+	there("under a clock that leapt", true)
+	h.now = is.Add(time.Minute)
+	if err := h.maker.Tidy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	there("set right", true)
+	h.now = is.AddDate(0, 3, 0)
+	h.maker.Clock.(*clock.Leap).Accept(h.now)
+	if err := h.maker.Tidy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	there("months later indeed", false)
+}
