@@ -3,8 +3,9 @@ package execute_test
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -18,6 +19,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"griffier/api/disclosure"
 	"griffier/api/disclosure/disclosuretest"
@@ -167,17 +171,45 @@ func TestDelivery(t *testing.T) {
 			t.Errorf("a package of no task: %v", err)
 		}
 	})
+
+	// What was taken back is counted, by no more than whether it had left; a restart
+	// forgets none.
+	t.Run("counted", func(t *testing.T) {
+		const want = `# HELP griffier_packages_corrected_total Recalled answers in whose place a correction was released.
+# TYPE griffier_packages_corrected_total counter
+griffier_packages_corrected_total 1
+# HELP griffier_packages_recalled_total Answers taken back because they were wrong, by whether the package had been fetched.
+# TYPE griffier_packages_recalled_total counter
+griffier_packages_recalled_total{fetched="no"} 1
+griffier_packages_recalled_total{fetched="yes"} 1
+# HELP griffier_packages_released_total Packages released to be handed out, corrections among them.
+# TYPE griffier_packages_released_total counter
+griffier_packages_released_total 6
+`
+		for range 2 {
+			registry := prometheus.NewPedanticRegistry()
+			registry.MustRegister(execute.Collector{State: l.State})
+			if err := testutil.GatherAndCompare(registry, strings.NewReader(want)); err != nil {
+				t.Error(err)
+			}
+			if problems, err := testutil.GatherAndLint(registry); err != nil || len(problems) > 0 {
+				t.Errorf("lint: %v %v", problems, err)
+			}
+			l.Restart()
+		}
+	})
 }
 
-// TestCertificate seals to a registered certificate, and to nothing once its key was
+// TestCertificate seals to a registered certificate, on a curve, and to nothing once its key was
 // put in another's place.
 func TestCertificate(t *testing.T) {
 	l := newLab(t)
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Parket"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(1000 * time.Hour)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Parket"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(1000 * time.Hour),
+		KeyUsage: x509.KeyUsageKeyAgreement}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
