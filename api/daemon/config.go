@@ -112,10 +112,13 @@ type LedgerConfig struct {
 	Peers     PeersConfig     `yaml:"peers"`
 	Witnesses []WitnessConfig `yaml:"witnesses"`
 	Sink      SinkConfig      `yaml:"sink"`
-	// ReleaseWait is how long a package's release waits for a witness. Default 5s.
+	// Quorum is how many witnesses a package's release waits for, and how many of the
+	// witnesses and the sink must answer when the ledger opens. Default 1.
+	Quorum int `yaml:"quorum"`
+	// ReleaseWait is how long a release waits for them. Default 5s.
 	ReleaseWait time.Duration `yaml:"release_wait"`
-	// ReleaseNeedsWitness refuses a release (LEDGER_UNAVAILABLE) that no witness
-	// signed in time. Default false.
+	// ReleaseNeedsWitness refuses a release (LEDGER_UNAVAILABLE) that the quorum did
+	// not sign in time. Default false; with a quorum above 1 it must be true.
 	ReleaseNeedsWitness bool `yaml:"release_needs_witness"`
 	// VerifyEvery is how often the whole ledger is checked from its files. Default 1h.
 	VerifyEvery time.Duration `yaml:"verify_every"`

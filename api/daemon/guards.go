@@ -56,7 +56,7 @@ const (
 )
 
 func defaultLedger() LedgerConfig {
-	return LedgerConfig{Limit: defaultLedgerLimit, ReleaseWait: defaultReleaseWait, VerifyEvery: defaultVerifyEvery,
+	return LedgerConfig{Limit: defaultLedgerLimit, Quorum: 1, ReleaseWait: defaultReleaseWait, VerifyEvery: defaultVerifyEvery,
 		Sink: SinkConfig{AlarmAfter: defaultSinkAlarm, RefuseAfter: defaultSinkRefusal}}
 }
 
@@ -97,8 +97,16 @@ func (c LedgerConfig) validate() error {
 	between("verify_every", c.VerifyEvery, time.Minute, 24*time.Hour)
 	between("sink.alarm_after", c.Sink.AlarmAfter, time.Second, time.Minute)
 	between("sink.refuse_after", c.Sink.RefuseAfter, c.Sink.AlarmAfter, 7*24*time.Hour)
-	if c.ReleaseNeedsWitness && len(c.Witnesses) == 0 {
+	switch {
+	case c.ReleaseNeedsWitness && len(c.Witnesses) == 0:
 		errs = append(errs, errors.New("ledger.release_needs_witness needs ledger.witnesses"))
+	case c.Quorum < 1 || c.Quorum > max(1, len(c.Witnesses)):
+		errs = append(errs, fmt.Errorf("ledger.quorum must be between 1 and the number of ledger.witnesses, %d", len(c.Witnesses)))
+	case c.Quorum > 1 && !c.ReleaseNeedsWitness:
+		errs = append(errs, errors.New("ledger.quorum above 1 needs ledger.release_needs_witness: true"))
+	}
+	if c.ReleaseNeedsWitness && c.ReleaseWait == 0 {
+		errs = append(errs, errors.New("ledger.release_needs_witness needs a ledger.release_wait above 0"))
 	}
 	return errors.Join(errs...)
 }
@@ -135,6 +143,9 @@ func newGuards(cfg LedgerConfig, origin string, log *slog.Logger) (*guards, erro
 		}
 		g.witnesses, g.keys = append(g.witnesses, c), append(g.keys, strings.TrimSpace(string(key)))
 	}
+	if err := ledger.CheckCosigners(g.keys); err != nil {
+		return nil, fmt.Errorf("ledger.witnesses: %w", err)
+	}
 	if cfg.Sink.URL != "" {
 		var err error
 		if g.sink, err = sink.NewClient(cfg.Sink.URL, cfg.peers()); err != nil {
@@ -166,7 +177,7 @@ func (g *guards) attach(book *ledger.Log, registry prometheus.Registerer) error 
 	if len(g.witnesses) > 0 {
 		if g.gatherer, err = witness.NewGatherer(witness.GathererConfig{
 			Book: book, Witnesses: g.witnesses, File: filepath.Join(filepath.Dir(g.cfg.WitnessFile), "cosigned.json"),
-			Every: cosignEvery, AlarmAfter: defaultSinkAlarm, Now: time.Now, Metrics: witness.NewMetrics(registry), Log: g.log,
+			Quorum: g.cfg.Quorum, Every: cosignEvery, AlarmAfter: defaultSinkAlarm, Now: time.Now, Metrics: witness.NewMetrics(registry), Log: g.log,
 		}); err != nil {
 			return err
 		}
@@ -224,9 +235,9 @@ type witnessedBook struct {
 	guards *guards
 }
 
-// Proof waits for a witness, for as long as is configured, before it proves an
-// entry. Without a signature by then it proves it by the ledger's alone, or is
-// refused, as is configured.
+// Proof waits for the quorum of witnesses, for as long as is configured, before it
+// proves an entry, with all signatures that there are. Without a quorum by then it
+// proves it with those, or is refused, as is configured.
 func (b witnessedBook) Proof(ctx context.Context, index uint64) (ledger.Proof, error) {
 	if g := b.guards; g.gatherer != nil && g.cfg.ReleaseWait > 0 {
 		wait, cancel := context.WithTimeout(ctx, g.cfg.ReleaseWait)
@@ -234,9 +245,9 @@ func (b witnessedBook) Proof(ctx context.Context, index uint64) (ledger.Proof, e
 		cancel()
 		if err != nil {
 			if g.cfg.ReleaseNeedsWitness {
-				return ledger.Proof{}, fmt.Errorf("%w: no witness signed: %w", ledger.ErrUnavailable, err)
+				return ledger.Proof{}, fmt.Errorf("%w: %w", ledger.ErrUnavailable, err)
 			}
-			g.log.LogAttrs(ctx, slog.LevelWarn, "proof without a witness", slog.String("error", err.Error()))
+			g.log.LogAttrs(ctx, slog.LevelWarn, "proof without its witnesses", slog.String("error", err.Error()))
 		}
 	}
 	return b.Log.Proof(ctx, index)

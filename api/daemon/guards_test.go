@@ -88,7 +88,7 @@ func TestReleaseWaitsForAWitness(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.cfg.ReleaseNeedsWitness = true
-	if _, err := g.book(book).Proof(ctx, e.Index); !errors.Is(err, ledger.ErrUnavailable) {
+	if _, err := g.book(book).Proof(ctx, e.Index); !errors.Is(err, ledger.ErrUnavailable) || !strings.Contains(err.Error(), "0 of 1 witnesses signed") {
 		t.Fatalf("insisting on a witness: %v", err)
 	}
 	if s := g.watched().Witnesses.Witnesses(); len(s) != 1 || s[0].Size != 3 || s[0].Error == "" {
@@ -97,11 +97,16 @@ func TestReleaseWaitsForAWitness(t *testing.T) {
 }
 
 func TestLedgerConfigRefusals(t *testing.T) {
+	two := []WitnessConfig{{URL: "https://a.example", PublicKeyFile: "a"}, {URL: "https://b.example", PublicKeyFile: "b"}}
 	for want, change := range map[string]func(*LedgerConfig){
 		"peers.cert_file":             func(c *LedgerConfig) { c.Peers.CertFile = "x" },
 		"witnesses[0] needs url":      func(c *LedgerConfig) { c.Witnesses = []WitnessConfig{{PublicKeyFile: "x"}} },
 		"at most 8":                   func(c *LedgerConfig) { c.Witnesses = make([]WitnessConfig, 9) },
 		"release_needs_witness needs": func(c *LedgerConfig) { c.ReleaseNeedsWitness = true },
+		"a ledger.release_wait above": func(c *LedgerConfig) { c.ReleaseNeedsWitness, c.ReleaseWait, c.Witnesses = true, 0, two },
+		"quorum must be between 1":    func(c *LedgerConfig) { c.Quorum = 0 },
+		"ledger.witnesses, 2":         func(c *LedgerConfig) { c.Quorum, c.Witnesses = 3, two },
+		"quorum above 1 needs":        func(c *LedgerConfig) { c.Quorum, c.Witnesses = 2, two },
 		"sink.alarm_after":            func(c *LedgerConfig) { c.Sink.AlarmAfter = 2 * time.Minute },
 		"sink.refuse_after":           func(c *LedgerConfig) { c.Sink.RefuseAfter = time.Second },
 		"verify_every":                func(c *LedgerConfig) { c.VerifyEvery = time.Second },
@@ -120,5 +125,25 @@ func TestLedgerConfigRefusals(t *testing.T) {
 	c.Witnesses = []WitnessConfig{{URL: "https://dpo.isp.example:7480", PublicKeyFile: filepath.Join(t.TempDir(), "none")}}
 	if _, err := newGuards(c, "test.example/griffier", slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("a witness without a key")
+	}
+	secret := filepath.Join(t.TempDir(), "witness.key")
+	if _, err := ledger.GenerateKey(secret, "dpo.test.example/witness"); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cosigner, err := ledger.NewCosignerKey(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	public := secret + ".pub"
+	if err := os.WriteFile(public, []byte(cosigner.Public), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.Witnesses = []WitnessConfig{{URL: "http://127.0.0.1:7480", PublicKeyFile: public}, {URL: "http://127.0.0.2:7480", PublicKeyFile: public}}
+	if _, err := newGuards(c, "test.example/griffier", slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "the same witness twice") {
+		t.Errorf("one witness under two addresses: %v", err)
 	}
 }

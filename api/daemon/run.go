@@ -89,7 +89,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	book, err := ledger.Open(ctx, ledger.Config{
 		Dir: cfg.Ledger.Dir, WitnessFile: cfg.Ledger.WitnessFile, Key: key, Keys: keys,
 		Folds: s.folds(), Now: clock.NewSteady().Now, Limit: cfg.Ledger.Limit, Logger: log,
-		AcceptWitnessLoss: start.AcceptWitnessLoss, Remotes: s.guards.remotes(),
+		AcceptWitnessLoss: start.AcceptWitnessLoss, Remotes: s.guards.remotes(), RemotesNeeded: cfg.Ledger.Quorum,
 	})
 	if err != nil {
 		return err

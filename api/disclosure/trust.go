@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"strings"
 
-	fnote "github.com/transparency-dev/formats/note"
-
 	"griffier/api/ledger"
 	"griffier/api/strictyaml"
 )
@@ -73,10 +71,8 @@ func ParseTrust(text []byte) (Trust, error) {
 	if f.LedgerOrigin != verifier.Name() {
 		return Trust{}, fmt.Errorf("trust file: ledger_origin is not the name in ledger_key")
 	}
-	for _, witness := range f.WitnessKeys {
-		if _, err := fnote.NewVerifierForCosignatureV1(witness); err != nil {
-			return Trust{}, fmt.Errorf("trust file: witness_keys: %w", err)
-		}
+	if err := ledger.CheckCosigners(f.WitnessKeys); err != nil {
+		return Trust{}, fmt.Errorf("trust file: witness_keys: %w", err)
 	}
 	if f.WitnessesRequired < 0 || f.WitnessesRequired > len(f.WitnessKeys) {
 		return Trust{}, fmt.Errorf("trust file: witnesses_required is more than there are witness_keys")

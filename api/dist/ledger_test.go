@@ -114,7 +114,7 @@ func newRunbook(t *testing.T) *runbook {
 	var merged []string
 	in := false
 	for _, line := range lines {
-		own := regexp.MustCompile(`^  (peers|witnesses|sink|release_wait|release_needs_witness):`).MatchString(line)
+		own := regexp.MustCompile(`^  (peers|witnesses|sink|quorum|release_wait|release_needs_witness):`).MatchString(line)
 		switch {
 		case line == "ledger:":
 			in = true

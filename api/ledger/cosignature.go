@@ -67,6 +67,31 @@ func (k *CosignerKey) Cosign(checkpoint string, at time.Time) (string, error) {
 	return fmt.Sprintf("— %s %s\n", k.Name, base64.StdEncoding.EncodeToString(line)), nil
 }
 
+// CheckCosigners refuses public keys of witnesses among which one party could be
+// counted twice: by its name, or by its key under another name.
+func CheckCosigners(publicKeys []string) error {
+	seen := map[string]bool{}
+	for _, public := range publicKeys {
+		public = strings.TrimSpace(public)
+		v, err := fnote.NewVerifierForCosignatureV1(public)
+		if err != nil {
+			return fmt.Errorf("ledger: witness key: %w", err)
+		}
+		// NAME+HASH+base64(algorithm, key); the algorithm says how the key signs.
+		raw, err := base64.StdEncoding.Strict().DecodeString(strings.SplitN(public, "+", 3)[2])
+		if err != nil || len(raw) < 2 {
+			return fmt.Errorf("ledger: witness key of %s: not canonical base64", v.Name())
+		}
+		for _, is := range []string{"name " + v.Name(), "key " + string(raw[1:])} {
+			if seen[is] {
+				return fmt.Errorf("ledger: witness key of %s: the same witness twice", v.Name())
+			}
+			seen[is] = true
+		}
+	}
+	return nil
+}
+
 // Cosignature is what one witness signed.
 type Cosignature struct {
 	Witness string    // name in its key
@@ -91,9 +116,12 @@ func (c Cosigned) Cosigners(publicKeys ...string) ([]Cosignature, error) {
 	n, err := note.Open([]byte(c.Note()), note.VerifierList(verifiers...))
 	var none *note.UnverifiedNoteError
 	if errors.As(err, &none) {
-		return nil, nil
+		return nil, canonical(none.Note)
 	}
 	if err != nil {
+		return nil, fmt.Errorf("ledger: cosignatures: %w", err)
+	}
+	if err := canonical(n); err != nil {
 		return nil, fmt.Errorf("ledger: cosignatures: %w", err)
 	}
 	var signed []Cosignature
@@ -105,6 +133,27 @@ func (c Cosigned) Cosigners(publicKeys ...string) ([]Cosignature, error) {
 		signed = append(signed, Cosignature{Witness: s.Name, At: at.UTC()})
 	}
 	return signed, nil
+}
+
+// By gives the checkpoint with the cosignatures of these witnesses only, each once.
+// Error: a line that says to be by one of them and is not, or is not one line.
+func (c Cosigned) By(publicKeys ...string) (Cosigned, error) {
+	out := Cosigned{Checkpoint: c.Checkpoint}
+	seen := map[string]bool{}
+	for _, line := range c.Cosignatures {
+		if strings.Count(line, "\n") != 1 {
+			return Cosigned{}, errors.New("ledger: cosignatures: not one to a line")
+		}
+		signed, err := Cosigned{Checkpoint: c.Checkpoint, Cosignatures: []string{line}}.Cosigners(publicKeys...)
+		if err != nil {
+			return Cosigned{}, err
+		}
+		if len(signed) == 1 && !seen[signed[0].Witness] {
+			seen[signed[0].Witness] = true
+			out.Cosignatures = append(out.Cosignatures, line)
+		}
+	}
+	return out, nil
 }
 
 // Cosigners is [Cosigned.Cosigners] of the checkpoint of a proof.

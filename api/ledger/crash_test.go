@@ -101,8 +101,11 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 	acknowledged := map[uint64]string{}
 	for round := range 8 {
 		cmd, lines := b.startChild(t)
-		timer := time.AfterFunc(time.Duration(100+rand.IntN(400))*time.Millisecond, func() { _ = cmd.Process.Kill() })
-		for lines.Scan() {
+		var timer *time.Timer
+		for n := 0; lines.Scan(); n++ {
+			if n == 8 { // not before, however slow the disk is
+				timer = time.AfterFunc(time.Duration(rand.IntN(400))*time.Millisecond, func() { _ = cmd.Process.Kill() })
+			}
 			var index uint64
 			var hash string
 			if _, err := fmt.Sscanf(lines.Text(), "%d %s", &index, &hash); err != nil {
@@ -115,7 +118,9 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 				acknowledged[index] = hash
 			}
 		}
-		timer.Stop()
+		if timer == nil {
+			t.Fatal("the child ended by itself")
+		}
 		_ = cmd.Wait() // killed
 		if _, err := b.verify(t); err != nil {
 			t.Fatalf("round %d: verify before the next start: %v", round, err)

@@ -41,7 +41,7 @@ const (
 	WitnessUnreadable WitnessCause = "unreadable" // not what was written, or signed by another key
 	WitnessRegress    WitnessCause = "regress"    // the log is shorter than the file remembers
 	WitnessMismatch   WitnessCause = "mismatch"   // the same length once, with other content
-	// WitnessUnreachable: neither a witness nor the second sink answered.
+	// WitnessUnreachable: too few of the witnesses and the second sink answered.
 	WitnessUnreachable WitnessCause = "unreachable"
 )
 
@@ -54,6 +54,8 @@ type WitnessError struct {
 	File        string // empty when it is about a remote
 	Remote      string // the name of the witness or second sink that disagrees
 	Detail      error  // may be nil
+	// When unreachable: how many were asked, how many of those must answer, and did.
+	Asked, Needed, Answered int
 }
 
 func (e *WitnessError) Error() string {
@@ -70,8 +72,8 @@ func (e *WitnessError) Error() string {
 		what = fmt.Sprintf("%s cannot be trusted (%v)", who, e.Detail)
 		cure = "bring the witness file back"
 	case WitnessUnreachable:
-		what = fmt.Sprintf("neither a witness nor the second sink answered (%v)", e.Detail)
-		cure = "let one of them answer"
+		what = fmt.Sprintf("%d of the %d witnesses and second sink answered, and %d must (%v)", e.Answered, e.Asked, e.Needed, e.Detail)
+		cure = "let enough of them answer"
 	case WitnessRegress:
 		what = fmt.Sprintf("the log has %d entries, %s remembers %d: an older copy of the ledger was put in place", e.LogSize, who, e.WitnessSize)
 		cure = "bring the newer ledger back, from the second sink with `griffier ledger recover`"

@@ -42,12 +42,14 @@ type Config struct {
 	Logger         *slog.Logger     // nil means slog.Default
 
 	// Remotes are the witnesses and the second sink. At start each is asked for
-	// RemoteWait at most (0 means 10 s); one must answer, and all that do must agree.
-	Remotes    []Remote
-	RemoteWait time.Duration
+	// RemoteWait at most (0 means 10 s); RemotesNeeded of them (0 means 1) must answer,
+	// and all that do must agree.
+	Remotes       []Remote
+	RemoteWait    time.Duration
+	RemotesNeeded int
 
 	// AcceptWitnessLoss starts despite a disagreement with the witness file, or
-	// although no remote answers, and enters in the ledger that it did (kind
+	// although too few remotes answer, and enters in the ledger that it did (kind
 	// KindWitnessLoss). For an operator who knows what was lost, and for one start.
 	// It does not overrule a remote that disagrees: only who runs it can.
 	AcceptWitnessLoss bool
@@ -109,14 +111,13 @@ type Log struct {
 	lastAt     time.Time
 	requests   map[string]uint64 // of decisions
 
-	cosigned     Cosigned // the newest
-	cosignedHead head
+	cosigned []keptCosigned // see keepBest
 }
 
 // Open takes the folder, checks the whole log, holds it against the witness
 // file, and folds it. Nothing is served from a log that fails: errors ErrLocked,
-// ErrTampered, ErrWitness (a *WitnessError), which is also when no remote answers or one
-// disagrees. The folds are valid only if Open succeeds. Close the log to give the folder back.
+// ErrTampered, ErrWitness (a *WitnessError), which is also when too few remotes answer or
+// one disagrees. The folds are valid only if Open succeeds. Close the log to give the folder back.
 func Open(ctx context.Context, cfg Config) (*Log, error) {
 	if cfg.Dir == "" || cfg.WitnessFile == "" || cfg.Key == nil {
 		return nil, errors.New("ledger: open: Dir, WitnessFile and Key are mandatory")
@@ -183,8 +184,8 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 // load checks and folds what is on disk. It gives the disagreement with the
 // witness that the configuration tells to accept, if there is one.
 func (l *Log) load(ctx context.Context) (*WitnessError, error) {
-	remembered, silent := l.askRemotes(ctx)
-	in := inspector{dir: l.cfg.Dir, origin: l.origin, verifiers: l.verifiers, witnessPath: l.cfg.WitnessFile, remotes: remembered}
+	answers := l.askRemotes(ctx)
+	in := inspector{dir: l.cfg.Dir, origin: l.origin, verifiers: l.verifiers, witnessPath: l.cfg.WitnessFile, remotes: answers.heads}
 	found, err := in.run(ctx)
 	if err != nil {
 		return nil, err
@@ -193,7 +194,7 @@ func (l *Log) load(ctx context.Context) (*WitnessError, error) {
 		return nil, fmt.Errorf("%w: %s (%d findings; run `griffier ledger verify`)", ErrTampered, found.problems[0], len(found.problems))
 	}
 	if found.witness == nil || l.cfg.AcceptWitnessLoss { // else the file has told already
-		remote := compareRemotes(remembered, silent, found.head.size, func(n uint64) []byte { return in.roots[n] })
+		remote := answers.compare(found.head.size, func(n uint64) []byte { return in.roots[n] })
 		if remote != nil && (remote.Cause != WitnessUnreachable || !l.cfg.AcceptWitnessLoss) {
 			return nil, remote
 		}

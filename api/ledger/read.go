@@ -122,9 +122,9 @@ type Proof struct {
 	Cosignatures []string `json:"cosignatures,omitempty"`
 }
 
-// Proof proves an acknowledged entry against the newest cosigned checkpoint that
-// covers it, else against the newest of all, which covers it at once: there is
-// nothing to wait for. Error: ErrNotFound.
+// Proof proves an acknowledged entry against the checkpoint that most witnesses signed
+// of those that cover it, else against the newest of all, which covers it at once:
+// there is nothing to wait for. Error: ErrNotFound.
 func (l *Log) Proof(ctx context.Context, index uint64) (Proof, error) {
 	p, err := l.Prover(ctx, index+1)
 	if err != nil {
@@ -141,14 +141,14 @@ type Prover struct {
 	builder *client.ProofBuilder
 }
 
-// Prover proves the log's first size entries, against the newest cosigned
-// checkpoint if that covers them, else against the newest of all. Error:
+// Prover proves the log's first size entries, against the checkpoint that most
+// witnesses signed of those that cover them, else against the newest of all. Error:
 // ErrNotFound if fewer are acknowledged.
 func (l *Log) Prover(ctx context.Context, size uint64) (*Prover, error) {
 	l.mu.Lock()
 	p := &Prover{log: l, head: l.acked, of: Cosigned{Checkpoint: l.checkpoint}}
-	if size <= l.cosignedHead.size {
-		p.head, p.of = l.cosignedHead, l.cosigned
+	if best, ok := l.cosignedOver(size); ok {
+		p.head, p.of = best.head, best.Cosigned
 	}
 	l.mu.Unlock()
 	if size > p.head.size {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/transparency-dev/formats/log"
@@ -33,13 +32,17 @@ const (
 	remotePause = 250 * time.Millisecond // between attempts
 )
 
+// remoteAnswers is what the remotes said.
+type remoteAnswers struct {
+	asked, needed int
+	heads         []remoteHead // of those that answered
+	failed        error        // why the others did not
+}
+
 // askRemotes asks all remotes at once, each again and again until it answers or
-// the wait is over. The error says that none answered; there is none if there is
-// nobody to ask.
-func (l *Log) askRemotes(ctx context.Context) ([]remoteHead, error) {
-	if len(l.cfg.Remotes) == 0 {
-		return nil, nil
-	}
+// the wait is over.
+func (l *Log) askRemotes(ctx context.Context) remoteAnswers {
+	out := remoteAnswers{asked: len(l.cfg.Remotes), needed: min(max(1, l.cfg.RemotesNeeded), len(l.cfg.Remotes))}
 	ctx, cancel := context.WithTimeout(ctx, l.cfg.RemoteWait)
 	defer cancel()
 	type answer struct {
@@ -64,21 +67,16 @@ func (l *Log) askRemotes(ctx context.Context) ([]remoteHead, error) {
 			}
 		}()
 	}
-	var heads []remoteHead
-	var failed []error
 	for range l.cfg.Remotes {
 		a := <-answers
 		if a.err == nil {
-			heads = append(heads, a.remoteHead)
+			out.heads = append(out.heads, a.remoteHead)
 			continue
 		}
-		failed = append(failed, fmt.Errorf("%s: %w", a.name, a.err))
+		out.failed = errors.Join(out.failed, fmt.Errorf("%s: %w", a.name, a.err))
 		l.cfg.Logger.Warn("ledger not compared with a remote", slog.String("remote", a.name), slog.String("error", a.err.Error()))
 	}
-	if len(heads) == 0 {
-		return nil, errors.Join(failed...)
-	}
-	return heads, nil
+	return out
 }
 
 func (l *Log) askRemote(ctx context.Context, r Remote) (head, error) {
@@ -119,13 +117,10 @@ func OpenCheckpoint(text, publicKey string) (Head, error) {
 	return Head{Size: cp.Size, Root: cp.Hash}, nil
 }
 
-// compareRemotes holds the log against what the remotes remember: every one that
-// answered must agree, and if there are any, one must have answered.
-func compareRemotes(heads []remoteHead, silent error, size uint64, rootAt func(uint64) []byte) *WitnessError {
-	if silent != nil {
-		return &WitnessError{Cause: WitnessUnreachable, LogSize: size, Detail: silent}
-	}
-	for _, r := range heads {
+// compare holds the log against what the remotes remember: every one that answered
+// must agree, and enough must have answered.
+func (a remoteAnswers) compare(size uint64, rootAt func(uint64) []byte) *WitnessError {
+	for _, r := range a.heads {
 		e := &WitnessError{LogSize: size, WitnessSize: r.head.size, Remote: r.name}
 		switch {
 		case r.head.root == nil: // never had one
@@ -137,44 +132,8 @@ func compareRemotes(heads []remoteHead, silent error, size uint64, rootAt func(u
 			return e
 		}
 	}
-	return nil
-}
-
-// Cosigned is a checkpoint with what witnesses signed under it.
-type Cosigned struct {
-	Checkpoint   string   `json:"checkpoint"`   // signed by the log
-	Cosignatures []string `json:"cosignatures"` // signature lines of C2SP tlog-cosignature, each with its newline
-}
-
-// Note gives the checkpoint and all signatures as one signed note.
-func (c Cosigned) Note() string { return c.Checkpoint + strings.Join(c.Cosignatures, "") }
-
-// KeepCosigned makes proofs refer to this checkpoint, from the entries that it
-// covers on, until a newer one is kept. Error: it is not one of this log.
-func (l *Log) KeepCosigned(c Cosigned) error {
-	h, err := OpenCheckpoint(c.Checkpoint, l.cfg.Key.Public)
-	if err != nil {
-		return err
-	}
-	root, err := l.RootAt(h.Size)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(root, h.Root) {
-		return fmt.Errorf("ledger: cosigned checkpoint over %d entries: %w: another root", h.Size, ErrTampered)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if h.Size >= l.cosignedHead.size {
-		l.cosigned, l.cosignedHead = c, head{size: h.Size, root: h.Root}
+	if len(a.heads) < a.needed {
+		return &WitnessError{Cause: WitnessUnreachable, LogSize: size, Detail: a.failed, Asked: a.asked, Needed: a.needed, Answered: len(a.heads)}
 	}
 	return nil
-}
-
-// CosignedCheckpoint gives the newest cosigned checkpoint and its size; zero if
-// there is none.
-func (l *Log) CosignedCheckpoint() (Cosigned, uint64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.cosigned, l.cosignedHead.size
 }

@@ -24,6 +24,7 @@ type Book interface {
 	RootAt(size uint64) ([]byte, error)
 	Consistency(ctx context.Context, from, to uint64) ([][]byte, error)
 	KeepCosigned(ledger.Cosigned) error
+	CosignedOver(size uint64) ledger.Cosigned
 	Distrust(why error)
 }
 
@@ -35,8 +36,8 @@ type GathererConfig struct {
 	File string
 	// Every is how often the witnesses are asked.
 	Every time.Duration
-	// Need is how many witnesses' signatures Await waits for; 1 at least.
-	Need int
+	// Quorum is how many witnesses' signatures Await waits for; 1 at least.
+	Quorum int
 	// AlarmAfter is for how long entries may go uncosigned before it is said.
 	AlarmAfter time.Duration
 	Now        func() time.Time
@@ -48,20 +49,32 @@ type GathererConfig struct {
 // new one is asked for: it says that nothing was added in between.
 const refreshEvery = 5 * time.Minute
 
+const (
+	askLimit   = 10 * time.Second // for one witness to sign
+	roundLimit = 2 * time.Second  // for those to sign that did the last time, before the next round
+)
+
 // Gatherer keeps a ledger cosigned: it asks every witness again and again, keeps
 // what they sign, and stops the ledger when one of them remembers something else.
 type Gatherer struct {
 	cfg  GathererConfig
 	kick chan struct{}
 
+	asking sync.WaitGroup
+
+	keeping  sync.Mutex // held while a cosigned checkpoint is written
+	kept     ledger.Cosigned
+	keptSize uint64
+
 	mu      sync.Mutex
 	watches []*watch
-	changed chan struct{} // closed and replaced after each round
+	changed chan struct{} // closed and replaced after each answer
 }
 
 // watch is what is known of one witness.
 type watch struct {
 	client     *Client
+	busy       bool // it is being asked
 	known      bool // size is what the witness said
 	size       uint64
 	line       string // its signature under checkpoint
@@ -76,31 +89,59 @@ type watch struct {
 // *ledger.WitnessError if the ledger does not hold what was cosigned.
 func NewGatherer(cfg GathererConfig) (*Gatherer, error) {
 	g := &Gatherer{cfg: cfg, kick: make(chan struct{}, 1), changed: make(chan struct{})}
-	g.cfg.Need = max(1, cfg.Need)
+	g.cfg.Quorum = max(1, cfg.Quorum)
 	now := cfg.Now()
 	for _, c := range cfg.Witnesses {
 		g.watches = append(g.watches, &watch{client: c, lateSince: now})
+	}
+	var keys []string
+	for _, c := range cfg.Witnesses {
+		keys = append(keys, c.public)
+	}
+	if err := ledger.CheckCosigners(keys); err != nil {
+		return nil, fmt.Errorf("witness: %w", err)
+	}
+	if len(keys) > 0 && g.cfg.Quorum > len(keys) {
+		return nil, fmt.Errorf("witness: a quorum of %d among %d witnesses", g.cfg.Quorum, len(keys))
 	}
 	text, err := os.ReadFile(cfg.File)
 	if errors.Is(err, fs.ErrNotExist) {
 		return g, nil
 	}
-	var kept ledger.Cosigned
 	if err == nil {
-		err = json.Unmarshal(text, &kept)
+		err = g.load(text, keys)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("witness: %s: %w", cfg.File, err)
-	}
-	h, err := ledger.OpenCheckpoint(kept.Checkpoint, cfg.Book.PublicKey())
-	if err != nil {
-		return nil, fmt.Errorf("witness: %s: %w", cfg.File, err)
-	}
-	if differs := compare(cfg.Book, h); differs != nil {
+	var differs *ledger.WitnessError
+	if errors.As(err, &differs) {
 		differs.File = cfg.File
 		return nil, differs
 	}
-	return g, cfg.Book.KeepCosigned(kept)
+	if err != nil {
+		return nil, fmt.Errorf("witness: %s: %w", cfg.File, err)
+	}
+	return g, nil
+}
+
+// load takes what was kept before: what these witnesses signed of it.
+func (g *Gatherer) load(text []byte, keys []string) error {
+	var kept ledger.Cosigned
+	if err := json.Unmarshal(text, &kept); err != nil {
+		return err
+	}
+	if again, err := json.Marshal(kept); err != nil || string(again)+"\n" != string(text) {
+		return errors.New("not as it was written")
+	}
+	h, err := ledger.OpenCheckpoint(kept.Checkpoint, g.cfg.Book.PublicKey())
+	if err != nil {
+		return err
+	}
+	if differs := compare(g.cfg.Book, h); differs != nil {
+		return differs
+	}
+	if kept, err = kept.By(keys...); err != nil || len(kept.Cosignatures) == 0 {
+		return err
+	}
+	return g.cfg.Book.KeepCosigned(kept)
 }
 
 // compare holds a head that somebody remembers against the ledger; nil if the
@@ -129,6 +170,7 @@ func (g *Gatherer) Run(ctx context.Context) {
 		g.round(ctx)
 		select {
 		case <-ctx.Done():
+			g.asking.Wait()
 			for _, w := range g.watches {
 				w.client.Close()
 			}
@@ -139,7 +181,9 @@ func (g *Gatherer) Run(ctx context.Context) {
 	}
 }
 
-// round asks every witness about one checkpoint.
+// round asks every witness about one checkpoint, so that their signatures are under
+// the same, and waits for those that answered the last time. One that hangs holds
+// up no other: it misses rounds until it has answered, or failed.
 func (g *Gatherer) round(ctx context.Context) {
 	checkpoint := g.cfg.Book.Checkpoint()
 	h, err := ledger.OpenCheckpoint(checkpoint, g.cfg.Book.PublicKey())
@@ -150,21 +194,52 @@ func (g *Gatherer) round(ctx context.Context) {
 	if h.Size == 0 {
 		return
 	}
-	var asking sync.WaitGroup
+	limit := time.NewTimer(roundLimit)
+	defer limit.Stop()
+	var waitFor []chan struct{}
+	g.mu.Lock()
 	for _, w := range g.watches {
-		asking.Go(func() { g.ask(ctx, w, h, checkpoint) })
+		if w.busy {
+			continue
+		}
+		w.busy = true
+		answered := make(chan struct{})
+		if w.err == nil {
+			waitFor = append(waitFor, answered)
+		}
+		g.asking.Go(func() {
+			defer close(answered)
+			g.ask(ctx, w, h, checkpoint)
+			g.keep(ctx, checkpoint, h.Size)
+			g.tell(w)
+		})
 	}
-	asking.Wait()
-	g.keep(ctx, checkpoint)
+	g.mu.Unlock()
+	for _, answered := range waitFor {
+		select {
+		case <-answered:
+		case <-limit.C:
+			limit.Reset(0) // nor for the others
+		}
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.alarms(ctx)
+}
+
+// tell wakes those that wait for a witness, which has answered or failed.
+func (g *Gatherer) tell(w *watch) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	w.busy = false
 	close(g.changed)
 	g.changed = make(chan struct{})
 }
 
 // ask has one witness sign, from wherever it is.
 func (g *Gatherer) ask(ctx context.Context, w *watch, h ledger.Head, checkpoint string) {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
 	began := g.cfg.Now()
 	g.mu.Lock()
 	old, known := w.size, w.known
@@ -243,8 +318,10 @@ func (g *Gatherer) disagreement(ctx context.Context, w *watch) error {
 	return nil
 }
 
-// keep keeps the checkpoint with all signatures under it.
-func (g *Gatherer) keep(ctx context.Context, checkpoint string) {
+// keep keeps the checkpoint with all signatures that are under it by now.
+func (g *Gatherer) keep(ctx context.Context, checkpoint string, size uint64) {
+	g.keeping.Lock()
+	defer g.keeping.Unlock()
 	c := ledger.Cosigned{Checkpoint: checkpoint}
 	g.mu.Lock()
 	for _, w := range g.watches {
@@ -253,107 +330,63 @@ func (g *Gatherer) keep(ctx context.Context, checkpoint string) {
 		}
 	}
 	g.mu.Unlock()
-	if len(c.Cosignatures) == 0 {
+	if len(c.Cosignatures) == 0 || c.Note() == g.kept.Note() {
 		return
 	}
-	text, err := json.Marshal(c)
-	if err == nil {
-		err = durable.Write(g.cfg.File, append(text, '\n'))
-	}
-	if err == nil {
-		err = g.cfg.Book.KeepCosigned(c)
+	err := g.cfg.Book.KeepCosigned(c)
+	if err == nil && size >= g.keptSize { // else it is a latecomer's
+		err = g.write(c, size)
 	}
 	if err != nil {
 		g.cfg.Log.LogAttrs(ctx, slog.LevelError, "cosigned checkpoint not kept", slog.String("error", err.Error()))
 	}
 }
 
-// alarms tells, once each time, that a witness is late or is no longer. With mu held.
-func (g *Gatherer) alarms(ctx context.Context) {
-	now := g.cfg.Now()
-	for _, w := range g.watches {
-		late := w.lag(now) > g.cfg.AlarmAfter
-		switch {
-		case late && !w.alarmed:
-			why := ""
-			if w.err != nil {
-				why = w.err.Error()
-			}
-			g.cfg.Log.LogAttrs(ctx, slog.LevelError, "ledger not cosigned", slog.String("witness", w.client.name),
-				slog.Duration("for", w.lag(now)), slog.String("error", why))
-		case !late && w.alarmed:
-			g.cfg.Log.LogAttrs(ctx, slog.LevelInfo, "ledger cosigned again", slog.String("witness", w.client.name))
-		}
-		w.alarmed = late
-		g.cfg.Metrics.observe(w, now)
+// write keeps the newest over restarts. With keeping held.
+func (g *Gatherer) write(c ledger.Cosigned, size uint64) error {
+	text, err := json.Marshal(c)
+	if err != nil {
+		return err
 	}
+	if err := durable.Write(g.cfg.File, append(text, '\n')); err != nil {
+		return err
+	}
+	g.kept, g.keptSize = c, size
+	return nil
 }
 
-// lag is for how long there have been entries that the witness has not signed.
-func (w *watch) lag(now time.Time) time.Duration {
-	if w.lateSince.IsZero() {
-		return 0
-	}
-	return now.Sub(w.lateSince)
-}
+// awaitPause is how soon witnesses are asked again that did not all sign.
+const awaitPause = 100 * time.Millisecond
 
-// Await has the ledger's first size entries cosigned by as many witnesses as are
-// needed, now, and waits until they have or ctx ends.
+// Await has the ledger's first size entries cosigned by a quorum of witnesses, under
+// one checkpoint, and waits until they are or ctx ends. The error says how many signed.
 func (g *Gatherer) Await(ctx context.Context, size uint64) error {
+	ask := time.NewTicker(awaitPause)
+	defer ask.Stop()
+	g.hint()
 	for {
 		g.mu.Lock()
-		signed, changed := 0, g.changed
-		var failed []error
-		for _, w := range g.watches {
-			if w.known && w.size >= size {
-				signed++
-			} else if w.err != nil {
-				failed = append(failed, w.err)
-			}
-		}
+		changed := g.changed
 		g.mu.Unlock()
-		if signed >= g.cfg.Need {
+		signed := len(g.cfg.Book.CosignedOver(size).Cosignatures)
+		if signed >= g.cfg.Quorum {
 			return nil
 		}
 		select {
-		case g.kick <- struct{}{}:
-		default: // one is on its way
-		}
-		select {
 		case <-changed:
+		case <-ask.C:
+			g.hint()
 		case <-ctx.Done():
-			return fmt.Errorf("witness: %d of %d signatures over %d entries: %w", signed, g.cfg.Need, size, errors.Join(append(failed, ctx.Err())...))
-		}
-		// A round that failed at once is not tried again at once.
-		select {
-		case <-time.After(min(g.cfg.Every, 100*time.Millisecond)):
-		case <-ctx.Done():
+			return fmt.Errorf("witness: %d of %d witnesses signed the first %d entries, and %d must: %w",
+				signed, len(g.cfg.Witnesses), size, g.cfg.Quorum, errors.Join(append(g.failures(), ctx.Err())...))
 		}
 	}
 }
 
-// Status is what is known of one witness.
-type Status struct {
-	Name, PublicKey string
-	Size            uint64    // entries of the newest checkpoint that it signed
-	SignedAt        time.Time // zero before the first
-	Lag             time.Duration
-	Alarm           bool
-	Error           string // of the last attempt
-}
-
-// Witnesses gives the status of each, in the order of the configuration.
-func (g *Gatherer) Witnesses() []Status {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	now := g.cfg.Now()
-	var out []Status
-	for _, w := range g.watches {
-		s := Status{Name: w.client.name, PublicKey: w.client.public, Size: w.size, SignedAt: w.signedAt, Lag: w.lag(now), Alarm: w.alarmed}
-		if w.err != nil {
-			s.Error = w.err.Error()
-		}
-		out = append(out, s)
+// hint asks for a round.
+func (g *Gatherer) hint() {
+	select {
+	case g.kick <- struct{}{}:
+	default: // one is on its way
 	}
-	return out
 }
