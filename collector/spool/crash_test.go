@@ -135,7 +135,7 @@ func runAndKill(t *testing.T, dir string, from uint64) (acknowledged []uint64) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	time.AfterFunc(100*time.Millisecond+rand.N(100*time.Millisecond), func() { cmd.Process.Kill() })
+	const least = 12 // acknowledged before it is killed, however slow the disk is
 	in := bufio.NewReader(out)
 	for {
 		var n uint64
@@ -144,7 +144,9 @@ func runAndKill(t *testing.T, dir string, from uint64) (acknowledged []uint64) {
 		} else if err != nil {
 			t.Fatal(err)
 		}
-		acknowledged = append(acknowledged, n)
+		if acknowledged = append(acknowledged, n); len(acknowledged) == least {
+			time.AfterFunc(rand.N(100*time.Millisecond), func() { cmd.Process.Kill() })
+		}
 	}
 	err = cmd.Wait()
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != syscall.SIGKILL {

@@ -124,7 +124,7 @@ func (m *model) next(rt *rapid.T, s *Spool) {
 	if len(m.pending) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	b, err := s.Next(ctx)
 	if err != nil {

@@ -66,7 +66,7 @@ func mustAppend(t testing.TB, s *Spool, b Batch) {
 
 func mustNext(t testing.TB, s *Spool) Block {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	b, err := s.Next(ctx)
 	if err != nil {

@@ -28,7 +28,7 @@ const endlessQuery = "SELECT sum(rand()) FROM numbers(1000000000000)"
 // soon.
 func waitUntilIdle(t *testing.T, conn driver.Conn, part string) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		n := count(t, conn, "SELECT count() FROM system.processes WHERE query LIKE {p:String} AND query NOT LIKE '%system.processes%'",
 			clickhouse.Named("p", "%"+part+"%"))
@@ -59,7 +59,7 @@ func TestCancelStopsTheQuery(t *testing.T) {
 				t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
 			}
 			waitUntilIdle(t, conn, "1000000000000")
-			if took := time.Since(began); took > 5*time.Second {
+			if took := time.Since(began); took > time.Minute { // it would take hours
 				t.Errorf("stopped only after %s", took)
 			}
 		})
@@ -320,7 +320,7 @@ func TestCloseStopsQueriesAtItsDeadline(t *testing.T) {
 	if err := e.Close(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > time.Minute { // it would take hours
 		t.Errorf("closing took %s", took)
 	}
 	if err := <-result; err == nil {
@@ -331,7 +331,7 @@ func TestCloseStopsQueriesAtItsDeadline(t *testing.T) {
 
 func waitUntilRuns(t *testing.T, conn driver.Conn, part string) {
 	t.Helper()
-	for range 500 {
+	for range 6000 {
 		n := count(t, conn, "SELECT count() FROM system.processes WHERE query LIKE {p:String} AND query NOT LIKE '%system.processes%'",
 			clickhouse.Named("p", "%"+part+"%"))
 		if n > 0 {
