@@ -80,6 +80,7 @@ type Log struct {
 	appender *tessera.Appender
 	shutdown func(context.Context) error
 	cancel   context.CancelFunc
+	label    string // of tessera's goroutines
 
 	submit  chan *submission // to the sequencer; unbuffered: received means taken
 	inTree  chan *submission // handed to tessera, in order; to the folder
@@ -245,10 +246,10 @@ func (l *Log) start() error {
 		WithCheckpointRepublishInterval(0).
 		WithPushback(4 * maxInFlight).
 		WithShutdownTimeout(shutdownLimit)
-	l.appender, l.shutdown, _, err = tessera.NewAppender(ctx, driver, options)
+	l.label = labelled(func() { l.appender, l.shutdown, _, err = tessera.NewAppender(ctx, driver, options) })
 	if err != nil {
 		cancel()
-		return err
+		return errors.Join(err, awaitEnd(l.label, shutdownLimit))
 	}
 	l.cancel = cancel
 	q := &sequencer{log: l, stampedAt: l.LastAt(), began: make(chan struct{}, 1)}
@@ -348,7 +349,8 @@ func (l *Log) settleWitness() {
 }
 
 // Close waits for what was handed in (a few seconds at most), publishes the last
-// checkpoint and gives the folder back. Closing twice is no error.
+// checkpoint and gives the folder back: nothing is written there afterwards. Closing
+// twice is no error.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	if l.closed {
@@ -373,6 +375,10 @@ func (l *Log) Close() error {
 		err = errors.New("an append hangs; left behind")
 	}
 	l.cancel()
+	if after := awaitEnd(l.label, shutdownLimit); after != nil {
+		// Who writes has the folder, until the process ends.
+		return fmt.Errorf("ledger: close: %w", errors.Join(err, after))
+	}
 	if err := errors.Join(err, l.lock.Close()); err != nil {
 		return fmt.Errorf("ledger: close: %w", err)
 	}

@@ -41,7 +41,6 @@ func filled(t *testing.T, n int) *bench {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(250 * time.Millisecond) // a checkpoint that tessera was publishing may yet arrive
 	return b
 }
 
