@@ -3,7 +3,6 @@ package disclosure
 import (
 	"bytes"
 	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -56,7 +55,7 @@ func responseAgrees(xmlText []byte, m Manifest, rows [][]string) (Addressee, err
 	if !reflect.DeepEqual(got, want) {
 		return to, errors.New("response.xml says something else than records.csv and the manifest")
 	}
-	return to, nil
+	return to, responseAsWritten(xmlText, got)
 }
 
 // maxRows bounds the rows that a verifier reads.
@@ -99,21 +98,8 @@ func recordsAgree(files []file, m Manifest, rows [][]string) error {
 			return errors.New("there is a column that a package of this category never has")
 		}
 	}
-	lines, _ := find(files, fileJSONLines)
-	d := json.NewDecoder(bytes.NewReader(lines))
-	for _, row := range rows {
-		var object map[string]string
-		if err := d.Decode(&object); err != nil || len(object) != len(m.Columns) {
-			return errors.New("records.csv and records.jsonl differ")
-		}
-		for i, name := range m.Columns {
-			if value, ok := object[name]; !ok || value != row[i] {
-				return errors.New("records.csv and records.jsonl differ")
-			}
-		}
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return errors.New("records.csv and records.jsonl differ")
+	if err := tablesAsWritten(files, m, rows); err != nil {
+		return err
 	}
 	match := m.Answer.Reason == reason.Match
 	switch n := len(rows); {
@@ -122,8 +108,12 @@ func recordsAgree(files []file, m Manifest, rows [][]string) error {
 	case n > 1 && m.Category == string(warrant.Attribution):
 		return errors.New("an attribution names one line, and there are more")
 	}
-	if _, certified := find(files, fileCertificate); certified == match {
+	text, certified := find(files, fileCertificate)
+	if certified == match {
 		return errors.New("a certificate belongs to a negative answer, and to no other")
+	}
+	if certified {
+		return certificateAgrees(text, m)
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"griffier/api/disclosure/etsi"
 	"griffier/api/disclosure/letter"
@@ -68,16 +69,16 @@ func Tar(s *Signer, c Case, p Plan, e Evidence, a Answer, records []Record, colu
 	for i := range records {
 		records[i].TaskID = c.TaskID
 	}
-	csvText, err := recordsCSV(records, columns)
+	m, rows := newManifest(c, p, e, a, columns), rowsOf(records, columns)
+	csvText, err := csvOf(m.Columns, rows)
 	if err != nil {
 		return nil, fmt.Errorf("pack: %w", err)
 	}
-	lines, err := recordsJSONLines(records, columns)
+	lines, err := jsonLinesOf(m.Columns, rows)
 	if err != nil {
 		return nil, fmt.Errorf("pack: %w", err)
 	}
-	m := newManifest(c, p, e, a, columns)
-	readable, err := documents(m, c.To, rowsOf(records, columns))
+	readable, err := documents(m, c.To, rows)
 	if err != nil {
 		return nil, fmt.Errorf("pack: %w", err)
 	}
@@ -189,24 +190,22 @@ func writeTar(files []file) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-func recordsCSV(records []Record, columns []Column) ([]byte, error) {
+// csvOf is records.csv: nothing at all of no columns, since a reader would take an
+// empty line for a row.
+func csvOf(columns []string, rows [][]string) ([]byte, error) {
+	if len(columns) == 0 {
+		return nil, nil
+	}
 	var b bytes.Buffer
 	w := csv.NewWriter(&b)
 	w.UseCRLF = true // RFC 4180 §2
-	row := make([]string, len(columns))
-	for i, c := range columns {
-		row[i] = c.Name
-	}
-	if len(columns) == 0 {
-		return nil, nil // and no empty line, which a reader would take for a row
-	}
-	if err := w.Write(row); err != nil {
+	if err := w.Write(columns); err != nil {
 		return nil, err
 	}
-	for _, r := range records {
-		for i, c := range columns {
-			if row[i] = c.value(r); strings.Contains(row[i], "\r") { // which a reader of CSV would lose
-				return nil, fmt.Errorf("column %s has a carriage return", c.Name)
+	for _, row := range rows {
+		for i, value := range row {
+			if strings.Contains(value, "\r") || !utf8.ValidString(value) { // which a reader of CSV, or of JSON, would lose
+				return nil, fmt.Errorf("column %s has a carriage return, or is no text", columns[i])
 			}
 		}
 		if err := w.Write(row); err != nil {
@@ -217,14 +216,15 @@ func recordsCSV(records []Record, columns []Column) ([]byte, error) {
 	return b.Bytes(), w.Error()
 }
 
-func recordsJSONLines(records []Record, columns []Column) ([]byte, error) {
+// jsonLinesOf is records.jsonl.
+func jsonLinesOf(columns []string, rows [][]string) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	for _, r := range records {
+	for _, row := range rows {
 		object := make(map[string]string, len(columns)) // written with sorted keys
-		for _, c := range columns {
-			object[c.Name] = c.value(r)
+		for i, name := range columns {
+			object[name] = row[i]
 		}
 		if err := enc.Encode(object); err != nil {
 			return nil, err
@@ -234,7 +234,9 @@ func recordsJSONLines(records []Record, columns []Column) ([]byte, error) {
 }
 
 // certificate says a negative answer in words (disclosure.md D-50).
-func certificate(m Manifest) []byte {
+func certificate(m Manifest) []byte { return certificateWith(m, m.Answer.Reason.Entry().Cure) }
+
+func certificateWith(m Manifest, cure string) []byte {
 	var b bytes.Buffer
 	line := func(label, value string) { fmt.Fprintf(&b, "%-22s%s\n", label, value) }
 	title := "Certificate: no line is disclosed"
@@ -255,7 +257,7 @@ func certificate(m Manifest) []byte {
 	line("Instant ("+m.Question.LocalZone+")", m.Question.InstantLocal)
 	line("Interval searched", m.Question.IntervalFromUTC.Format(time.RFC3339Nano)+" to "+m.Question.IntervalToUTC.Format(time.RFC3339Nano)+", both inclusive")
 	line("Answer", string(m.Answer.Reason))
-	fmt.Fprintf(&b, "\n%s\n%s\n", m.Answer.Meaning, m.Answer.Reason.Entry().Cure)
+	fmt.Fprintf(&b, "\n%s\n%s\n", m.Answer.Meaning, cure)
 	if m.Answer.Provider != "" {
 		line("Other provider", m.Answer.Provider)
 	}

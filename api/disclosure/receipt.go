@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"griffier/api/ledger"
-	"griffier/api/strictjson"
 )
 
 // Receipt lies beside a package and proves that the ledger holds its result
@@ -37,13 +36,13 @@ func NewReceipt(taskID, packageSHA256 string, result ledger.Proof, state string,
 
 const maxReceiptBytes = 1 << 20
 
-// ParseReceipt reads receipt.json, strictly.
+// ParseReceipt reads receipt.json, to the byte as [NewReceipt] writes it.
 func ParseReceipt(text []byte) (Receipt, error) {
 	var r Receipt
 	if len(text) > maxReceiptBytes {
 		return r, fmt.Errorf("receipt: longer than %d bytes", maxReceiptBytes)
 	}
-	if err := strictjson.Unmarshal(text, &r); err != nil {
+	if err := unmarshalCanonical(text, &r); err != nil {
 		return r, fmt.Errorf("receipt: %w", err)
 	}
 	if r.Format != ReceiptFormat {

@@ -36,6 +36,7 @@ type sample struct {
 	trust    disclosure.Trust
 	c        disclosure.Case
 	intent   ledger.Entry
+	answer   reason.Reason
 	sealed   []byte
 	receipt  []byte
 	plain    []byte
@@ -83,7 +84,7 @@ var alice = disclosure.Person{Name: "Alice \"=1+1\" Jansen, mevr.", Installation
 
 func newSample(t *testing.T, answer reason.Reason) *sample {
 	log, key, late := newLog(t, "isp.example/griffier")
-	s := &sample{log: log, late: late}
+	s := &sample{log: log, late: late, answer: answer}
 	var err error
 	if s.signer, err = disclosure.NewSigner(seed(1)); err != nil {
 		t.Fatal(err)

@@ -20,7 +20,6 @@ import (
 	"griffier/api/disclosure/stamp"
 	"griffier/api/ledger"
 	"griffier/api/reason"
-	"griffier/api/strictjson"
 	"griffier/api/warrant"
 )
 
@@ -164,7 +163,7 @@ func (r *Report) outside(sealed, text []byte, trust Trust) (Receipt, ledger.Entr
 		r.skip("the receipt proves no entry", CheckLedger)
 		return receipt, entry, nil
 	}
-	facts, err := verifyEntry(entry, sealed)
+	facts, err := verifyEntry(entry, receipt, sealed)
 	if !r.add(CheckLedger, err, "the entry is the result of this task and holds the hash of exactly this package") {
 		return receipt, entry, nil
 	}
@@ -266,7 +265,7 @@ func verifyInclusion(receipt Receipt, trust Trust) (ledger.Entry, error) {
 	return entry, nil
 }
 
-func verifyEntry(e ledger.Entry, sealed []byte) (warrant.ResultFacts, error) {
+func verifyEntry(e ledger.Entry, receipt Receipt, sealed []byte) (warrant.ResultFacts, error) {
 	var facts warrant.ResultFacts
 	if e.Header.Kind != warrant.KindTaskResult {
 		return facts, errors.New("the entry is not a result")
@@ -277,17 +276,21 @@ func verifyEntry(e ledger.Entry, sealed []byte) (warrant.ResultFacts, error) {
 	if facts.PackageSHA256 != hexSHA256(sealed) || facts.PackageBytes != int64(len(sealed)) {
 		return facts, errors.New("the ledger holds the hash of another package: this one was altered or exchanged")
 	}
+	if receipt.PackageSHA256 != facts.PackageSHA256 {
+		return facts, errors.New("the receipt names another package than the entry that it proves")
+	}
 	return facts, nil
 }
 
-// readTar reads the regular files of a package's tar: known names, each once.
+// readTar reads the regular files of a package's tar: known names, each once, and
+// nothing beside them.
 func readTar(plain []byte) ([]file, error) {
 	var files []file
 	known := []string{fileManifest, fileSignature, fileToken, fileCSV, fileJSONLines, fileResponse, fileLetter, fileCertificate}
 	for r := tar.NewReader(bytes.NewReader(plain)); ; {
 		h, err := r.Next()
 		if err == io.EOF {
-			return files, nil
+			break
 		}
 		if err != nil {
 			return nil, fmt.Errorf("the package is no tar: %w", err)
@@ -301,6 +304,10 @@ func readTar(plain []byte) ([]file, error) {
 		}
 		files = append(files, file{h.Name, data})
 	}
+	if again, err := writeTar(files); err != nil || !bytes.Equal(again, plain) {
+		return nil, errors.New("the package has more in it than its files: " + errNotAsWritten.Error())
+	}
+	return files, nil
 }
 
 func find(files []file, name string) ([]byte, bool) {
@@ -319,7 +326,7 @@ func verifySignature(files []file, trust Trust) (Manifest, error) {
 		return m, errors.New("manifest or signature is missing")
 	}
 	var sig signature
-	if err := strictjson.Unmarshal(sigText, &sig); err != nil || sig.Format != SignatureFormat || sig.Algorithm != "ed25519" {
+	if err := unmarshalCanonical(sigText, &sig); err != nil || sig.Format != SignatureFormat || sig.Algorithm != "ed25519" {
 		return m, errors.New("the signature file cannot be read")
 	}
 	if sig.KeyID != KeyID(trust.PackageKey) {
@@ -328,7 +335,7 @@ func verifySignature(files []file, trust Trust) (Manifest, error) {
 	if !ed25519.Verify(trust.PackageKey, text, sig.Signature) {
 		return m, errors.New("the signature does not fit the manifest: one of them was altered")
 	}
-	if err := strictjson.Unmarshal(text, &m); err != nil || m.Format != ManifestFormat {
+	if err := unmarshalCanonical(text, &m); err != nil || m.Format != ManifestFormat {
 		return m, errors.New("the manifest is of a form that this program does not know")
 	}
 	return m, nil
@@ -344,12 +351,8 @@ func verifyFiles(files []file, m Manifest) error {
 			return fmt.Errorf("%s is not the file that was signed", want.Name)
 		}
 	}
-	beside := 2 // the manifest and its signature
-	if m.Timestamped {
-		beside++
-	}
-	if len(files) != len(m.Files)+beside {
-		return errors.New("there is a file that the manifest does not name")
+	if !inOrder(files, m) {
+		return errors.New("there is a file that the manifest does not name, or the files are in another order")
 	}
 	return nil
 }

@@ -12,6 +12,10 @@ import (
 // MaxBytes is the largest letter that [Text] reads.
 const MaxBytes = 4 << 20
 
+// trailer ends a letter, once: what a second one ended would be an update of the first
+// (ISO 32000-1 §7.5.6), which a reader shows in its place.
+const trailer = "\n%%EOF\n"
+
 var errUnreadable = errors.New("read letter: not a letter that this program writes")
 
 // Text returns the text that a letter shows, in the order of its pages, a line
@@ -21,7 +25,7 @@ func Text(pdf []byte) (string, error) {
 	if len(pdf) > MaxBytes {
 		return "", fmt.Errorf("read letter: longer than %d bytes", MaxBytes)
 	}
-	if !bytes.HasPrefix(pdf, []byte("%PDF-1.")) || !bytes.HasSuffix(bytes.TrimSpace(pdf), []byte("%%EOF")) {
+	if !bytes.HasPrefix(pdf, []byte("%PDF-1.")) || !bytes.HasSuffix(pdf, []byte(trailer)) || bytes.Count(pdf, []byte(trailer)) != 1 {
 		return "", errUnreadable
 	}
 	var out strings.Builder

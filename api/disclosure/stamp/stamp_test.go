@@ -72,6 +72,7 @@ func TestVerifyRefuses(t *testing.T) {
 		"nil roots":        {token, "manifest", nil, "no roots"},
 		"nothing":          {nil, "manifest", tsa.Roots, "no signed message"},
 		"cut":              {token[:len(token)-5], "manifest", tsa.Roots, ""},
+		"a byte more":      {append(bytes.Clone(token), 0), "manifest", tsa.Roots, "nothing beside it"},
 		"signature":        {flipped(len(token) - 3), "manifest", tsa.Roots, "root that you trust"},
 		"too long":         {make([]byte, 65<<10), "manifest", tsa.Roots, "longer"},
 		"also for servers": {tsa.Sign(t, token, "both", false), "manifest", tsa.Roots, "time stamping alone"},

@@ -81,6 +81,10 @@ func verify(token []byte, digest [32]byte, roots *x509.CertPool) (Info, error) {
 	if err != nil {
 		return Info{}, errors.New("no signed message")
 	}
+	var whole asn1.RawValue // the parser passes over what comes after it
+	if rest, err := asn1.Unmarshal(token, &whole); err != nil || len(rest) > 0 {
+		return Info{}, errors.New("no signed message and nothing beside it")
+	}
 	var t tstInfo
 	if rest, err := asn1.Unmarshal(p7.Content, &t); err != nil || len(rest) > 0 || t.Version != 1 || t.SerialNumber == nil {
 		return Info{}, errors.New("no time-stamp token")
