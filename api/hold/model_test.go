@@ -183,6 +183,61 @@ func TestExtensionApprovals(t *testing.T) {
 	want(t, "at its end", err, reason.WarrantTerminal)
 }
 
+// TestOrders: an act rests on an order that is in the dossier of the hold's warrant, and
+// an extension on another than the one by which the hold was made. What it would do is
+// told before, and is what it does.
+func TestOrders(t *testing.T) {
+	r, b := testRules(t), newBook(t)
+	want(t, "make", b.make(r, start, "t1", "EPOC-PR", 0), "")
+	old, unknown := strings.Repeat("0f", 32), strings.Repeat("ee", 32)
+	extend := func(by warrant.Caller, doc string) (ledger.Draft, *reason.Error) {
+		h, _ := b.state.Hold("hold-t1")
+		return r.Extend(b.state, start, by, hold.ExtendRequest{HoldID: h.ID, Generation: h.Generation, DocumentSHA256: doc})
+	}
+	end := func(doc string) (ledger.Draft, *reason.Error) {
+		h, _ := b.state.Hold("hold-t1")
+		return r.End(b.state, start, approver, hold.EndRequest{HoldID: h.ID, Generation: h.Generation, DocumentSHA256: doc})
+	}
+	for doc, reasons := range map[string][2]reason.Reason{"no hash": {reason.InvalidRequest, reason.InvalidRequest},
+		unknown: {reason.WarrantIncomplete, reason.WarrantIncomplete}, old: {reason.WarrantIncomplete, ""}} {
+		_, err := extend(officer, doc)
+		want(t, "extend by "+doc, err, reasons[0])
+		_, err = end(doc)
+		want(t, "end by "+doc, err, reasons[1])
+	}
+	var told []string
+	act := func(d ledger.Draft, err *reason.Error) hold.Hold {
+		t.Helper()
+		want(t, "act", err, "")
+		before, _ := b.state.Hold("hold-t1")
+		preview, effects, failed := r.Preview(b.state, start, d, "hold-t1")
+		if now, _ := b.state.Hold("hold-t1"); failed != nil || now.Generation != before.Generation {
+			t.Fatalf("a preview did something, or failed: %v", failed)
+		}
+		told = append(told, effects...)
+		b.append(start, d)
+		h, _ := b.state.Hold("hold-t1")
+		if preview.EndsAt != h.EndsAt || preview.Generation != h.Generation || len(preview.Approvals) != len(h.Approvals) || preview.Status(start) != h.Status(start) {
+			t.Errorf("previewed as %+v, became %+v", preview, h)
+		}
+		return h
+	}
+	if h := act(extend(officer, document)); h.Approvals[0].DocumentID != "document-ab" {
+		t.Errorf("approved by %+v", h.Approvals)
+	}
+	act(extend(approver, document))
+	act(end(old))
+	for i, says := range []string{"it waits for a second person, as legal_approver, until 2026-11-21T09:00:00Z", "ends at: 2027-01-19T09:00:00Z becomes 2027-02-18T09:00:00Z",
+		"the hold ends, which would have lasted until 2027-02-18T09:00:00Z", "what it has, 1-10 rows, is destroyed"} {
+		if i >= len(told) || !strings.HasPrefix(told[i], says) {
+			t.Errorf("told %q, want %q", told, says)
+		}
+	}
+	r.Document = nil
+	_, err := end(old)
+	want(t, "after its end", err, reason.WarrantTerminal)
+}
+
 // TestModel lives a hold with random acts at random times, some of them decided long
 // before they are folded, and holds it against what must never be.
 func TestModel(t *testing.T) {

@@ -409,16 +409,24 @@ func TestRefusedForGood(t *testing.T) {
 	b.approved(r, start, "w")
 	b.task(r, start, "w", "t")
 	b.task(r, start, "w", "other")
-	wantReason(t, "the other", b.run(r, start, "other", reason.Match), "")
 	d, _ := r.Begin(b.state, start, officer, "t", 1, warrant.TaskBody{})
 	b.append(start, d)
 	d, err := r.Refuse(b.state, officer, "t", 1, reason.New(reason.MaxHits, "There are 2-10 lines; the task allows 1."))
 	wantReason(t, "refusal", b.take(start, d, err), "")
+	ignored := b.state.Ignored()
+	b.append(start, d) // as a retry that lost a race
+	if b.state.Ignored() != ignored+1 {
+		t.Error("a task is refused twice")
+	}
+	wantReason(t, "the other", b.run(r, start, "other", reason.Match), "")
 	if d.Reason != "MAX_HITS" || d.KeyID != warrant.KeyID("w") || d.Body.(warrant.RefuseBody).Detail == "" {
 		t.Errorf("drafted %+v", d)
 	}
 	for _, again := range []func() *reason.Error{
-		func() *reason.Error { _, err := r.Begin(b.state, start, officer, "t", 1, warrant.TaskBody{}); return err },
+		func() *reason.Error {
+			_, err := r.Begin(b.state, start, officer, "t", 1, warrant.TaskBody{})
+			return err
+		},
 		func() *reason.Error { _, err := r.Abort(b.state, officer, "t", 1, reason.Internal, true); return err },
 		func() *reason.Error {
 			_, err := r.Refuse(b.state, officer, "t", 1, reason.New(reason.MaxHits, ""))

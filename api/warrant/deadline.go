@@ -29,9 +29,12 @@ type Terms struct {
 
 // terms returns those of a content that is valid, under its basis, served at an
 // instant. The ten days are days of the profile's zone, and the last one counts
-// whole (Regulation (EEC, Euratom) 1182/71 art. 3). In an emergency case the
-// enforcing authority has 96 hours to object to the use of what was sent, and
-// blocks nothing (art. 10(4)).
+// whole (Regulation (EEC, Euratom) 1182/71 art. 3).
+//
+// In an emergency case (Regulation (EU) 2023/1543 art. 3(18)) they block nothing: the
+// notification of the enforcing authority suspends what the addressee must do under
+// art. 10(2), "except in emergency cases" (art. 8(4)), in which data is sent within
+// eight hours and the authority may object to its use for 96 (art. 10(4)).
 func (r *Rules) terms(p *Profile, b Basis, c Content, served time.Time) Terms {
 	served = served.UTC()
 	t := Terms{ServedAt: served, Priority: b.priority(c), Targets: len(c.Targets), ThirdApprover: len(c.Targets) > r.ThirdApproverAbove, Emergency: c.Emergency}

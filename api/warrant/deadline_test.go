@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"griffier/api/ledger"
 	"griffier/api/reason"
 	"griffier/api/warrant"
 )
@@ -65,6 +66,44 @@ func TestEmergency(t *testing.T) {
 	wantReason(t, "oral on a basis that takes none", err, reason.WarrantIncomplete)
 }
 
+// A half that was decided before, and entered late, is worth no more than at its time;
+// and the fold takes no second half that is the first person's, or in the first role.
+func TestLateConsent(t *testing.T) {
+	b, r := newBook(t), testRules(t)
+	c := testContent()
+	c.EnforcingAuthorityNotified, c.ValidUntil = true, "2026-12-20T09:00:00+01:00"
+	w := b.made(r, start, "w", c)
+	clear := warrant.ClearNoticeRequest{WarrantID: "w", Generation: 1, ContentSHA256: w.ContentSHA256, DocumentSHA256: hash}
+	ignored := func(what string, at time.Time, d ledger.Draft) {
+		t.Helper()
+		before := b.state.Ignored()
+		if b.append(at, d); b.state.Ignored() != before+1 {
+			t.Errorf("%s is taken in", what)
+		}
+	}
+	late, err := r.ClearNotice(b.state, start, officer, clear)
+	wantReason(t, "half", err, "")
+	ignored("a clearance after the notice is over", w.NoticeUntil, late)
+	d, err := r.Suspend(b.state, start, officer, warrant.SuspendRequest{WarrantID: "w", Generation: 1})
+	wantReason(t, "suspend", b.take(start, d, err), "")
+	ignored("a half of what was suspended since", start, late)
+	back := warrant.ResumeRequest{WarrantID: "w", Generation: 1, ContentSHA256: w.ContentSHA256}
+	first, err := r.Resume(b.state, start, officer, back)
+	wantReason(t, "half", err, "")
+	e := b.append(start, first)
+	w, _ = b.state.Warrant("w")
+	for what, forged := range map[string]struct {
+		actor string
+		role  warrant.Role
+	}{"the same person's": {officer.Actor, warrant.LegalApprover}, "another's in the same role": {colleague.Actor, warrant.LegalOfficer}} {
+		ignored(what, start, ledger.Draft{Kind: warrant.KindResume, Actor: forged.actor, WarrantID: "w", Generation: 1,
+			Facts: map[string]any{"revision": w.Revision, "content_sha256": w.ContentSHA256, "role": forged.role, "beside": []uint64{e.Index}}})
+	}
+	if got := b.state1("w", start); got != warrant.Suspended {
+		t.Errorf("state %s", got)
+	}
+}
+
 // What is sealed waits for the enforcing authority; the order is not executed twice.
 func TestNotice(t *testing.T) {
 	b, r := newBook(t), testRules(t)
@@ -93,6 +132,9 @@ func TestNotice(t *testing.T) {
 	other.DocumentSHA256 = strings.Repeat("d", 64)
 	d, err = r.ClearNotice(b.state, start, approver, other)
 	wantReason(t, "the second, by another message", b.take(start, d, err), "")
+	if w, _ := b.state.Warrant("w"); len(w.Consents) != 1 || w.Consents[0].Actor != approver.Actor {
+		t.Errorf("by two messages: %+v", w.Consents)
+	}
 	_, err = r.Release(b.state, start, officer, "t", 1, tk.Attempt)
 	wantReason(t, "release by two messages", err, reason.NoticePending)
 	d, err = r.ClearNotice(b.state, start, officer, other)

@@ -248,3 +248,38 @@ func TestNothingRunsThatOnePersonKeyed(t *testing.T) {
 	wantReason(t, "run what two keyed", err, "")
 	b.append(now, d)
 }
+
+// A dossier is closed when its warrant has ended, but for the orders about a hold that
+// outlives the warrant; and never once somebody ended it.
+func TestDocumentForHold(t *testing.T) {
+	r, b := testRules(t), newBook(t)
+	w := b.undocumented(r, "w")
+	after, holds := w.ValidUntil.Add(time.Hour), map[string]bool{"w": true}
+	late := func(id string) (ledger.Draft, *reason.Error) {
+		return r.StoreDocument(b.state, after, officer, received(id, "w", strings.Repeat(id, 64)))
+	}
+	_, err := late("1")
+	wantReason(t, "without a hold", err, reason.WarrantExpired)
+	r.HoldLasts = func(id string, now time.Time) bool { return holds[id] && now.Equal(after) }
+	d, err := late("1")
+	wantReason(t, "for a hold", b.take(after, d, err), "")
+	if got := b.state.Documents("w"); len(got) != 1 {
+		t.Errorf("documents %+v", got)
+	}
+	ignored := func(name string, d ledger.Draft, err *reason.Error) {
+		t.Helper()
+		wantReason(t, name, err, "")
+		before := b.state.Ignored()
+		if b.append(after, d); b.state.Ignored() != before+1 {
+			t.Errorf("%s: a late entry is taken in", name)
+		}
+	}
+	d, err = r.StoreDocument(b.state, start, officer, received("2", "w", strings.Repeat("2", 64)))
+	ignored("of what has lapsed since, and not for a hold", d, err)
+	d, err = late("2")
+	end, refusal := r.Revoke(b.state, start, officer, warrant.EndRequest{WarrantID: "w", Generation: 1})
+	wantReason(t, "revoke", b.take(start, end, refusal), "")
+	ignored("of what was revoked since", d, err)
+	_, err = late("3")
+	wantReason(t, "of what was revoked, though a hold were there", err, reason.WarrantTerminal)
+}

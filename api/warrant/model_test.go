@@ -260,13 +260,13 @@ func TestModel(t *testing.T) {
 			"clear": func(rt *rapid.T) {
 				m.clearBy(rt, caller.Draw(rt, "by"), rapid.SampledFrom([]string{hash, sealed}).Draw(rt, "message"))
 			},
-			"end":       func(rt *rapid.T) { m.end(rt, caller.Draw(rt, "by")) },
-			"lapse":     func(rt *rapid.T) { m.lapse(rt) },
-			"begin":     func(rt *rapid.T) { m.begin(rt, caller.Draw(rt, "by"), task.Draw(rt, "task")) },
-			"result":    func(rt *rapid.T) { m.result(rt, task.Draw(rt, "task")) },
-			"release":   func(rt *rapid.T) { m.release(rt, task.Draw(rt, "task")) },
-			"abort":     func(rt *rapid.T) { m.abort(rt, task.Draw(rt, "task")) },
-			"refuse":    func(rt *rapid.T) { m.refuse(rt, task.Draw(rt, "task")) },
+			"end":     func(rt *rapid.T) { m.end(rt, caller.Draw(rt, "by")) },
+			"lapse":   func(rt *rapid.T) { m.lapse(rt) },
+			"begin":   func(rt *rapid.T) { m.begin(rt, caller.Draw(rt, "by"), task.Draw(rt, "task")) },
+			"result":  func(rt *rapid.T) { m.result(rt, task.Draw(rt, "task")) },
+			"release": func(rt *rapid.T) { m.release(rt, task.Draw(rt, "task")) },
+			"abort":   func(rt *rapid.T) { m.abort(rt, task.Draw(rt, "task")) },
+			"refuse":  func(rt *rapid.T) { m.refuse(rt, task.Draw(rt, "task")) },
 			// One person's word seldom meets another's about the same in time.
 			"let go": func(rt *rapid.T) {
 				m.resume(rt, caller.Draw(rt, "first"))
@@ -275,7 +275,7 @@ func TestModel(t *testing.T) {
 				m.clearBy(rt, caller.Draw(rt, "first"), message)
 				m.clearBy(rt, caller.Draw(rt, "second"), message)
 			},
-			"fetch":     func(rt *rapid.T) { m.fetch(rt, task.Draw(rt, "task")) },
+			"fetch": func(rt *rapid.T) { m.fetch(rt, task.Draw(rt, "task")) },
 			// Random acts alone seldom get as far as a sealed package.
 			"advance": func(rt *rapid.T) {
 				m.callBack(rt, officer)

@@ -3,7 +3,6 @@ package warrant
 import (
 	"encoding/json"
 	"slices"
-	"time"
 
 	"griffier/api/ledger"
 	"griffier/api/reason"
@@ -56,9 +55,7 @@ func (s *State) applyRefuse(e ledger.Entry) (bool, error) {
 		return false, nil
 	}
 	t.stored, t.RefusedIndex, t.Refusal = TaskRejected, e.Index, reason.Reason(e.Header.Reason)
-	w := s.warrants[t.WarrantID]
-	w.ActedAt = time.Time{}
-	w.Revision++
+	s.warrants[t.WarrantID].Revision++
 	return true, nil
 }
 

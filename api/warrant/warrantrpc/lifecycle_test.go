@@ -115,7 +115,9 @@ func TestSuspendResumeCancel(t *testing.T) {
 	back := &griffierv1.ResumeWarrantRequest{RequestId: "resume-01", WarrantId: w.WarrantId, ExpectedGeneration: 1, ContentSha256: w.ContentSha256, ValidateOnly: true}
 	r, err := o.ResumeWarrant(officer, back)
 	want(t, "preview", err, "")
-	if !slices.ContainsFunc(r.GetEffects(), func(s string) bool { return strings.HasPrefix(s, "it waits for a second person, as legal_approver, until ") }) {
+	if !slices.ContainsFunc(r.GetEffects(), func(s string) bool {
+		return strings.HasPrefix(s, "it waits for a second person, as legal_approver, until ")
+	}) {
 		t.Errorf("half a resumption would: %q", r.GetEffects())
 	}
 	back.ValidateOnly = false
