@@ -11,7 +11,7 @@ import (
 func (s *services) newSubjects(book *ledger.Log) *subject.Desk {
 	return &subject.Desk{
 		Register: s.register, Executor: s.store.executor, Operator: s.conn, Book: book, State: s.rights,
-		Embedded: s.cfg.Store.DSN == "", Now: time.Now, Log: s.log,
+		Embedded: s.cfg.Store.DSN == "", Clock: s.leap, Now: time.Now, Log: s.log,
 		Disclosures: s.disclosures, Policy: s.kept,
 		Backups: func() (out []subject.Copy) {
 			for _, k := range s.copies.Readable(time.Now()) {

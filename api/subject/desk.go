@@ -41,6 +41,9 @@ type book interface {
 	Decide(ctx context.Context, requestID string, fn func(now time.Time) (ledger.Draft, error)) (ledger.Entry, error)
 }
 
+// trust tells whether a time can be believed ([clock.Leap]).
+type trust interface{ Check(t time.Time) error }
+
 // Desk carries out what was decided. It is safe for concurrent use.
 type Desk struct {
 	Register *register.Register
@@ -57,8 +60,11 @@ type Desk struct {
 	Policy      func() []schema.Policy
 	// Embedded is a store without roles: rows that are left can be counted.
 	Embedded bool
-	Now      func() time.Time
-	Log      *slog.Logger
+	// Clock is asked before a tombstone is taken away because what it hides has expired;
+	// nil: every time is believed.
+	Clock trust
+	Now   func() time.Time
+	Log   *slog.Logger
 
 	one       sync.Mutex // one erasure or rewrite at a time
 	rewritten time.Time  // the last rewrite of this run
@@ -198,16 +204,11 @@ func (d *Desk) rewrite(ctx context.Context) error {
 			ids = append(ids, e.ID)
 		}
 	}
-	left, err := schema.PruneTombstones(ctx, d.Operator)
-	if err != nil {
+	if err := schema.RewriteErased(ctx, d.Operator); err != nil {
 		return err
 	}
-	if left > 0 {
-		if err := schema.RewriteErased(ctx, d.Operator); err != nil {
-			return err
-		}
-	}
 	facts := rewrittenFacts{IDs: ids, Counted: d.Embedded}
+	var err error
 	if facts.Idle, err = d.unlinked(ctx); err != nil {
 		return err
 	}
@@ -227,13 +228,27 @@ func (d *Desk) rewrite(ctx context.Context) error {
 	if facts.Remaining > 0 {
 		return errors.New("erase: rows came late while the disk was rewritten; the next look tries again")
 	}
-	if len(ids) == 0 {
+	if len(ids) > 0 {
+		if _, err := d.Book.Append(ctx, ledger.Draft{Kind: KindRewritten, Role: "system", Facts: facts}); err != nil {
+			return fmt.Errorf("erase: enter the proof: %w", err)
+		}
+	}
+	return d.prune(ctx)
+}
+
+// prune takes away the tombstones under which no row can be any more, last, since they
+// are what finds the rows; and not by a clock that leapt, which would make erased rows
+// readable once it is set right.
+func (d *Desk) prune(ctx context.Context) error {
+	now, err := schema.Now(ctx, d.Operator)
+	if err != nil {
+		return fmt.Errorf("erase: %w", err)
+	}
+	if d.Clock != nil && (d.Clock.Check(now) != nil || d.Clock.Check(d.Now()) != nil) {
 		return nil
 	}
-	if _, err := d.Book.Append(ctx, ledger.Draft{Kind: KindRewritten, Role: "system", Facts: facts}); err != nil {
-		return fmt.Errorf("erase: enter the proof: %w", err)
-	}
-	return nil
+	_, err = schema.PruneTombstones(ctx, d.Operator)
+	return err
 }
 
 // unlinked waits until what is replaced by now is off the disk, and returns how
