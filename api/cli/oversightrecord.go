@@ -16,9 +16,10 @@ func (a *app) nonExecution() *cobra.Command {
 func (a *app) nonExecutionRecord() *cobra.Command {
 	c := &cobra.Command{Use: "record WARRANT", Short: "Record that a warrant, or a task of it, is not complied with, and why", Args: oneArg("WARRANT"),
 		Long: `Record that a warrant, or one task of it, is not complied with, for one of the ten
-reasons of ETSI TS 104 144. It ends nothing: what is wrong may be put right. Data is
-preserved meanwhile only where there is a hold, or somebody makes a task for one; the
-answer says which.`,
+reasons of ETSI TS 104 144. It ends nothing: what is wrong may be put right. Where the
+legal basis wants the data preserved meanwhile, as those of the e-evidence Regulation do,
+what the order asks is copied into holds at once. Elsewhere data is preserved only where
+there is a hold, or somebody makes a task for one; GROUND says why.`,
 		Example: `  griffier nonexecution record 0123456789abcdef0123456789abcdef --reason incomplete --explanation TEXT`}
 	task := c.Flags().String("task", "", "one task; without it the whole warrant")
 	why := c.Flags().String("reason", "", "incomplete, manifest-errors, insufficient-information, data-not-held, de-facto-impossibility, invalid-issuing-authority, "+
@@ -54,10 +55,10 @@ func (a *app) nonExecutionList() *cobra.Command {
 }
 
 func nonExecutionTable(all ...*griffierv1.NonExecution) table {
-	t := table{header: []string{"non_execution", "warrant", "task", "reason", "at", "preservation", "holds"}}
+	t := table{header: []string{"non_execution", "warrant", "task", "reason", "at", "preservation", "ground", "holds"}}
 	for _, d := range all {
 		t.add(d.GetNonExecutionId(), d.GetWarrantId(), d.GetTaskId(), word(d.GetReason(), "NON_EXECUTION_REASON_"), at(d.GetRecordedAt()),
-			word(d.GetPreservation(), "PRESERVATION_"), strings.Join(d.GetHoldIds(), " "))
+			word(d.GetPreservation(), "PRESERVATION_"), d.GetPreservationGround(), strings.Join(d.GetHoldIds(), " "))
 	}
 	return t
 }

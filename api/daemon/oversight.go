@@ -64,9 +64,13 @@ func (s *services) oversight(book *ledger.Log) (*oversightrpc.Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("zone of the legal profile: %w", err)
 	}
+	s.unkept = &oversightrpc.Keeper{Book: book, State: s.overseen, Warrants: s.warrants, Copy: s.executor.KeepUnexecuted, Log: s.log}
+	s.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "griffier_non_executions_unpreserved",
+		Help: "Non-executions whose data the law wants preserved, and is not yet: tried again every minute."},
+		func() float64 { return float64(len(s.overseen.Unkept())) }))
 	return oversightrpc.NewService(oversightrpc.Config{
 		Book: book, Keys: s.keys, State: s.overseen, Warrants: s.warrants, Holds: s.holds, Rules: s.rules, Limits: s.cfg.Oversight.limits(),
-		Staff: s.register, Zone: zone, Now: time.Now, Health: s.health,
+		Staff: s.register, Zone: zone, Now: time.Now, Health: s.health, Kept: s.unkept,
 	}), nil
 }
 

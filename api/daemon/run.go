@@ -153,6 +153,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	g.Go(func() error { s.shredder(book).Run(running); return nil })
 	g.Go(func() error { s.subjects.Run(running); return nil })
 	g.Go(func() error { s.watching.Run(running); return nil })
+	g.Go(func() error { s.unkept.Run(running); return nil })
 	g.Go(func() error { s.backups.Run(running, cfg.Backup.Every); return nil })
 	g.Go(func() error { s.publisher(book).Run(running); return nil })
 	g.Go(func() error {

@@ -28,6 +28,7 @@ import (
 	"griffier/api/legalbasis"
 	"griffier/api/legalbasis/legalbasisrpc"
 	"griffier/api/oversight"
+	"griffier/api/oversight/oversightrpc"
 	"griffier/api/oversight/watch"
 	"griffier/api/register"
 	"griffier/api/retention"
@@ -72,6 +73,7 @@ type services struct {
 	known     *authority.Registry
 	overseen  *oversight.State
 	watching  *watch.Watch // from Run on
+	unkept    *oversightrpc.Keeper
 	bases     *legalbasis.Keeper
 	basisDesk *legalbasis.Desk // from Run on
 	basisKeys signedfile.Trusted

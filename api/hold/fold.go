@@ -18,6 +18,10 @@ type makeFacts struct {
 	HoldKeyID  string    `json:"hold_key_id"`
 	FileSHA256 string    `json:"file_sha256"` // sealed, so that it names nobody
 	RowBand    string    `json:"row_band"`
+	// Unexecuted: made because what the order asks is not executed. Target is then its
+	// place among the targets of the order, from 1, where no task asks for it.
+	Unexecuted bool   `json:"unexecuted,omitempty"`
+	Target     uint32 `json:"target,omitempty"`
 }
 
 // makeBody is sealed under the case key.
@@ -92,13 +96,13 @@ func (s *State) applyMake(e ledger.Entry) (bool, error) {
 		return false, err
 	}
 	if s.holds[f.HoldID] != nil || slices.ContainsFunc(s.order, func(id string) bool {
-		return s.holds[id].TaskID == e.Header.TaskID && s.holds[id].Readable(e.Header.At)
+		return s.holds[id].of(e.Header.WarrantID, e.Header.TaskID, f.Target) && s.holds[id].Readable(e.Header.At)
 	}) {
 		return false, nil
 	}
 	s.holds[f.HoldID] = &Hold{ID: f.HoldID, WarrantID: e.Header.WarrantID, TaskID: e.Header.TaskID, Basis: f.Basis, Index: e.Index,
 		Generation: 1, CaseKeyID: e.Header.KeyID, FileSHA256: f.FileSHA256, RowBand: f.RowBand,
-		MadeAt: e.Header.At, EndsAt: f.EndsAt}
+		MadeAt: e.Header.At, EndsAt: f.EndsAt, Unexecuted: f.Unexecuted, Target: f.Target}
 	s.order = append(s.order, f.HoldID)
 	return true, nil
 }

@@ -47,6 +47,8 @@ type Hold struct {
 	RowBand    string
 	MadeAt     time.Time
 	EndsAt     time.Time // exclusive; an extension moves it
+	Unexecuted bool      // made because what the order asks is not executed
+	Target     uint32    // its place in the order, from 1, if no task asks for it
 	ExtendedAt time.Time // zero: not extended
 	// Approvals are those of an extension that is under way.
 	Approvals    []Approval

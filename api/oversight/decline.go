@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"griffier/api/hold"
 	"griffier/api/ledger"
 	"griffier/api/reason"
 	"griffier/api/warrant"
@@ -50,6 +51,12 @@ type NonExecution struct {
 	By        string // pseudonym
 	At        time.Time
 	Index     uint64
+	// Preserve says whether what is asked is preserved meanwhile, for Days days. KeptAt
+	// is when that was done, and Kept what came of each question; zero: not yet.
+	Preserve Preserve
+	Days     int
+	KeptAt   time.Time
+	Kept     []hold.Kept
 }
 
 // NonExecutionRequest asks to record one. ID is random, made by the shell.
@@ -60,8 +67,10 @@ type NonExecutionRequest struct {
 }
 
 type declineFacts struct {
-	ID  string `json:"id"`
-	Why Why    `json:"why"`
+	ID       string   `json:"id"`
+	Why      Why      `json:"why"`
+	Preserve Preserve `json:"preserve"`
+	Days     int      `json:"days,omitempty"`
 }
 
 // TextBody is the sealed body of what people write to an entry.
@@ -70,9 +79,10 @@ type TextBody struct {
 }
 
 // NotExecuted judges and drafts it. It records and ends nothing: the authority may
-// put right what is wrong, and the task be executed then. Reasons: NOT_FOUND,
+// put right what is wrong, and the task be executed then. The entry says whether what is
+// asked is preserved meanwhile, and stands before any of it is read. Reasons: NOT_FOUND,
 // WARRANT_TERMINAL for what was rejected, revoked or is disclosed already.
-func (s *State) NotExecuted(legal *warrant.State, now time.Time, by warrant.Caller, req NonExecutionRequest) (ledger.Draft, *reason.Error) {
+func (s *State) NotExecuted(legal *warrant.State, rules *warrant.Rules, now time.Time, by warrant.Caller, req NonExecutionRequest) (ledger.Draft, *reason.Error) {
 	if !by.Has(warrant.LegalOfficer) {
 		return ledger.Draft{}, reason.New(reason.PermissionDenied, "")
 	}
@@ -110,8 +120,9 @@ func (s *State) NotExecuted(legal *warrant.State, now time.Time, by warrant.Call
 	if n >= maxNonExecutionsAWarrant {
 		return ledger.Draft{}, reason.New(reason.RateLimited, fmt.Sprintf("A warrant has at most %d.", maxNonExecutionsAWarrant))
 	}
+	preserve, days := preserves(rules, w, now, req.Why)
 	return ledger.Draft{Kind: kind, Actor: by.Actor, Role: string(warrant.LegalOfficer), WarrantID: w.ID, TaskID: req.TaskID,
-		Generation: w.Generation, Reason: string(req.Why), KeyID: w.KeyID, Facts: declineFacts{req.ID, req.Why}, Body: TextBody{req.Explanation}}, nil
+		Generation: w.Generation, Reason: string(req.Why), KeyID: w.KeyID, Facts: declineFacts{req.ID, req.Why, preserve, days}, Body: TextBody{req.Explanation}}, nil
 }
 
 // textOf checks a text that somebody wrote.
@@ -144,6 +155,6 @@ func (s *State) applyNotExecuted(e ledger.Entry) error {
 		return err
 	}
 	s.declined = append(s.declined, NonExecution{ID: f.ID, WarrantID: e.Header.WarrantID, TaskID: e.Header.TaskID, Why: f.Why,
-		By: e.Header.Actor, At: e.Header.At, Index: e.Index})
+		By: e.Header.Actor, At: e.Header.At, Index: e.Index, Preserve: f.Preserve, Days: f.Days})
 	return nil
 }

@@ -38,7 +38,7 @@ func TestNonExecution(t *testing.T) {
 		{"for another reason", officer, NonExecutionRequest{ID: "n3", WarrantID: id(1), Why: ConflictOfLaw}, ""},
 		{"the task", officer, NonExecutionRequest{ID: "n4", WarrantID: id(1), TaskID: id(10), Why: DataNotHeld}, ""},
 	} {
-		d, err := b.state.NotExecuted(b.legal, start, c.by, c.req)
+		d, err := b.state.NotExecuted(b.legal, legalRules(t), start, c.by, c.req)
 		wantRefusal(t, c.name, err, c.want)
 		if err == nil {
 			b.append(start, d)
@@ -54,7 +54,7 @@ func TestNonExecution(t *testing.T) {
 		}
 	}
 	for _, why := range Whys {
-		if _, err := b.state.NotExecuted(b.legal, start, officer, NonExecutionRequest{WarrantID: id(1), TaskID: id(10), Why: why}); err != nil && why != DataNotHeld {
+		if _, err := b.state.NotExecuted(b.legal, legalRules(t), start, officer, NonExecutionRequest{WarrantID: id(1), TaskID: id(10), Why: why}); err != nil && why != DataNotHeld {
 			t.Errorf("%s: %v", why, err)
 		}
 	}
@@ -206,12 +206,12 @@ func TestCensus(t *testing.T) {
 	b.warrant(jan.Add(time.Hour), id(3), "BE-OM", warrant.Identity, warrant.History) // expired without a task
 	b.warrant(dec, id(4), "BE-OM", warrant.Attribution)                              // open at the end of the year, declined after
 	b.task(dec.Add(time.Hour), officer, id(4), id(14), warrant.Attribution)
-	d, err := b.state.NotExecuted(b.legal, jan.AddDate(1, 0, 1), officer, NonExecutionRequest{ID: "n", WarrantID: id(4), Why: Incomplete})
+	d, err := b.state.NotExecuted(b.legal, legalRules(t), jan.AddDate(1, 0, 1), officer, NonExecutionRequest{ID: "n", WarrantID: id(4), Why: Incomplete})
 	wantRefusal(t, "decline", err, "")
 	b.append(jan.AddDate(1, 0, 1), d)
 	b.warrant(dec.Add(time.Minute), id(5), "BE-OM", warrant.Attribution) // declined in the year
 	b.task(dec.Add(time.Hour), officer, id(5), id(15), warrant.Attribution)
-	d, err = b.state.NotExecuted(b.legal, dec.Add(2*time.Hour), officer, NonExecutionRequest{ID: "m", WarrantID: id(5), TaskID: id(15), Why: DataNotHeld})
+	d, err = b.state.NotExecuted(b.legal, legalRules(t), dec.Add(2*time.Hour), officer, NonExecutionRequest{ID: "m", WarrantID: id(5), TaskID: id(15), Why: DataNotHeld})
 	wantRefusal(t, "decline", err, "")
 	b.append(dec.Add(2*time.Hour), d)
 	instant := func(task warrant.Task) (time.Time, bool) {
@@ -276,4 +276,15 @@ func TestOverview(t *testing.T) {
 	if v = b.state.Overview(b.legal, hold.NewState(), start.Add(40*day), 24*time.Hour, true); len(v.Refusals) != 0 || len(v.Hits) != 0 || len(v.Warrants) != 0 {
 		t.Errorf("after forty days %+v", v)
 	}
+}
+
+// legalRules are those of the bundled profile, which every authority may use.
+func legalRules(t testing.TB) *warrant.Rules {
+	t.Helper()
+	profile, err := warrant.LoadProfile("nl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	profile.OnlyRegistered = false
+	return &warrant.Rules{Law: warrant.Always(profile)}
 }

@@ -63,6 +63,8 @@ func (s *State) Apply(e ledger.Entry) error {
 		err = s.applyLimited(e)
 	case KindWarrantNotExecuted, KindTaskNotExecuted:
 		err = s.applyNotExecuted(e)
+	case KindKept:
+		err = s.applyKept(e)
 	case KindCost:
 		err = s.applyCost(e)
 	case KindFault:

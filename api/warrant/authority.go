@@ -106,15 +106,21 @@ func (r *Rules) mayReceive(authority string, categories []Category, recipient st
 	return nil
 }
 
-// Entitled asks of a warrant, again at every step, what was asked when it was
-// made: authorities are retired and keys revoked while a case runs.
-func (r *Rules) Entitled(w Warrant) *reason.Error {
+// MayOrder asks of a warrant whether its authority may use its legal basis, whoever
+// would receive what.
+func (r *Rules) MayOrder(w Warrant) *reason.Error {
 	law := r.Law()
 	b, ok := law.Basis(w.Basis)
 	if !ok || b.Disabled {
 		return reason.New(reason.NoLegalCompulsion, "The warrant's legal basis is in no profile in force any more.")
 	}
-	if err := r.mayUse(law, w.Authority, b); err != nil {
+	return r.mayUse(law, w.Authority, b)
+}
+
+// Entitled asks of a warrant, again at every step, what was asked when it was
+// made: authorities are retired and keys revoked while a case runs.
+func (r *Rules) Entitled(w Warrant) *reason.Error {
+	if err := r.MayOrder(w); err != nil {
 		return err
 	}
 	return r.mayReceive(w.Authority, w.Categories, w.Recipient)

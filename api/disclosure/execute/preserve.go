@@ -69,12 +69,25 @@ func (x *Executor) preserve(ctx context.Context, j job, target warrant.Target, p
 	if made, ok := x.cfg.Holds.State().OfTask(j.t.ID); ok && made.Readable(x.cfg.Holds.Now()) {
 		return x.sealPreserved(ctx, j, plan, made)
 	}
+	contents, found, err := x.copyFor(ctx, j.t, target, plan, everything)
+	if err != nil {
+		return warrant.Outcome{}, err
+	}
+	if contents == nil {
+		return x.seal(ctx, j, found)
+	}
+	return x.copied(ctx, j, plan, contents)
+}
+
+// copyFor copies what there is of a target, and of its line rows of the classes. Nil
+// contents: there is nothing to preserve, and the finding says why.
+func (x *Executor) copyFor(ctx context.Context, t warrant.Task, target warrant.Target, plan disclosure.Plan, read []schema.Class) (*keep.Contents, finding, error) {
 	limits, err := x.cfg.Traffic.Limits(ctx)
 	if err != nil {
-		return warrant.Outcome{}, x.readError(ctx, j.t, err)
+		return nil, finding{}, x.readError(ctx, t, err)
 	}
 	if !target.Network() {
-		return x.preserveLine(ctx, j, target, plan, limits)
+		return x.copyLine(ctx, t, target, plan, limits, read)
 	}
 	readableFrom := limits[schema.ClassAssignment].ReadableFrom
 	readable := plan // what is past its limit is left out, the rest preserved
@@ -83,24 +96,24 @@ func (x *Executor) preserve(ctx context.Context, j job, target warrant.Target, p
 	}
 	evidence, err := x.evidence(ctx, source{x.cfg.Traffic, live{x.cfg.Lines}}, readable, 0, readableFrom)
 	if err != nil {
-		return warrant.Outcome{}, x.readError(ctx, j.t, err)
+		return nil, finding{}, x.readError(ctx, t, err)
 	}
 	answer := disclosure.Preservable(plan, evidence)
 	if answer.Reason != reason.Preserved {
-		return x.seal(ctx, j, finding{plan: plan, evidence: evidence, retention: manifestRetention(schema.ClassAssignment, limits[schema.ClassAssignment]), answer: answer})
+		return nil, finding{plan: plan, evidence: evidence, retention: manifestRetention(schema.ClassAssignment, limits[schema.ClassAssignment]), answer: answer}, nil
 	}
 	if len(disclosure.InsideAddresses(readable, evidence)) > maxInside {
-		return warrant.Outcome{}, reason.New(reason.MaxHits, "More inside addresses had the port than one hold may have: narrow the window.")
+		return nil, finding{}, reason.New(reason.MaxHits, "More inside addresses had the port than one hold may have: narrow the window.")
 	}
-	contents, err := x.copyOf(ctx, readable, evidence)
+	contents, err := x.copyOf(ctx, readable, evidence, read)
 	if err != nil {
-		return warrant.Outcome{}, x.readError(ctx, j.t, err)
+		return nil, finding{}, x.readError(ctx, t, err)
 	}
-	return x.copied(ctx, j, plan, contents)
+	return contents, finding{}, nil
 }
 
-// preserveLine copies what a line had and did, and whose it was.
-func (x *Executor) preserveLine(ctx context.Context, j job, target warrant.Target, plan disclosure.Plan, limits map[schema.Class]schema.Limit) (warrant.Outcome, error) {
+// copyLine copies what a line had and did, and whose it was.
+func (x *Executor) copyLine(ctx context.Context, t warrant.Task, target warrant.Target, plan disclosure.Plan, limits map[schema.Class]schema.Limit, read []schema.Class) (*keep.Contents, finding, error) {
 	from := source{x.cfg.Traffic, live{x.cfg.Lines}}
 	l := disclosure.Listing{ReadableFrom: limits[schema.ClassAssignment].ReadableFrom, DaysReadableFrom: limits[schema.ClassUsageDay].ReadableFrom}
 	for _, class := range everything { // of whatever is kept longest there may be something
@@ -110,25 +123,28 @@ func (x *Executor) preserveLine(ctx context.Context, j job, target warrant.Targe
 	}
 	var err error
 	if l.Subjects, err = x.subjects(ctx, from, target, plan); err != nil {
-		return warrant.Outcome{}, x.readError(ctx, j.t, err)
+		return nil, finding{}, x.readError(ctx, t, err)
 	}
 	if len(l.Subjects) == 1 {
-		if err := x.fill(ctx, from, everything, plan, &l); err != nil {
-			return warrant.Outcome{}, x.readError(ctx, j.t, err)
+		if err := x.fill(ctx, from, read, plan, &l); err != nil {
+			return nil, finding{}, x.readError(ctx, t, err)
 		}
 		l.Own()
 	}
 	answer, refusal := disclosure.PreservableLine(plan, l)
 	if refusal != nil {
-		return warrant.Outcome{}, refusal
+		return nil, finding{}, refusal
+	}
+	if len(read) == 0 && len(l.Subjects) == 1 && refusal == nil { // whose it was is all that is asked
+		answer = disclosure.Answer{Reason: reason.Preserved}
 	}
 	if answer.Reason != reason.Preserved {
-		return x.seal(ctx, j, finding{plan: plan, evidence: disclosure.Evidence{Coverage: l.Coverage}, retention: manifestRetention(schema.ClassAssignment, limits[schema.ClassAssignment]), answer: answer})
+		return nil, finding{plan: plan, evidence: disclosure.Evidence{Coverage: l.Coverage}, retention: manifestRetention(schema.ClassAssignment, limits[schema.ClassAssignment]), answer: answer}, nil
 	}
 	line := l.Subjects[0].LineID
 	c := &keep.Contents{Head: keep.Head{Lines: []string{line}}, Target: l.Translated, Assignments: l.Assignments, Sessions: l.Sessions, Usage: l.Usage, UsageDays: l.UsageDays, Coverage: l.Coverage}
 	if c.Ranges, err = x.cfg.Lines.RangesIn(ctx, plan.From, plan.To); err != nil {
-		return warrant.Outcome{}, x.readError(ctx, j.t, err)
+		return nil, finding{}, x.readError(ctx, t, err)
 	}
 	for _, a := range l.Subjects[0].Access {
 		c.Lines = append(c.Lines, register.Held{LineID: line, Ref: a.Ref, ValidFrom: a.ValidFrom, ValidTo: a.ValidTo})
@@ -137,28 +153,20 @@ func (x *Executor) preserveLine(ctx context.Context, j job, target warrant.Targe
 		}
 	}
 	if len(c.Head.Refs) > keep.MaxRefs {
-		return warrant.Outcome{}, reason.New(reason.MaxHits, "The line had more access identifiers than one hold may have: narrow the window.")
+		return nil, finding{}, reason.New(reason.MaxHits, "The line had more access identifiers than one hold may have: narrow the window.")
 	}
 	person, err := x.personFor(ctx, line, plan)
 	if err != nil {
-		return warrant.Outcome{}, x.readError(ctx, j.t, err)
+		return nil, finding{}, x.readError(ctx, t, err)
 	}
 	c.Persons = []keep.Person{person}
-	return x.copied(ctx, j, plan, c)
+	return c, finding{}, nil
 }
 
 // copied makes a hold of a copy, and seals the answer that there is one.
 func (x *Executor) copied(ctx context.Context, j job, plan disclosure.Plan, contents *keep.Contents) (warrant.Outcome, error) {
-	// What expired while it was copied may be missing, so the later limit counts.
-	limits, err := x.cfg.Traffic.Limits(ctx)
-	if err != nil {
-		return warrant.Outcome{}, x.readError(ctx, j.t, err)
-	}
-	contents.Head.HoldID, contents.Head.WarrantID, contents.Head.TaskID = warrantrpc.RandomID(), j.w.ID, j.t.ID
-	contents.Head.From, contents.Head.To = plan.From, plan.To
-	contents.Head.Limits, contents.Head.CopiedAt = map[schema.Class]schema.Limit{}, j.now.UTC()
-	for _, class := range everything {
-		contents.Head.Limits[class] = limits[class]
+	if err := x.label(ctx, contents, j.t, j.w, plan, j.now); err != nil {
+		return warrant.Outcome{}, err
 	}
 	made, err := x.makeHold(ctx, j.t, j.w, j.body, contents)
 	if err != nil {
@@ -167,9 +175,39 @@ func (x *Executor) copied(ctx context.Context, j job, plan disclosure.Plan, cont
 	return x.sealPreserved(ctx, j, plan, made)
 }
 
-// makeHold seals the copy and enters it. A copy that the ledger refuses is
-// destroyed; one whose outcome is unknown is left for a sweep to judge.
+// label says in a copy what it is of, when it was made, and how far back each class of
+// rows could be read then.
+func (x *Executor) label(ctx context.Context, c *keep.Contents, t warrant.Task, w warrant.Warrant, plan disclosure.Plan, now time.Time) error {
+	// What expired while it was copied may be missing, so the later limit counts.
+	limits, err := x.cfg.Traffic.Limits(ctx)
+	if err != nil {
+		return x.readError(ctx, t, err)
+	}
+	c.Head.HoldID, c.Head.WarrantID, c.Head.TaskID = warrantrpc.RandomID(), w.ID, t.ID
+	c.Head.From, c.Head.To = plan.From, plan.To
+	c.Head.Limits, c.Head.CopiedAt = map[schema.Class]schema.Limit{}, now.UTC()
+	for _, class := range everything {
+		c.Head.Limits[class] = limits[class]
+	}
+	return nil
+}
+
+// makeHold seals the copy of a task's question and enters it, while the task may run.
 func (x *Executor) makeHold(ctx context.Context, t warrant.Task, w warrant.Warrant, question warrant.TaskBody, c *keep.Contents) (hold.Hold, error) {
+	return x.enterHold(ctx, stepID(t.ID, "hold", t.Attempt), c, func(now time.Time, sum string, rows map[string]uint64) (ledger.Draft, *reason.Error) {
+		if refusal := x.cfg.Rules.StillExecutable(x.cfg.State, now, t.ID, t.Generation); refusal != nil {
+			return ledger.Draft{}, refusal
+		}
+		running, _, _ := x.cfg.State.Task(t.ID)
+		return x.cfg.Holds.Rules().Make(x.cfg.Holds.State(), now, service, running, w,
+			hold.MakeRequest{ID: c.Head.HoldID, Days: question.HoldDays, FileSHA256: sum, Rows: rows})
+	})
+}
+
+// enterHold seals a copy and enters what draft says of it. A copy that the ledger
+// refuses is destroyed; one whose outcome is unknown is left for a sweep to judge.
+func (x *Executor) enterHold(ctx context.Context, requestID string, c *keep.Contents,
+	draft func(now time.Time, sum string, rows map[string]uint64) (ledger.Draft, *reason.Error)) (hold.Hold, error) {
 	keeper := x.cfg.Holds
 	sum, done, err := keeper.Put(c)
 	if err != nil {
@@ -179,13 +217,8 @@ func (x *Executor) makeHold(ctx context.Context, t warrant.Task, w warrant.Warra
 	for class, n := range c.Head.Rows {
 		rows[string(class)] = n
 	}
-	_, err = warrantrpc.Decide(context.WithoutCancel(ctx), x.cfg.Book, stepID(t.ID, "hold", t.Attempt), func(now time.Time) (ledger.Draft, *reason.Error) {
-		if refusal := x.cfg.Rules.StillExecutable(x.cfg.State, now, t.ID, t.Generation); refusal != nil {
-			return ledger.Draft{}, refusal
-		}
-		running, _, _ := x.cfg.State.Task(t.ID)
-		return keeper.Rules().Make(keeper.State(), now, service, running, w,
-			hold.MakeRequest{ID: c.Head.HoldID, Days: question.HoldDays, FileSHA256: sum, Rows: rows})
+	_, err = warrantrpc.Decide(context.WithoutCancel(ctx), x.cfg.Book, requestID, func(now time.Time) (ledger.Draft, *reason.Error) {
+		return draft(now, sum, rows)
 	})
 	if reason.Of(err) == reason.UnknownOutcome {
 		return hold.Hold{}, errors.Join(err, done(true)) // perhaps it is one: a sweep or the next start finds out
@@ -208,7 +241,7 @@ func (x *Executor) sealPreserved(ctx context.Context, j job, plan disclosure.Pla
 
 // copyOf reads what a hold of the plan's address has: the evidence itself, and of
 // the pseudonyms in it what they had and did in the interval, and whose they were.
-func (x *Executor) copyOf(ctx context.Context, p disclosure.Plan, e disclosure.Evidence) (*keep.Contents, error) {
+func (x *Executor) copyOf(ctx context.Context, p disclosure.Plan, e disclosure.Evidence, read []schema.Class) (*keep.Contents, error) {
 	c := &keep.Contents{Head: keep.Head{Address: p.Address, Port: p.Port, Protocol: p.Protocol}}
 	type part struct {
 		address netip.Addr
@@ -238,7 +271,7 @@ func (x *Executor) copyOf(ctx context.Context, p disclosure.Plan, e disclosure.E
 	if len(c.Head.Refs) > keep.MaxRefs {
 		return nil, reason.New(reason.MaxHits, "More access identifiers had the address than one hold may have: narrow the window.")
 	}
-	had, err := x.cfg.Traffic.History(ctx, c.Head.Refs, everything, p.From, p.To, keep.MaxRows)
+	had, err := x.cfg.Traffic.History(ctx, c.Head.Refs, read, p.From, p.To, keep.MaxRows)
 	if err != nil {
 		return nil, err
 	}

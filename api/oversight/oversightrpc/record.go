@@ -24,7 +24,7 @@ func (s *Service) RecordNonExecution(ctx context.Context, req *griffierv1.Record
 		Why: oversight.Why(word(req.GetReason().String(), whyPrefix)), Explanation: req.GetExplanation()}
 	e, err := s.act(ctx, "RecordNonExecution", req.GetRequestId(), req.GetWarrantId(), req.GetTaskId(),
 		[]string{oversight.KindWarrantNotExecuted, oversight.KindTaskNotExecuted}, func(now time.Time, by warrant.Caller) (ledger.Draft, *reason.Error) {
-			return s.cfg.State.NotExecuted(s.cfg.Warrants, now, by, decline)
+			return s.cfg.State.NotExecuted(s.cfg.Warrants, s.cfg.Rules, now, by, decline)
 		})
 	if err != nil {
 		return nil, err
@@ -33,6 +33,9 @@ func (s *Service) RecordNonExecution(ctx context.Context, req *griffierv1.Record
 		if d.Index == e.Index {
 			if d.Why != decline.Why {
 				return nil, warrantrpc.ErrReused()
+			}
+			if d, err = s.cfg.Kept.Keep(ctx, d); err != nil {
+				return nil, err
 			}
 			return s.nonExecution(d), nil
 		}
@@ -59,9 +62,18 @@ func (s *Service) ListNonExecutions(ctx context.Context, req *griffierv1.ListNon
 func (s *Service) nonExecution(d oversight.NonExecution) *griffierv1.NonExecution {
 	m := &griffierv1.NonExecution{NonExecutionId: d.ID, WarrantId: d.WarrantID, TaskId: d.TaskID, RecordedBy: d.By, RecordedAt: stamp(d.At),
 		Reason:       enum[griffierv1.NonExecutionReason](griffierv1.NonExecutionReason_value, whyPrefix, string(d.Why)),
-		Preservation: griffierv1.Preservation_PRESERVATION_NO_BASIS}
+		Preservation: griffierv1.Preservation_PRESERVATION_NO_BASIS, PreservationGround: string(d.Preserve), PreservedAt: stamp(d.KeptAt)}
+	for _, k := range d.Kept {
+		m.Questions = append(m.Questions, &griffierv1.PreservedQuestion{TaskId: k.TaskID, Target: k.Target, Answer: string(k.Answer), HoldId: k.HoldID})
+	}
 	now := s.cfg.Now()
 	w, _ := s.cfg.Warrants.Warrant(d.WarrantID)
+	switch {
+	case d.Preserve == oversight.PreserveByLaw && d.KeptAt.IsZero():
+		m.Preservation = griffierv1.Preservation_PRESERVATION_PENDING
+	case d.Preserve == oversight.PreserveByLaw:
+		m.Preservation = griffierv1.Preservation_PRESERVATION_NOTHING_FOUND
+	}
 	if slices.Contains(w.Categories, warrant.Preservation) && !w.State(now).Terminal() {
 		m.Preservation = griffierv1.Preservation_PRESERVATION_POSSIBLE
 	}

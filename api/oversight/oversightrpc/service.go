@@ -58,6 +58,9 @@ type Config struct {
 	Limits   oversight.Limits
 	Staff    staff
 	Zone     *time.Location // whose calendar years are counted
+	// Kept preserves what is not executed. Nil: nothing is, and a basis that wants it
+	// cannot be recorded as not executed.
+	Kept *Keeper
 	// Health tells of the witness and of the second sink. May be nil.
 	Health func() []Health
 	Now    func() time.Time

@@ -148,10 +148,12 @@ func (NonExecutionReason) EnumDescriptor() ([]byte, []int) {
 type Preservation int32
 
 const (
-	Preservation_PRESERVATION_UNSPECIFIED Preservation = 0
-	Preservation_PRESERVATION_HELD        Preservation = 1 // there is a hold under the warrant
-	Preservation_PRESERVATION_POSSIBLE    Preservation = 2 // the warrant permits it; somebody must make a task for it
-	Preservation_PRESERVATION_NO_BASIS    Preservation = 3 // the warrant permits none; the data expires as all does
+	Preservation_PRESERVATION_UNSPECIFIED   Preservation = 0
+	Preservation_PRESERVATION_HELD          Preservation = 1 // there is a hold under the warrant
+	Preservation_PRESERVATION_POSSIBLE      Preservation = 2 // the warrant permits it; somebody must make a task for it
+	Preservation_PRESERVATION_NO_BASIS      Preservation = 3 // the warrant permits none; the data expires as all does
+	Preservation_PRESERVATION_PENDING       Preservation = 4 // the law wants it, and it could not be done yet: it is tried again
+	Preservation_PRESERVATION_NOTHING_FOUND Preservation = 5 // the law wants it, and there was nothing: see questions
 )
 
 // Enum value maps for Preservation.
@@ -161,12 +163,16 @@ var (
 		1: "PRESERVATION_HELD",
 		2: "PRESERVATION_POSSIBLE",
 		3: "PRESERVATION_NO_BASIS",
+		4: "PRESERVATION_PENDING",
+		5: "PRESERVATION_NOTHING_FOUND",
 	}
 	Preservation_value = map[string]int32{
-		"PRESERVATION_UNSPECIFIED": 0,
-		"PRESERVATION_HELD":        1,
-		"PRESERVATION_POSSIBLE":    2,
-		"PRESERVATION_NO_BASIS":    3,
+		"PRESERVATION_UNSPECIFIED":   0,
+		"PRESERVATION_HELD":          1,
+		"PRESERVATION_POSSIBLE":      2,
+		"PRESERVATION_NO_BASIS":      3,
+		"PRESERVATION_PENDING":       4,
+		"PRESERVATION_NOTHING_FOUND": 5,
 	}
 )
 
@@ -1635,8 +1641,13 @@ type NonExecution struct {
 	RecordedAt     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
 	Preservation   Preservation           `protobuf:"varint,7,opt,name=preservation,proto3,enum=griffier.v1.Preservation" json:"preservation,omitempty"` // of the data meanwhile, as it is now
 	HoldIds        []string               `protobuf:"bytes,8,rep,name=hold_ids,json=holdIds,proto3" json:"hold_ids,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// BY_LAW; or why it is not preserved for this non-execution: NO_RULE of the legal
+	// basis, REASON (nothing is held, or nobody entitled asked), NOT_ENTITLED, WARRANT_TERMINAL.
+	PreservationGround string                 `protobuf:"bytes,9,opt,name=preservation_ground,json=preservationGround,proto3" json:"preservation_ground,omitempty"`
+	PreservedAt        *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=preserved_at,json=preservedAt,proto3" json:"preserved_at,omitempty"` // absent: not, or not yet
+	Questions          []*PreservedQuestion   `protobuf:"bytes,11,rep,name=questions,proto3" json:"questions,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *NonExecution) Reset() {
@@ -1725,6 +1736,95 @@ func (x *NonExecution) GetHoldIds() []string {
 	return nil
 }
 
+func (x *NonExecution) GetPreservationGround() string {
+	if x != nil {
+		return x.PreservationGround
+	}
+	return ""
+}
+
+func (x *NonExecution) GetPreservedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PreservedAt
+	}
+	return nil
+}
+
+func (x *NonExecution) GetQuestions() []*PreservedQuestion {
+	if x != nil {
+		return x.Questions
+	}
+	return nil
+}
+
+type PreservedQuestion struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TaskId        string                 `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"` // empty: no task asks it
+	Target        uint32                 `protobuf:"varint,2,opt,name=target,proto3" json:"target,omitempty"`              // then its place among the order's targets, from 1
+	Answer        string                 `protobuf:"bytes,3,opt,name=answer,proto3" json:"answer,omitempty"`               // PRESERVED, or the reason for which there is no hold
+	HoldId        string                 `protobuf:"bytes,4,opt,name=hold_id,json=holdId,proto3" json:"hold_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreservedQuestion) Reset() {
+	*x = PreservedQuestion{}
+	mi := &file_griffier_v1_oversight_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreservedQuestion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreservedQuestion) ProtoMessage() {}
+
+func (x *PreservedQuestion) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_oversight_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreservedQuestion.ProtoReflect.Descriptor instead.
+func (*PreservedQuestion) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *PreservedQuestion) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *PreservedQuestion) GetTarget() uint32 {
+	if x != nil {
+		return x.Target
+	}
+	return 0
+}
+
+func (x *PreservedQuestion) GetAnswer() string {
+	if x != nil {
+		return x.Answer
+	}
+	return ""
+}
+
+func (x *PreservedQuestion) GetHoldId() string {
+	if x != nil {
+		return x.HoldId
+	}
+	return ""
+}
+
 type ListNonExecutionsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	WarrantId     string                 `protobuf:"bytes,1,opt,name=warrant_id,json=warrantId,proto3" json:"warrant_id,omitempty"` // empty: all
@@ -1734,7 +1834,7 @@ type ListNonExecutionsRequest struct {
 
 func (x *ListNonExecutionsRequest) Reset() {
 	*x = ListNonExecutionsRequest{}
-	mi := &file_griffier_v1_oversight_proto_msgTypes[17]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1746,7 +1846,7 @@ func (x *ListNonExecutionsRequest) String() string {
 func (*ListNonExecutionsRequest) ProtoMessage() {}
 
 func (x *ListNonExecutionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_oversight_proto_msgTypes[17]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1759,7 +1859,7 @@ func (x *ListNonExecutionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNonExecutionsRequest.ProtoReflect.Descriptor instead.
 func (*ListNonExecutionsRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{17}
+	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListNonExecutionsRequest) GetWarrantId() string {
@@ -1778,7 +1878,7 @@ type ListNonExecutionsResponse struct {
 
 func (x *ListNonExecutionsResponse) Reset() {
 	*x = ListNonExecutionsResponse{}
-	mi := &file_griffier_v1_oversight_proto_msgTypes[18]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1790,7 +1890,7 @@ func (x *ListNonExecutionsResponse) String() string {
 func (*ListNonExecutionsResponse) ProtoMessage() {}
 
 func (x *ListNonExecutionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_oversight_proto_msgTypes[18]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1803,7 +1903,7 @@ func (x *ListNonExecutionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListNonExecutionsResponse.ProtoReflect.Descriptor instead.
 func (*ListNonExecutionsResponse) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{18}
+	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListNonExecutionsResponse) GetNonExecutions() []*NonExecution {
@@ -1825,7 +1925,7 @@ type RecordCostRequest struct {
 
 func (x *RecordCostRequest) Reset() {
 	*x = RecordCostRequest{}
-	mi := &file_griffier_v1_oversight_proto_msgTypes[19]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1837,7 +1937,7 @@ func (x *RecordCostRequest) String() string {
 func (*RecordCostRequest) ProtoMessage() {}
 
 func (x *RecordCostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_oversight_proto_msgTypes[19]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1850,7 +1950,7 @@ func (x *RecordCostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordCostRequest.ProtoReflect.Descriptor instead.
 func (*RecordCostRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{19}
+	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RecordCostRequest) GetRequestId() string {
@@ -1897,7 +1997,7 @@ type Cost struct {
 
 func (x *Cost) Reset() {
 	*x = Cost{}
-	mi := &file_griffier_v1_oversight_proto_msgTypes[20]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1909,7 +2009,7 @@ func (x *Cost) String() string {
 func (*Cost) ProtoMessage() {}
 
 func (x *Cost) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_oversight_proto_msgTypes[20]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1922,7 +2022,7 @@ func (x *Cost) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cost.ProtoReflect.Descriptor instead.
 func (*Cost) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{20}
+	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Cost) GetCostId() string {
@@ -1991,7 +2091,7 @@ type ListCostsRequest struct {
 
 func (x *ListCostsRequest) Reset() {
 	*x = ListCostsRequest{}
-	mi := &file_griffier_v1_oversight_proto_msgTypes[21]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2003,7 +2103,7 @@ func (x *ListCostsRequest) String() string {
 func (*ListCostsRequest) ProtoMessage() {}
 
 func (x *ListCostsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_oversight_proto_msgTypes[21]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2016,7 +2116,7 @@ func (x *ListCostsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCostsRequest.ProtoReflect.Descriptor instead.
 func (*ListCostsRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{21}
+	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListCostsRequest) GetStart() *timestamppb.Timestamp {
@@ -2042,7 +2142,7 @@ type ListCostsResponse struct {
 
 func (x *ListCostsResponse) Reset() {
 	*x = ListCostsResponse{}
-	mi := &file_griffier_v1_oversight_proto_msgTypes[22]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2054,7 +2154,7 @@ func (x *ListCostsResponse) String() string {
 func (*ListCostsResponse) ProtoMessage() {}
 
 func (x *ListCostsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_oversight_proto_msgTypes[22]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2067,7 +2167,7 @@ func (x *ListCostsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCostsResponse.ProtoReflect.Descriptor instead.
 func (*ListCostsResponse) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{22}
+	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListCostsResponse) GetCosts() []*Cost {
@@ -2095,7 +2195,7 @@ type ReportErrorRequest struct {
 
 func (x *ReportErrorRequest) Reset() {
 	*x = ReportErrorRequest{}
-	mi := &file_griffier_v1_oversight_proto_msgTypes[23]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2107,7 +2207,7 @@ func (x *ReportErrorRequest) String() string {
 func (*ReportErrorRequest) ProtoMessage() {}
 
 func (x *ReportErrorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_oversight_proto_msgTypes[23]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2120,7 +2220,7 @@ func (x *ReportErrorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportErrorRequest.ProtoReflect.Descriptor instead.
 func (*ReportErrorRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{23}
+	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ReportErrorRequest) GetRequestId() string {
@@ -2214,7 +2314,7 @@ type ErrorReport struct {
 
 func (x *ErrorReport) Reset() {
 	*x = ErrorReport{}
-	mi := &file_griffier_v1_oversight_proto_msgTypes[24]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2226,7 +2326,7 @@ func (x *ErrorReport) String() string {
 func (*ErrorReport) ProtoMessage() {}
 
 func (x *ErrorReport) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_oversight_proto_msgTypes[24]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2239,7 +2339,7 @@ func (x *ErrorReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorReport.ProtoReflect.Descriptor instead.
 func (*ErrorReport) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{24}
+	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ErrorReport) GetErrorId() string {
@@ -2342,7 +2442,7 @@ type ListErrorsRequest struct {
 
 func (x *ListErrorsRequest) Reset() {
 	*x = ListErrorsRequest{}
-	mi := &file_griffier_v1_oversight_proto_msgTypes[25]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2354,7 +2454,7 @@ func (x *ListErrorsRequest) String() string {
 func (*ListErrorsRequest) ProtoMessage() {}
 
 func (x *ListErrorsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_oversight_proto_msgTypes[25]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2367,7 +2467,7 @@ func (x *ListErrorsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListErrorsRequest.ProtoReflect.Descriptor instead.
 func (*ListErrorsRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{25}
+	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListErrorsRequest) GetYear() int32 {
@@ -2387,7 +2487,7 @@ type ListErrorsResponse struct {
 
 func (x *ListErrorsResponse) Reset() {
 	*x = ListErrorsResponse{}
-	mi := &file_griffier_v1_oversight_proto_msgTypes[26]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2399,7 +2499,7 @@ func (x *ListErrorsResponse) String() string {
 func (*ListErrorsResponse) ProtoMessage() {}
 
 func (x *ListErrorsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_oversight_proto_msgTypes[26]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2412,7 +2512,7 @@ func (x *ListErrorsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListErrorsResponse.ProtoReflect.Descriptor instead.
 func (*ListErrorsResponse) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{26}
+	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListErrorsResponse) GetErrors() []*ErrorReport {
@@ -2442,7 +2542,7 @@ type ErrorSummary struct {
 
 func (x *ErrorSummary) Reset() {
 	*x = ErrorSummary{}
-	mi := &file_griffier_v1_oversight_proto_msgTypes[27]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2454,7 +2554,7 @@ func (x *ErrorSummary) String() string {
 func (*ErrorSummary) ProtoMessage() {}
 
 func (x *ErrorSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_oversight_proto_msgTypes[27]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2467,7 +2567,7 @@ func (x *ErrorSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ErrorSummary.ProtoReflect.Descriptor instead.
 func (*ErrorSummary) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{27}
+	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ErrorSummary) GetKind() ErrorKind {
@@ -2513,7 +2613,7 @@ type ListSecrecyRequest struct {
 
 func (x *ListSecrecyRequest) Reset() {
 	*x = ListSecrecyRequest{}
-	mi := &file_griffier_v1_oversight_proto_msgTypes[28]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2525,7 +2625,7 @@ func (x *ListSecrecyRequest) String() string {
 func (*ListSecrecyRequest) ProtoMessage() {}
 
 func (x *ListSecrecyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_oversight_proto_msgTypes[28]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2538,7 +2638,7 @@ func (x *ListSecrecyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSecrecyRequest.ProtoReflect.Descriptor instead.
 func (*ListSecrecyRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{28}
+	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{29}
 }
 
 type ListSecrecyResponse struct {
@@ -2550,7 +2650,7 @@ type ListSecrecyResponse struct {
 
 func (x *ListSecrecyResponse) Reset() {
 	*x = ListSecrecyResponse{}
-	mi := &file_griffier_v1_oversight_proto_msgTypes[29]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2562,7 +2662,7 @@ func (x *ListSecrecyResponse) String() string {
 func (*ListSecrecyResponse) ProtoMessage() {}
 
 func (x *ListSecrecyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_oversight_proto_msgTypes[29]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2575,7 +2675,7 @@ func (x *ListSecrecyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSecrecyResponse.ProtoReflect.Descriptor instead.
 func (*ListSecrecyResponse) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{29}
+	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListSecrecyResponse) GetWarrants() []*Secrecy {
@@ -2599,7 +2699,7 @@ type Secrecy struct {
 
 func (x *Secrecy) Reset() {
 	*x = Secrecy{}
-	mi := &file_griffier_v1_oversight_proto_msgTypes[30]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2611,7 +2711,7 @@ func (x *Secrecy) String() string {
 func (*Secrecy) ProtoMessage() {}
 
 func (x *Secrecy) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_oversight_proto_msgTypes[30]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2624,7 +2724,7 @@ func (x *Secrecy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Secrecy.ProtoReflect.Descriptor instead.
 func (*Secrecy) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{30}
+	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Secrecy) GetWarrantId() string {
@@ -2681,7 +2781,7 @@ type ConfirmSecrecyRequest struct {
 
 func (x *ConfirmSecrecyRequest) Reset() {
 	*x = ConfirmSecrecyRequest{}
-	mi := &file_griffier_v1_oversight_proto_msgTypes[31]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2693,7 +2793,7 @@ func (x *ConfirmSecrecyRequest) String() string {
 func (*ConfirmSecrecyRequest) ProtoMessage() {}
 
 func (x *ConfirmSecrecyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_oversight_proto_msgTypes[31]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2706,7 +2806,7 @@ func (x *ConfirmSecrecyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfirmSecrecyRequest.ProtoReflect.Descriptor instead.
 func (*ConfirmSecrecyRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{31}
+	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ConfirmSecrecyRequest) GetRequestId() string {
@@ -2748,7 +2848,7 @@ type PutStaffLineRequest struct {
 
 func (x *PutStaffLineRequest) Reset() {
 	*x = PutStaffLineRequest{}
-	mi := &file_griffier_v1_oversight_proto_msgTypes[32]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2760,7 +2860,7 @@ func (x *PutStaffLineRequest) String() string {
 func (*PutStaffLineRequest) ProtoMessage() {}
 
 func (x *PutStaffLineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_oversight_proto_msgTypes[32]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2773,7 +2873,7 @@ func (x *PutStaffLineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutStaffLineRequest.ProtoReflect.Descriptor instead.
 func (*PutStaffLineRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{32}
+	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PutStaffLineRequest) GetRequestId() string {
@@ -2805,7 +2905,7 @@ type PutStaffLineResponse struct {
 
 func (x *PutStaffLineResponse) Reset() {
 	*x = PutStaffLineResponse{}
-	mi := &file_griffier_v1_oversight_proto_msgTypes[33]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2817,7 +2917,7 @@ func (x *PutStaffLineResponse) String() string {
 func (*PutStaffLineResponse) ProtoMessage() {}
 
 func (x *PutStaffLineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_oversight_proto_msgTypes[33]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2830,7 +2930,7 @@ func (x *PutStaffLineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutStaffLineResponse.ProtoReflect.Descriptor instead.
 func (*PutStaffLineResponse) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{33}
+	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{34}
 }
 
 type RemoveStaffLineRequest struct {
@@ -2844,7 +2944,7 @@ type RemoveStaffLineRequest struct {
 
 func (x *RemoveStaffLineRequest) Reset() {
 	*x = RemoveStaffLineRequest{}
-	mi := &file_griffier_v1_oversight_proto_msgTypes[34]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2856,7 +2956,7 @@ func (x *RemoveStaffLineRequest) String() string {
 func (*RemoveStaffLineRequest) ProtoMessage() {}
 
 func (x *RemoveStaffLineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_oversight_proto_msgTypes[34]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2869,7 +2969,7 @@ func (x *RemoveStaffLineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveStaffLineRequest.ProtoReflect.Descriptor instead.
 func (*RemoveStaffLineRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{34}
+	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RemoveStaffLineRequest) GetRequestId() string {
@@ -2901,7 +3001,7 @@ type RemoveStaffLineResponse struct {
 
 func (x *RemoveStaffLineResponse) Reset() {
 	*x = RemoveStaffLineResponse{}
-	mi := &file_griffier_v1_oversight_proto_msgTypes[35]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2913,7 +3013,7 @@ func (x *RemoveStaffLineResponse) String() string {
 func (*RemoveStaffLineResponse) ProtoMessage() {}
 
 func (x *RemoveStaffLineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_oversight_proto_msgTypes[35]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2926,7 +3026,7 @@ func (x *RemoveStaffLineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveStaffLineResponse.ProtoReflect.Descriptor instead.
 func (*RemoveStaffLineResponse) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{35}
+	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{36}
 }
 
 type ListStaffRequest struct {
@@ -2937,7 +3037,7 @@ type ListStaffRequest struct {
 
 func (x *ListStaffRequest) Reset() {
 	*x = ListStaffRequest{}
-	mi := &file_griffier_v1_oversight_proto_msgTypes[36]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2949,7 +3049,7 @@ func (x *ListStaffRequest) String() string {
 func (*ListStaffRequest) ProtoMessage() {}
 
 func (x *ListStaffRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_oversight_proto_msgTypes[36]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2962,7 +3062,7 @@ func (x *ListStaffRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListStaffRequest.ProtoReflect.Descriptor instead.
 func (*ListStaffRequest) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{36}
+	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{37}
 }
 
 type ListStaffResponse struct {
@@ -2974,7 +3074,7 @@ type ListStaffResponse struct {
 
 func (x *ListStaffResponse) Reset() {
 	*x = ListStaffResponse{}
-	mi := &file_griffier_v1_oversight_proto_msgTypes[37]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2986,7 +3086,7 @@ func (x *ListStaffResponse) String() string {
 func (*ListStaffResponse) ProtoMessage() {}
 
 func (x *ListStaffResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_oversight_proto_msgTypes[37]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2999,7 +3099,7 @@ func (x *ListStaffResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListStaffResponse.ProtoReflect.Descriptor instead.
 func (*ListStaffResponse) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{37}
+	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListStaffResponse) GetStaff() []*StaffMember {
@@ -3019,7 +3119,7 @@ type StaffMember struct {
 
 func (x *StaffMember) Reset() {
 	*x = StaffMember{}
-	mi := &file_griffier_v1_oversight_proto_msgTypes[38]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3031,7 +3131,7 @@ func (x *StaffMember) String() string {
 func (*StaffMember) ProtoMessage() {}
 
 func (x *StaffMember) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_oversight_proto_msgTypes[38]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3044,7 +3144,7 @@ func (x *StaffMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StaffMember.ProtoReflect.Descriptor instead.
 func (*StaffMember) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{38}
+	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *StaffMember) GetStaff() string {
@@ -3188,7 +3288,7 @@ const file_griffier_v1_oversight_proto_rawDesc = "" +
 	"warrant_id\x18\x02 \x01(\tR\twarrantId\x12\x17\n" +
 	"\atask_id\x18\x03 \x01(\tR\x06taskId\x127\n" +
 	"\x06reason\x18\x04 \x01(\x0e2\x1f.griffier.v1.NonExecutionReasonR\x06reason\x12 \n" +
-	"\vexplanation\x18\x05 \x01(\tR\vexplanation\"\xe1\x02\n" +
+	"\vexplanation\x18\x05 \x01(\tR\vexplanation\"\x8f\x04\n" +
 	"\fNonExecution\x12(\n" +
 	"\x10non_execution_id\x18\x01 \x01(\tR\x0enonExecutionId\x12\x1d\n" +
 	"\n" +
@@ -3200,7 +3300,16 @@ const file_griffier_v1_oversight_proto_rawDesc = "" +
 	"\vrecorded_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"recordedAt\x12=\n" +
 	"\fpreservation\x18\a \x01(\x0e2\x19.griffier.v1.PreservationR\fpreservation\x12\x19\n" +
-	"\bhold_ids\x18\b \x03(\tR\aholdIds\"9\n" +
+	"\bhold_ids\x18\b \x03(\tR\aholdIds\x12/\n" +
+	"\x13preservation_ground\x18\t \x01(\tR\x12preservationGround\x12=\n" +
+	"\fpreserved_at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\vpreservedAt\x12<\n" +
+	"\tquestions\x18\v \x03(\v2\x1e.griffier.v1.PreservedQuestionR\tquestions\"u\n" +
+	"\x11PreservedQuestion\x12\x17\n" +
+	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x16\n" +
+	"\x06target\x18\x02 \x01(\rR\x06target\x12\x16\n" +
+	"\x06answer\x18\x03 \x01(\tR\x06answer\x12\x17\n" +
+	"\ahold_id\x18\x04 \x01(\tR\x06holdId\"9\n" +
 	"\x18ListNonExecutionsRequest\x12\x1d\n" +
 	"\n" +
 	"warrant_id\x18\x01 \x01(\tR\twarrantId\"]\n" +
@@ -3325,12 +3434,14 @@ const file_griffier_v1_oversight_proto_rawDesc = "" +
 	"(NON_EXECUTION_REASON_SERVICE_NOT_COVERED\x10\b\x121\n" +
 	"-NON_EXECUTION_REASON_IMMUNITIES_OR_PRIVILEGES\x10\t\x12(\n" +
 	"$NON_EXECUTION_REASON_CONFLICT_OF_LAW\x10\n" +
-	"*y\n" +
+	"*\xb3\x01\n" +
 	"\fPreservation\x12\x1c\n" +
 	"\x18PRESERVATION_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11PRESERVATION_HELD\x10\x01\x12\x19\n" +
 	"\x15PRESERVATION_POSSIBLE\x10\x02\x12\x19\n" +
-	"\x15PRESERVATION_NO_BASIS\x10\x03*\xaf\x02\n" +
+	"\x15PRESERVATION_NO_BASIS\x10\x03\x12\x18\n" +
+	"\x14PRESERVATION_PENDING\x10\x04\x12\x1e\n" +
+	"\x1aPRESERVATION_NOTHING_FOUND\x10\x05*\xaf\x02\n" +
 	"\tErrorKind\x12\x1a\n" +
 	"\x16ERROR_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15ERROR_KIND_WRONG_LINE\x10\x01\x12\x19\n" +
@@ -3403,7 +3514,7 @@ func file_griffier_v1_oversight_proto_rawDescGZIP() []byte {
 }
 
 var file_griffier_v1_oversight_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_griffier_v1_oversight_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_griffier_v1_oversight_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_griffier_v1_oversight_proto_goTypes = []any{
 	(OversightAlarmKind)(0),                // 0: griffier.v1.OversightAlarmKind
 	(NonExecutionReason)(0),                // 1: griffier.v1.NonExecutionReason
@@ -3428,52 +3539,53 @@ var file_griffier_v1_oversight_proto_goTypes = []any{
 	(*DisclosureRow)(nil),                  // 20: griffier.v1.DisclosureRow
 	(*RecordNonExecutionRequest)(nil),      // 21: griffier.v1.RecordNonExecutionRequest
 	(*NonExecution)(nil),                   // 22: griffier.v1.NonExecution
-	(*ListNonExecutionsRequest)(nil),       // 23: griffier.v1.ListNonExecutionsRequest
-	(*ListNonExecutionsResponse)(nil),      // 24: griffier.v1.ListNonExecutionsResponse
-	(*RecordCostRequest)(nil),              // 25: griffier.v1.RecordCostRequest
-	(*Cost)(nil),                           // 26: griffier.v1.Cost
-	(*ListCostsRequest)(nil),               // 27: griffier.v1.ListCostsRequest
-	(*ListCostsResponse)(nil),              // 28: griffier.v1.ListCostsResponse
-	(*ReportErrorRequest)(nil),             // 29: griffier.v1.ReportErrorRequest
-	(*ErrorReport)(nil),                    // 30: griffier.v1.ErrorReport
-	(*ListErrorsRequest)(nil),              // 31: griffier.v1.ListErrorsRequest
-	(*ListErrorsResponse)(nil),             // 32: griffier.v1.ListErrorsResponse
-	(*ErrorSummary)(nil),                   // 33: griffier.v1.ErrorSummary
-	(*ListSecrecyRequest)(nil),             // 34: griffier.v1.ListSecrecyRequest
-	(*ListSecrecyResponse)(nil),            // 35: griffier.v1.ListSecrecyResponse
-	(*Secrecy)(nil),                        // 36: griffier.v1.Secrecy
-	(*ConfirmSecrecyRequest)(nil),          // 37: griffier.v1.ConfirmSecrecyRequest
-	(*PutStaffLineRequest)(nil),            // 38: griffier.v1.PutStaffLineRequest
-	(*PutStaffLineResponse)(nil),           // 39: griffier.v1.PutStaffLineResponse
-	(*RemoveStaffLineRequest)(nil),         // 40: griffier.v1.RemoveStaffLineRequest
-	(*RemoveStaffLineResponse)(nil),        // 41: griffier.v1.RemoveStaffLineResponse
-	(*ListStaffRequest)(nil),               // 42: griffier.v1.ListStaffRequest
-	(*ListStaffResponse)(nil),              // 43: griffier.v1.ListStaffResponse
-	(*StaffMember)(nil),                    // 44: griffier.v1.StaffMember
-	(*timestamppb.Timestamp)(nil),          // 45: google.protobuf.Timestamp
+	(*PreservedQuestion)(nil),              // 23: griffier.v1.PreservedQuestion
+	(*ListNonExecutionsRequest)(nil),       // 24: griffier.v1.ListNonExecutionsRequest
+	(*ListNonExecutionsResponse)(nil),      // 25: griffier.v1.ListNonExecutionsResponse
+	(*RecordCostRequest)(nil),              // 26: griffier.v1.RecordCostRequest
+	(*Cost)(nil),                           // 27: griffier.v1.Cost
+	(*ListCostsRequest)(nil),               // 28: griffier.v1.ListCostsRequest
+	(*ListCostsResponse)(nil),              // 29: griffier.v1.ListCostsResponse
+	(*ReportErrorRequest)(nil),             // 30: griffier.v1.ReportErrorRequest
+	(*ErrorReport)(nil),                    // 31: griffier.v1.ErrorReport
+	(*ListErrorsRequest)(nil),              // 32: griffier.v1.ListErrorsRequest
+	(*ListErrorsResponse)(nil),             // 33: griffier.v1.ListErrorsResponse
+	(*ErrorSummary)(nil),                   // 34: griffier.v1.ErrorSummary
+	(*ListSecrecyRequest)(nil),             // 35: griffier.v1.ListSecrecyRequest
+	(*ListSecrecyResponse)(nil),            // 36: griffier.v1.ListSecrecyResponse
+	(*Secrecy)(nil),                        // 37: griffier.v1.Secrecy
+	(*ConfirmSecrecyRequest)(nil),          // 38: griffier.v1.ConfirmSecrecyRequest
+	(*PutStaffLineRequest)(nil),            // 39: griffier.v1.PutStaffLineRequest
+	(*PutStaffLineResponse)(nil),           // 40: griffier.v1.PutStaffLineResponse
+	(*RemoveStaffLineRequest)(nil),         // 41: griffier.v1.RemoveStaffLineRequest
+	(*RemoveStaffLineResponse)(nil),        // 42: griffier.v1.RemoveStaffLineResponse
+	(*ListStaffRequest)(nil),               // 43: griffier.v1.ListStaffRequest
+	(*ListStaffResponse)(nil),              // 44: griffier.v1.ListStaffResponse
+	(*StaffMember)(nil),                    // 45: griffier.v1.StaffMember
+	(*timestamppb.Timestamp)(nil),          // 46: google.protobuf.Timestamp
 }
 var file_griffier_v1_oversight_proto_depIdxs = []int32{
-	45, // 0: griffier.v1.Oversight.at:type_name -> google.protobuf.Timestamp
+	46, // 0: griffier.v1.Oversight.at:type_name -> google.protobuf.Timestamp
 	11, // 1: griffier.v1.Oversight.warrants:type_name -> griffier.v1.OpenWarrant
 	9,  // 2: griffier.v1.Oversight.warrant_states:type_name -> griffier.v1.StateCount
 	9,  // 3: griffier.v1.Oversight.task_states:type_name -> griffier.v1.StateCount
 	9,  // 4: griffier.v1.Oversight.refusals:type_name -> griffier.v1.StateCount
 	13, // 5: griffier.v1.Oversight.limit_hits:type_name -> griffier.v1.LimitHit
 	14, // 6: griffier.v1.Oversight.alarms:type_name -> griffier.v1.OversightAlarm
-	45, // 7: griffier.v1.Oversight.ledger_newest_at:type_name -> google.protobuf.Timestamp
+	46, // 7: griffier.v1.Oversight.ledger_newest_at:type_name -> google.protobuf.Timestamp
 	10, // 8: griffier.v1.Oversight.health:type_name -> griffier.v1.Health
 	8,  // 9: griffier.v1.Oversight.limits:type_name -> griffier.v1.OversightLimits
-	45, // 10: griffier.v1.OpenWarrant.created_at:type_name -> google.protobuf.Timestamp
-	45, // 11: griffier.v1.OpenWarrant.act_by:type_name -> google.protobuf.Timestamp
-	45, // 12: griffier.v1.OpenWarrant.valid_until:type_name -> google.protobuf.Timestamp
-	45, // 13: griffier.v1.OpenWarrant.effective_until:type_name -> google.protobuf.Timestamp
-	45, // 14: griffier.v1.OpenWarrant.paper_by:type_name -> google.protobuf.Timestamp
+	46, // 10: griffier.v1.OpenWarrant.created_at:type_name -> google.protobuf.Timestamp
+	46, // 11: griffier.v1.OpenWarrant.act_by:type_name -> google.protobuf.Timestamp
+	46, // 12: griffier.v1.OpenWarrant.valid_until:type_name -> google.protobuf.Timestamp
+	46, // 13: griffier.v1.OpenWarrant.effective_until:type_name -> google.protobuf.Timestamp
+	46, // 14: griffier.v1.OpenWarrant.paper_by:type_name -> google.protobuf.Timestamp
 	12, // 15: griffier.v1.OpenWarrant.tasks:type_name -> griffier.v1.OpenTask
-	45, // 16: griffier.v1.OpenTask.created_at:type_name -> google.protobuf.Timestamp
-	45, // 17: griffier.v1.LimitHit.at:type_name -> google.protobuf.Timestamp
+	46, // 16: griffier.v1.OpenTask.created_at:type_name -> google.protobuf.Timestamp
+	46, // 17: griffier.v1.LimitHit.at:type_name -> google.protobuf.Timestamp
 	0,  // 18: griffier.v1.OversightAlarm.kind:type_name -> griffier.v1.OversightAlarmKind
-	45, // 19: griffier.v1.OversightAlarm.at:type_name -> google.protobuf.Timestamp
-	45, // 20: griffier.v1.DisclosureStatistics.until:type_name -> google.protobuf.Timestamp
+	46, // 19: griffier.v1.OversightAlarm.at:type_name -> google.protobuf.Timestamp
+	46, // 20: griffier.v1.DisclosureStatistics.until:type_name -> google.protobuf.Timestamp
 	18, // 21: griffier.v1.DisclosureStatistics.cells:type_name -> griffier.v1.DisclosureCell
 	19, // 22: griffier.v1.DisclosureStatistics.tables:type_name -> griffier.v1.DisclosureTable
 	17, // 23: griffier.v1.DisclosureStatistics.total:type_name -> griffier.v1.DisclosureFigures
@@ -3482,61 +3594,63 @@ var file_griffier_v1_oversight_proto_depIdxs = []int32{
 	17, // 26: griffier.v1.DisclosureRow.figures:type_name -> griffier.v1.DisclosureFigures
 	1,  // 27: griffier.v1.RecordNonExecutionRequest.reason:type_name -> griffier.v1.NonExecutionReason
 	1,  // 28: griffier.v1.NonExecution.reason:type_name -> griffier.v1.NonExecutionReason
-	45, // 29: griffier.v1.NonExecution.recorded_at:type_name -> google.protobuf.Timestamp
+	46, // 29: griffier.v1.NonExecution.recorded_at:type_name -> google.protobuf.Timestamp
 	2,  // 30: griffier.v1.NonExecution.preservation:type_name -> griffier.v1.Preservation
-	22, // 31: griffier.v1.ListNonExecutionsResponse.non_executions:type_name -> griffier.v1.NonExecution
-	45, // 32: griffier.v1.Cost.recorded_at:type_name -> google.protobuf.Timestamp
-	45, // 33: griffier.v1.ListCostsRequest.start:type_name -> google.protobuf.Timestamp
-	45, // 34: griffier.v1.ListCostsRequest.end:type_name -> google.protobuf.Timestamp
-	26, // 35: griffier.v1.ListCostsResponse.costs:type_name -> griffier.v1.Cost
-	3,  // 36: griffier.v1.ReportErrorRequest.kind:type_name -> griffier.v1.ErrorKind
-	4,  // 37: griffier.v1.ReportErrorRequest.severity:type_name -> griffier.v1.ErrorSeverity
-	5,  // 38: griffier.v1.ReportErrorRequest.cause:type_name -> griffier.v1.ErrorCause
-	3,  // 39: griffier.v1.ErrorReport.kind:type_name -> griffier.v1.ErrorKind
-	4,  // 40: griffier.v1.ErrorReport.severity:type_name -> griffier.v1.ErrorSeverity
-	5,  // 41: griffier.v1.ErrorReport.cause:type_name -> griffier.v1.ErrorCause
-	45, // 42: griffier.v1.ErrorReport.reported_at:type_name -> google.protobuf.Timestamp
-	30, // 43: griffier.v1.ListErrorsResponse.errors:type_name -> griffier.v1.ErrorReport
-	33, // 44: griffier.v1.ListErrorsResponse.summary:type_name -> griffier.v1.ErrorSummary
-	3,  // 45: griffier.v1.ErrorSummary.kind:type_name -> griffier.v1.ErrorKind
-	4,  // 46: griffier.v1.ErrorSummary.severity:type_name -> griffier.v1.ErrorSeverity
-	5,  // 47: griffier.v1.ErrorSummary.cause:type_name -> griffier.v1.ErrorCause
-	36, // 48: griffier.v1.ListSecrecyResponse.warrants:type_name -> griffier.v1.Secrecy
-	45, // 49: griffier.v1.Secrecy.disclosed_at:type_name -> google.protobuf.Timestamp
-	45, // 50: griffier.v1.Secrecy.asked_at:type_name -> google.protobuf.Timestamp
-	45, // 51: griffier.v1.Secrecy.ended_at:type_name -> google.protobuf.Timestamp
-	44, // 52: griffier.v1.ListStaffResponse.staff:type_name -> griffier.v1.StaffMember
-	6,  // 53: griffier.v1.OversightService.GetOversight:input_type -> griffier.v1.GetOversightRequest
-	15, // 54: griffier.v1.OversightService.GetDisclosureStatistics:input_type -> griffier.v1.GetDisclosureStatisticsRequest
-	21, // 55: griffier.v1.OversightService.RecordNonExecution:input_type -> griffier.v1.RecordNonExecutionRequest
-	23, // 56: griffier.v1.OversightService.ListNonExecutions:input_type -> griffier.v1.ListNonExecutionsRequest
-	25, // 57: griffier.v1.OversightService.RecordCost:input_type -> griffier.v1.RecordCostRequest
-	27, // 58: griffier.v1.OversightService.ListCosts:input_type -> griffier.v1.ListCostsRequest
-	29, // 59: griffier.v1.OversightService.ReportError:input_type -> griffier.v1.ReportErrorRequest
-	31, // 60: griffier.v1.OversightService.ListErrors:input_type -> griffier.v1.ListErrorsRequest
-	34, // 61: griffier.v1.OversightService.ListSecrecy:input_type -> griffier.v1.ListSecrecyRequest
-	37, // 62: griffier.v1.OversightService.ConfirmSecrecy:input_type -> griffier.v1.ConfirmSecrecyRequest
-	38, // 63: griffier.v1.OversightService.PutStaffLine:input_type -> griffier.v1.PutStaffLineRequest
-	40, // 64: griffier.v1.OversightService.RemoveStaffLine:input_type -> griffier.v1.RemoveStaffLineRequest
-	42, // 65: griffier.v1.OversightService.ListStaff:input_type -> griffier.v1.ListStaffRequest
-	7,  // 66: griffier.v1.OversightService.GetOversight:output_type -> griffier.v1.Oversight
-	16, // 67: griffier.v1.OversightService.GetDisclosureStatistics:output_type -> griffier.v1.DisclosureStatistics
-	22, // 68: griffier.v1.OversightService.RecordNonExecution:output_type -> griffier.v1.NonExecution
-	24, // 69: griffier.v1.OversightService.ListNonExecutions:output_type -> griffier.v1.ListNonExecutionsResponse
-	26, // 70: griffier.v1.OversightService.RecordCost:output_type -> griffier.v1.Cost
-	28, // 71: griffier.v1.OversightService.ListCosts:output_type -> griffier.v1.ListCostsResponse
-	30, // 72: griffier.v1.OversightService.ReportError:output_type -> griffier.v1.ErrorReport
-	32, // 73: griffier.v1.OversightService.ListErrors:output_type -> griffier.v1.ListErrorsResponse
-	35, // 74: griffier.v1.OversightService.ListSecrecy:output_type -> griffier.v1.ListSecrecyResponse
-	36, // 75: griffier.v1.OversightService.ConfirmSecrecy:output_type -> griffier.v1.Secrecy
-	39, // 76: griffier.v1.OversightService.PutStaffLine:output_type -> griffier.v1.PutStaffLineResponse
-	41, // 77: griffier.v1.OversightService.RemoveStaffLine:output_type -> griffier.v1.RemoveStaffLineResponse
-	43, // 78: griffier.v1.OversightService.ListStaff:output_type -> griffier.v1.ListStaffResponse
-	66, // [66:79] is the sub-list for method output_type
-	53, // [53:66] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	46, // 31: griffier.v1.NonExecution.preserved_at:type_name -> google.protobuf.Timestamp
+	23, // 32: griffier.v1.NonExecution.questions:type_name -> griffier.v1.PreservedQuestion
+	22, // 33: griffier.v1.ListNonExecutionsResponse.non_executions:type_name -> griffier.v1.NonExecution
+	46, // 34: griffier.v1.Cost.recorded_at:type_name -> google.protobuf.Timestamp
+	46, // 35: griffier.v1.ListCostsRequest.start:type_name -> google.protobuf.Timestamp
+	46, // 36: griffier.v1.ListCostsRequest.end:type_name -> google.protobuf.Timestamp
+	27, // 37: griffier.v1.ListCostsResponse.costs:type_name -> griffier.v1.Cost
+	3,  // 38: griffier.v1.ReportErrorRequest.kind:type_name -> griffier.v1.ErrorKind
+	4,  // 39: griffier.v1.ReportErrorRequest.severity:type_name -> griffier.v1.ErrorSeverity
+	5,  // 40: griffier.v1.ReportErrorRequest.cause:type_name -> griffier.v1.ErrorCause
+	3,  // 41: griffier.v1.ErrorReport.kind:type_name -> griffier.v1.ErrorKind
+	4,  // 42: griffier.v1.ErrorReport.severity:type_name -> griffier.v1.ErrorSeverity
+	5,  // 43: griffier.v1.ErrorReport.cause:type_name -> griffier.v1.ErrorCause
+	46, // 44: griffier.v1.ErrorReport.reported_at:type_name -> google.protobuf.Timestamp
+	31, // 45: griffier.v1.ListErrorsResponse.errors:type_name -> griffier.v1.ErrorReport
+	34, // 46: griffier.v1.ListErrorsResponse.summary:type_name -> griffier.v1.ErrorSummary
+	3,  // 47: griffier.v1.ErrorSummary.kind:type_name -> griffier.v1.ErrorKind
+	4,  // 48: griffier.v1.ErrorSummary.severity:type_name -> griffier.v1.ErrorSeverity
+	5,  // 49: griffier.v1.ErrorSummary.cause:type_name -> griffier.v1.ErrorCause
+	37, // 50: griffier.v1.ListSecrecyResponse.warrants:type_name -> griffier.v1.Secrecy
+	46, // 51: griffier.v1.Secrecy.disclosed_at:type_name -> google.protobuf.Timestamp
+	46, // 52: griffier.v1.Secrecy.asked_at:type_name -> google.protobuf.Timestamp
+	46, // 53: griffier.v1.Secrecy.ended_at:type_name -> google.protobuf.Timestamp
+	45, // 54: griffier.v1.ListStaffResponse.staff:type_name -> griffier.v1.StaffMember
+	6,  // 55: griffier.v1.OversightService.GetOversight:input_type -> griffier.v1.GetOversightRequest
+	15, // 56: griffier.v1.OversightService.GetDisclosureStatistics:input_type -> griffier.v1.GetDisclosureStatisticsRequest
+	21, // 57: griffier.v1.OversightService.RecordNonExecution:input_type -> griffier.v1.RecordNonExecutionRequest
+	24, // 58: griffier.v1.OversightService.ListNonExecutions:input_type -> griffier.v1.ListNonExecutionsRequest
+	26, // 59: griffier.v1.OversightService.RecordCost:input_type -> griffier.v1.RecordCostRequest
+	28, // 60: griffier.v1.OversightService.ListCosts:input_type -> griffier.v1.ListCostsRequest
+	30, // 61: griffier.v1.OversightService.ReportError:input_type -> griffier.v1.ReportErrorRequest
+	32, // 62: griffier.v1.OversightService.ListErrors:input_type -> griffier.v1.ListErrorsRequest
+	35, // 63: griffier.v1.OversightService.ListSecrecy:input_type -> griffier.v1.ListSecrecyRequest
+	38, // 64: griffier.v1.OversightService.ConfirmSecrecy:input_type -> griffier.v1.ConfirmSecrecyRequest
+	39, // 65: griffier.v1.OversightService.PutStaffLine:input_type -> griffier.v1.PutStaffLineRequest
+	41, // 66: griffier.v1.OversightService.RemoveStaffLine:input_type -> griffier.v1.RemoveStaffLineRequest
+	43, // 67: griffier.v1.OversightService.ListStaff:input_type -> griffier.v1.ListStaffRequest
+	7,  // 68: griffier.v1.OversightService.GetOversight:output_type -> griffier.v1.Oversight
+	16, // 69: griffier.v1.OversightService.GetDisclosureStatistics:output_type -> griffier.v1.DisclosureStatistics
+	22, // 70: griffier.v1.OversightService.RecordNonExecution:output_type -> griffier.v1.NonExecution
+	25, // 71: griffier.v1.OversightService.ListNonExecutions:output_type -> griffier.v1.ListNonExecutionsResponse
+	27, // 72: griffier.v1.OversightService.RecordCost:output_type -> griffier.v1.Cost
+	29, // 73: griffier.v1.OversightService.ListCosts:output_type -> griffier.v1.ListCostsResponse
+	31, // 74: griffier.v1.OversightService.ReportError:output_type -> griffier.v1.ErrorReport
+	33, // 75: griffier.v1.OversightService.ListErrors:output_type -> griffier.v1.ListErrorsResponse
+	36, // 76: griffier.v1.OversightService.ListSecrecy:output_type -> griffier.v1.ListSecrecyResponse
+	37, // 77: griffier.v1.OversightService.ConfirmSecrecy:output_type -> griffier.v1.Secrecy
+	40, // 78: griffier.v1.OversightService.PutStaffLine:output_type -> griffier.v1.PutStaffLineResponse
+	42, // 79: griffier.v1.OversightService.RemoveStaffLine:output_type -> griffier.v1.RemoveStaffLineResponse
+	44, // 80: griffier.v1.OversightService.ListStaff:output_type -> griffier.v1.ListStaffResponse
+	68, // [68:81] is the sub-list for method output_type
+	55, // [55:68] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_griffier_v1_oversight_proto_init() }
@@ -3551,7 +3665,7 @@ func file_griffier_v1_oversight_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_griffier_v1_oversight_proto_rawDesc), len(file_griffier_v1_oversight_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   39,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -49,7 +49,9 @@ type OversightServiceClient interface {
 	// ledger, so that there are no two to compare.
 	GetDisclosureStatistics(ctx context.Context, in *GetDisclosureStatisticsRequest, opts ...grpc.CallOption) (*DisclosureStatistics, error)
 	// RecordNonExecution records why a warrant, or a task of it, is not complied with.
-	// It ends nothing, and preserves nothing by itself: the answer says what there is.
+	// It ends nothing. Where the legal basis wants the data preserved meanwhile, as those
+	// of Regulation (EU) 2023/1543 do, what the order asks is copied into holds at once,
+	// and the answer says what came of it; elsewhere nothing is, since no law says so.
 	RecordNonExecution(ctx context.Context, in *RecordNonExecutionRequest, opts ...grpc.CallOption) (*NonExecution, error)
 	ListNonExecutions(ctx context.Context, in *ListNonExecutionsRequest, opts ...grpc.CallOption) (*ListNonExecutionsResponse, error)
 	// RecordCost records time spent on a warrant, for reimbursement.
@@ -232,7 +234,9 @@ type OversightServiceServer interface {
 	// ledger, so that there are no two to compare.
 	GetDisclosureStatistics(context.Context, *GetDisclosureStatisticsRequest) (*DisclosureStatistics, error)
 	// RecordNonExecution records why a warrant, or a task of it, is not complied with.
-	// It ends nothing, and preserves nothing by itself: the answer says what there is.
+	// It ends nothing. Where the legal basis wants the data preserved meanwhile, as those
+	// of Regulation (EU) 2023/1543 do, what the order asks is copied into holds at once,
+	// and the answer says what came of it; elsewhere nothing is, since no law says so.
 	RecordNonExecution(context.Context, *RecordNonExecutionRequest) (*NonExecution, error)
 	ListNonExecutions(context.Context, *ListNonExecutionsRequest) (*ListNonExecutionsResponse, error)
 	// RecordCost records time spent on a warrant, for reimbursement.
