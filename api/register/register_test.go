@@ -29,7 +29,7 @@ type office struct {
 
 func newOffice(t *testing.T) *office {
 	t.Helper()
-	database := schematest.Start(t)
+	database := schematest.Spared(t)
 	ctx := t.Context()
 	conn, err := schema.Open(ctx, schema.Config{Socket: database.Socket, Settings: map[string]any{"fsync_metadata": 0}})
 	if err != nil {

@@ -28,7 +28,7 @@ type house struct {
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	database := schematest.Start(t)
+	database := schematest.Spared(t)
 	conn, err := schema.Open(t.Context(), schema.Config{Socket: database.Socket, Settings: map[string]any{"fsync_metadata": 0}})
 	if err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ import (
 
 func accessStore(t *testing.T) driver.Conn {
 	t.Helper()
-	database := schematest.Start(t)
+	database := schematest.Spared(t)
 	conn, err := schema.Open(t.Context(), schema.Config{Socket: database.Socket, Settings: map[string]any{"fsync_metadata": 0}})
 	if err != nil {
 		t.Fatal(err)

@@ -33,7 +33,7 @@ type network struct {
 
 func newNetwork(t *testing.T, segments ...Segment) *network {
 	t.Helper()
-	database := schematest.Start(t)
+	database := schematest.Spared(t)
 	conn, err := schema.Open(t.Context(), schema.Config{Socket: database.Socket, Settings: map[string]any{"fsync_metadata": 0}})
 	if err != nil {
 		t.Fatal(err)

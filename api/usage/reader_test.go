@@ -21,7 +21,7 @@ func store(t *testing.T) (context.Context, driver.Conn) {
 
 func storeFor(t *testing.T, period string) (context.Context, driver.Conn) {
 	t.Helper()
-	database := schematest.Start(t)
+	database := schematest.Spared(t)
 	ctx := t.Context()
 	conn, err := schema.Open(ctx, schema.Config{Socket: database.Socket, Settings: map[string]any{"fsync_metadata": 0}})
 	if err != nil {

@@ -138,7 +138,7 @@ func New(t *testing.T) *Lab {
 // NewOf is a lab that keeps every class for a period, as a profile may allow.
 func NewOf(t *testing.T, period, profile string) *Lab {
 	t.Helper()
-	l := &Lab{T: t, Dir: t.TempDir(), Sock: schematest.Start(t).Socket, Limit: Patience, Logs: slog.DiscardHandler}
+	l := &Lab{T: t, Dir: t.TempDir(), Sock: schematest.Spared(t).Socket, Limit: Patience, Logs: slog.DiscardHandler}
 	ctx := t.Context()
 	must := func(err error) {
 		t.Helper()

@@ -54,7 +54,7 @@ func (o *office) must(err error) {
 func newOffice(t *testing.T) *office {
 	o := &office{t: t, dir: t.TempDir()}
 	var err error
-	o.conn, err = schema.Open(t.Context(), schema.Config{Socket: schematest.Start(t).Socket, Settings: map[string]any{"fsync_metadata": 0}})
+	o.conn, err = schema.Open(t.Context(), schema.Config{Socket: schematest.Spared(t).Socket, Settings: map[string]any{"fsync_metadata": 0}})
 	o.must(err)
 	t.Cleanup(func() { o.conn.Close() })
 	o.must(keystore.GenerateMasterKey(filepath.Join(o.dir, "master")))
