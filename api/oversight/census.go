@@ -146,7 +146,7 @@ func compareCells(a, b Cell) int {
 // outcome is what became of a task before end.
 func outcome(t warrant.Task, w warrant.Warrant, declined bool, end time.Time) Figures {
 	if t.ReleasedAt.IsZero() || !t.ReleasedAt.Before(end) {
-		return withoutAnswer(w, declined, end)
+		return withoutAnswer(w, declined || !t.RefusedAt.IsZero() && t.RefusedAt.Before(end), end)
 	}
 	switch t.Stored() {
 	case warrant.TaskDisclosed:

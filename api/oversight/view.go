@@ -81,7 +81,7 @@ func (s *State) Overview(legal *warrant.State, holds *hold.State, now time.Time,
 			}
 			at := t.State(&w, now)
 			v.TaskStates[at]++
-			if t.ReleasedAt.IsZero() && at != warrant.TaskCancelled {
+			if t.ReleasedAt.IsZero() && at != warrant.TaskCancelled && at != warrant.TaskRejected {
 				o.Tasks = append(o.Tasks, OpenTask{t.ID, t.Category, at, t.CreatedAt, confirm && t.ConfirmedAt.IsZero()})
 			}
 		}

@@ -33,8 +33,8 @@ type Terms struct {
 //
 // In an emergency case (Regulation (EU) 2023/1543 art. 3(18)) they block nothing: the
 // notification of the enforcing authority suspends what the addressee must do under
-// art. 10(2), "except in emergency cases" (art. 8(4)), in which data is sent within
-// eight hours and the authority may object to its use for 96 (art. 10(4)).
+// art. 10(2) in all cases but these (art. 8(4)), in which data is sent within eight
+// hours, and the authority may object to its use for 96 (art. 10(4)).
 func (r *Rules) terms(p *Profile, b Basis, c Content, served time.Time) Terms {
 	served = served.UTC()
 	t := Terms{ServedAt: served, Priority: b.priority(c), Targets: len(c.Targets), ThirdApprover: len(c.Targets) > r.ThirdApproverAbove, Emergency: c.Emergency}

@@ -54,7 +54,8 @@ func (s *State) applyRefuse(e ledger.Entry) (bool, error) {
 	if t == nil || f.Attempt != t.Attempt || t.stored != TaskExecuting {
 		return false, nil
 	}
-	t.stored, t.RefusedIndex, t.Refusal = TaskRejected, e.Index, reason.Reason(e.Header.Reason)
+	t.stored, t.Refusal = TaskRejected, reason.Reason(e.Header.Reason)
+	t.RefusedIndex, t.RefusedAt = e.Index, e.Header.At
 	s.warrants[t.WarrantID].Revision++
 	return true, nil
 }

@@ -185,6 +185,7 @@ type Task struct {
 	ReleaseIndex   uint64
 	RefusedIndex   uint64        // of the entry that refused it for good
 	Refusal        reason.Reason // why; empty: it was not
+	RefusedAt      time.Time
 	Answer         reason.Reason
 	PackageSHA256  string
 	PackageBytes   int64
