@@ -13,10 +13,10 @@ WITH
             (
                 argMaxIf((present, months, days, seconds, zone, expired_through), generation, class = 'usage_5m'),
                 greatest(now64(3, 'UTC'), max(floor)),
-                groupArrayIf((subject, held_from, held_until), held_from < held_until),
-                groupArrayIf(subject, held_from < held_until)
+                groupArrayIf((subject, held_from, held_until), held_from < held_until)
             )
         FROM traffic.gate
+        SETTINGS optimize_use_projections = 0, max_threads = 1
     ) AS gate,
     tupleElement(gate, 1) AS policy,
     tupleElement(gate, 2) AS store_now,
@@ -25,7 +25,7 @@ WITH
     timezoneOffset(toTimeZone(subtractSeconds(wall_at_expiry, offset_at_end), tupleElement(policy, 5))) AS offset_at_expiry,
     addSeconds(subtractSeconds(wall_at_expiry, offset_at_expiry), tupleElement(policy, 4)) AS expires_at,
     tupleElement(gate, 3) AS tombstones,
-    tupleElement(gate, 4) AS subjects,
+    tupleElement(tombstones, 1) AS subjects,
     sipHash128(access_ref, toIPv6('::')) AS subject_of_row
 SELECT
     access_ref,

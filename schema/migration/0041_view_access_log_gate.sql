@@ -13,6 +13,7 @@ WITH
                 greatest(now64(3, 'UTC'), max(floor))
             )
         FROM traffic.gate
+        SETTINGS optimize_use_projections = 0, max_threads = 1
     ) AS gate,
     tupleElement(gate, 1) AS policy,
     tupleElement(gate, 2) AS store_now,
