@@ -297,7 +297,11 @@ func splitCommands(what string) []string {
 
 var distributedOver = regexp.MustCompile(`^Distributed\('([^']*)'`)
 
-// clusterOf returns the cluster that a migrated store is on, as its own tables say.
+// ClusterOf returns the cluster that a migrated store is on, as its own tables say;
+// the zero value for one server.
+func ClusterOf(ctx context.Context, conn driver.Conn) (Cluster, error) { return clusterOf(ctx, conn) }
+
+// clusterOf is ClusterOf.
 func clusterOf(ctx context.Context, conn driver.Conn) (Cluster, error) {
 	var engine string
 	const query = "SELECT if(count() = 0, '', any(engine_full)) FROM system.tables WHERE database = 'traffic' AND name = 'session_slice'"

@@ -79,10 +79,10 @@ func answers(t *testing.T, ctx context.Context, conn driver.Conn, query string, 
 	return out
 }
 
-// TestRoleStatementsSayWhatWasTried holds the statements for a server against the users
+// TestServerRolesAreAsTried holds the statements for a server against the users
 // file under which [TestRoles] and its fellows ran: the embedded engine, which takes
 // only the latter, tells what it understood of it, and formats the former.
-func TestRoleStatementsSayWhatWasTried(t *testing.T) {
+func TestServerRolesAreAsTried(t *testing.T) {
 	ctx, conn := startNode(t, filepath.Join(t.TempDir(), "data"), "", usersXML(t, ""))
 	statements, err := Access{}.Statements()
 	if err != nil {

@@ -141,12 +141,16 @@ func (v *Verifier) logs(ctx context.Context, _ Limits) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []Finding{judgeLogs(on, tables)}, nil
+	cluster, err := schema.ClusterOf(ctx, v.Conn)
+	if err != nil {
+		return nil, err
+	}
+	return judgeLogs(on, tables, cluster), nil
 }
 
 // judgeLogs fails logs that have, or get, texts of queries on traffic data: no
-// limit is kept there.
-func judgeLogs(on bool, tables []schema.LogTable) Finding {
+// limit is kept there. Those of a cluster's other servers it does not know.
+func judgeLogs(on bool, tables []schema.LogTable, cluster schema.Cluster) []Finding {
 	f := Finding{Place: "server logs", Verdict: Pass, Unit: "log tables", Checked: uint64(len(tables))}
 	if on {
 		f.Verdict, f.Detail, f.Cure = Fail, "queries of griffierd are logged", "set log_queries = 0 in the profile of its user"
@@ -161,5 +165,9 @@ func judgeLogs(on bool, tables []schema.LogTable) Finding {
 		}
 		f.Cure = "set log_queries = 0 for griffierd's and the collectors' users, remove the log from the server's configuration (STORE.md), and drop the table"
 	}
-	return f
+	if cluster == "" {
+		return []Finding{f}
+	}
+	return []Finding{f, {Place: "other servers' logs", Verdict: NotChecked, Detail: "of the cluster only the logs of the server that was asked were looked at",
+		Cure: "on each of the others: SELECT database, name, total_rows FROM system.tables WHERE name LIKE '%\\_log%'"}}
 }

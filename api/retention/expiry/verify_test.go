@@ -238,10 +238,14 @@ func TestJudgeLogs(t *testing.T) {
 		{"logging is on", true, []schema.LogTable{quiet}, Fail, "are logged"},
 		{"both", true, []schema.LogTable{telling}, Fail, "system.query_log"},
 	} {
-		f := judgeLogs(c.on, c.tables)
+		f := judgeLogs(c.on, c.tables, "")[0]
 		if f.Verdict != c.want || !strings.Contains(f.Detail, c.detail) || f.Checked != uint64(len(c.tables)) || (f.Cure == "") != (c.want == Pass) {
 			t.Errorf("%s: %+v, want %s and %q", c.name, f, c.want, c.detail)
 		}
+	}
+	all := judgeLogs(false, nil, "isp")
+	if len(all) != 2 || all[0].Verdict != Pass || all[1].Verdict != NotChecked || all[1].Cure == "" {
+		t.Errorf("of a cluster: %+v, want that the other servers were not looked at", all)
 	}
 }
 
