@@ -1,6 +1,7 @@
 package oversight
 
 import (
+	"encoding/json"
 	"maps"
 	"reflect"
 	"strings"
@@ -240,6 +241,32 @@ func TestCensus(t *testing.T) {
 	// While it runs, it is as things stand now.
 	if now := b.state.Census(b.legal, from, to, jan.Add(90*time.Minute), instant); len(now) != 4 {
 		t.Errorf("in its first hours: %+v", now)
+	}
+}
+
+// A task that was refused for what it asks is refused in the year in which it was, and
+// open no more.
+func TestCensusOfRefusedTask(t *testing.T) {
+	b := newBook(t)
+	b.warrant(start, id(1), "NL-OM", warrant.Attribution)
+	b.task(start, officer, id(1), id(11), warrant.Attribution)
+	for _, e := range []struct{ kind, actor, facts string }{
+		{warrant.KindApprove, "0f", `{"revision":2,"content_sha256":"` + id(1) + `","role":"legal_officer","beside":[]}`},
+		{warrant.KindApprove, "a0", `{"revision":3,"content_sha256":"` + id(1) + `","role":"legal_approver","beside":[2]}`},
+		{warrant.KindTaskIntent, "0f", `{"revision":4,"attempt":1}`},
+		{warrant.KindRefuse, "0f", `{"attempt":1}`},
+	} {
+		b.append(start.Add(time.Hour), ledger.Draft{Kind: e.kind, Actor: e.actor, WarrantID: id(1), TaskID: id(11), Generation: 1, Reason: "MAX_HITS", Facts: json.RawMessage(e.facts)})
+	}
+	if task, w, _ := b.legal.Task(id(11)); task.State(&w, start) != warrant.TaskRejected {
+		t.Fatalf("the task is %s", task.State(&w, start))
+	}
+	instant := func(warrant.Task) (time.Time, bool) { return time.Time{}, false }
+	for hours, want := range map[time.Duration]Figures{1: {Open: 1}, 2: {Refused: 1}} {
+		got := b.state.Census(b.legal, start, start.Add(hours*time.Hour), start.Add(day), instant)
+		if len(got) != 1 || got[0].Figures != want {
+			t.Errorf("after %d hours: %+v, want %+v", hours, got, want)
+		}
 	}
 }
 
