@@ -1,6 +1,7 @@
 package execute
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -67,8 +68,15 @@ const maxRows, maxShared = 10_000, 101
 // protocol; without a port one for each of those who share it, 101 at most.
 func (t *Traffic) Assignments(ctx context.Context, p disclosure.Plan) ([]schema.Assignment, error) {
 	if p.Port != 0 { // the whole address has every port, so one question finds both
-		return t.assignments(ctx, p, "AND port_start <= {port:UInt16} AND port_end >= {port:UInt16}"+
-			" AND ({protocol:UInt8} = 0 OR protocol IN (0, {protocol:UInt8})) ORDER BY prefix_length, started_at", clickhouse.Named("port", p.Port), clickhouse.Named("protocol", p.Protocol))
+		and, args := "AND port_start <= {port:UInt16} AND port_end >= {port:UInt16}", []any{clickhouse.Named("port", p.Port)}
+		if p.Protocol != 0 {
+			and, args = and+" AND protocol IN (0, {protocol:UInt8})", append(args, clickhouse.Named("protocol", p.Protocol))
+		}
+		rows, err := t.assignments(ctx, p, and, args...)
+		slices.SortStableFunc(rows, func(a, b schema.Assignment) int { // here, for the store takes as long to plan it as to do it
+			return cmp.Or(cmp.Compare(a.Prefix.Bits(), b.Prefix.Bits()), a.StartedAt.Compare(b.StartedAt))
+		})
+		return rows, err
 	}
 	// The whole address first, every row; then of each sharer one. It is one question,
 	// not two: planning it through the view takes longer than reading its rows. The
@@ -105,7 +113,7 @@ func (t *Traffic) assignments(ctx context.Context, p disclosure.Plan, and string
 		}
 	}
 	rows, err := t.conn.Query(ctx, `SELECT access_ref, prefix_address, prefix_length, port_start, port_end, protocol, inside_address, started_at, ended_at, open, version,
-			toString(source), toString(certainty), toString(collector_id)
+			source, certainty, collector_id
 		FROM traffic.assignment
 		WHERE `+keys+`
 		AND started_at >= {since:DateTime64(3)} AND started_at <= {to:DateTime64(3)} AND (ended_at >= {from:DateTime64(3)} OR open) `+and+`
