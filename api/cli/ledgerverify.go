@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"griffier/api/daemon"
 	"griffier/api/keystore"
 	"griffier/api/ledger"
+	"griffier/api/ledger/witness"
 	"griffier/api/reason"
 )
 
@@ -139,6 +141,7 @@ func eachLine(path string, visit func(n int, line []byte) error) error {
 	defer f.Close()
 	lines := bufio.NewScanner(f)
 	lines.Buffer(make([]byte, 64<<10), maxLine)
+	lines.Split(wholeLines)
 	n := 0
 	for lines.Scan() {
 		n++
@@ -152,14 +155,23 @@ func eachLine(path string, visit func(n int, line []byte) error) error {
 	return nil
 }
 
+// wholeLines splits at line ends, and leaves everything else as it is.
+func wholeLines(data []byte, atEOF bool) (int, []byte, error) {
+	if i := bytes.IndexByte(data, '\n'); i >= 0 {
+		return i + 1, data[:i], nil
+	}
+	if atEOF && len(data) > 0 {
+		return 0, nil, errors.New("it is cut short")
+	}
+	return 0, nil, nil
+}
+
 // readHistory reads what a witness kept: its .history file.
 func readHistory(path string) ([]ledger.Cosigned, error) {
 	var out []ledger.Cosigned
 	err := eachLine(path, func(n int, line []byte) error {
-		var kept struct {
-			Checkpoint string `json:"checkpoint"`
-		}
-		if err := json.Unmarshal(line, &kept); err != nil {
+		kept, err := witness.ParsePast(line)
+		if err != nil {
 			return fmt.Errorf("%s: line %d: %w", path, n, err)
 		}
 		out = append(out, ledger.Cosigned{Checkpoint: kept.Checkpoint})
@@ -179,8 +191,7 @@ type verifiedExport struct {
 func (a *app) verifyExport(path, publicKey string, witnessKeys []string) error {
 	out := verifiedExport{Cosigners: map[string]int{}}
 	err := eachLine(path, func(n int, line []byte) error {
-		var p ledger.Proof
-		err := json.Unmarshal(line, &p)
+		p, err := ledger.ParseProof(line)
 		if err == nil {
 			_, err = p.Verify(publicKey)
 		}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"griffier/api/ledger"
+	"griffier/api/ledger/ledgertest"
+	witnesses "griffier/api/ledger/witness"
 )
 
 // TestLedgerVerifyAgainstWitnesses goes through what somebody checks who has a
@@ -56,7 +58,7 @@ func TestLedgerVerifyAgainstWitnesses(t *testing.T) {
 	}
 	history := func(name string, at time.Time) string {
 		t.Helper()
-		line, err := json.Marshal(map[string]any{"checkpoint": log.Checkpoint() + sign(at)})
+		line, err := json.Marshal(witnesses.Past{At: at, Size: log.Size(), Checkpoint: log.Checkpoint() + sign(at)})
 		must(err)
 		return file(name, string(line)+"\n")
 	}
@@ -91,6 +93,7 @@ func TestLedgerVerifyAgainstWitnesses(t *testing.T) {
 		"a broken history":              {[]string{"--dir", filepath.Join(dir, "log"), "--witness-key", witness, "--witness-history", file("broken", string(shorter[:40]))}, 1, "line 1"},
 		"the export":                    {[]string{"--export", file("export", export.String()), "--witness-key", witness}, 0, "signed the checkpoint of 5"},
 		"an export with a foreign leaf": {[]string{"--export", file("foreign", string(foreign)+"\n")}, 1, "does NOT verify"},
+		"an export cut short":           {[]string{"--export", file("cut", strings.TrimSuffix(export.String(), "\n"))}, 1, "cut short"},
 		"neither":                       {nil, 2, "want one of --dir and --export"},
 		"both":                          {[]string{"--dir", dir, "--export", filepath.Join(dir, "export")}, 2, "want one of"},
 	} {
@@ -99,5 +102,25 @@ func TestLedgerVerifyAgainstWitnesses(t *testing.T) {
 		if out := fmt.Sprint(&stdout, &stderr); got != c.want || !strings.Contains(out, c.says) {
 			t.Errorf("%s: exit %d, want %d with %q:\n%s", name, got, c.want, c.says, out)
 		}
+	} // Nothing is read that is spelt another way.
+	for how, text := range ledgertest.Respellings([]byte(swapped[0] + "\n")) {
+		if out, got := verify(ctx, public, "--export", file("respelt", string(text))); got == 0 {
+			t.Errorf("an export with %s: %s", how, out)
+		}
 	}
+	for how, text := range ledgertest.Respellings(shorter) {
+		if out, got := verify(ctx, public, "--dir", filepath.Join(dir, "log"), "--witness-key", witness, "--witness-history", file("respelt", string(text))); got == 0 {
+			t.Errorf("a history with %s: %s", how, out)
+		}
+	}
+	if out, got := verify(ctx, public, "--export", file("respelt", swapped[0]+"\n"), "--witness-key", witness); got != 0 {
+		t.Errorf("negative control: %s", out)
+	}
+}
+
+// verify runs griffier ledger verify.
+func verify(ctx context.Context, public string, args ...string) (string, int) {
+	var out bytes.Buffer
+	got := Run(ctx, append([]string{"ledger", "verify", "--public-key", public}, args...), strings.NewReader(""), &out, &out)
+	return out.String(), got
 }

@@ -116,12 +116,12 @@ func (c Cosigned) Cosigners(publicKeys ...string) ([]Cosignature, error) {
 	n, err := note.Open([]byte(c.Note()), note.VerifierList(verifiers...))
 	var none *note.UnverifiedNoteError
 	if errors.As(err, &none) {
-		return nil, canonical(none.Note)
+		return nil, canonical([]byte(c.Note()), none.Note)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("ledger: cosignatures: %w", err)
 	}
-	if err := canonical(n); err != nil {
+	if err := canonical([]byte(c.Note()), n); err != nil {
 		return nil, fmt.Errorf("ledger: cosignatures: %w", err)
 	}
 	var signed []Cosignature

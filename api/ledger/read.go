@@ -3,6 +3,8 @@ package ledger
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -120,6 +122,19 @@ type Proof struct {
 	Checkpoint string   `json:"checkpoint"` // signed note
 	// Cosignatures are the signature lines of witnesses under the checkpoint.
 	Cosignatures []string `json:"cosignatures,omitempty"`
+}
+
+// ParseProof reads a proof as json.Marshal writes it, which is a line of an export, and
+// refuses any other spelling.
+func ParseProof(text []byte) (Proof, error) {
+	var p Proof
+	if err := json.Unmarshal(text, &p); err != nil {
+		return Proof{}, fmt.Errorf("ledger: proof: %w", err)
+	}
+	if again, err := json.Marshal(p); err != nil || !bytes.Equal(again, text) {
+		return Proof{}, errors.New("ledger: proof: not as it was written")
+	}
+	return p, nil
 }
 
 // Proof proves an acknowledged entry against the checkpoint that most witnesses signed

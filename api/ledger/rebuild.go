@@ -106,24 +106,28 @@ func Rebuild(ctx context.Context, cfg RebuildConfig) (Head, error) {
 // rebuildEntries hands the copy's entries to a new tessera log, in order.
 func rebuildEntries(ctx context.Context, cfg RebuildConfig, want Head) error {
 	tesseraLog.Do(func() { sendTesseraLogTo(cfg.Logger) })
-	running, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	driver, err := posix.New(running, posix.Config{Path: cfg.Dir})
+	lifetime, cancel := context.WithCancel(context.Background())
+	driver, err := posix.New(lifetime, posix.Config{Path: cfg.Dir})
 	if err != nil {
+		cancel()
 		return err
 	}
-	appender, shutdown, _, err := tessera.NewAppender(running, driver, tessera.NewAppendOptions().
+	options := tessera.NewAppendOptions().
 		WithCheckpointSigner(cfg.Key.Signer).
 		WithBatching(rebuildBatch, 10*time.Millisecond).
 		WithCheckpointInterval(checkpointInterval).
 		WithCheckpointRepublishInterval(0).
-		WithPushback(4*rebuildBatch).
-		WithShutdownTimeout(shutdownLimit))
-	if err != nil {
-		return err
+		WithPushback(4 * rebuildBatch).
+		WithShutdownTimeout(shutdownLimit)
+	var appender *tessera.Appender
+	var shutdown func(context.Context) error
+	label := labelled(func() { appender, shutdown, _, err = tessera.NewAppender(lifetime, driver, options) })
+	if err == nil {
+		err = copyEntries(ctx, cfg, want, appender)
+		err = errors.Join(err, shutdown(context.Background()))
 	}
-	err = copyEntries(ctx, cfg, want, appender)
-	return errors.Join(err, shutdown(context.Background()))
+	cancel()
+	return errors.Join(err, awaitEnd(label, shutdownLimit))
 }
 
 func copyEntries(ctx context.Context, cfg RebuildConfig, want Head, appender *tessera.Appender) error {

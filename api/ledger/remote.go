@@ -108,7 +108,7 @@ func OpenCheckpoint(text, publicKey string) (Head, error) {
 	if err != nil {
 		return Head{}, fmt.Errorf("ledger: checkpoint: %w", err)
 	}
-	if err := canonical(n); err != nil {
+	if err := canonical([]byte(text), n); err != nil {
 		return Head{}, fmt.Errorf("ledger: %w", err)
 	}
 	if len(rest) > 0 {

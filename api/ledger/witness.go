@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"griffier/api/durable"
@@ -52,7 +53,7 @@ func openHead(signed []byte, verifiers note.Verifiers) (head, string, error) {
 	if len(n.UnverifiedSigs) > 0 {
 		return head{}, "", errors.New("checkpoint: a signature by an unknown key")
 	}
-	if err := canonical(n); err != nil {
+	if err := canonical(signed, n); err != nil {
 		return head{}, "", err
 	}
 	var cp log.Checkpoint
@@ -66,13 +67,20 @@ func openHead(signed []byte, verifiers note.Verifiers) (head, string, error) {
 	return head{size: cp.Size, root: cp.Hash}, cp.Origin, nil
 }
 
-// canonical refuses a note in which a signature is written with spare bits in its
-// base64, or with line breaks: two texts of one signature.
-func canonical(n *note.Note) error {
-	for _, s := range slices.Concat(n.Sigs, n.UnverifiedSigs) {
+// canonical refuses a note, opened as n, in which a signature is written with spare
+// bits in its base64, or that has two lines of one key, of which [note.Open] looks at
+// the first only: other texts of the same signatures.
+func canonical(signed []byte, n *note.Note) error {
+	sigs := slices.Concat(n.Sigs, n.UnverifiedSigs)
+	lines := bytes.Count(signed, []byte("\n")) - strings.Count(n.Text, "\n") - 1
+	for i, s := range sigs {
 		raw, err := base64.StdEncoding.Strict().DecodeString(s.Base64)
 		if err != nil || base64.StdEncoding.EncodeToString(raw) != s.Base64 {
 			return errors.New("checkpoint: signature not in canonical form")
+		}
+		twice := func(o note.Signature) bool { return o.Name == s.Name && o.Hash == s.Hash }
+		if lines != len(sigs) || slices.ContainsFunc(sigs[:i], twice) {
+			return errors.New("checkpoint: two signatures of one key")
 		}
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"griffier/api/ledger"
+	"griffier/api/ledger/ledgertest"
 	"griffier/api/ledger/peer"
 	"griffier/api/pki"
 )
@@ -202,7 +203,45 @@ func TestTornWrite(t *testing.T) {
 	if err := os.WriteFile(path, whole, 0o600); err != nil {
 		t.Fatal(err)
 	}
+
+	// The head says one thing in one way.
+	headPath := filepath.Join(w.dir(), headFile)
+	head, err := os.ReadFile(headPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for how, altered := range ledgertest.Respellings(head) {
+		if err := os.WriteFile(headPath, altered, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := Open(w.dir(), w.key.Public); !errors.Is(err, ErrDamaged) {
+			s.Close()
+			t.Errorf("a head with %s: %v", how, err)
+		}
+	}
+	// Without it nothing counts, and nothing is thrown away.
+	if err := os.Remove(headPath); err != nil {
+		t.Fatal(err)
+	}
+	s = w.store(t)
+	if size, text := s.Head(); size != 0 || text != "" {
+		t.Fatalf("without a head: %d, %q", size, text)
+	}
+	ship(t, l, s, 0, 25)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := filepath.Glob(filepath.Join(w.dir(), headlessFile))
+	if err != nil || len(kept) != 1 {
+		t.Fatalf("kept %v, %v", kept, err)
+	}
+	if data, err := os.ReadFile(kept[0]); err != nil || !bytes.Equal(data, whole) {
+		t.Fatalf("%d bytes kept of %d, %v", len(data), len(whole), err)
+	}
 	s = w.store(t) // negative control
+	if size, _ := s.Head(); size != 25 {
+		t.Fatalf("size %d", size)
+	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

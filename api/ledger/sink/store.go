@@ -27,6 +27,8 @@ const (
 	entriesFile = "entries" // appended to, never rewritten: a length of 2 bytes and the entry, again and again
 	headFile    = "head"    // how much of it counts, and the checkpoint over that
 	lockFile    = "lock"
+
+	headlessFile = "entries.headless-*" // what was found without a head
 )
 
 // sparseEvery is for every how many entries their place in the file is kept in
@@ -96,13 +98,16 @@ func Open(dir, publicKey string) (*Store, error) {
 func (s *Store) load() error {
 	text, err := os.ReadFile(filepath.Join(s.dir, headFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return s.entries.Truncate(0) // a crash before the first batch was whole
+		return s.setAside()
 	}
 	if err != nil {
 		return err
 	}
 	if err := json.Unmarshal(text, &s.head); err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrDamaged, headFile, err)
+	}
+	if again, err := json.Marshal(s.head); err != nil || string(again)+"\n" != string(text) {
+		return fmt.Errorf("%w: %s: not as it was written", ErrDamaged, headFile)
 	}
 	info, err := s.entries.Stat()
 	if err != nil {
@@ -134,6 +139,28 @@ func (s *Store) load() error {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return nil
+}
+
+// setAside begins anew beside entries of which no head says how many count: a crash
+// left them before the first batch was whole, or somebody took the head away. They may
+// be all that there is of the ledger, so they are kept, for a person to look at.
+func (s *Store) setAside() error {
+	info, err := s.entries.Stat()
+	if err != nil || info.Size() == 0 {
+		return err
+	}
+	aside, err := os.CreateTemp(s.dir, headlessFile)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(s.dir, entriesFile)
+	if err := errors.Join(aside.Close(), os.Rename(path, aside.Name()), s.entries.Close()); err != nil {
+		return err
+	}
+	if s.entries, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
+		return err
+	}
+	return durable.SyncFolder(s.dir)
 }
 
 // place notes where the next entry begins. With mu held.

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"griffier/api/ledger"
+	"griffier/api/ledger/ledgertest"
 )
 
 // checkpointOver gives the log's checkpoint over its first n entries, and the proof
@@ -137,6 +138,16 @@ func TestDamagedMemory(t *testing.T) {
 			h := again.Memory()
 			again.Close()
 			t.Fatalf("byte %d altered, and remembers %+v", i, h)
+		}
+	}
+	for how, altered := range ledgertest.Respellings(text) {
+		if err := os.WriteFile(path, altered, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		again, err := Open(Config{Dir: filepath.Join(w.root, "witness"), Key: w.cosign, Logs: []string{w.key.Public}, Now: time.Now})
+		if err == nil {
+			again.Close()
+			t.Errorf("a memory with %s is read", how)
 		}
 	}
 	if err := os.WriteFile(path, text, 0o600); err != nil {

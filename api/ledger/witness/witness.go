@@ -216,14 +216,30 @@ func onlyOf(checkpoint, name string) (string, error) {
 	return out, nil
 }
 
+// Past is a line of a log's history: a checkpoint that the witness signed once.
+type Past struct {
+	At         time.Time `json:"at"`
+	Size       uint64    `json:"size"`
+	Checkpoint string    `json:"checkpoint"` // cosigned
+}
+
+// ParsePast reads a line of a history, as it was written and not otherwise. Whether it
+// is signed is for ledger.Verify.
+func ParsePast(line []byte) (Past, error) {
+	var p Past
+	if err := json.Unmarshal(line, &p); err != nil {
+		return Past{}, fmt.Errorf("witness: history: %w", err)
+	}
+	if again, err := json.Marshal(p); err != nil || !bytes.Equal(again, line) {
+		return Past{}, errors.New("witness: history: not as it was written")
+	}
+	return p, nil
+}
+
 // record appends the newest checkpoint to the log's history: one JSON object a
 // line, by which entries can be dated years later.
 func (w *Witness) record(l *watched, at time.Time) error {
-	line, err := json.Marshal(struct {
-		At         time.Time `json:"at"`
-		Size       uint64    `json:"size"`
-		Checkpoint string    `json:"checkpoint"`
-	}{at.UTC().Truncate(time.Second), l.head.Size, l.note})
+	line, err := json.Marshal(Past{at.UTC().Truncate(time.Second), l.head.Size, l.note})
 	if err != nil {
 		return err
 	}
