@@ -105,9 +105,46 @@ func (a *app) upload(ctx context.Context, request, warrantID string, o received,
 	return d, nil
 }
 
-// inDossier stores a document in the dossier of a warrant, unless it is there. A dry run
-// stores nothing: what rests on a document that is not there is refused.
-func (a *app) inDossier(ctx context.Context, request, warrantID string, o received, dryRun bool) error {
+// paper is what an act rests on, as it was given: a file, or the hash of one that is in
+// the dossier.
+type paper struct {
+	app          *app
+	command      *cobra.Command
+	file, sha256 *string
+}
+
+func (a *app) paperFlags(c *cobra.Command, what string) *paper {
+	return &paper{app: a, command: c,
+		file:   c.Flags().String("document", "", what+", a file as it was received; it is stored in the dossier, if it is not there (this or --document-sha256)"),
+		sha256: c.Flags().String("document-sha256", "", "hash of "+what+", which is in the dossier, or comes there later")}
+}
+
+// given refuses a command line with neither or both.
+func (p *paper) given() error {
+	if (*p.file == "") == (*p.sha256 == "") {
+		return usageError{fmt.Errorf("%s: either --document FILE or --document-sha256 HASH is required", called(p.command))}
+	}
+	return nil
+}
+
+// stored returns the hash of the paper, after it was stored if it is a file that the
+// dossier does not have. A dry run stores nothing: the server tells what it wants there.
+func (p *paper) stored(ctx context.Context, request, warrantID string, dryRun bool) (string, error) {
+	if err := p.given(); err != nil || *p.file == "" {
+		return *p.sha256, err
+	}
+	o, err := p.app.readDocument(*p.file, "")
+	if err != nil {
+		return "", err
+	}
+	if dryRun {
+		return o.sha256, nil
+	}
+	return o.sha256, p.app.inDossier(ctx, request, warrantID, o)
+}
+
+// inDossier stores a document in the dossier of a warrant, unless it is there.
+func (a *app) inDossier(ctx context.Context, request, warrantID string, o received) error {
 	client := griffierv1.NewIntakeServiceClient(a.server)
 	there, err := client.ListDocuments(ctx, &griffierv1.ListDocumentsRequest{WarrantId: warrantID})
 	if err != nil {
@@ -115,9 +152,6 @@ func (a *app) inDossier(ctx context.Context, request, warrantID string, o receiv
 	}
 	if slices.ContainsFunc(there.GetDocuments(), func(d *griffierv1.Document) bool { return d.GetSha256() == o.sha256 }) {
 		return nil
-	}
-	if dryRun {
-		return usageError{fmt.Errorf("the document is not in the dossier, and a dry run stores nothing: griffier document put FILE --warrant %s", warrantID)}
 	}
 	_, err = a.upload(ctx, request, warrantID, o, false)
 	return err

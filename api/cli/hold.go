@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -90,19 +89,15 @@ cancel, for which a call is enough.`,
 
 // holdOrder is the order that an act on a hold rests on, as it was given.
 type holdOrder struct {
-	app              *app
-	file, sha256, id *string
-	generation       *uint64
-	dryRun           *bool
-	verb             string
+	*paper
+	id         *string
+	generation *uint64
+	dryRun     *bool
 }
 
 func (a *app) holdOrderFlags(c *cobra.Command) *holdOrder {
-	return &holdOrder{app: a, verb: c.Name(),
-		file:       c.Flags().String("document", "", "the authority's order, a file as it was received (this or --document-sha256)"),
-		sha256:     c.Flags().String("document-sha256", "", "hash of the order, which is in the dossier already"),
-		generation: c.Flags().Uint64("generation", 0, "generation of the hold as you saw it (required)"),
-		id:         requestFlag(c), dryRun: dryRunFlag(c)}
+	return &holdOrder{paper: a.paperFlags(c, "the authority's order"), id: requestFlag(c), dryRun: dryRunFlag(c),
+		generation: c.Flags().Uint64("generation", 0, "generation of the hold as you saw it (required)")}
 }
 
 // request is one id for the order and the act: what a failure left undone is done by
@@ -112,24 +107,16 @@ func (o *holdOrder) request() string {
 	return *o.id
 }
 
-// document returns the hash of the order, after it was stored if it is a file that the
-// dossier does not have. A dry run stores nothing.
+// document returns the hash of the order, in the dossier of the hold's warrant.
 func (o *holdOrder) document(ctx context.Context, client griffierv1.HoldServiceClient, holdID string) (string, error) {
-	if (*o.file == "") == (*o.sha256 == "") || *o.generation == 0 {
-		return "", usageError{fmt.Errorf("hold %s: --generation is required, and the order: --document FILE or --document-sha256 HASH", o.verb)}
-	}
-	if *o.file == "" {
-		return *o.sha256, nil
-	}
-	order, err := o.app.readDocument(*o.file, "")
-	if err != nil {
-		return "", err
+	if err := o.given(); err != nil || *o.file == "" {
+		return *o.sha256, err
 	}
 	h, err := client.GetHold(ctx, &griffierv1.GetHoldRequest{HoldId: holdID})
 	if err != nil {
 		return "", err
 	}
-	return order.sha256, o.app.inDossier(ctx, o.request(), h.GetWarrantId(), order, *o.dryRun)
+	return o.stored(ctx, o.request(), h.GetWarrantId(), *o.dryRun)
 }
 
 // actOnHold calls the server and shows the hold that it answers with.

@@ -132,13 +132,19 @@ func (a *app) warrantExtend() *cobra.Command {
 		Long: `Let a warrant that has not ended last longer, by a new document of the authority. The end
 must be strictly later. The deadlines start again, the generation rises by one and every
 approval is to be given again; open tasks go on then.`,
-		Example: `  griffier warrant extend 0123456789abcdef0123456789abcdef --generation 1 --valid-until 2026-12-20T00:00:00+01:00 --document-sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08`}
+		Example: `  griffier warrant extend 0123456789abcdef0123456789abcdef --generation 1 --valid-until 2026-12-20T00:00:00+01:00 --document extension.pdf
+  griffier warrant extend 0123456789abcdef0123456789abcdef --generation 1 --valid-until 2026-12-20T00:00:00+01:00 --document-sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 --dry-run`}
 	until := c.Flags().String("valid-until", "", "the new end, RFC 3339 with an offset (required)")
-	document := c.Flags().String("document-sha256", "", "hash of the document that extends it (required)")
+	document := a.paperFlags(c, "the document that extends it")
 	generation, request, dryRun := generationFlag(c), requestFlag(c), dryRunFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		return sendAct(a, c, griffierv1.WarrantServiceClient.ExtendWarrant, &griffierv1.ExtendWarrantRequest{RequestId: requestID(*request), WarrantId: args[0],
-			ExpectedGeneration: *generation, ValidUntil: *until, DocumentSha256: *document, ValidateOnly: *dryRun})
+		id := requestID(*request)
+		sha256, err := document.stored(c.Context(), id, args[0], *dryRun)
+		if err != nil {
+			return err
+		}
+		return sendAct(a, c, griffierv1.WarrantServiceClient.ExtendWarrant, &griffierv1.ExtendWarrantRequest{RequestId: id, WarrantId: args[0],
+			ExpectedGeneration: *generation, ValidUntil: *until, DocumentSha256: sha256, ValidateOnly: *dryRun})
 	}
 	return c
 }
@@ -147,13 +153,19 @@ func (a *app) warrantPaper() *cobra.Command {
 	c := &cobra.Command{Use: "paper WARRANT", Short: "Record that the paper of an oral order came", Args: oneArg("WARRANT"),
 		Long: `Record the document that confirms an oral order. With it and the second approval the
 warrant is approved; without either, in the days that the basis allows, it is suspended
-by itself. A paper that says something else than the oral order is none: edit the warrant.`}
-	document := c.Flags().String("document-sha256", "", "hash of the document (required)")
+by itself. A paper that says something else than the oral order is none: edit the warrant.`,
+		Example: `  griffier warrant paper 0123456789abcdef0123456789abcdef --document paper.pdf`}
+	document := a.paperFlags(c, "the paper")
 	note := c.Flags().String("note", "", "anything more; sealed in the ledger")
 	generation, request, dryRun := generationFlag(c), requestFlag(c), dryRunFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		return sendAct(a, c, griffierv1.WarrantServiceClient.RecordPaper, &griffierv1.RecordPaperRequest{RequestId: requestID(*request), WarrantId: args[0],
-			ExpectedGeneration: *generation, DocumentSha256: *document, Note: *note, ValidateOnly: *dryRun})
+		id := requestID(*request)
+		sha256, err := document.stored(c.Context(), id, args[0], *dryRun)
+		if err != nil {
+			return err
+		}
+		return sendAct(a, c, griffierv1.WarrantServiceClient.RecordPaper, &griffierv1.RecordPaperRequest{RequestId: id, WarrantId: args[0],
+			ExpectedGeneration: *generation, DocumentSha256: sha256, Note: *note, ValidateOnly: *dryRun})
 	}
 	return c
 }
@@ -162,16 +174,22 @@ func (a *app) warrantClearNotice() *cobra.Command {
 	c := &cobra.Command{Use: "clear-notice WARRANT", Short: "Record that the enforcing authority has no objection; two people in two roles do", Args: oneArg("WARRANT"),
 		Long: `Record the message by which the enforcing authority, which was notified of an EPOC,
 cleared it: what is sealed may be released before its ten days are over. Two people do, in
-two roles and by the same message, which is in the dossier (griffier document put); the
-first one's word waits, for a day at most, for the second one's. If the authority
-refuses, suspend or cancel the warrant instead: one person may.`,
-		Example: `  griffier warrant clear-notice 0123456789abcdef0123456789abcdef --content-sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 --document-sha256 60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752`}
-	document := c.Flags().String("document-sha256", "", "hash of the message (required)")
+two roles and by the same message, which is stored in the dossier, so that the second
+reads it too; the first one's word waits, for a day at most, for the second one's. If the
+authority refuses, suspend or cancel the warrant instead: one person may.`,
+		Example: `  griffier warrant clear-notice 0123456789abcdef0123456789abcdef --content-sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 --document message.pdf
+  griffier warrant clear-notice 0123456789abcdef0123456789abcdef --content-sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 --document-sha256 60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752`}
+	document := a.paperFlags(c, "the message")
 	note := c.Flags().String("note", "", "anything more; sealed in the ledger")
 	generation, request, dryRun, content := generationFlag(c), requestFlag(c), dryRunFlag(c), contentFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		return sendAct(a, c, griffierv1.WarrantServiceClient.ClearNotice, &griffierv1.ClearNoticeRequest{RequestId: requestID(*request), WarrantId: args[0],
-			ExpectedGeneration: *generation, ContentSha256: *content, DocumentSha256: *document, Note: *note, ValidateOnly: *dryRun})
+		id := requestID(*request)
+		sha256, err := document.stored(c.Context(), id, args[0], *dryRun)
+		if err != nil {
+			return err
+		}
+		return sendAct(a, c, griffierv1.WarrantServiceClient.ClearNotice, &griffierv1.ClearNoticeRequest{RequestId: id, WarrantId: args[0],
+			ExpectedGeneration: *generation, ContentSha256: *content, DocumentSha256: sha256, Note: *note, ValidateOnly: *dryRun})
 	}
 	return c
 }
