@@ -15,7 +15,8 @@ import (
 
 // matrix is section (b) of the requirements, written down a second time: Y and N
 // for identity, attribution, history, time, volume and preservation, who signs, and
-// the extra condition. hold is days and extension, days the longest validity, and
+// the extra condition. Who signs orders of the Union is what art. 4(1) to (3) says, which
+// section (b) has in short. hold is days and extension, days the longest validity, and
 // source what the row's source must name.
 var matrix = map[string]struct {
 	row, signs, extra, hold string
@@ -36,11 +37,11 @@ var matrix = map[string]struct {
 	"BE-39ter":        {"NNNNNY", "public-prosecutor police", "", "90+0", 90, national, "39ter", "check"},
 	"BE-CIVIL":        {"YYNNNN", "court", "", "", 92, national, "judgment", "check"},
 	"BE-SUPERVISOR":   {"disabled", "supervisor", "", "", 1, "", "supervisor", "check"},
-	"EPOC-SUBSCRIBER": {"YNNNNN", "judge court public-prosecutor", "future0 kept60", "", 92, "TEN_DAYS_ASAP 240h EIGHT_HOURS 8h", "3(9), 5(3), 10", "secondary"},
-	"EPOC-USER":       {"YYNNNN", "judge court public-prosecutor", "future0 kept60", "", 92, "TEN_DAYS_ASAP 240h EIGHT_HOURS 8h", "3(10), 5(3), 10", "secondary"},
+	"EPOC-SUBSCRIBER": {"YNNNNN", "judge court investigating-judge public-prosecutor", "future0 kept60", "", 92, "TEN_DAYS_ASAP 240h EIGHT_HOURS 8h", "3(9), 4(1), 5(3), 10", "secondary"},
+	"EPOC-USER":       {"YYNNNN", "judge court investigating-judge public-prosecutor", "future0 kept60", "", 92, "TEN_DAYS_ASAP 240h EIGHT_HOURS 8h", "3(10), 4(1), 5(3), 10", "secondary"},
 	"EPOC-TRAFFIC": {"YYYYYN", "judge court investigating-judge", "notified future0 kept60", "", 92,
-		"TEN_DAYS_ASAP 240h TEN_DAYS_SUBJECT_TO_EA 240h EIGHT_HOURS 8h", "5(4), 8, 10", "secondary"},
-	"EPOC-PR":        {"NNNNNY", "judge court public-prosecutor", "future0 kept60", "60+30", 60, "TEN_DAYS_ASAP 24h EIGHT_HOURS 8h", "art. 6, 11", "read"},
+		"TEN_DAYS_ASAP 240h TEN_DAYS_SUBJECT_TO_EA 240h EIGHT_HOURS 8h", "4(2), 5(4), 8, 10", "secondary"},
+	"EPOC-PR":        {"NNNNNY", "judge court investigating-judge public-prosecutor", "future0 kept60", "60+30", 60, "TEN_DAYS_ASAP 24h EIGHT_HOURS 8h", "art. 4(3), 6, 11", "read"},
 	"PRIVATE-LETTER": {"none", "none", "", "", 1, "", "2019:423", "read"},
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode"
 
 	"griffier/api/reason"
@@ -30,6 +31,9 @@ var priorities = map[Deadline]warrant.Priority{TenDaysASAP: warrant.TenDays, Ten
 func (f Form) Content() (warrant.Content, *reason.Error) {
 	var bad []reason.Violation
 	complain := func(field, description string) {
+		if letter := section(f.Kind, field); letter != "" {
+			description += " (section " + letter + ")"
+		}
 		bad = append(bad, reason.Violation{Field: field, Description: description})
 	}
 	c := warrant.Content{Authority: f.IssuingAuthority.ID, Reference: f.CaseNumber, RequestedBy: f.IssuingAuthority.Person, IssuedAt: f.IssuedAt, ValidFrom: f.IssuedAt}
@@ -42,12 +46,27 @@ func (f Form) Content() (warrant.Content, *reason.Error) {
 	}
 	need("case_number", f.CaseNumber)
 	need("issued_at", f.IssuedAt)
+	need("offence", f.Offence)
+	need("addressee.name", f.Addressee.Name)
+	switch f.Addressee.Role {
+	case Establishment, Representative:
+	case OtherAddressee:
+		if !f.Emergency {
+			complain("addressee.role", "is another than the designated establishment or legal representative, and it is no emergency (art. 7)")
+		}
+	default:
+		complain("addressee.role", "must be DESIGNATED_ESTABLISHMENT, LEGAL_REPRESENTATIVE or OTHER")
+	}
 	f.IssuingAuthority.check("issuing_authority", complain)
 	if f.ValidatingAuthority != nil {
 		f.ValidatingAuthority.check("validating_authority", complain)
 		if f.ValidatingAuthority.Office == OtherOffice {
 			complain("validating_authority.office", "must be a judge, a court or a prosecutor (art. 4)")
 		}
+	}
+	if f.TransferTo != nil {
+		need("transfer_to.id", f.TransferTo.ID)
+		need("transfer_to.name", f.TransferTo.Name)
 	}
 	if f.EnforcingAuthority != nil {
 		need("enforcing_authority.country", f.EnforcingAuthority.Country)
@@ -246,6 +265,15 @@ func (f Form) Open() []Question {
 	}
 	if f.ValidatingAuthority != nil {
 		out = append(out, Question{"requested_by", "is of the issuing authority; another authority validated the order: call that one back too"})
+	}
+	if to := f.TransferTo; to != nil && to.ID != f.IssuingAuthority.ID {
+		out = append(out, Question{"recipient", "the data goes to " + to.ID + " (section L), and a warrant's recipient is a key of the authority that orders: register that one's key with it first"})
+	}
+	if len(f.Previous) > 0 {
+		out = append(out, Question{"", "it goes with earlier orders: " + strings.Join(f.Previous, ", ") + "; compare their holds and warrants"})
+	}
+	if f.OtherDeadline != "" {
+		out = append(out, Question{"", "it names another deadline: " + f.OtherDeadline})
 	}
 	for _, id := range f.Identifiers {
 		if id.Port != 0 {

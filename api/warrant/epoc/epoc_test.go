@@ -35,10 +35,12 @@ func TestParse(t *testing.T) {
 		t.Errorf("JSON %+v\nXML  %+v", fromJSON, fromXML)
 	}
 	want := epoc.Form{Kind: epoc.Production, CaseNumber: "DE-2026-00042", IssuedAt: "2026-11-19T09:00:00+01:00",
-		IssuingAuthority:    epoc.Authority{ID: "DE-STA-BERLIN", Country: "DE", Name: "Staatsanwaltschaft Berlin", Office: epoc.PublicProsecutor, Person: "Dr. A. Weber"},
-		ValidatingAuthority: &epoc.Authority{ID: "DE-AG-TIERGARTEN", Country: "DE", Name: "Amtsgericht Tiergarten & Co", Office: epoc.Judge, Person: "R. Klein"},
-		EnforcingAuthority:  &epoc.Enforcing{Country: "NL", Name: "Parket Amsterdam", Notified: true},
-		Deadline:            epoc.TenDaysSubjectToEA, Data: []epoc.Data{epoc.SubscriberData, epoc.TrafficData}, Traffic: []string{"ADDRESS_HISTORY", "CONNECTION_TIMES"},
+		IssuingAuthority:     epoc.Authority{ID: "DE-STA-BERLIN", Country: "DE", Name: "Staatsanwaltschaft Berlin", Office: epoc.PublicProsecutor, Person: "Dr. A. Weber"},
+		ValidatingAuthority:  &epoc.Authority{ID: "DE-AG-TIERGARTEN", Country: "DE", Name: "Amtsgericht Tiergarten & Co", Office: epoc.Judge, Person: "R. Klein"},
+		ValidatingCaseNumber: "7 Gs 12/26", Addressee: epoc.Addressee{Name: "ISP Example BV", Role: epoc.Establishment}, Offence: "computer fraud, StGB 263a",
+		DelayInformingUser: true, TransferTo: &epoc.Receiver{ID: "DE-BKA", Name: "Bundeskriminalamt"}, Previous: []string{"DE-2026-00017"},
+		EnforcingAuthority: &epoc.Enforcing{Country: "NL", Name: "Parket Amsterdam", Notified: true},
+		Deadline:           epoc.TenDaysSubjectToEA, Data: []epoc.Data{epoc.SubscriberData, epoc.TrafficData}, Traffic: []string{"ADDRESS_HISTORY", "CONNECTION_TIMES"},
 		Identifiers: []epoc.Identifier{{Kind: "IP_ADDRESS", Value: "192.0.2.17", Port: 51234, Protocol: "TCP"}, {Kind: "LINE", Value: "L-1001"}},
 		Ranges:      []epoc.Range{{From: "2026-11-18T00:00:00+01:00", To: "2026-11-19T00:00:00+01:00"}}}
 	if !reflect.DeepEqual(fromJSON, want) {
@@ -62,8 +64,15 @@ func TestContent(t *testing.T) {
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("content %+v\nwant    %+v", c, want)
 	}
-	if fields := len(form.Open()); fields < 4 {
-		t.Errorf("%d fields are open", fields)
+	open := map[string]string{}
+	for _, q := range form.Open() {
+		open[q.Field] += q.Why + "; "
+	}
+	for field, why := range map[string]string{"authority": "registry", "valid_until": "not in the form", "recipient": "DE-BKA (section L)",
+		"document_sha256": "as it was received", "requested_by": "call that one back too", "targets": "port", "": "DE-2026-00017"} {
+		if !strings.Contains(open[field], why) {
+			t.Errorf("open: %s: %q, want %q", field, open[field], why)
+		}
 	}
 	// Every basis that a form may lead to is in the Union's profile.
 	profile, err := warrant.LoadProfile(warrant.Union)
@@ -85,8 +94,14 @@ func TestContradictions(t *testing.T) {
 		want []string
 	}{
 		{"nothing", func(*epoc.Form) {}, nil},
-		{"an empty form", func(f *epoc.Form) { *f = epoc.Form{} }, []string{"case_number", "identifier", "issued_at", "issuing_authority.country", "issuing_authority.id",
-			"issuing_authority.name", "issuing_authority.office", "issuing_authority.person", "kind", "range"}},
+		{"an empty form", func(f *epoc.Form) { *f = epoc.Form{} }, []string{"addressee.name", "addressee.role", "case_number", "identifier", "issued_at", "issuing_authority.country", "issuing_authority.id",
+			"issuing_authority.name", "issuing_authority.office", "issuing_authority.person", "kind", "offence", "range"}},
+		{"no offence", func(f *epoc.Form) { f.Offence = "" }, []string{"offence"}},
+		{"another addressee, of no emergency", func(f *epoc.Form) { f.Addressee.Role = epoc.OtherAddressee }, []string{"addressee.role"}},
+		{"another addressee in an emergency", func(f *epoc.Form) {
+			f.Addressee.Role, f.Deadline, f.Emergency, f.EmergencyReason = epoc.OtherAddressee, epoc.EightHours, true, "a life"
+		}, nil},
+		{"transferred to nobody", func(f *epoc.Form) { f.TransferTo = &epoc.Receiver{} }, []string{"transfer_to.id", "transfer_to.name"}},
 		{"a prosecutor alone, for traffic data", func(f *epoc.Form) { f.ValidatingAuthority = nil }, []string{"validating_authority"}},
 		{"the police, for subscriber data", func(f *epoc.Form) {
 			f.Data, f.Traffic, f.ValidatingAuthority, f.IssuingAuthority.Office = []epoc.Data{epoc.SubscriberData}, nil, nil, epoc.OtherOffice
@@ -134,6 +149,49 @@ func TestContradictions(t *testing.T) {
 		}
 		if !slices.Equal(got, test.want) {
 			t.Errorf("%s: complains of %q, want %q", test.name, got, test.want)
+		}
+	}
+}
+
+// Every field of a form stands in one section of the certificate, and every section
+// to its last letter has fields. What is missing names the section.
+func TestSections(t *testing.T) {
+	for kind, last := range map[epoc.Kind]string{epoc.Production: "L", epoc.Preservation: "G"} {
+		in := map[string]string{}
+		for i, s := range epoc.Sections(kind) {
+			if s.Letter != string(rune('A'+i)) || s.Title == "" || len(s.Fields) == 0 {
+				t.Errorf("%s: section %d is %+v", kind, i, s)
+			}
+			for _, f := range s.Fields {
+				if in[f] != "" {
+					t.Errorf("%s: %s is in %s and %s", kind, f, in[f], s.Letter)
+				}
+				in[f] = s.Letter
+			}
+		}
+		if sections := epoc.Sections(kind); sections[len(sections)-1].Letter != last {
+			t.Errorf("%s ends with section %s", kind, sections[len(sections)-1].Letter)
+		}
+		form := reflect.TypeFor[epoc.Form]()
+		known := map[string]bool{}
+		for i := range form.NumField() {
+			name := form.Field(i).Tag.Get("json")
+			known[name] = true
+			if kind == epoc.Production && in[name] == "" && name != "annex_v" && name != "annex_vi" && name != "preserves" {
+				t.Errorf("%s is in no section", name)
+			}
+		}
+		for name := range in {
+			if !known[name] {
+				t.Errorf("%s: a form has no %s", kind, name)
+			}
+		}
+		_, refusal := epoc.Form{Kind: kind}.Content()
+		for _, v := range refusal.Violations {
+			field, _, _ := strings.Cut(v.Field, ".")
+			if !strings.HasSuffix(v.Description, "(section "+in[field]+")") {
+				t.Errorf("%s: %s: %q names no section", kind, v.Field, v.Description)
+			}
 		}
 	}
 }

@@ -328,7 +328,7 @@ func TestReadingsKeepNothing(t *testing.T) {
 	want(t, "by an approver", err, reason.PermissionDenied)
 
 	form := `{"kind":"EPOC-PR","case_number":"DE-42","issued_at":"2026-11-19T09:00:00+01:00","issuing_authority":{"id":"DE-AG","country":"DE","name":"AG","office":"JUDGE","person":"R. Klein"},
-		"identifier":[{"kind":"IP_ADDRESS","value":"192.0.2.17"}],"range":[{"from":"2026-11-18T00:00:00Z","to":"2026-11-19T00:00:00Z"}]}`
+		"addressee":{"name":"ISP","role":"DESIGNATED_ESTABLISHMENT"},"offence":"fraud","identifier":[{"kind":"IP_ADDRESS","value":"192.0.2.17"}],"range":[{"from":"2026-11-18T00:00:00Z","to":"2026-11-19T00:00:00Z"}]}`
 	p, err = o.ReadEPOC(as("olga"), &griffierv1.ReadEPOCRequest{RequestId: "request-5", Form: []byte(form)})
 	want(t, "read a form", err, "")
 	if c := p.GetDraft(); c.GetLegalBasis() != "EPOC-PR" || c.GetReference() != "DE-42" || len(c.GetTargets()) != 1 || c.GetCategories()[0] != griffierv1.Category_CATEGORY_PRESERVATION {
