@@ -119,7 +119,7 @@ func (s *State) applyExtend(e ledger.Entry) (bool, error) {
 	var kept []Approval
 	for _, a := range h.Approvals {
 		if slices.Contains(f.Beside, a.Index) {
-			if a.Actor == e.Header.Actor || a.Role == f.Role || a.DocumentID != f.DocumentID {
+			if a.Actor == e.Header.Actor || a.Role.Seat() == f.Role.Seat() || a.DocumentID != f.DocumentID {
 				return false, nil
 			}
 			kept = append(kept, a)

@@ -19,6 +19,7 @@ var (
 	start    = time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
 	officer  = warrant.Caller{Actor: "0f", Roles: []warrant.Role{warrant.LegalOfficer}}
 	approver = warrant.Caller{Actor: "a0", Roles: []warrant.Role{warrant.LegalApprover}}
+	outside  = warrant.Caller{Actor: "0e", Roles: []warrant.Role{warrant.ExternalApprover}}
 	both     = warrant.Caller{Actor: "bb", Roles: []warrant.Role{warrant.LegalOfficer, warrant.LegalApprover}}
 	service  = warrant.Caller{Actor: "griffierd", Roles: []warrant.Role{warrant.Executor}}
 	document = strings.Repeat("ab", 32)
@@ -254,7 +255,7 @@ func TestModel(t *testing.T) {
 		}
 		now, stopped, destroyed := start, time.Time{}, false
 		var late []ledger.Draft
-		callers := rapid.SampledFrom([]warrant.Caller{officer, approver, both, {Actor: "cc"}, {Actor: "dd", Roles: []warrant.Role{warrant.LegalOfficer}}})
+		callers := rapid.SampledFrom([]warrant.Caller{officer, approver, outside, both, {Actor: "cc"}, {Actor: "dd", Roles: []warrant.Role{warrant.LegalOfficer}}})
 		doc := rapid.SampledFrom([]string{document, strings.Repeat("cd", 32)})
 		approvals := map[string][]warrant.Role{} // by document: every role that ever approved
 		commit := func(d ledger.Draft) bool {
@@ -367,7 +368,7 @@ func twoRoles(approvals map[string][]warrant.Role) bool {
 	for _, roles := range approvals {
 		seen := map[warrant.Role]bool{}
 		for _, role := range roles {
-			seen[role] = true
+			seen[role.Seat()] = true
 		}
 		if len(seen) == 2 {
 			return true

@@ -134,7 +134,7 @@ func (r *Rules) Extend(s *State, now time.Time, by warrant.Caller, req ExtendReq
 		return ledger.Draft{}, reason.New(reason.WarrantTerminal, "It was extended already, and that can be done once.")
 	}
 	var roles []warrant.Role
-	for _, role := range []warrant.Role{warrant.LegalOfficer, warrant.LegalApprover} {
+	for _, role := range []warrant.Role{warrant.LegalOfficer, warrant.LegalApprover, warrant.ExternalApprover} {
 		if by.Has(role) {
 			roles = append(roles, role)
 		}
@@ -158,7 +158,7 @@ func (r *Rules) Extend(s *State, now time.Time, by warrant.Caller, req ExtendReq
 		if a.Actor == by.Actor {
 			return ledger.Draft{}, reason.New(reason.SelfApproval, "The caller's approval is there already.")
 		}
-		roles = slices.DeleteFunc(roles, func(role warrant.Role) bool { return role == a.Role })
+		roles = slices.DeleteFunc(roles, func(role warrant.Role) bool { return role.Seat() == a.Role.Seat() })
 		beside = append(beside, a.Index)
 	}
 	if len(roles) == 0 {

@@ -31,9 +31,9 @@ type Approval struct {
 // several is asked for one.
 var approving = []Role{LegalOfficer, LegalApprover, ExternalApprover, PrivacyController}
 
-// seat is the role that an approval counts as. A lawyer from outside sits for the
+// Seat is the role that an approval counts as. A lawyer from outside sits for the
 // legal approver of a provider that has one lawyer.
-func (r Role) seat() Role {
+func (r Role) Seat() Role {
 	if r == ExternalApprover {
 		return LegalApprover
 	}
@@ -50,7 +50,7 @@ func (w *Warrant) Seats() []Role {
 
 // seat returns the approval in a seat, or nil.
 func (w *Warrant) seat(role Role) *Approval {
-	i := slices.IndexFunc(w.Approvals, func(a Approval) bool { return a.Role.seat() == role })
+	i := slices.IndexFunc(w.Approvals, func(a Approval) bool { return a.Role.Seat() == role })
 	if i < 0 {
 		return nil
 	}
@@ -87,8 +87,8 @@ func (r *Rules) Asks(w Warrant, now time.Time, by Caller) bool {
 		return false
 	}
 	return slices.ContainsFunc(approving, func(role Role) bool {
-		return by.Has(role) && (slices.Contains(w.AwaitingApprovals(now, r.ApprovalAge), role.seat()) ||
-			slices.Contains(consenting, role) && w.awaitsConsent(role.seat(), now, r.ApprovalAge))
+		return by.Has(role) && (slices.Contains(w.AwaitingApprovals(now, r.ApprovalAge), role.Seat()) ||
+			slices.Contains(consenting, role) && w.awaitsConsent(role.Seat(), now, r.ApprovalAge))
 	})
 }
 
@@ -125,7 +125,7 @@ func (r *Rules) Approve(s *State, now time.Time, by Caller, req ApproveRequest) 
 	if err := r.approvable(s, w); err != nil {
 		return ledger.Draft{}, err
 	}
-	roles = slices.DeleteFunc(roles, func(role Role) bool { return !slices.Contains(w.Seats(), role.seat()) })
+	roles = slices.DeleteFunc(roles, func(role Role) bool { return !slices.Contains(w.Seats(), role.Seat()) })
 	if len(roles) == 0 {
 		return ledger.Draft{}, reason.New(reason.PermissionDenied, "The privacy controller approves warrants of more targets.")
 	}
@@ -137,7 +137,7 @@ func (r *Rules) Approve(s *State, now time.Time, by Caller, req ApproveRequest) 
 		if a.Actor == by.Actor {
 			return ledger.Draft{}, reason.New(reason.SelfApproval, "The caller's approval is there already.")
 		}
-		roles = slices.DeleteFunc(roles, func(role Role) bool { return role.seat() == a.Role.seat() })
+		roles = slices.DeleteFunc(roles, func(role Role) bool { return role.Seat() == a.Role.Seat() })
 		beside = append(beside, a.Index)
 	}
 	switch {
@@ -181,7 +181,7 @@ func (s *State) applyApprove(e ledger.Entry) (bool, error) {
 	var kept []Approval
 	for _, a := range w.Approvals {
 		if slices.Contains(f.Beside, a.Index) {
-			if a.Actor == e.Header.Actor || a.Role.seat() == f.Role.seat() {
+			if a.Actor == e.Header.Actor || a.Role.Seat() == f.Role.Seat() {
 				return false, nil
 			}
 			kept = append(kept, a)

@@ -53,7 +53,7 @@ func (r *Rules) consent(w Warrant, now time.Time, by Caller, kind, contentSHA256
 		if c.Actor == by.Actor {
 			return consentFacts{}, reason.New(reason.SelfApproval, "The caller has said so already: it takes a second person, in the other role.")
 		}
-		roles = slices.DeleteFunc(roles, func(role Role) bool { return role.seat() == c.Role.seat() })
+		roles = slices.DeleteFunc(roles, func(role Role) bool { return role.Seat() == c.Role.Seat() })
 		f.Beside = append(f.Beside, c.Index)
 	}
 	if len(roles) == 0 {
@@ -70,7 +70,7 @@ func (w *Warrant) Pending(now time.Time, approvalAge time.Duration) []Consent {
 
 // awaitsConsent reports whether a person in a seat is asked for their part at now.
 func (w *Warrant) awaitsConsent(seat Role, now time.Time, approvalAge time.Duration) bool {
-	return slices.ContainsFunc(w.Pending(now, approvalAge), func(c Consent) bool { return c.Role.seat() != seat })
+	return slices.ContainsFunc(w.Pending(now, approvalAge), func(c Consent) bool { return c.Role.Seat() != seat })
 }
 
 // applyConsent takes in one person's part; the second one's has the act done.
@@ -87,7 +87,7 @@ func (s *State) applyConsent(e ledger.Entry) (bool, error) {
 	whole := false
 	for _, c := range w.Consents {
 		beside := c.Kind == kind && slices.Contains(f.Beside, c.Index)
-		if beside && (c.Actor == e.Header.Actor || c.Role.seat() == f.Role.seat() || c.Document != f.DocumentKey) {
+		if beside && (c.Actor == e.Header.Actor || c.Role.Seat() == f.Role.Seat() || c.Document != f.DocumentKey) {
 			return false, nil
 		}
 		if whole = whole || beside; c.Kind != kind || beside {
@@ -119,7 +119,7 @@ func (r *Rules) consentEffect(before *Warrant, after Warrant) string {
 			continue
 		}
 		other := LegalOfficer
-		if c.Role.seat() == LegalOfficer {
+		if c.Role.Seat() == LegalOfficer {
 			other = LegalApprover
 		}
 		return fmt.Sprintf("it waits for a second person, as %s, until %s", other, c.At.Add(r.ApprovalAge).UTC().Format(time.RFC3339))

@@ -2,6 +2,7 @@ package holdrpc
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -54,12 +55,32 @@ func (s *Service) ListHolds(ctx context.Context, _ *griffierv1.ListHoldsRequest)
 }
 
 // GetHold implements HoldService.
-func (s *Service) GetHold(_ context.Context, req *griffierv1.GetHoldRequest) (*griffierv1.Hold, error) {
-	h, ok := s.keeper.State().Hold(req.GetHoldId())
-	if !ok {
-		return nil, reason.New(reason.NotFound, "")
+func (s *Service) GetHold(ctx context.Context, req *griffierv1.GetHoldRequest) (*griffierv1.Hold, error) {
+	by, err := warrantrpc.Caller(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h, err := s.known(ctx, by, req.GetHoldId())
+	if err != nil {
+		return nil, err
 	}
 	return message(h, s.keeper.Now()), nil
+}
+
+// known returns a hold that exists for a caller: to a lawyer from outside, one whose
+// order they approved, and so may read.
+func (s *Service) known(ctx context.Context, by warrant.Caller, id string) (hold.Hold, error) {
+	seen, err := warrantrpc.Seen(ctx, s.warrants)
+	if err != nil {
+		return hold.Hold{}, err
+	}
+	h, ok := s.keeper.State().Hold(id)
+	w, _ := s.warrants.Warrant(h.WarrantID)
+	asked := by.Has(warrant.ExternalApprover) && by.Within(w) && slices.ContainsFunc(w.Approvals, func(a warrant.Approval) bool { return a.Actor == by.Actor })
+	if !ok || !seen(h.WarrantID) && !asked {
+		return hold.Hold{}, reason.New(reason.NotFound, "")
+	}
+	return h, nil
 }
 
 // ExtendHold implements HoldService.
@@ -103,6 +124,9 @@ type actRequest interface {
 func (s *Service) do(ctx context.Context, method, kind string, req actRequest, rule rule) (*griffierv1.Hold, error) {
 	by, err := warrantrpc.Caller(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if _, err := s.known(ctx, by, req.GetHoldId()); err != nil {
 		return nil, err
 	}
 	if req.GetValidateOnly() {

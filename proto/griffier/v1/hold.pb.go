@@ -659,15 +659,15 @@ const file_griffier_v1_hold_proto_rawDesc = "" +
 	"\x16HOLD_STATE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fHOLD_STATE_LIVE\x10\x01\x12\x14\n" +
 	"\x10HOLD_STATE_ENDED\x10\x02\x12\x18\n" +
-	"\x14HOLD_STATE_DESTROYED\x10\x032\xc6\x02\n" +
+	"\x14HOLD_STATE_DESTROYED\x10\x032\xc8\x02\n" +
 	"\vHoldService\x12W\n" +
 	"\tListHolds\x12\x1d.griffier.v1.ListHoldsRequest\x1a\x1e.griffier.v1.ListHoldsResponse\"\v\xca\xf3\x18\a\n" +
-	"\x03\x03\x04\x05\x10\x03\x12F\n" +
-	"\aGetHold\x12\x1b.griffier.v1.GetHoldRequest\x1a\x11.griffier.v1.Hold\"\v\xca\xf3\x18\a\n" +
-	"\x03\x03\x04\x05\x10\x03\x12M\n" +
+	"\x03\x03\x04\x05\x10\x03\x12G\n" +
+	"\aGetHold\x12\x1b.griffier.v1.GetHoldRequest\x1a\x11.griffier.v1.Hold\"\f\xca\xf3\x18\b\n" +
+	"\x04\x03\x04\f\x05\x10\x03\x12N\n" +
 	"\n" +
-	"ExtendHold\x12\x1e.griffier.v1.ExtendHoldRequest\x1a\x11.griffier.v1.Hold\"\f\xca\xf3\x18\b\n" +
-	"\x02\x03\x04\x10\x04\x18\x01\x12G\n" +
+	"ExtendHold\x12\x1e.griffier.v1.ExtendHoldRequest\x1a\x11.griffier.v1.Hold\"\r\xca\xf3\x18\t\n" +
+	"\x03\x03\x04\f\x10\x04\x18\x01\x12G\n" +
 	"\aEndHold\x12\x1b.griffier.v1.EndHoldRequest\x1a\x11.griffier.v1.Hold\"\f\xca\xf3\x18\b\n" +
 	"\x02\x03\x04\x10\x04\x18\x01B'Z%griffier/proto/griffier/v1;griffierv1b\x06proto3"
 

@@ -37,11 +37,14 @@ type HoldServiceClient interface {
 	// ListHolds returns every hold, newest first: when it was made, when it ends and
 	// what became of it, never whose rows it has.
 	ListHolds(ctx context.Context, in *ListHoldsRequest, opts ...grpc.CallOption) (*ListHoldsResponse, error)
+	// GetHold returns one. To external approvers only those exist of orders that they
+	// approved.
 	GetHold(ctx context.Context, in *GetHoldRequest, opts ...grpc.CallOption) (*Hold, error)
 	// ExtendHold approves that a hold lasts longer, by as much as its legal basis
 	// allows and once. The second approval, by another person in the other role, of
-	// the same document, extends it. A hold that has ended cannot be. The document is in
-	// the dossier of the hold's warrant (IntakeService.UploadDocument) before.
+	// the same document, extends it; an external approver counts as a legal approver. A
+	// hold that has ended cannot be. The document is in the dossier of the hold's warrant
+	// (IntakeService.UploadDocument) before.
 	ExtendHold(ctx context.Context, in *ExtendHoldRequest, opts ...grpc.CallOption) (*Hold, error)
 	// EndHold ends a hold before its time, since the authority said so by a document,
 	// which is in the dossier too. From then on it cannot be read, and it is destroyed
@@ -109,11 +112,14 @@ type HoldServiceServer interface {
 	// ListHolds returns every hold, newest first: when it was made, when it ends and
 	// what became of it, never whose rows it has.
 	ListHolds(context.Context, *ListHoldsRequest) (*ListHoldsResponse, error)
+	// GetHold returns one. To external approvers only those exist of orders that they
+	// approved.
 	GetHold(context.Context, *GetHoldRequest) (*Hold, error)
 	// ExtendHold approves that a hold lasts longer, by as much as its legal basis
 	// allows and once. The second approval, by another person in the other role, of
-	// the same document, extends it. A hold that has ended cannot be. The document is in
-	// the dossier of the hold's warrant (IntakeService.UploadDocument) before.
+	// the same document, extends it; an external approver counts as a legal approver. A
+	// hold that has ended cannot be. The document is in the dossier of the hold's warrant
+	// (IntakeService.UploadDocument) before.
 	ExtendHold(context.Context, *ExtendHoldRequest) (*Hold, error)
 	// EndHold ends a hold before its time, since the authority said so by a document,
 	// which is in the dossier too. From then on it cannot be read, and it is destroyed
