@@ -50,8 +50,12 @@ func (b *book) append(t fataler, at time.Time, d ledger.Draft) {
 }
 
 func record(id string) authority.Record {
+	bases := []string{"NL-126na-2", "NL-126n"}
+	if id[:2] != "NL" { // it orders by the Union's law
+		bases = []string{"EPOC-SUBSCRIBER", "EPOC-USER"}
+	}
 	return authority.Record{ID: id, Name: "Office of the prosecutor", Country: id[:2], Offices: []string{"public-prosecutor"},
-		Bases: []string{"NL-126na-2", "NL-126n"}, Categories: []warrant.Category{warrant.Identity, warrant.Attribution}, CallBack: "+31 20 1234567"}
+		Bases: bases, Categories: []warrant.Category{warrant.Identity, warrant.Attribution}, CallBack: "+31 20 1234567"}
 }
 
 func want(t testing.TB, what string, err *reason.Error, want reason.Reason) {
@@ -95,6 +99,12 @@ func TestProposeAndApprove(t *testing.T) {
 		{"an unknown basis", officer, func(r *authority.Record) { r.Bases = []string{"NL-1"} }, reason.InvalidRequest, "bases[0]"},
 		{"a basis twice", officer, func(r *authority.Record) { r.Bases = []string{"NL-126n", "NL-126n"} }, reason.InvalidRequest, "bases[1]"},
 		{"a wildcard office", officer, func(r *authority.Record) { r.Offices = []string{"*"} }, reason.InvalidRequest, "offices[0]"},
+		{"the Union's basis for an authority of the provider's own state", officer, func(r *authority.Record) { r.Bases = []string{"NL-126n", "EPOC-PR"} }, reason.InvalidRequest, "bases[0]"},
+		{"a nation's basis for another's authority", officer, func(r *authority.Record) { r.ID, r.Country = "BE-OM", "BE" }, reason.InvalidRequest, "bases[0] bases[1]"},
+		{"the Union's basis for another's authority", officer, func(r *authority.Record) { r.ID, r.Country, r.Bases = "BE-OM", "BE", []string{"EPOC-PR"} }, "", ""},
+		{"the Union's basis for a state that takes no part", officer, func(r *authority.Record) { r.ID, r.Country, r.Bases = "DK-OM", "DK", []string{"EPOC-PR"} }, reason.InvalidRequest, "bases[0]"},
+		{"the Union's basis from outside of it", officer, func(r *authority.Record) { r.ID, r.Country, r.Bases = "US-OM", "US", []string{"EPOC-PR"} }, reason.InvalidRequest, "bases[0]"},
+		{"a basis that its office does not sign", officer, func(r *authority.Record) { r.Bases = []string{"NL-126n", "NL-CIVIL"} }, reason.InvalidRequest, "bases[1]"},
 		{"a control character", officer, func(r *authority.Record) { r.Name = "a\u202eb" }, reason.InvalidRequest, "name"},
 		{"an emergency number", officer, func(r *authority.Record) { r.CallBack = "112" }, reason.InvalidRequest, "call_back"},
 	} {

@@ -38,6 +38,7 @@ func TestRunExitCodes(t *testing.T) {
 		{"unknown flag", []string{"-nonsense"}, 2, "", "not defined"},
 		{"unknown argument", []string{"-config", broken, "serve"}, 2, "", `unknown argument "serve"`},
 		{"init without issuer", []string{"-init", made}, 2, "", "needs -issuer and -origin"},
+		{"init with the Union's law alone", append([]string{"-profile", "eu"}, initArgs...), 1, "", "an addition to a nation's"},
 		{"init with another law", append([]string{"-profile", "fr"}, initArgs...), 1, "", `"fr"`},
 		{"init", initArgs, 0, "", "start with: griffierd -config " + config},
 		{"init again", initArgs, 1, "", "is there already"},
