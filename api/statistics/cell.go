@@ -1,6 +1,7 @@
 // Package statistics keeps what remains of the traffic when the traffic data has
 // gone: volumes of a network segment in an hour, of which no number is about
-// fewer than [MinLines] subscribers, and none mostly about one.
+// fewer than [MinLines] subscribers, none mostly about one, and none tells one large
+// subscriber what another moved.
 //
 // What is published of an hour is a partition of the network: every line that
 // moved anything is in exactly one published cell, or nothing of the hour is
@@ -36,20 +37,36 @@ type Cell struct {
 // an account are one's. Each figure is published by itself, so each is judged by
 // itself: of ten that all fetch one may be the only one that sends.
 type Few struct {
-	All, Up, Down uint64 // subscribers that moved anything, and that way
-	// Most of each figure that is one subscriber's.
-	BytesUp, BytesDown, PacketsUp, PacketsDown uint64
+	All, Up, Down                              uint64 // subscribers that moved anything, and that way
+	BytesUp, BytesDown, PacketsUp, PacketsDown Top
+}
+
+// Top is how much of a figure is of the two subscribers with most of it.
+type Top struct{ First, Second uint64 }
+
+// with is the Top of both figures together, which have no subscriber in common.
+func (t Top) with(o Top) Top {
+	if o.First > t.First {
+		t, o = o, t
+	}
+	return Top{t.First, max(t.Second, o.First)}
+}
+
+// tells reports whether the figure tells much of one subscriber: to everybody, because
+// most of it is his; or to the second, who takes his own off and has the first to within
+// a tenth. Without the former a cell of ten tells what one of them moves while the
+// others sleep, without the latter what one company of two does.
+func (t Top) tells(figure uint64) bool {
+	return t.First > figure/2 || figure-t.First-t.Second < t.First/10
 }
 
 // safe reports whether the cell may be published: its lines are k subscribers' at
-// least, what moved a way is too unless nothing did, and of no figure more than half
-// is one subscriber's. Without the last rule a cell of ten tells what one of them
-// moves while the others sleep.
+// least, what moved a way is too unless nothing did, and no figure tells much of one.
 func (c Cell) safe(k uint64) bool {
 	enough := func(n uint64) bool { return n == 0 || n >= k }
 	return c.Few.All >= k && enough(c.Few.Up) && enough(c.Few.Down) &&
-		c.Few.BytesUp <= c.BytesUp/2 && c.Few.BytesDown <= c.BytesDown/2 &&
-		c.Few.PacketsUp <= c.PacketsUp/2 && c.Few.PacketsDown <= c.PacketsDown/2
+		!c.Few.BytesUp.tells(c.BytesUp) && !c.Few.BytesDown.tells(c.BytesDown) &&
+		!c.Few.PacketsUp.tells(c.PacketsUp) && !c.Few.PacketsDown.tells(c.PacketsDown)
 }
 
 func (c Cell) add(o Cell) Cell {
@@ -61,8 +78,8 @@ func (c Cell) add(o Cell) Cell {
 		PacketsUp: c.PacketsUp + o.PacketsUp, PacketsDown: c.PacketsDown + o.PacketsDown,
 		Few: Few{
 			All: c.Few.All + o.Few.All, Up: c.Few.Up + o.Few.Up, Down: c.Few.Down + o.Few.Down,
-			BytesUp: max(c.Few.BytesUp, o.Few.BytesUp), BytesDown: max(c.Few.BytesDown, o.Few.BytesDown),
-			PacketsUp: max(c.Few.PacketsUp, o.Few.PacketsUp), PacketsDown: max(c.Few.PacketsDown, o.Few.PacketsDown),
+			BytesUp: c.Few.BytesUp.with(o.Few.BytesUp), BytesDown: c.Few.BytesDown.with(o.Few.BytesDown),
+			PacketsUp: c.Few.PacketsUp.with(o.Few.PacketsUp), PacketsDown: c.Few.PacketsDown.with(o.Few.PacketsDown),
 		},
 	}
 }

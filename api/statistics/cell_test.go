@@ -12,18 +12,20 @@ func inOneRegion(string) string { return "" }
 
 // line makes a cell of n lines of which each moved bytes.
 func cell(segment string, n, bytes uint64) Cell {
-	return Cell{Segments: []string{segment}, Lines: n, BytesDown: n * bytes, PacketsDown: n, Few: Few{All: n, Down: n, BytesDown: bytes, PacketsDown: 1}}
+	return Cell{Segments: []string{segment}, Lines: n, BytesDown: n * bytes, PacketsDown: n, Few: Few{All: n, Down: n, BytesDown: Top{bytes, min(bytes, (n-1)*bytes)}, PacketsDown: Top{1, min(1, n-1)}}}
 }
 
 func TestMerge(t *testing.T) {
 	whale := cell("whale", 12, 100)
-	whale.BytesDown, whale.Few.BytesDown = whale.BytesDown+5000, 5100
+	whale.BytesDown, whale.Few.BytesDown = whale.BytesDown+5000, Top{5100, 100}
 	sender := cell("sender", 20, 100) // one of twenty that fetch sends, little beside what is fetched
-	sender.BytesUp, sender.PacketsUp, sender.Few.Up, sender.Few.BytesUp, sender.Few.PacketsUp = 50, 1, 1, 50, 1
+	sender.BytesUp, sender.PacketsUp, sender.Few.Up, sender.Few.BytesUp, sender.Few.PacketsUp = 50, 1, 1, Top{50, 0}, Top{1, 0}
 	senders := cell("senders", 20, 100) // eleven send, and one of them most
-	senders.BytesUp, senders.PacketsUp, senders.Few.Up, senders.Few.BytesUp, senders.Few.PacketsUp = 60, 11, 11, 50, 1
+	senders.BytesUp, senders.PacketsUp, senders.Few.Up, senders.Few.BytesUp, senders.Few.PacketsUp = 60, 11, 11, Top{50, 1}, Top{1, 1}
 	caller := cell("caller", 20, 100) // one moves few bytes in most of the packets
-	caller.PacketsDown, caller.Few.PacketsDown = 1000, 900
+	caller.PacketsDown, caller.Few.PacketsDown = 1000, Top{900, 10}
+	rivals := cell("rivals", 10, 1) // two companies move nearly all, each as much: either knows the other's
+	rivals.BytesDown, rivals.Few.BytesDown = rivals.BytesDown+2000, Top{1001, 1001}
 	for _, test := range []struct {
 		name   string
 		cells  []Cell
@@ -40,11 +42,14 @@ func TestMerge(t *testing.T) {
 		{"one line moves most of everything", []Cell{whale, cell("b", 10, 100)}, inOneRegion, nil},
 		{"the only one that sends", []Cell{sender}, inOneRegion, nil},
 		{"the only one that sends, and ten that do", []Cell{sender, {Segments: []string{"b"}, Lines: 10, BytesUp: 500, PacketsUp: 10,
-			Few: Few{All: 10, Up: 10, BytesUp: 50, PacketsUp: 1}}}, inOneRegion, [][]string{{"b", "sender"}}},
+			Few: Few{All: 10, Up: 10, BytesUp: Top{50, 50}, PacketsUp: Top{1, 1}}}}, inOneRegion, [][]string{{"b", "sender"}}},
 		{"one sends most of what is sent", []Cell{senders, cell("b", 30, 100)}, inOneRegion, nil},
 		{"one moves most of the packets", []Cell{caller, cell("b", 30, 100)}, inOneRegion, nil},
+		{"one of two large ones knows the other", []Cell{rivals, cell("b", 10, 5)}, inOneRegion, nil},
+		{"one of two large ones does not, among others", []Cell{rivals, cell("b", 10, 10)}, inOneRegion, [][]string{{"b", "rivals"}}},
+		{"exactly ten and nine", []Cell{cell("a", 10, 7), cell("b", 9, 7), cell("c", 11, 7)}, inOneRegion, [][]string{{"a", "b"}, {"c"}}},
 		{"many lines of one subscriber", []Cell{{Segments: []string{"a"}, Lines: 30, BytesDown: 300, PacketsDown: 30,
-			Few: Few{All: 9, Down: 9, BytesDown: 100, PacketsDown: 10}}}, inOneRegion, nil},
+			Few: Few{All: 9, Down: 9, BytesDown: Top{100, 90}, PacketsDown: Top{10, 9}}}}, inOneRegion, nil},
 		{"a region is merged before others are asked", []Cell{cell("n1", 1, 7), cell("n2", 50, 7), cell("s1", 11, 7)},
 			func(s string) string { return s[:1] }, [][]string{{"n1", "n2"}, {"s1"}}},
 		{"a small region is merged with another", []Cell{cell("n1", 1, 7), cell("n2", 2, 7), cell("s1", 11, 7), cell("s2", 12, 7)},
@@ -73,6 +78,7 @@ func TestMergeIsAPartition(t *testing.T) {
 		k := uint64(rapid.IntRange(10, 20).Draw(t, "k"))
 		var cells []Cell
 		var whole Cell
+		moved := map[string][]uint64{} // what each line sent, by segment
 		for i := range n {
 			lines := rapid.Uint64Range(0, 25).Draw(t, "lines")
 			c := Cell{Segments: []string{string(rune('a' + i))}, Lines: lines, Few: Few{All: lines}}
@@ -82,10 +88,11 @@ func TestMergeIsAPartition(t *testing.T) {
 					v *= 1000
 				}
 				c.BytesUp, c.PacketsUp = c.BytesUp+v, c.PacketsUp+1
-				c.Few.Up, c.Few.BytesUp, c.Few.PacketsUp = c.Few.Up+1, max(c.Few.BytesUp, v), 1
+				c.Few.Up, c.Few.BytesUp, c.Few.PacketsUp = c.Few.Up+1, c.Few.BytesUp.with(Top{v, 0}), c.Few.PacketsUp.with(Top{1, 0})
+				moved[c.Segments[0]] = append(moved[c.Segments[0]], v)
 				if down := rapid.Uint64Range(0, 1000).Draw(t, "down"); rapid.IntRange(0, 3).Draw(t, "fetches") == 0 && down > 0 {
 					c.BytesDown, c.PacketsDown = c.BytesDown+down, c.PacketsDown+1
-					c.Few.Down, c.Few.BytesDown, c.Few.PacketsDown = c.Few.Down+1, max(c.Few.BytesDown, down), 1
+					c.Few.Down, c.Few.BytesDown, c.Few.PacketsDown = c.Few.Down+1, c.Few.BytesDown.with(Top{down, 0}), c.Few.PacketsDown.with(Top{1, 0})
 				}
 			}
 			cells = append(cells, c)
@@ -105,8 +112,17 @@ func TestMergeIsAPartition(t *testing.T) {
 		}
 		var sum Cell
 		for _, c := range got {
-			if c.Lines < k || c.Few.BytesUp > c.BytesUp/2 || c.Few.BytesDown > c.BytesDown/2 || c.Few.Down > 0 && c.Few.Down < k {
+			if c.Lines < k || c.Few.BytesDown.First > c.BytesDown/2 || c.Few.Down > 0 && c.Few.Down < k {
 				t.Fatalf("published %+v", c)
+			}
+			var sent []uint64
+			for _, segment := range c.Segments {
+				sent = append(sent, moved[segment]...)
+			}
+			slices.Sort(sent)
+			largest := sent[len(sent)-1]
+			if rest := c.BytesUp - largest; rest < largest || rest-sent[len(sent)-2] < largest/10 {
+				t.Fatalf("published %d bytes, of which %d are one's and %d another's", c.BytesUp, largest, sent[len(sent)-2])
 			}
 			if len(sum.Segments)+len(c.Segments) != len(sum.add(c).Segments) {
 				t.Fatalf("a segment is in two cells: %v", got)

@@ -165,6 +165,10 @@ func TestAttacks(t *testing.T) {
 	}
 	n.moved(32, "c3", 0, 1000, schema.UsageKernel) // a segment with one line
 	n.moved(33, "c1", 1, 777_000, schema.UsageKernel)
+	for line := range 10 { // two companies move nearly all of an hour; of the next each moves as much
+		n.moved(line, "c1", 2, []uint64{1000, 500_000}[max(1-line/2, 0)], schema.UsageKernel)
+		n.moved(line, "c1", 3, 1000, schema.UsageKernel)
+	}
 	first := n.publish()
 
 	t.Run("a segment with one line", func(t *testing.T) {
@@ -174,6 +178,16 @@ func TestAttacks(t *testing.T) {
 					t.Errorf("the lone line of c3 is told apart: %+v", c)
 				}
 			}
+		}
+	})
+	t.Run("one of two large ones", func(t *testing.T) {
+		// Either takes its own volume off the hour's, and would have the other's.
+		var hours []int
+		for _, h := range first {
+			hours = append(hours, int(h.StartedAt.Sub(n.day)/time.Hour))
+		}
+		if !slices.Equal(hours, []int{0, 3}) {
+			t.Errorf("hours %v are published, want 0 and 3", hours)
 		}
 	})
 	t.Run("a known total", func(t *testing.T) {

@@ -20,11 +20,13 @@ const day = 24 * time.Hour
 // Only what is readable counts, and only lines of the register that are not
 // restricted. As everywhere, a BNG's own counts are left out on days on which a
 // kernel counted the line, and count once if it told several collectors. Nothing
-// leaves the store that is about one subscriber, but the largest of each figure of a
+// leaves the store that is about one subscriber, but the largest two of each figure of a
 // cell.
 const volumes = `
 SELECT hour, main, sum(lines), sum(all_up), sum(all_down), sum(all_packets_up), sum(all_packets_down), count(),
-    countIf(all_up > 0), countIf(all_down > 0), max(all_up), max(all_down), max(all_packets_up), max(all_packets_down)
+    countIf(all_up > 0), countIf(all_down > 0),
+    arrayMap(v -> bitNot(v), groupArraySorted(2)(bitNot(all_up))), arrayMap(v -> bitNot(v), groupArraySorted(2)(bitNot(all_down))),
+    arrayMap(v -> bitNot(v), groupArraySorted(2)(bitNot(all_packets_up))), arrayMap(v -> bitNot(v), groupArraySorted(2)(bitNot(all_packets_down)))
 FROM (
     SELECT if(l.account_id = '', concat('line ', v.line_id), concat('account ', l.account_id)) AS subscriber, hour,
         argMax(line_main, (line_up + line_down, line_main)) AS main, count() AS lines, sum(line_up) AS all_up, sum(line_down) AS all_down,
@@ -80,10 +82,12 @@ func (s *Store) cells(ctx context.Context, start time.Time) (map[time.Time][]Cel
 		var hour time.Time
 		var collector string
 		var c Cell
+		var up, down, packetsUp, packetsDown []uint64
 		if err := rows.Scan(&hour, &collector, &c.Lines, &c.BytesUp, &c.BytesDown, &c.PacketsUp, &c.PacketsDown,
-			&c.Few.All, &c.Few.Up, &c.Few.Down, &c.Few.BytesUp, &c.Few.BytesDown, &c.Few.PacketsUp, &c.Few.PacketsDown); err != nil {
+			&c.Few.All, &c.Few.Up, &c.Few.Down, &up, &down, &packetsUp, &packetsDown); err != nil {
 			return nil, fmt.Errorf("statistics: read volumes: %w", err)
 		}
+		c.Few.BytesUp, c.Few.BytesDown, c.Few.PacketsUp, c.Few.PacketsDown = topOf(up), topOf(down), topOf(packetsUp), topOf(packetsDown)
 		hour = hour.UTC()
 		if merged[hour] == nil {
 			merged[hour] = map[string]Cell{}
@@ -102,6 +106,17 @@ func (s *Store) cells(ctx context.Context, start time.Time) (map[time.Time][]Cel
 		}
 	}
 	return out, nil
+}
+
+// topOf takes the largest two, of which there may be one.
+func topOf(largest []uint64) (t Top) {
+	if len(largest) > 0 {
+		t.First = largest[0]
+	}
+	if len(largest) > 1 {
+		t.Second = largest[1]
+	}
+	return t
 }
 
 func instant(name string, t time.Time) any {
