@@ -2,6 +2,7 @@ package disclosure_test
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -35,11 +36,11 @@ func (l *lab) links() (out []oversight.Link) {
 		if err != nil {
 			l.T.Fatal(err)
 		}
-		link, err := oversight.ReadLink(text)
-		if err != nil {
+		var sealed oversight.WatchBody
+		if err := json.Unmarshal(text, &sealed); err != nil {
 			l.T.Fatal(err)
 		}
-		out = append(out, link)
+		out = append(out, sealed.Link)
 	}
 	return out
 }

@@ -2,7 +2,6 @@ package oversight
 
 import (
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -76,15 +75,6 @@ const (
 type WatchBody struct {
 	Link Link   `json:"link"`
 	Pad  string `json:"pad"`
-}
-
-// ReadLink reads such a body.
-func ReadLink(body []byte) (Link, error) {
-	var b WatchBody
-	if err := json.Unmarshal(body, &b); err != nil {
-		return Link{}, fmt.Errorf("link: %w", err)
-	}
-	return b.Link, nil
 }
 
 func pad(l Link) WatchBody {
