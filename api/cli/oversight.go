@@ -80,6 +80,9 @@ func oversightTable(m *griffierv1.Oversight) table {
 		{"secrecy to ask about", m.GetSecrecyDue()}, {"ledger entries", m.GetLedgerEntries()}} {
 		t.add(c.what, "", "", n(c.count), "", "")
 	}
+	if m.GetStaffListDue() {
+		t.add("staff list", "", "DUE", "", "", "since "+at(m.GetStaffListAt()))
+	}
 	for _, h := range m.GetHealth() {
 		state := "FAILED"
 		if h.GetOk() {

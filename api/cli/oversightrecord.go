@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -156,7 +157,7 @@ func secrecyTable(all ...*griffierv1.Secrecy) table {
 }
 
 func (a *app) staff() *cobra.Command {
-	return noun("staff", "Lines of employees, which staff neither look up nor disclose", a.staffPut(), a.staffRemove(), a.staffList())
+	return noun("staff", "Lines of employees, which staff neither look up nor disclose", a.staffPut(), a.staffRemove(), a.staffImport(), a.staffList())
 }
 
 func (a *app) staffPut() *cobra.Command {
@@ -197,6 +198,9 @@ func (a *app) staffList() *cobra.Command {
 			m, err := a.over().ListStaff(c.Context(), &griffierv1.ListStaffRequest{})
 			if err != nil {
 				return err
+			}
+			if m.GetDue() {
+				fmt.Fprintln(a.stderr, "the list is to be looked at again: griffier staff import FILE")
 			}
 			t := table{header: []string{"staff", "lines"}}
 			for _, x := range m.GetStaff() {

@@ -25,19 +25,23 @@ type OversightConfig struct {
 	// WalkLength is how many neighbouring addresses, named by several warrants within
 	// a day, are an alarm. Default 4, least 2.
 	WalkLength int `yaml:"walk_length"`
+	// StaffListDays is after how many days the list of staff's lines is to be looked at
+	// again. Default 92.
+	StaffListDays int `yaml:"staff_list_days"`
 }
 
 const maxLimit = 100_000
 
 var defaultOversight = OversightConfig{WarrantsPerAuthorityHour: oversight.DefaultWarrantsPerAuthorityHour,
-	TasksPerOfficerDay: oversight.DefaultTasksPerOfficerDay, WalkLength: oversight.DefaultWalkLength}
+	TasksPerOfficerDay: oversight.DefaultTasksPerOfficerDay, WalkLength: oversight.DefaultWalkLength, StaffListDays: oversight.DefaultStaffListDays}
 
 func (c OversightConfig) validate() error {
 	for _, l := range []struct {
 		key   string
 		value int
 		least int
-	}{{"warrants_per_authority_hour", c.WarrantsPerAuthorityHour, 1}, {"tasks_per_officer_day", c.TasksPerOfficerDay, 1}, {"walk_length", c.WalkLength, 2}} {
+	}{{"warrants_per_authority_hour", c.WarrantsPerAuthorityHour, 1}, {"tasks_per_officer_day", c.TasksPerOfficerDay, 1}, {"walk_length", c.WalkLength, 2},
+		{"staff_list_days", c.StaffListDays, 1}} {
 		if l.value < l.least || l.value > maxLimit {
 			return fmt.Errorf("oversight.%s must be between %d and %d", l.key, l.least, maxLimit)
 		}
@@ -46,7 +50,7 @@ func (c OversightConfig) validate() error {
 }
 
 func (c OversightConfig) limits() oversight.Limits {
-	return oversight.Limits{WarrantsPerAuthorityHour: c.WarrantsPerAuthorityHour, TasksPerOfficerDay: c.TasksPerOfficerDay, WalkLength: c.WalkLength}
+	return oversight.Limits{WarrantsPerAuthorityHour: c.WarrantsPerAuthorityHour, TasksPerOfficerDay: c.TasksPerOfficerDay, WalkLength: c.WalkLength, StaffListDays: c.StaffListDays}
 }
 
 // newWatch makes the watch over the legal work.
@@ -54,6 +58,14 @@ func (s *services) newWatch(book *ledger.Log) *watch.Watch {
 	s.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "griffier_secrecy_due",
 		Help: "Warrants whose authority should be asked whether their disclosures are still secret: asked last, or disclosed, 90 days ago."},
 		func() float64 { return float64(s.overseen.SecrecyDue(s.warrants, time.Now())) }))
+	s.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "griffier_staff_list_due",
+		Help: "1 when the list of staff's lines is older than oversight.staff_list_days, or there is none: conflicts of interest may go unseen."},
+		func() float64 {
+			if s.overseen.StaffListDue(time.Now(), s.cfg.Oversight.limits()) {
+				return 1
+			}
+			return 0
+		}))
 	return watch.New(watch.Config{Staff: s.register, Book: book, Keys: s.keys, State: s.overseen, Limits: s.cfg.Oversight.limits(),
 		Now: time.Now, Log: s.log}, s.registry)
 }
@@ -71,6 +83,7 @@ func (s *services) oversight(book *ledger.Log) (*oversightrpc.Service, error) {
 	return oversightrpc.NewService(oversightrpc.Config{
 		Book: book, Keys: s.keys, State: s.overseen, Warrants: s.warrants, Holds: s.holds, Rules: s.rules, Limits: s.cfg.Oversight.limits(),
 		Staff: s.register, Zone: zone, Now: time.Now, Health: s.health, Kept: s.unkept,
+		Pseudonym: func(account string) string { return s.auth.ActorKey.Actor(s.cfg.OIDC.Issuer + "#" + account) },
 	}), nil
 }
 

@@ -46,6 +46,9 @@ type Limits struct {
 	// WalkLength is how many addresses in a row, named by several warrants within a
 	// day, oversight is told of. Default 4.
 	WalkLength int
+	// StaffListDays is after how many days the list of staff's lines is to be looked at
+	// again. Default 92.
+	StaffListDays int
 }
 
 // Default limits.
@@ -65,6 +68,7 @@ func (l Limits) Filled() Limits {
 	set(&l.WarrantsPerAuthorityHour, DefaultWarrantsPerAuthorityHour)
 	set(&l.TasksPerOfficerDay, DefaultTasksPerOfficerDay)
 	set(&l.WalkLength, DefaultWalkLength)
+	set(&l.StaffListDays, DefaultStaffListDays)
 	return l
 }
 

@@ -31,6 +31,8 @@ type State struct {
 	faults      []Fault
 	secrecy     map[string]Secrecy // by warrant
 	published   map[int][]Table    // by year
+	// When the list of staff's lines was imported, and a line of it changed.
+	staffImported, staffChanged time.Time
 }
 
 // NewState returns an empty state, for a ledger to fill.
@@ -65,6 +67,8 @@ func (s *State) Apply(e ledger.Entry) error {
 		err = s.applyNotExecuted(e)
 	case KindKept:
 		err = s.applyKept(e)
+	case KindStaffImported, KindStaffLinePut, KindStaffLineRemoved:
+		s.applyStaff(e)
 	case KindCost:
 		err = s.applyCost(e)
 	case KindFault:

@@ -25,6 +25,7 @@ func (s *Service) GetOversight(ctx context.Context, _ *griffierv1.GetOversightRe
 		Limits: &griffierv1.OversightLimits{WarrantsPerAuthorityHour: uint32(s.cfg.Limits.WarrantsPerAuthorityHour),
 			TasksPerOfficerDay: uint32(s.cfg.Limits.TasksPerOfficerDay), WalkLength: uint32(s.cfg.Limits.WalkLength)},
 	}
+	m.StaffListAt, m.StaffListDue = stamp(s.cfg.State.StaffListAt()), s.cfg.State.StaffListDue(now, s.cfg.Limits)
 	for _, w := range v.Warrants {
 		m.Warrants = append(m.Warrants, openWarrant(w))
 	}

@@ -106,7 +106,7 @@ func (s *Service) ListStaff(ctx context.Context, _ *griffierv1.ListStaffRequest)
 	if err != nil {
 		return nil, reason.Wrap(reason.StoreUnavailable, err)
 	}
-	res := &griffierv1.ListStaffResponse{}
+	res := &griffierv1.ListStaffResponse{ListedAt: stamp(s.cfg.State.StaffListAt()), Due: s.cfg.State.StaffListDue(s.cfg.Now(), s.cfg.Limits)}
 	for _, c := range counts(members) {
 		res.Staff = append(res.Staff, &griffierv1.StaffMember{Staff: c.State, Lines: c.Count})
 	}

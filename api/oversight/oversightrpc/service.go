@@ -16,6 +16,7 @@ import (
 	"griffier/api/ledger"
 	"griffier/api/oversight"
 	"griffier/api/reason"
+	"griffier/api/register"
 	"griffier/api/server"
 	"griffier/api/warrant"
 	"griffier/api/warrant/warrantrpc"
@@ -38,6 +39,9 @@ type keys interface {
 type staff interface {
 	PutStaffLine(ctx context.Context, actor, lineID string, is bool) error
 	Staff(ctx context.Context) (map[string]uint64, error)
+	StaffTags(ctx context.Context, lineIDs []string) (map[string]string, error)
+	StaffLines(ctx context.Context) ([]register.StaffLine, error)
+	ChangeStaff(ctx context.Context, put, remove []register.StaffLine) error
 }
 
 // Health is the state of one part of what watches the ledger.
@@ -58,6 +62,8 @@ type Config struct {
 	Limits   oversight.Limits
 	Staff    staff
 	Zone     *time.Location // whose calendar years are counted
+	// Pseudonym returns that of an account of the identity provider.
+	Pseudonym func(account string) string
 	// Kept preserves what is not executed. Nil: nothing is, and a basis that wants it
 	// cannot be recorded as not executed.
 	Kept *Keeper
@@ -70,6 +76,8 @@ type Config struct {
 type Service struct {
 	griffierv1.UnimplementedOversightServiceServer
 	cfg Config
+
+	importing sync.Mutex // one list at a time
 
 	mu    sync.Mutex
 	links map[uint64]oversight.Link // by ledger index: bodies that were opened

@@ -73,7 +73,7 @@ func newOffice(t *testing.T, registers ...func(*keystore.Store) *register.Regist
 	o.Path = oversighttest.Path{T: t, Book: book, Keys: keys, Legal: legal, Now: now}
 	o.watch = watch.New(watch.Config{Book: book, Keys: keys, State: o.state, Staff: staff, Now: now, Log: slog.New(slog.DiscardHandler)}, nil)
 	o.Service = oversightrpc.NewService(oversightrpc.Config{Book: book, Keys: keys, State: o.state, Warrants: legal, Holds: holds, Rules: rules, Staff: staff,
-		Zone: time.UTC, Now: now, Health: func() []oversightrpc.Health { return o.health }})
+		Pseudonym: auth.ActorKey("a key of this test alone").Actor, Zone: time.UTC, Now: now, Health: func() []oversightrpc.Health { return o.health }})
 	return o
 }
 
@@ -343,16 +343,84 @@ func TestSecrecyAndStaff(t *testing.T) {
 	if members, err = o.ListStaff(overseer, &griffierv1.ListStaffRequest{}); err != nil || len(members.GetStaff()) != 0 {
 		t.Errorf("staff = %v, %v", members, err)
 	}
+	o.importStaff(t)
 	entries, err := o.Book.Read(t.Context(), 0, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
 		text, _ := e.Encode()
-		for _, never := range []string{"Line-1", "Telephone", "prosecutor", "subject-of"} {
+		for _, never := range []string{"Line-1", "Telephone", "prosecutor", "subject-of", "erin@isp.example"} {
 			if strings.Contains(string(text), never) {
 				t.Errorf("entry %d (%s) has %q in the clear", e.Index, e.Header.Kind, never)
 			}
 		}
+	}
+}
+
+// importStaff: the list from a file is what was shown before, it locks out, and what is
+// not in the next file is no longer on it.
+func (o *office) importStaff(t *testing.T) {
+	t.Helper()
+	rows := func(rows ...string) (out []*griffierv1.StaffAccountLine) {
+		for _, row := range rows {
+			account, line, _ := strings.Cut(row, " ")
+			out = append(out, &griffierv1.StaffAccountLine{Account: account, LineId: line})
+		}
+		return out
+	}
+	send := func(request, plan string, lines []*griffierv1.StaffAccountLine) (*griffierv1.StaffImport, error) {
+		return o.ImportStaffLines(controller, &griffierv1.ImportStaffLinesRequest{RequestId: request, Lines: lines, Plan: plan, ValidateOnly: plan == ""})
+	}
+	for name, lines := range map[string][]*griffierv1.StaffAccountLine{"nobody": nil, "an unknown line": rows("erin@isp.example Line-1", "bob Line-none"),
+		"one twice": rows("erin@isp.example Line-1", "erin@isp.example Line-1"), "a name with a space": rows("erin\u00a0x Line-1"), "no line": rows("erin@isp.example ")} {
+		_, err := send("import-0000", "", lines)
+		want(t, name, err, reason.InvalidRequest)
+		if refused := reason.From(err); refused != nil && strings.Contains(fmt.Sprint(refused.Violations), "erin") {
+			t.Errorf("%s: the refusal repeats the file: %v", name, refused.Violations)
+		}
+	}
+	file := rows("erin@isp.example Line-1", id(78)+" Line-1")
+	before := o.Book.Size()
+	shown, err := send("import-0001", "", file)
+	if err != nil || len(shown.GetChanges()) != 2 || shown.GetChanges()[0].GetAdded() != 1 || o.Book.Size() != before {
+		t.Fatalf("plan = %v, %v, %d entries", shown, err, o.Book.Size()-before)
+	}
+	_, err = send("import-0002", strings.Repeat("0", 64), file)
+	want(t, "a plan that nobody was shown", err, reason.GenerationMismatch)
+	_, err = send("import-0003", shown.GetPlan(), rows("erin@isp.example Line-1"))
+	want(t, "another file than was shown", err, reason.GenerationMismatch)
+	done, err := send("import-0004", shown.GetPlan(), file)
+	if err != nil || done.GetLedgerIndex() == 0 || done.GetChanges()[0].GetAdded() != 1 {
+		t.Fatalf("import = %v, %v", done, err)
+	}
+	_, err = send("import-0004", shown.GetPlan(), rows(id(79)+" Line-1"))
+	want(t, "another file under the same request", err, reason.GenerationMismatch)
+	if again, err := send("import-0004", shown.GetPlan(), file); err != nil || again.GetLedgerIndex() != done.GetLedgerIndex() {
+		t.Errorf("the same request again = %v, %v", again, err)
+	}
+	_, err = send("import-0005", shown.GetPlan(), file)
+	want(t, "the plan of a list that has changed since", err, reason.GenerationMismatch)
+	w, _ := o.Legal.Warrant(id(1))
+	want(t, "a line of the file", o.watch.Conflict(t.Context(), w, warrant.Caller{Actor: "0ff1"}, []string{"Line-1"}), reason.ConflictOfInterest)
+	next, err := send("import-0006", "", rows(id(78)+" Line-1"))
+	if err != nil || len(next.GetChanges()) != 2 {
+		t.Fatalf("plan = %v, %v", next, err)
+	}
+	if _, err = send("import-0006", next.GetPlan(), rows(id(78)+" Line-1")); err != nil {
+		t.Fatal(err)
+	}
+	list := func(due bool, n int) {
+		t.Helper()
+		members, err := o.ListStaff(overseer, &griffierv1.ListStaffRequest{})
+		if err != nil || len(members.GetStaff()) != n || members.GetDue() != due || members.GetListedAt() == nil {
+			t.Errorf("staff = %v, %v; want %d, due %v", members, err, n, due)
+		}
+	}
+	list(false, 1)
+	o.skew += oversight.DefaultStaffListDays * 24 * time.Hour
+	list(true, 1)
+	if m, err := o.GetOversight(overseer, &griffierv1.GetOversightRequest{}); err != nil || !m.GetStaffListDue() {
+		t.Errorf("the overseer is not told that the list is old: %v, %v", m.GetStaffListDue(), err)
 	}
 }

@@ -447,6 +447,8 @@ type Oversight struct {
 	LedgerNewestAt *timestamppb.Timestamp `protobuf:"bytes,18,opt,name=ledger_newest_at,json=ledgerNewestAt,proto3" json:"ledger_newest_at,omitempty"`
 	Health         []*Health              `protobuf:"bytes,19,rep,name=health,proto3" json:"health,omitempty"` // of what watches the ledger
 	Limits         *OversightLimits       `protobuf:"bytes,20,opt,name=limits,proto3" json:"limits,omitempty"`
+	StaffListAt    *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=staff_list_at,json=staffListAt,proto3" json:"staff_list_at,omitempty"`     // the list of staff's lines was imported; absent: there is none
+	StaffListDue   bool                   `protobuf:"varint,22,opt,name=staff_list_due,json=staffListDue,proto3" json:"staff_list_due,omitempty"` // it is to be looked at again
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -619,6 +621,20 @@ func (x *Oversight) GetLimits() *OversightLimits {
 		return x.Limits
 	}
 	return nil
+}
+
+func (x *Oversight) GetStaffListAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StaffListAt
+	}
+	return nil
+}
+
+func (x *Oversight) GetStaffListDue() bool {
+	if x != nil {
+		return x.StaffListDue
+	}
+	return false
 }
 
 type OversightLimits struct {
@@ -3068,6 +3084,8 @@ func (*ListStaffRequest) Descriptor() ([]byte, []int) {
 type ListStaffResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Staff         []*StaffMember         `protobuf:"bytes,1,rep,name=staff,proto3" json:"staff,omitempty"`
+	ListedAt      *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=listed_at,json=listedAt,proto3" json:"listed_at,omitempty"` // absent: never
+	Due           bool                   `protobuf:"varint,3,opt,name=due,proto3" json:"due,omitempty"`                          // it is to be looked at again
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3109,6 +3127,268 @@ func (x *ListStaffResponse) GetStaff() []*StaffMember {
 	return nil
 }
 
+func (x *ListStaffResponse) GetListedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ListedAt
+	}
+	return nil
+}
+
+func (x *ListStaffResponse) GetDue() bool {
+	if x != nil {
+		return x.Due
+	}
+	return false
+}
+
+type ImportStaffLinesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RequestId     string                 `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	Lines         []*StaffAccountLine    `protobuf:"bytes,2,rep,name=lines,proto3" json:"lines,omitempty"` // all that there are, at most 5,000
+	Plan          string                 `protobuf:"bytes,3,opt,name=plan,proto3" json:"plan,omitempty"`   // as validate_only named it
+	ValidateOnly  bool                   `protobuf:"varint,20,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportStaffLinesRequest) Reset() {
+	*x = ImportStaffLinesRequest{}
+	mi := &file_griffier_v1_oversight_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportStaffLinesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportStaffLinesRequest) ProtoMessage() {}
+
+func (x *ImportStaffLinesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_oversight_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportStaffLinesRequest.ProtoReflect.Descriptor instead.
+func (*ImportStaffLinesRequest) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *ImportStaffLinesRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *ImportStaffLinesRequest) GetLines() []*StaffAccountLine {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+func (x *ImportStaffLinesRequest) GetPlan() string {
+	if x != nil {
+		return x.Plan
+	}
+	return ""
+}
+
+func (x *ImportStaffLinesRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+type StaffAccountLine struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Account       string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"` // the employee's sub at the identity provider, or their pseudonym in the ledger
+	LineId        string                 `protobuf:"bytes,2,opt,name=line_id,json=lineId,proto3" json:"line_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StaffAccountLine) Reset() {
+	*x = StaffAccountLine{}
+	mi := &file_griffier_v1_oversight_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StaffAccountLine) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StaffAccountLine) ProtoMessage() {}
+
+func (x *StaffAccountLine) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_oversight_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StaffAccountLine.ProtoReflect.Descriptor instead.
+func (*StaffAccountLine) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *StaffAccountLine) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *StaffAccountLine) GetLineId() string {
+	if x != nil {
+		return x.LineId
+	}
+	return ""
+}
+
+type StaffImport struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Plan          string                 `protobuf:"bytes,1,opt,name=plan,proto3" json:"plan,omitempty"` // hexadecimal
+	Changes       []*StaffChange         `protobuf:"bytes,2,rep,name=changes,proto3" json:"changes,omitempty"`
+	LedgerIndex   uint64                 `protobuf:"varint,3,opt,name=ledger_index,json=ledgerIndex,proto3" json:"ledger_index,omitempty"` // 0: nothing was done
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StaffImport) Reset() {
+	*x = StaffImport{}
+	mi := &file_griffier_v1_oversight_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StaffImport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StaffImport) ProtoMessage() {}
+
+func (x *StaffImport) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_oversight_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StaffImport.ProtoReflect.Descriptor instead.
+func (*StaffImport) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *StaffImport) GetPlan() string {
+	if x != nil {
+		return x.Plan
+	}
+	return ""
+}
+
+func (x *StaffImport) GetChanges() []*StaffChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+func (x *StaffImport) GetLedgerIndex() uint64 {
+	if x != nil {
+		return x.LedgerIndex
+	}
+	return 0
+}
+
+type StaffChange struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Staff         string                 `protobuf:"bytes,1,opt,name=staff,proto3" json:"staff,omitempty"` // pseudonym
+	Added         uint64                 `protobuf:"varint,2,opt,name=added,proto3" json:"added,omitempty"`
+	Removed       uint64                 `protobuf:"varint,3,opt,name=removed,proto3" json:"removed,omitempty"`
+	Kept          uint64                 `protobuf:"varint,4,opt,name=kept,proto3" json:"kept,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StaffChange) Reset() {
+	*x = StaffChange{}
+	mi := &file_griffier_v1_oversight_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StaffChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StaffChange) ProtoMessage() {}
+
+func (x *StaffChange) ProtoReflect() protoreflect.Message {
+	mi := &file_griffier_v1_oversight_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StaffChange.ProtoReflect.Descriptor instead.
+func (*StaffChange) Descriptor() ([]byte, []int) {
+	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *StaffChange) GetStaff() string {
+	if x != nil {
+		return x.Staff
+	}
+	return ""
+}
+
+func (x *StaffChange) GetAdded() uint64 {
+	if x != nil {
+		return x.Added
+	}
+	return 0
+}
+
+func (x *StaffChange) GetRemoved() uint64 {
+	if x != nil {
+		return x.Removed
+	}
+	return 0
+}
+
+func (x *StaffChange) GetKept() uint64 {
+	if x != nil {
+		return x.Kept
+	}
+	return 0
+}
+
 type StaffMember struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Staff         string                 `protobuf:"bytes,1,opt,name=staff,proto3" json:"staff,omitempty"` // pseudonym
@@ -3119,7 +3399,7 @@ type StaffMember struct {
 
 func (x *StaffMember) Reset() {
 	*x = StaffMember{}
-	mi := &file_griffier_v1_oversight_proto_msgTypes[39]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3131,7 +3411,7 @@ func (x *StaffMember) String() string {
 func (*StaffMember) ProtoMessage() {}
 
 func (x *StaffMember) ProtoReflect() protoreflect.Message {
-	mi := &file_griffier_v1_oversight_proto_msgTypes[39]
+	mi := &file_griffier_v1_oversight_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3144,7 +3424,7 @@ func (x *StaffMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StaffMember.ProtoReflect.Descriptor instead.
 func (*StaffMember) Descriptor() ([]byte, []int) {
-	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{39}
+	return file_griffier_v1_oversight_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *StaffMember) GetStaff() string {
@@ -3166,7 +3446,7 @@ var File_griffier_v1_oversight_proto protoreflect.FileDescriptor
 const file_griffier_v1_oversight_proto_rawDesc = "" +
 	"\n" +
 	"\x1bgriffier/v1/oversight.proto\x12\vgriffier.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18griffier/v1/access.proto\"\x15\n" +
-	"\x13GetOversightRequest\"\xf5\x06\n" +
+	"\x13GetOversightRequest\"\xdb\a\n" +
 	"\tOversight\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x124\n" +
 	"\bwarrants\x18\x02 \x03(\v2\x18.griffier.v1.OpenWarrantR\bwarrants\x12>\n" +
@@ -3195,7 +3475,9 @@ const file_griffier_v1_oversight_proto_rawDesc = "" +
 	"\x0eledger_entries\x18\x11 \x01(\x04R\rledgerEntries\x12D\n" +
 	"\x10ledger_newest_at\x18\x12 \x01(\v2\x1a.google.protobuf.TimestampR\x0eledgerNewestAt\x12+\n" +
 	"\x06health\x18\x13 \x03(\v2\x13.griffier.v1.HealthR\x06health\x124\n" +
-	"\x06limits\x18\x14 \x01(\v2\x1c.griffier.v1.OversightLimitsR\x06limits\"\xa4\x01\n" +
+	"\x06limits\x18\x14 \x01(\v2\x1c.griffier.v1.OversightLimitsR\x06limits\x12>\n" +
+	"\rstaff_list_at\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\vstaffListAt\x12$\n" +
+	"\x0estaff_list_due\x18\x16 \x01(\bR\fstaffListDue\"\xa4\x01\n" +
 	"\x0fOversightLimits\x12=\n" +
 	"\x1bwarrants_per_authority_hour\x18\x01 \x01(\rR\x18warrantsPerAuthorityHour\x121\n" +
 	"\x15tasks_per_officer_day\x18\x02 \x01(\rR\x12tasksPerOfficerDay\x12\x1f\n" +
@@ -3412,9 +3694,29 @@ const file_griffier_v1_oversight_proto_rawDesc = "" +
 	"\x05staff\x18\x02 \x01(\tR\x05staff\x12\x17\n" +
 	"\aline_id\x18\x03 \x01(\tR\x06lineId\"\x19\n" +
 	"\x17RemoveStaffLineResponse\"\x12\n" +
-	"\x10ListStaffRequest\"C\n" +
+	"\x10ListStaffRequest\"\x8e\x01\n" +
 	"\x11ListStaffResponse\x12.\n" +
-	"\x05staff\x18\x01 \x03(\v2\x18.griffier.v1.StaffMemberR\x05staff\"9\n" +
+	"\x05staff\x18\x01 \x03(\v2\x18.griffier.v1.StaffMemberR\x05staff\x127\n" +
+	"\tlisted_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\blistedAt\x12\x10\n" +
+	"\x03due\x18\x03 \x01(\bR\x03due\"\xa6\x01\n" +
+	"\x17ImportStaffLinesRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x123\n" +
+	"\x05lines\x18\x02 \x03(\v2\x1d.griffier.v1.StaffAccountLineR\x05lines\x12\x12\n" +
+	"\x04plan\x18\x03 \x01(\tR\x04plan\x12#\n" +
+	"\rvalidate_only\x18\x14 \x01(\bR\fvalidateOnly\"E\n" +
+	"\x10StaffAccountLine\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x17\n" +
+	"\aline_id\x18\x02 \x01(\tR\x06lineId\"x\n" +
+	"\vStaffImport\x12\x12\n" +
+	"\x04plan\x18\x01 \x01(\tR\x04plan\x122\n" +
+	"\achanges\x18\x02 \x03(\v2\x18.griffier.v1.StaffChangeR\achanges\x12!\n" +
+	"\fledger_index\x18\x03 \x01(\x04R\vledgerIndex\"g\n" +
+	"\vStaffChange\x12\x14\n" +
+	"\x05staff\x18\x01 \x01(\tR\x05staff\x12\x14\n" +
+	"\x05added\x18\x02 \x01(\x04R\x05added\x12\x18\n" +
+	"\aremoved\x18\x03 \x01(\x04R\aremoved\x12\x12\n" +
+	"\x04kept\x18\x04 \x01(\x04R\x04kept\"9\n" +
 	"\vStaffMember\x12\x14\n" +
 	"\x05staff\x18\x01 \x01(\tR\x05staff\x12\x14\n" +
 	"\x05lines\x18\x02 \x01(\x04R\x05lines*{\n" +
@@ -3467,7 +3769,8 @@ const file_griffier_v1_oversight_proto_rawDesc = "" +
 	"\x1aERROR_CAUSE_INTERPRETATION\x10\x04\x12\x17\n" +
 	"\x13ERROR_CAUSE_RECORDS\x10\x05\x12\x18\n" +
 	"\x14ERROR_CAUSE_SOFTWARE\x10\x06\x12\x19\n" +
-	"\x15ERROR_CAUSE_PROCEDURE\x10\a2\xe2\t\n" +
+	"\x15ERROR_CAUSE_PROCEDURE\x10\a2\xc1\n" +
+	"\n" +
 	"\x10OversightService\x12S\n" +
 	"\fGetOversight\x12 .griffier.v1.GetOversightRequest\x1a\x16.griffier.v1.Oversight\"\t\xca\xf3\x18\x05\n" +
 	"\x01\x05\x10\x03\x12t\n" +
@@ -3496,6 +3799,8 @@ const file_griffier_v1_oversight_proto_rawDesc = "" +
 	"\fPutStaffLine\x12 .griffier.v1.PutStaffLineRequest\x1a!.griffier.v1.PutStaffLineResponse\"\t\xca\xf3\x18\x05\n" +
 	"\x01\x06\x10\x04\x12g\n" +
 	"\x0fRemoveStaffLine\x12#.griffier.v1.RemoveStaffLineRequest\x1a$.griffier.v1.RemoveStaffLineResponse\"\t\xca\xf3\x18\x05\n" +
+	"\x01\x06\x10\x04\x12]\n" +
+	"\x10ImportStaffLines\x12$.griffier.v1.ImportStaffLinesRequest\x1a\x18.griffier.v1.StaffImport\"\t\xca\xf3\x18\x05\n" +
 	"\x01\x06\x10\x04\x12V\n" +
 	"\tListStaff\x12\x1d.griffier.v1.ListStaffRequest\x1a\x1e.griffier.v1.ListStaffResponse\"\n" +
 	"\xca\xf3\x18\x06\n" +
@@ -3514,7 +3819,7 @@ func file_griffier_v1_oversight_proto_rawDescGZIP() []byte {
 }
 
 var file_griffier_v1_oversight_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_griffier_v1_oversight_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_griffier_v1_oversight_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_griffier_v1_oversight_proto_goTypes = []any{
 	(OversightAlarmKind)(0),                // 0: griffier.v1.OversightAlarmKind
 	(NonExecutionReason)(0),                // 1: griffier.v1.NonExecutionReason
@@ -3561,96 +3866,106 @@ var file_griffier_v1_oversight_proto_goTypes = []any{
 	(*RemoveStaffLineResponse)(nil),        // 42: griffier.v1.RemoveStaffLineResponse
 	(*ListStaffRequest)(nil),               // 43: griffier.v1.ListStaffRequest
 	(*ListStaffResponse)(nil),              // 44: griffier.v1.ListStaffResponse
-	(*StaffMember)(nil),                    // 45: griffier.v1.StaffMember
-	(*timestamppb.Timestamp)(nil),          // 46: google.protobuf.Timestamp
+	(*ImportStaffLinesRequest)(nil),        // 45: griffier.v1.ImportStaffLinesRequest
+	(*StaffAccountLine)(nil),               // 46: griffier.v1.StaffAccountLine
+	(*StaffImport)(nil),                    // 47: griffier.v1.StaffImport
+	(*StaffChange)(nil),                    // 48: griffier.v1.StaffChange
+	(*StaffMember)(nil),                    // 49: griffier.v1.StaffMember
+	(*timestamppb.Timestamp)(nil),          // 50: google.protobuf.Timestamp
 }
 var file_griffier_v1_oversight_proto_depIdxs = []int32{
-	46, // 0: griffier.v1.Oversight.at:type_name -> google.protobuf.Timestamp
+	50, // 0: griffier.v1.Oversight.at:type_name -> google.protobuf.Timestamp
 	11, // 1: griffier.v1.Oversight.warrants:type_name -> griffier.v1.OpenWarrant
 	9,  // 2: griffier.v1.Oversight.warrant_states:type_name -> griffier.v1.StateCount
 	9,  // 3: griffier.v1.Oversight.task_states:type_name -> griffier.v1.StateCount
 	9,  // 4: griffier.v1.Oversight.refusals:type_name -> griffier.v1.StateCount
 	13, // 5: griffier.v1.Oversight.limit_hits:type_name -> griffier.v1.LimitHit
 	14, // 6: griffier.v1.Oversight.alarms:type_name -> griffier.v1.OversightAlarm
-	46, // 7: griffier.v1.Oversight.ledger_newest_at:type_name -> google.protobuf.Timestamp
+	50, // 7: griffier.v1.Oversight.ledger_newest_at:type_name -> google.protobuf.Timestamp
 	10, // 8: griffier.v1.Oversight.health:type_name -> griffier.v1.Health
 	8,  // 9: griffier.v1.Oversight.limits:type_name -> griffier.v1.OversightLimits
-	46, // 10: griffier.v1.OpenWarrant.created_at:type_name -> google.protobuf.Timestamp
-	46, // 11: griffier.v1.OpenWarrant.act_by:type_name -> google.protobuf.Timestamp
-	46, // 12: griffier.v1.OpenWarrant.valid_until:type_name -> google.protobuf.Timestamp
-	46, // 13: griffier.v1.OpenWarrant.effective_until:type_name -> google.protobuf.Timestamp
-	46, // 14: griffier.v1.OpenWarrant.paper_by:type_name -> google.protobuf.Timestamp
-	12, // 15: griffier.v1.OpenWarrant.tasks:type_name -> griffier.v1.OpenTask
-	46, // 16: griffier.v1.OpenTask.created_at:type_name -> google.protobuf.Timestamp
-	46, // 17: griffier.v1.LimitHit.at:type_name -> google.protobuf.Timestamp
-	0,  // 18: griffier.v1.OversightAlarm.kind:type_name -> griffier.v1.OversightAlarmKind
-	46, // 19: griffier.v1.OversightAlarm.at:type_name -> google.protobuf.Timestamp
-	46, // 20: griffier.v1.DisclosureStatistics.until:type_name -> google.protobuf.Timestamp
-	18, // 21: griffier.v1.DisclosureStatistics.cells:type_name -> griffier.v1.DisclosureCell
-	19, // 22: griffier.v1.DisclosureStatistics.tables:type_name -> griffier.v1.DisclosureTable
-	17, // 23: griffier.v1.DisclosureStatistics.total:type_name -> griffier.v1.DisclosureFigures
-	17, // 24: griffier.v1.DisclosureCell.figures:type_name -> griffier.v1.DisclosureFigures
-	20, // 25: griffier.v1.DisclosureTable.rows:type_name -> griffier.v1.DisclosureRow
-	17, // 26: griffier.v1.DisclosureRow.figures:type_name -> griffier.v1.DisclosureFigures
-	1,  // 27: griffier.v1.RecordNonExecutionRequest.reason:type_name -> griffier.v1.NonExecutionReason
-	1,  // 28: griffier.v1.NonExecution.reason:type_name -> griffier.v1.NonExecutionReason
-	46, // 29: griffier.v1.NonExecution.recorded_at:type_name -> google.protobuf.Timestamp
-	2,  // 30: griffier.v1.NonExecution.preservation:type_name -> griffier.v1.Preservation
-	46, // 31: griffier.v1.NonExecution.preserved_at:type_name -> google.protobuf.Timestamp
-	23, // 32: griffier.v1.NonExecution.questions:type_name -> griffier.v1.PreservedQuestion
-	22, // 33: griffier.v1.ListNonExecutionsResponse.non_executions:type_name -> griffier.v1.NonExecution
-	46, // 34: griffier.v1.Cost.recorded_at:type_name -> google.protobuf.Timestamp
-	46, // 35: griffier.v1.ListCostsRequest.start:type_name -> google.protobuf.Timestamp
-	46, // 36: griffier.v1.ListCostsRequest.end:type_name -> google.protobuf.Timestamp
-	27, // 37: griffier.v1.ListCostsResponse.costs:type_name -> griffier.v1.Cost
-	3,  // 38: griffier.v1.ReportErrorRequest.kind:type_name -> griffier.v1.ErrorKind
-	4,  // 39: griffier.v1.ReportErrorRequest.severity:type_name -> griffier.v1.ErrorSeverity
-	5,  // 40: griffier.v1.ReportErrorRequest.cause:type_name -> griffier.v1.ErrorCause
-	3,  // 41: griffier.v1.ErrorReport.kind:type_name -> griffier.v1.ErrorKind
-	4,  // 42: griffier.v1.ErrorReport.severity:type_name -> griffier.v1.ErrorSeverity
-	5,  // 43: griffier.v1.ErrorReport.cause:type_name -> griffier.v1.ErrorCause
-	46, // 44: griffier.v1.ErrorReport.reported_at:type_name -> google.protobuf.Timestamp
-	31, // 45: griffier.v1.ListErrorsResponse.errors:type_name -> griffier.v1.ErrorReport
-	34, // 46: griffier.v1.ListErrorsResponse.summary:type_name -> griffier.v1.ErrorSummary
-	3,  // 47: griffier.v1.ErrorSummary.kind:type_name -> griffier.v1.ErrorKind
-	4,  // 48: griffier.v1.ErrorSummary.severity:type_name -> griffier.v1.ErrorSeverity
-	5,  // 49: griffier.v1.ErrorSummary.cause:type_name -> griffier.v1.ErrorCause
-	37, // 50: griffier.v1.ListSecrecyResponse.warrants:type_name -> griffier.v1.Secrecy
-	46, // 51: griffier.v1.Secrecy.disclosed_at:type_name -> google.protobuf.Timestamp
-	46, // 52: griffier.v1.Secrecy.asked_at:type_name -> google.protobuf.Timestamp
-	46, // 53: griffier.v1.Secrecy.ended_at:type_name -> google.protobuf.Timestamp
-	45, // 54: griffier.v1.ListStaffResponse.staff:type_name -> griffier.v1.StaffMember
-	6,  // 55: griffier.v1.OversightService.GetOversight:input_type -> griffier.v1.GetOversightRequest
-	15, // 56: griffier.v1.OversightService.GetDisclosureStatistics:input_type -> griffier.v1.GetDisclosureStatisticsRequest
-	21, // 57: griffier.v1.OversightService.RecordNonExecution:input_type -> griffier.v1.RecordNonExecutionRequest
-	24, // 58: griffier.v1.OversightService.ListNonExecutions:input_type -> griffier.v1.ListNonExecutionsRequest
-	26, // 59: griffier.v1.OversightService.RecordCost:input_type -> griffier.v1.RecordCostRequest
-	28, // 60: griffier.v1.OversightService.ListCosts:input_type -> griffier.v1.ListCostsRequest
-	30, // 61: griffier.v1.OversightService.ReportError:input_type -> griffier.v1.ReportErrorRequest
-	32, // 62: griffier.v1.OversightService.ListErrors:input_type -> griffier.v1.ListErrorsRequest
-	35, // 63: griffier.v1.OversightService.ListSecrecy:input_type -> griffier.v1.ListSecrecyRequest
-	38, // 64: griffier.v1.OversightService.ConfirmSecrecy:input_type -> griffier.v1.ConfirmSecrecyRequest
-	39, // 65: griffier.v1.OversightService.PutStaffLine:input_type -> griffier.v1.PutStaffLineRequest
-	41, // 66: griffier.v1.OversightService.RemoveStaffLine:input_type -> griffier.v1.RemoveStaffLineRequest
-	43, // 67: griffier.v1.OversightService.ListStaff:input_type -> griffier.v1.ListStaffRequest
-	7,  // 68: griffier.v1.OversightService.GetOversight:output_type -> griffier.v1.Oversight
-	16, // 69: griffier.v1.OversightService.GetDisclosureStatistics:output_type -> griffier.v1.DisclosureStatistics
-	22, // 70: griffier.v1.OversightService.RecordNonExecution:output_type -> griffier.v1.NonExecution
-	25, // 71: griffier.v1.OversightService.ListNonExecutions:output_type -> griffier.v1.ListNonExecutionsResponse
-	27, // 72: griffier.v1.OversightService.RecordCost:output_type -> griffier.v1.Cost
-	29, // 73: griffier.v1.OversightService.ListCosts:output_type -> griffier.v1.ListCostsResponse
-	31, // 74: griffier.v1.OversightService.ReportError:output_type -> griffier.v1.ErrorReport
-	33, // 75: griffier.v1.OversightService.ListErrors:output_type -> griffier.v1.ListErrorsResponse
-	36, // 76: griffier.v1.OversightService.ListSecrecy:output_type -> griffier.v1.ListSecrecyResponse
-	37, // 77: griffier.v1.OversightService.ConfirmSecrecy:output_type -> griffier.v1.Secrecy
-	40, // 78: griffier.v1.OversightService.PutStaffLine:output_type -> griffier.v1.PutStaffLineResponse
-	42, // 79: griffier.v1.OversightService.RemoveStaffLine:output_type -> griffier.v1.RemoveStaffLineResponse
-	44, // 80: griffier.v1.OversightService.ListStaff:output_type -> griffier.v1.ListStaffResponse
-	68, // [68:81] is the sub-list for method output_type
-	55, // [55:68] is the sub-list for method input_type
-	55, // [55:55] is the sub-list for extension type_name
-	55, // [55:55] is the sub-list for extension extendee
-	0,  // [0:55] is the sub-list for field type_name
+	50, // 10: griffier.v1.Oversight.staff_list_at:type_name -> google.protobuf.Timestamp
+	50, // 11: griffier.v1.OpenWarrant.created_at:type_name -> google.protobuf.Timestamp
+	50, // 12: griffier.v1.OpenWarrant.act_by:type_name -> google.protobuf.Timestamp
+	50, // 13: griffier.v1.OpenWarrant.valid_until:type_name -> google.protobuf.Timestamp
+	50, // 14: griffier.v1.OpenWarrant.effective_until:type_name -> google.protobuf.Timestamp
+	50, // 15: griffier.v1.OpenWarrant.paper_by:type_name -> google.protobuf.Timestamp
+	12, // 16: griffier.v1.OpenWarrant.tasks:type_name -> griffier.v1.OpenTask
+	50, // 17: griffier.v1.OpenTask.created_at:type_name -> google.protobuf.Timestamp
+	50, // 18: griffier.v1.LimitHit.at:type_name -> google.protobuf.Timestamp
+	0,  // 19: griffier.v1.OversightAlarm.kind:type_name -> griffier.v1.OversightAlarmKind
+	50, // 20: griffier.v1.OversightAlarm.at:type_name -> google.protobuf.Timestamp
+	50, // 21: griffier.v1.DisclosureStatistics.until:type_name -> google.protobuf.Timestamp
+	18, // 22: griffier.v1.DisclosureStatistics.cells:type_name -> griffier.v1.DisclosureCell
+	19, // 23: griffier.v1.DisclosureStatistics.tables:type_name -> griffier.v1.DisclosureTable
+	17, // 24: griffier.v1.DisclosureStatistics.total:type_name -> griffier.v1.DisclosureFigures
+	17, // 25: griffier.v1.DisclosureCell.figures:type_name -> griffier.v1.DisclosureFigures
+	20, // 26: griffier.v1.DisclosureTable.rows:type_name -> griffier.v1.DisclosureRow
+	17, // 27: griffier.v1.DisclosureRow.figures:type_name -> griffier.v1.DisclosureFigures
+	1,  // 28: griffier.v1.RecordNonExecutionRequest.reason:type_name -> griffier.v1.NonExecutionReason
+	1,  // 29: griffier.v1.NonExecution.reason:type_name -> griffier.v1.NonExecutionReason
+	50, // 30: griffier.v1.NonExecution.recorded_at:type_name -> google.protobuf.Timestamp
+	2,  // 31: griffier.v1.NonExecution.preservation:type_name -> griffier.v1.Preservation
+	50, // 32: griffier.v1.NonExecution.preserved_at:type_name -> google.protobuf.Timestamp
+	23, // 33: griffier.v1.NonExecution.questions:type_name -> griffier.v1.PreservedQuestion
+	22, // 34: griffier.v1.ListNonExecutionsResponse.non_executions:type_name -> griffier.v1.NonExecution
+	50, // 35: griffier.v1.Cost.recorded_at:type_name -> google.protobuf.Timestamp
+	50, // 36: griffier.v1.ListCostsRequest.start:type_name -> google.protobuf.Timestamp
+	50, // 37: griffier.v1.ListCostsRequest.end:type_name -> google.protobuf.Timestamp
+	27, // 38: griffier.v1.ListCostsResponse.costs:type_name -> griffier.v1.Cost
+	3,  // 39: griffier.v1.ReportErrorRequest.kind:type_name -> griffier.v1.ErrorKind
+	4,  // 40: griffier.v1.ReportErrorRequest.severity:type_name -> griffier.v1.ErrorSeverity
+	5,  // 41: griffier.v1.ReportErrorRequest.cause:type_name -> griffier.v1.ErrorCause
+	3,  // 42: griffier.v1.ErrorReport.kind:type_name -> griffier.v1.ErrorKind
+	4,  // 43: griffier.v1.ErrorReport.severity:type_name -> griffier.v1.ErrorSeverity
+	5,  // 44: griffier.v1.ErrorReport.cause:type_name -> griffier.v1.ErrorCause
+	50, // 45: griffier.v1.ErrorReport.reported_at:type_name -> google.protobuf.Timestamp
+	31, // 46: griffier.v1.ListErrorsResponse.errors:type_name -> griffier.v1.ErrorReport
+	34, // 47: griffier.v1.ListErrorsResponse.summary:type_name -> griffier.v1.ErrorSummary
+	3,  // 48: griffier.v1.ErrorSummary.kind:type_name -> griffier.v1.ErrorKind
+	4,  // 49: griffier.v1.ErrorSummary.severity:type_name -> griffier.v1.ErrorSeverity
+	5,  // 50: griffier.v1.ErrorSummary.cause:type_name -> griffier.v1.ErrorCause
+	37, // 51: griffier.v1.ListSecrecyResponse.warrants:type_name -> griffier.v1.Secrecy
+	50, // 52: griffier.v1.Secrecy.disclosed_at:type_name -> google.protobuf.Timestamp
+	50, // 53: griffier.v1.Secrecy.asked_at:type_name -> google.protobuf.Timestamp
+	50, // 54: griffier.v1.Secrecy.ended_at:type_name -> google.protobuf.Timestamp
+	49, // 55: griffier.v1.ListStaffResponse.staff:type_name -> griffier.v1.StaffMember
+	50, // 56: griffier.v1.ListStaffResponse.listed_at:type_name -> google.protobuf.Timestamp
+	46, // 57: griffier.v1.ImportStaffLinesRequest.lines:type_name -> griffier.v1.StaffAccountLine
+	48, // 58: griffier.v1.StaffImport.changes:type_name -> griffier.v1.StaffChange
+	6,  // 59: griffier.v1.OversightService.GetOversight:input_type -> griffier.v1.GetOversightRequest
+	15, // 60: griffier.v1.OversightService.GetDisclosureStatistics:input_type -> griffier.v1.GetDisclosureStatisticsRequest
+	21, // 61: griffier.v1.OversightService.RecordNonExecution:input_type -> griffier.v1.RecordNonExecutionRequest
+	24, // 62: griffier.v1.OversightService.ListNonExecutions:input_type -> griffier.v1.ListNonExecutionsRequest
+	26, // 63: griffier.v1.OversightService.RecordCost:input_type -> griffier.v1.RecordCostRequest
+	28, // 64: griffier.v1.OversightService.ListCosts:input_type -> griffier.v1.ListCostsRequest
+	30, // 65: griffier.v1.OversightService.ReportError:input_type -> griffier.v1.ReportErrorRequest
+	32, // 66: griffier.v1.OversightService.ListErrors:input_type -> griffier.v1.ListErrorsRequest
+	35, // 67: griffier.v1.OversightService.ListSecrecy:input_type -> griffier.v1.ListSecrecyRequest
+	38, // 68: griffier.v1.OversightService.ConfirmSecrecy:input_type -> griffier.v1.ConfirmSecrecyRequest
+	39, // 69: griffier.v1.OversightService.PutStaffLine:input_type -> griffier.v1.PutStaffLineRequest
+	41, // 70: griffier.v1.OversightService.RemoveStaffLine:input_type -> griffier.v1.RemoveStaffLineRequest
+	45, // 71: griffier.v1.OversightService.ImportStaffLines:input_type -> griffier.v1.ImportStaffLinesRequest
+	43, // 72: griffier.v1.OversightService.ListStaff:input_type -> griffier.v1.ListStaffRequest
+	7,  // 73: griffier.v1.OversightService.GetOversight:output_type -> griffier.v1.Oversight
+	16, // 74: griffier.v1.OversightService.GetDisclosureStatistics:output_type -> griffier.v1.DisclosureStatistics
+	22, // 75: griffier.v1.OversightService.RecordNonExecution:output_type -> griffier.v1.NonExecution
+	25, // 76: griffier.v1.OversightService.ListNonExecutions:output_type -> griffier.v1.ListNonExecutionsResponse
+	27, // 77: griffier.v1.OversightService.RecordCost:output_type -> griffier.v1.Cost
+	29, // 78: griffier.v1.OversightService.ListCosts:output_type -> griffier.v1.ListCostsResponse
+	31, // 79: griffier.v1.OversightService.ReportError:output_type -> griffier.v1.ErrorReport
+	33, // 80: griffier.v1.OversightService.ListErrors:output_type -> griffier.v1.ListErrorsResponse
+	36, // 81: griffier.v1.OversightService.ListSecrecy:output_type -> griffier.v1.ListSecrecyResponse
+	37, // 82: griffier.v1.OversightService.ConfirmSecrecy:output_type -> griffier.v1.Secrecy
+	40, // 83: griffier.v1.OversightService.PutStaffLine:output_type -> griffier.v1.PutStaffLineResponse
+	42, // 84: griffier.v1.OversightService.RemoveStaffLine:output_type -> griffier.v1.RemoveStaffLineResponse
+	47, // 85: griffier.v1.OversightService.ImportStaffLines:output_type -> griffier.v1.StaffImport
+	44, // 86: griffier.v1.OversightService.ListStaff:output_type -> griffier.v1.ListStaffResponse
+	73, // [73:87] is the sub-list for method output_type
+	59, // [59:73] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_griffier_v1_oversight_proto_init() }
@@ -3665,7 +3980,7 @@ func file_griffier_v1_oversight_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_griffier_v1_oversight_proto_rawDesc), len(file_griffier_v1_oversight_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   40,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

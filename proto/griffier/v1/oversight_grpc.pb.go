@@ -31,6 +31,7 @@ const (
 	OversightService_ConfirmSecrecy_FullMethodName          = "/griffier.v1.OversightService/ConfirmSecrecy"
 	OversightService_PutStaffLine_FullMethodName            = "/griffier.v1.OversightService/PutStaffLine"
 	OversightService_RemoveStaffLine_FullMethodName         = "/griffier.v1.OversightService/RemoveStaffLine"
+	OversightService_ImportStaffLines_FullMethodName        = "/griffier.v1.OversightService/ImportStaffLines"
 	OversightService_ListStaff_FullMethodName               = "/griffier.v1.OversightService/ListStaff"
 )
 
@@ -76,6 +77,10 @@ type OversightServiceClient interface {
 	PutStaffLine(ctx context.Context, in *PutStaffLineRequest, opts ...grpc.CallOption) (*PutStaffLineResponse, error)
 	// RemoveStaffLine ends that.
 	RemoveStaffLine(ctx context.Context, in *RemoveStaffLineRequest, opts ...grpc.CallOption) (*RemoveStaffLineResponse, error)
+	// ImportStaffLines replaces the whole list by one from a file. With validate_only it
+	// says, for each employee, how many lines come, go and stay, and names that plan; the
+	// import wants it back, so that nothing is done that nobody looked at.
+	ImportStaffLines(ctx context.Context, in *ImportStaffLinesRequest, opts ...grpc.CallOption) (*StaffImport, error)
 	// ListStaff lists employees by pseudonym with how many lines they have; the list
 	// itself does not hold which.
 	ListStaff(ctx context.Context, in *ListStaffRequest, opts ...grpc.CallOption) (*ListStaffResponse, error)
@@ -209,6 +214,16 @@ func (c *oversightServiceClient) RemoveStaffLine(ctx context.Context, in *Remove
 	return out, nil
 }
 
+func (c *oversightServiceClient) ImportStaffLines(ctx context.Context, in *ImportStaffLinesRequest, opts ...grpc.CallOption) (*StaffImport, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StaffImport)
+	err := c.cc.Invoke(ctx, OversightService_ImportStaffLines_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *oversightServiceClient) ListStaff(ctx context.Context, in *ListStaffRequest, opts ...grpc.CallOption) (*ListStaffResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListStaffResponse)
@@ -261,6 +276,10 @@ type OversightServiceServer interface {
 	PutStaffLine(context.Context, *PutStaffLineRequest) (*PutStaffLineResponse, error)
 	// RemoveStaffLine ends that.
 	RemoveStaffLine(context.Context, *RemoveStaffLineRequest) (*RemoveStaffLineResponse, error)
+	// ImportStaffLines replaces the whole list by one from a file. With validate_only it
+	// says, for each employee, how many lines come, go and stay, and names that plan; the
+	// import wants it back, so that nothing is done that nobody looked at.
+	ImportStaffLines(context.Context, *ImportStaffLinesRequest) (*StaffImport, error)
 	// ListStaff lists employees by pseudonym with how many lines they have; the list
 	// itself does not hold which.
 	ListStaff(context.Context, *ListStaffRequest) (*ListStaffResponse, error)
@@ -309,6 +328,9 @@ func (UnimplementedOversightServiceServer) PutStaffLine(context.Context, *PutSta
 }
 func (UnimplementedOversightServiceServer) RemoveStaffLine(context.Context, *RemoveStaffLineRequest) (*RemoveStaffLineResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveStaffLine not implemented")
+}
+func (UnimplementedOversightServiceServer) ImportStaffLines(context.Context, *ImportStaffLinesRequest) (*StaffImport, error) {
+	return nil, status.Error(codes.Unimplemented, "method ImportStaffLines not implemented")
 }
 func (UnimplementedOversightServiceServer) ListStaff(context.Context, *ListStaffRequest) (*ListStaffResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListStaff not implemented")
@@ -550,6 +572,24 @@ func _OversightService_RemoveStaffLine_Handler(srv interface{}, ctx context.Cont
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OversightService_ImportStaffLines_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ImportStaffLinesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OversightServiceServer).ImportStaffLines(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OversightService_ImportStaffLines_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OversightServiceServer).ImportStaffLines(ctx, req.(*ImportStaffLinesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _OversightService_ListStaff_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListStaffRequest)
 	if err := dec(in); err != nil {
@@ -622,6 +662,10 @@ var OversightService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RemoveStaffLine",
 			Handler:    _OversightService_RemoveStaffLine_Handler,
+		},
+		{
+			MethodName: "ImportStaffLines",
+			Handler:    _OversightService_ImportStaffLines_Handler,
 		},
 		{
 			MethodName: "ListStaff",
