@@ -15,7 +15,7 @@ import (
 // zones are some whose clocks do unusual things: midnights that are skipped or
 // repeated, days that are skipped, changes of half an hour.
 var zones = []string{"UTC", "Europe/Amsterdam", "America/Sao_Paulo", "Asia/Beirut", "Pacific/Apia", "Australia/Lord_Howe",
-	"America/Havana", "Africa/Cairo", "Asia/Kathmandu", "Asia/Gaza", "America/Asuncion"}
+	"America/Havana", "Africa/Cairo", "Asia/Kathmandu", "Asia/Gaza", "America/Asuncion", "Europe/Brussels", "Pacific/Kiritimati"}
 
 func load(t rapid.TB, name string) *time.Location {
 	loc, err := time.LoadLocation(name)
