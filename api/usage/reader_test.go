@@ -262,10 +262,10 @@ func TestGapsOf(t *testing.T) {
 	// The future is no gap, nor is what a working collector has yet to report.
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	start := now.Add(-20 * time.Minute)
-	if midnight := day(0); start.Before(midnight) {
-		put(t, conn, covered(4, "c2", start, midnight), covered(5, "c2", midnight, now.Add(-time.Minute)))
+	if midnight, last := day(0), now.Add(-time.Minute); start.Before(midnight) && last.After(midnight) {
+		put(t, conn, covered(4, "c2", start, midnight), covered(5, "c2", midnight, last))
 	} else {
-		put(t, conn, covered(4, "c2", start, now.Add(-time.Minute)))
+		put(t, conn, covered(4, "c2", start, last))
 	}
 	gaps("future", []register.Held{always(7)}, Window{start, now.Add(24 * time.Hour)})
 	gaps("wholly in the future", []register.Held{always(7)}, Window{now.Add(time.Hour), now.Add(2 * time.Hour)})
