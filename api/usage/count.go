@@ -118,13 +118,16 @@ func (d dayTile) gap() (longest time.Duration) {
 	return longest
 }
 
-// dayTiles returns the stored tiles of refs that touch w, oldest first for each.
+// dayTiles returns the stored tiles of refs that touch w, oldest first for each. In
+// order, a month comes in one block; without, in a block of each day, which took ten
+// of 28 ms. A thread reads a few rows of a day faster than two agree on who does.
 func (r *Reader) dayTiles(ctx context.Context, refs []schema.AccessRef, w Window) (map[schema.AccessRef][]dayTile, error) {
-	rows, err := r.conn.Query(ctx, `SELECT access_ref, day, toString(zone), started_at, ended_at, toString(direction), ip_version,
-			toString(source), toString(collector_id), bytes, packets, gap_seconds, version
+	rows, err := r.conn.Query(ctx, `SELECT access_ref, day, zone, started_at, ended_at, direction, ip_version,
+			source, collector_id, bytes, packets, gap_seconds, version
 		FROM traffic.usage_day
 		WHERE `+inRefs+` AND started_at < {end:DateTime64(3)} AND started_at > {start:DateTime64(3)} - INTERVAL 26 HOUR
-		AND ended_at > {start:DateTime64(3)}`,
+		AND ended_at > {start:DateTime64(3)} ORDER BY started_at
+		SETTINGS max_threads = 1`,
 		refList("refs", refs), instant("start", w.Start), instant("end", w.End))
 	if err != nil {
 		return nil, fmt.Errorf("read usage of days: %w", err)

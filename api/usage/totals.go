@@ -69,15 +69,36 @@ func (r *Reader) Totals(ctx context.Context, refs []register.Held, loc *time.Loc
 	held := heldWindows(refs)
 	// Days before buckets: what is rolled up in between is then read from buckets
 	// still, and not from neither.
-	var stored map[schema.AccessRef][]dayTile
+	stored, err := r.dayTiles(ctx, refsOf([]rollLine{{held: refs}}), all)
+	if err != nil {
+		return nil, err
+	}
+	type part struct { // of a window, without day rows
+		Window
+		ref   schema.AccessRef
+		total int
+	}
+	var free []part
+	for ref, hs := range held {
+		for _, h := range hs {
+			for i := range totals {
+				had, ok := windows[i].intersect(h.Start, h.End)
+				if !ok {
+					continue
+				}
+				for _, w := range totals[i].takeDays(had, stored[ref]) {
+					free = append(free, part{w, ref, i})
+				}
+			}
+		}
+	}
+	if len(free) == 0 { // a closed month, as a rule: nothing else need be asked
+		return totals, nil
+	}
 	var marks []schema.UsageDayMark
 	var since time.Time
 	var readable bool
 	g, reading := errgroup.WithContext(ctx)
-	g.Go(func() (err error) {
-		stored, err = r.dayTiles(reading, refsOf([]rollLine{{held: refs}}), all)
-		return err
-	})
 	g.Go(func() (err error) {
 		marks, err = schema.ReadUsageDayMarks(reading, r.conn, all.Start.Add(-2*utcDay), all.End.Add(2*utcDay))
 		return err
@@ -91,29 +112,19 @@ func (r *Reader) Totals(ctx context.Context, refs []register.Held, loc *time.Loc
 	}
 	rolled := rolledUp(marks)
 	var rest []register.Held // what is to be read from buckets
-	for ref, hs := range held {
-		for _, h := range hs {
-			for i := range totals {
-				part, ok := windows[i].intersect(h.Start, h.End)
-				if !ok {
-					continue
-				}
-				for _, free := range totals[i].takeDays(part, stored[ref]) {
-					old, young := free, free
-					if readable {
-						old.End, young.Start = earlier(free.End, since), later(free.Start, since)
-					}
-					if readable && young.Start.Before(young.End) {
-						rest = append(rest, register.Held{Ref: ref, ValidFrom: young.Start, ValidTo: young.End})
-						if !rolled(young, loc) {
-							totals[i].Basis |= BasisBuckets
-						}
-					}
-					if old.Start.Before(old.End) {
-						totals[i].elapse(old, stored[ref], loc, rolled)
-					}
-				}
+	for _, f := range free {
+		total, old, young := &totals[f.total], f.Window, f.Window
+		if readable {
+			old.End, young.Start = earlier(f.End, since), later(f.Start, since)
+		}
+		if readable && young.Start.Before(young.End) {
+			rest = append(rest, register.Held{Ref: f.ref, ValidFrom: young.Start, ValidTo: young.End})
+			if !rolled(young, loc) {
+				total.Basis |= BasisBuckets
 			}
+		}
+		if old.Start.Before(old.End) {
+			total.elapse(old, stored[f.ref], loc, rolled)
 		}
 	}
 	buckets, err := r.bucketsIn(ctx, refs, rest, all)
