@@ -25,7 +25,7 @@ func (s *services) newExpiry(book *ledger.Log) (*expiry.Dropper, *expiry.Verifie
 	if s.cfg.Store.DataDir != "" {
 		dropper.Ballast = s.ballast()
 	}
-	verifier := &expiry.Verifier{Conn: s.conn, Book: book, Record: s.record, Policy: policy, DataDir: s.cfg.Store.DataDir, Settle: dropper.Settle, Now: time.Now}
+	verifier := &expiry.Verifier{Conn: s.conn, Book: book, Record: s.record, Policy: policy, DataDir: s.cfg.Store.DataDir, Settle: dropper.Settle, Now: time.Now, Log: s.log}
 	s.keeper.Changed = dropper.PolicyChanged
 	if s.cfg.Backup.KeysDir != "" {
 		place := backup.Place{KeysDir: s.cfg.Backup.KeysDir, Keys: s.keys, Record: s.copies}

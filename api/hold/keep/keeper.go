@@ -274,8 +274,9 @@ func (k *Keeper) Recover(ctx context.Context) error {
 	return nil
 }
 
+// remain says why; errors name holds by their random ids, and nobody.
 func (k *Keeper) remain(ctx context.Context, err error) {
-	k.cfg.Log.LogAttrs(ctx, slog.LevelError, "holds that have ended are not destroyed", slog.String("reason", string(reason.Of(err))))
+	k.cfg.Log.LogAttrs(ctx, slog.LevelError, "holds that have ended are not destroyed", slog.String("error", err.Error()))
 }
 
 // strays destroys files, and their keys, that are no hold's.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -30,6 +31,9 @@ type Verifier struct {
 	// Held, if not nil, counts rows under holds, for [Verifier.Report].
 	Held func(ctx context.Context) (map[schema.Class]uint64, error)
 	Now  func() time.Time
+	// Log gets the errors of places that could not be looked at, which a proof only
+	// counts; nil: nobody does.
+	Log *slog.Logger
 
 	one sync.Mutex
 }
@@ -75,8 +79,12 @@ func (v *Verifier) Verify(ctx context.Context, o Options) (Proof, error) {
 			if ctx.Err() != nil {
 				return Proof{}, fmt.Errorf("retention proof: %w", ctx.Err())
 			}
+			if v.Log != nil { // what is asked here names nobody
+				v.Log.LogAttrs(ctx, slog.LevelError, "retention proof: a place could not be looked at",
+					slog.String("place", s.place), slog.String("class", string(s.class)), slog.String("error", err.Error()))
+			}
 			found = []Finding{{Class: s.class, Place: s.place, Verdict: Fail, Detail: "could not be looked at: " + why(err),
-				Cure: "see griffierd's log for the store's own error, and verify again"}}
+				Cure: "see griffierd's log, which says why at `a place could not be looked at`, and verify again"}}
 		}
 		findings = append(findings, found...)
 	}

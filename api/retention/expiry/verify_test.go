@@ -1,8 +1,10 @@
 package expiry
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -207,7 +209,12 @@ func TestVerify(t *testing.T) {
 	t.Run("a place fails", func(t *testing.T) {
 		v := h.verifier()
 		v.Places = []Place{broken{}}
+		var log bytes.Buffer
+		v.Log = slog.New(slog.NewTextHandler(&log, nil))
 		p, by := prove(t, v, Options{})
+		if !strings.Contains(log.String(), "place=backups") || !strings.Contains(log.String(), "failed") {
+			t.Errorf("the log does not say why: %s", &log)
+		}
 		wantFailed(t, p, "backups")
 		if strings.Contains(by["backups"].Detail, "192.0.2.1") {
 			t.Errorf("the detail quotes the place's error: %s", by["backups"].Detail)
