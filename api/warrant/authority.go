@@ -63,7 +63,8 @@ func (r *Rules) authority(id string) (AuthorityView, bool) {
 }
 
 // mayUse judges whether an authority may act on a basis at all. One that is not
-// registered is left to the two approvers only where the profile says so.
+// registered is left to the two approvers only where the profile says so, and then
+// by the country that its id begins with.
 func (r *Rules) mayUse(law Law, authority string, b Basis) *reason.Error {
 	if authority == "" {
 		return nil // reported with everything else that is missing
@@ -74,6 +75,9 @@ func (r *Rules) mayUse(law Law, authority string, b Basis) *reason.Error {
 	case !ok && law.Of(b.ID).OnlyRegistered:
 		return refuse("The authority is not registered.")
 	case !ok:
+		if country, _, _ := strings.Cut(authority, "-"); slices.Contains(MemberStates, country) && law.foreign(b, country) != "" {
+			return refuse(law.foreign(b, country))
+		}
 		return nil
 	case a.Retired:
 		return refuse("The authority was retired from the registry.")

@@ -69,9 +69,21 @@ func (l Law) Nation() string {
 }
 
 // Unfit tells why a basis is not for an authority of a country that holds offices;
-// "" if it is. A nation's basis is for its own authorities, the Union's for those
-// of any member state but the provider's own (Regulation (EU) 2023/1543 art. 1(1)).
+// "" if it is.
 func (l Law) Unfit(b Basis, country string, offices []string) string {
+	if why := l.foreign(b, country); why != "" {
+		return why
+	}
+	if !slices.ContainsFunc(offices, func(o string) bool { return slices.Contains(b.SignedBy, o) }) {
+		return "The basis is signed by: " + strings.Join(b.SignedBy, ", ") + "."
+	}
+	return ""
+}
+
+// foreign tells why a basis is not for authorities of a country. A nation's is for
+// its own, the Union's for those of any member state but the provider's own
+// (Regulation (EU) 2023/1543 art. 1(1)).
+func (l Law) foreign(b Basis, country string) string {
 	switch p := l.Of(b.ID); {
 	case p == nil:
 		return "The legal basis is in no profile in force."
@@ -80,8 +92,6 @@ func (l Law) Unfit(b Basis, country string, offices []string) string {
 			", where the provider is established: this one orders by the bases of its own law."
 	case len(b.Countries) > 0 && !slices.Contains(b.Countries, country):
 		return "The basis is for authorities of: " + strings.Join(b.Countries, ", ") + "."
-	case !slices.ContainsFunc(offices, func(o string) bool { return slices.Contains(b.SignedBy, o) }):
-		return "The basis is signed by: " + strings.Join(b.SignedBy, ", ") + "."
 	}
 	return ""
 }

@@ -87,6 +87,31 @@ func TestWarrantPinsItsProfile(t *testing.T) {
 	}
 }
 
+// An authority that is not registered, where the profile leaves that to the
+// approvers, still has a country by its id.
+func TestUnregisteredOfAnotherLaw(t *testing.T) {
+	r := testRules(t)
+	var law warrant.Law
+	for _, p := range r.Law() {
+		open := *p
+		open.OnlyRegistered = false
+		law = law.With(&open)
+	}
+	r.Law, r.Authorities = warrant.Always(law...), nil
+	for _, test := range []struct {
+		basis, authority string
+		want             reason.Reason
+	}{
+		{"NL-126na", "NL-OM", ""}, {"NL-126na", "BE-OM", reason.AuthorityNotEntitled},
+		{"EPOC-USER", "BE-OM", ""}, {"EPOC-USER", "NL-OM", reason.AuthorityNotEntitled}, {"EPOC-USER", "DK-OM", reason.AuthorityNotEntitled},
+	} {
+		c := testContent()
+		c.LegalBasis, c.Authority = test.basis, test.authority
+		_, err := r.Create(warrant.NewState(), start, officer, warrant.CreateRequest{ID: "w", Salt: "s", Content: c})
+		wantReason(t, test.basis+" "+test.authority, err, test.want)
+	}
+}
+
 // With one profile changed the warrants of the other go on, and those of a basis
 // that is gone stop.
 func TestLawChangesApart(t *testing.T) {
