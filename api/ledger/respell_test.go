@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -159,4 +160,29 @@ func TestWitnessHalvesSpeltOtherwise(t *testing.T) {
 	if _, err := newestOf(append(data, 0), l.origin, l.verifiers); err == nil || errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a byte more: %v", err)
 	}
+}
+
+func FuzzParseProof(f *testing.F) {
+	f.Add([]byte(`{"index":1,"leaf":"e30=","hashes":null,"checkpoint":"a\n"}`))
+	f.Add([]byte(`{"index":1,"leaf":"e30=","hashes":["AA=="],"checkpoint":"","cosignatures":["— w AA==\n"]}`))
+	f.Add([]byte(`{"index":1,"index":2,"leaf":"","hashes":[],"checkpoint":""}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		p, err := ParseProof(text)
+		if err != nil {
+			return
+		}
+		if again, err := json.Marshal(p); err != nil || !bytes.Equal(again, text) {
+			t.Fatalf("%q is read as %q", text, again)
+		}
+	})
+}
+
+func FuzzCheckCosigners(f *testing.F) {
+	f.Add("a+00000000+BA==", "b")
+	f.Add("dpo.isp.example/witness+7a1a6a5b+BHNvbWUga2V5IHRoYXQgaXMgMzIgYnl0ZXMgbG9uZy4u", "")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		if CheckCosigners([]string{a, b, a}) == nil {
+			t.Fatalf("%q twice", a)
+		}
+	})
 }

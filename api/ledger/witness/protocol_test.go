@@ -2,6 +2,7 @@ package witness
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -168,6 +169,20 @@ func FuzzParseAddCheckpoint(f *testing.F) {
 		}
 		if a.encode() != body {
 			t.Fatalf("%q reads as %q", body, a.encode())
+		}
+	})
+}
+
+func FuzzParsePast(f *testing.F) {
+	f.Add([]byte(`{"at":"2026-11-20T01:02:03Z","size":3,"checkpoint":"test.example/ledger\n3\nAAAA\n"}`))
+	f.Add([]byte(`{"at":"2026-11-20T01:02:03+00:00","size":3,"checkpoint":""}`))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		p, err := ParsePast(line)
+		if err != nil {
+			return
+		}
+		if again, err := json.Marshal(p); err != nil || string(again) != string(line) {
+			t.Fatalf("%q is read as %q", line, again)
 		}
 	})
 }
