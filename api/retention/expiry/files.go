@@ -71,7 +71,7 @@ func (v *Verifier) parts(ctx context.Context, l Limits) ([]Finding, error) {
 		}
 		if p.Day.After(l.Now.Add(aheadAtMost)) && t.by[p.Class].Verdict == Pass {
 			t.fail(p.Class, "a part is of a day to come, and would outstay its term by as long: a collector's clock was wrong")
-			t.by[p.Class].Cure = "set the clock of the collector right, and drop the day by hand: ALTER TABLE … DROP PARTITION ID '" + p.Day.Format("20060102") + "'"
+			t.by[p.Class].Cure = "set the clock of the collector right, and drop the day by hand (STORE.md): ALTER TABLE … DROP PARTITION ID '" + p.Day.Format("20060102") + "'"
 		}
 	}
 	return t.findings(), nil
@@ -85,7 +85,7 @@ const aheadAtMost = time.Hour
 // unlinked, and ones that were set aside.
 func (v *Verifier) idle(ctx context.Context, l Limits) ([]Finding, error) {
 	t := newTally("idle parts", "parts", "a part that is not in use",
-		"remove it: ALTER TABLE … DROP DETACHED PART '…' SETTINGS allow_drop_detached = 1; an outdated one leaves when no query holds it, or at a restart", l)
+		"remove it by hand (STORE.md): ALTER TABLE … DROP DETACHED PART '…' SETTINGS allow_drop_detached = 1; an outdated one leaves when no query holds it, or at a restart", l)
 	parts, err := schema.IdleParts(ctx, v.Conn)
 	if err != nil {
 		return nil, err
@@ -120,7 +120,7 @@ func judgeStrangers(all []schema.Stranger, alone bool) Finding {
 	for _, s := range all {
 		if alone || s.Inside {
 			f.Verdict, f.Detail = Fail, s.Name+" is not of the schema: nothing that it holds or shows expires"
-			f.Cure = "drop it, as whoever administers the store; what it was made for belongs in a question to griffierd"
+			f.Cure = "drop it by hand (STORE.md); what it was made for belongs in a question to griffierd"
 			break
 		}
 		if f.Verdict == Pass {
