@@ -177,7 +177,8 @@ func addressesOfLine(ctx context.Context, conn driver.Conn, f storeFill, emit fu
 	for _, days := range []int{7, 30} {
 		took, err := timed(1, questions, func(n int) error {
 			var rows uint64
-			err := conn.QueryRow(ctx, `SELECT count() FROM traffic.assignment WHERE access_ref = toFixedString(unhex(?), 16) AND started_at >= ? AND started_at < ?`,
+			err := conn.QueryRow(ctx, `SELECT count() FROM traffic.assignment WHERE access_ref = toFixedString(unhex(?), 16) AND started_at >= ? AND started_at < ?
+				SETTINGS optimize_move_to_prewhere_if_final = 1`,
 				lines[n].String(), end.AddDate(0, 0, -days), end).Scan(&rows)
 			if err == nil && rows != uint64(4*days) {
 				err = fmt.Errorf("a line held %d addresses in %d days, want %d", rows, days, 4*days)
