@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -74,7 +75,14 @@ func startZooKeeper(t *testing.T) int {
 	if _, err := os.Stat(jar); err != nil {
 		t.Fatalf("%v: run .ci/packages, which installs zookeeper", err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	// Below the ports that the kernel gives by itself, to another test.
+	var l net.Listener
+	var err error
+	for range 50 {
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))); err == nil {
+			break
+		}
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

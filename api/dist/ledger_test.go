@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -155,8 +156,16 @@ func must(t *testing.T, err error) {
 	}
 }
 
+// freeAddress is below the ports that the kernel gives by itself, to another test or
+// to a client that tries until it is served.
 func freeAddress(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	var l net.Listener
+	var err error
+	for range 50 {
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))); err == nil {
+			break
+		}
+	}
 	must(t, err)
 	defer l.Close()
 	return l.Addr().String()

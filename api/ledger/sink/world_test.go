@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"path/filepath"
 	"testing"
@@ -31,7 +32,14 @@ func newWorld(t *testing.T) *world {
 	if w.key, err = ledger.GenerateKey(filepath.Join(w.root, "ledger.key"), "test.example/ledger"); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0") // an address that stays the same over restarts
+	// An address that stays the same over restarts, below the ports that the kernel
+	// gives by itself: to another test, or to a client that tries until it is served.
+	var l net.Listener
+	for range 50 {
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))); err == nil {
+			break
+		}
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

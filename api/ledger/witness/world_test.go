@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http/httptest"
 	"os"
@@ -41,7 +42,14 @@ func newWorld(t *testing.T) *world {
 	}
 	w.cosign = newCosigner(t, filepath.Join(w.root, "witness.key"), "dpo.test.example/witness")
 	w.public = w.cosign.Public
-	l, err := net.Listen("tcp", "127.0.0.1:0") // an address that stays the same over restarts
+	// An address that stays the same over restarts, below the ports that the kernel
+	// gives by itself: to another test, or to a client that tries until it is served.
+	var l net.Listener
+	for range 50 {
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))); err == nil {
+			break
+		}
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
