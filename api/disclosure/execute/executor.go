@@ -239,10 +239,7 @@ func (x *Executor) Execute(ctx context.Context, by warrant.Caller, taskID string
 		return nil
 	}
 	if t.Stored() == warrant.TaskRejected {
-		if generation != t.Generation {
-			return reason.New(reason.GenerationMismatch, "")
-		}
-		return x.refused(ctx, t)
+		return x.refused(ctx, t, generation)
 	}
 	if t.Stored() == warrant.TaskSealed && generation == t.Generation && !t.Void(&w, x.cfg.Now()) {
 		if _, err := x.shelf.sealed(taskID, t.PackageSHA256); err == nil {
@@ -389,7 +386,10 @@ func (x *Executor) refuse(ctx context.Context, by warrant.Caller, t warrant.Task
 }
 
 // refused returns the refusal that ended a task, as it was told the first time.
-func (x *Executor) refused(ctx context.Context, t warrant.Task) error {
+func (x *Executor) refused(ctx context.Context, t warrant.Task, generation uint64) error {
+	if generation != t.Generation {
+		return reason.New(reason.GenerationMismatch, "")
+	}
 	var b warrant.RefuseBody
 	if err := warrantrpc.Body(ctx, x.cfg.Book, t.RefusedIndex, &b); err != nil {
 		return err

@@ -171,6 +171,8 @@ func TestMaxHits(t *testing.T) {
 				t.Errorf("%s: %v", name, e)
 			}
 		}
+		_, err = l.Tasks.ExecuteTask(l.Officer(), &griffierv1.ExecuteTaskRequest{RequestId: l.Request(), TaskId: task.TaskId, ExpectedGeneration: task.Generation, ValidateOnly: true})
+		l.Want(err, reason.MaxHits)
 		if got := l.Kinds(task.TaskId); !slices.Equal(got, []string{"create", "intent", "refuse"}) {
 			t.Errorf("%s: entries %v", name, got)
 		}

@@ -18,7 +18,7 @@ import (
 func (s *Service) message(t warrant.Task, w warrant.Warrant, body warrant.TaskBody) *griffierv1.Task {
 	now := s.x.cfg.Now()
 	m := warrantrpc.TaskMessage(t, w, body, now)
-	if at, err := s.x.notBefore(t.Category, body); err == nil && t.ReleasedAt.IsZero() && at.After(now) {
+	if at, err := s.x.notBefore(t.Category, body); err == nil && t.Asks(&w) && at.After(now) {
 		m.ExecutableFrom = timestamppb.New(at)
 	}
 	return m
@@ -72,6 +72,9 @@ func (s *Service) previewExecute(ctx context.Context, by warrant.Caller, taskID 
 	}
 	now := c.Now()
 	m := s.message(t, w, body)
+	if t.Stored() == warrant.TaskRejected {
+		return nil, s.x.refused(ctx, t, generation)
+	}
 	if !t.ReleasedAt.IsZero() {
 		if generation != t.Generation {
 			return nil, reason.New(reason.GenerationMismatch, "")
