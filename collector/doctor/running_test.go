@@ -23,18 +23,18 @@ func TestRunningCollector(t *testing.T) {
 	all := []string{"config=PASS", "kernel=PASS", "pins=PASS", "store=PASS", "collector=PASS", "radius=PASS", "balance=PASS", "losses=PASS", "delivery=PASS"}
 	r.expect(r.examine(config), append(all, "accounting-freshness=WARN")...)
 
-	account := func(secret string) *exec.Cmd {
-		cmd := exec.CommandContext(t.Context(), "nsenter", "--net=/run/netns/"+r.ns, "radclient", "-r", "1", "-t", "2", "127.0.0.1:1813", "acct", secret)
+	account := func(secret, tries string) *exec.Cmd {
+		cmd := exec.CommandContext(t.Context(), "nsenter", "--net=/run/netns/"+r.ns, "radclient", "-r", tries, "-t", "2", "127.0.0.1:1813", "acct", secret)
 		cmd.Stdin = strings.NewReader(`User-Name = "anna", Acct-Session-Id = "1", Acct-Status-Type = Start, NAS-Identifier = "bng1", Framed-IP-Address = 100.64.0.11` + "\n")
 		return cmd
 	}
-	if out, err := account("testing123").CombinedOutput(); err != nil {
+	if out, err := account("testing123", "10").CombinedOutput(); err != nil {
 		t.Fatalf("radclient: %v\n%s", err, out)
 	}
 	r.expect(r.examine(config), append(all, "accounting-freshness=PASS")...)
 
 	// What is turned away shows as a loss.
-	if account("wrong").Run() == nil {
+	if account("wrong", "1").Run() == nil {
 		t.Error("a wrong secret was answered")
 	}
 	report := r.examine(config)
