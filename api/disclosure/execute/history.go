@@ -41,7 +41,8 @@ func (t *Traffic) History(ctx context.Context, refs []schema.AccessRef, classes 
 		rows, err = t.conn.Query(ctx, "SELECT "+columns+" FROM "+table+`
 			WHERE access_ref IN (SELECT toFixedString(unhex(arrayJoin({refs:Array(String)})), 16))
 			AND `+started+` >= {since:DateTime64(3)} AND `+started+` <= {to:DateTime64(3)} AND `+and+`
-			ORDER BY access_ref, `+started+` LIMIT {limit:UInt32}`,
+			ORDER BY access_ref, `+started+` LIMIT {limit:UInt32}
+			SETTINGS optimize_move_to_prewhere_if_final = 1`, // the key's columns first: most of what a bloom filter lets through is not theirs
 			clickhouse.Named("refs", hexes), at("since", from.Add(-reach)), at("from", from), at("to", to), clickhouse.Named("limit", uint32(limit+1)))
 		if err == nil {
 			defer rows.Close()
