@@ -51,6 +51,7 @@ func tarOf(t *testing.T, files map[string]string, order []string, change func(*t
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
+	b.Write(make([]byte, (disclosure.Padding-b.Len()%disclosure.Padding)%disclosure.Padding))
 	return b.Bytes()
 }
 

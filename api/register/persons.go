@@ -41,19 +41,21 @@ func (r *Register) sealPerson(lineID string, person Person) (sealed []byte, key 
 // [ErrUnknownLine] when the line had no contract then, and [ErrErased] when the
 // person's key was destroyed. Only the disclosure executor and the person's own
 // session may call it.
+//
+// Of a line that nobody has it asks as much.
 func (r *Register) Identity(ctx context.Context, lineID string, instant time.Time) (Person, error) {
-	line, err := r.Line(ctx, lineID)
-	if err != nil {
-		return Person{}, err
-	}
-	if instant.Before(line.ContractStart) || !instant.Before(line.ContractEnd) {
-		return Person{}, ErrUnknownLine
+	line, unknown := r.Line(ctx, lineID)
+	if unknown != nil && !errors.Is(unknown, ErrUnknownLine) {
+		return Person{}, unknown
 	}
 	rows, err := r.conn.Query(ctx, `SELECT key_id, ciphertext FROM register.person FINAL WHERE line_id = {line:String}`, named("line", lineID))
 	if err != nil {
 		return Person{}, fmt.Errorf("read person: %w", err)
 	}
 	defer rows.Close()
+	if unknown != nil || instant.Before(line.ContractStart) || !instant.Before(line.ContractEnd) {
+		return Person{}, ErrUnknownLine
+	}
 	if !rows.Next() {
 		if err := rows.Err(); err != nil { // a store that fails has erased nothing
 			return Person{}, fmt.Errorf("read person: %w", err)

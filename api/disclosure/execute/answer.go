@@ -108,20 +108,21 @@ func (x *Executor) attribute(ctx context.Context, from source, j job, _ warrant.
 		return f, reason.New(reason.TargetNotSpecific, "It is wider than what is delegated to one customer: ask for one address.")
 	}
 	f.answer = disclosure.Judge(plan, f.evidence)
-	if f.answer.Reason != reason.Match {
-		return f, nil
-	}
 	var subscriber disclosure.Person
 	if disclosure.NeedsIdentity(disclosure.ColumnsFor(j.t.Category, j.w.Categories)) {
+		// Without a match nobody's line is asked after, in as many questions, so that
+		// how long it took does not tell who was found and may not be named.
 		who, known, err := x.subscribers(ctx, from, []string{f.answer.LineID}, plan.Instant)
 		if err != nil {
 			return f, err
 		}
-		if !known { // a line whose subscriber is in no register is no answer to "who"
+		if f.answer.Reason == reason.Match && !known { // a line whose subscriber is in no register is no answer to "who"
 			f.answer = disclosure.Answer{Reason: reason.DataConflict, Covering: f.answer.Covering}
-			return f, nil
 		}
 		subscriber = who[f.answer.LineID]
+	}
+	if f.answer.Reason != reason.Match {
+		return f, nil
 	}
 	f.answer.Neighbours = disclosure.Neighbours(plan.Around(x.cfg.NeighbourMargin), f.evidence, f.answer.LineID, disclosure.InsideAddresses(plan, f.evidence))
 	f.records = disclosure.Attributed(plan, f.answer, subscriber)
