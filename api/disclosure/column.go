@@ -58,9 +58,6 @@ type Column struct {
 	value      func(Record) string
 }
 
-// Value returns what the column shows of a record.
-func (c Column) Value(r Record) string { return c.value(r) }
-
 func of(categories ...warrant.Category) []warrant.Category { return categories }
 
 // subscriberOf are the categories that may show who a line's subscriber is.

@@ -1,6 +1,7 @@
 package disclosure_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -111,21 +112,26 @@ func TestResponseStatus(t *testing.T) {
 // TestLetterHasWords: a Dutch letter has Dutch words for all that can have been searched,
 // and for every column.
 func TestLetterHasWords(t *testing.T) {
-	for _, list := range [][]string{disclosure.Searched, disclosure.SearchedHold, disclosure.SearchedPreservation, disclosure.SearchedRegister, disclosure.SearchedWindow} {
-		for _, s := range list {
-			for _, language := range []letter.Language{letter.Dutch, letter.English} {
-				if !letter.SearchedKnown(language, s) {
-					t.Errorf("no words in %s for %q", language, s)
-				}
-			}
+	var record letter.Record
+	for _, c := range disclosure.Columns {
+		record = append(record, letter.Field{Name: c.Name, Value: "x"})
+	}
+	good := letter.Letter{Zone: time.UTC, Answer: letter.Answer{Reason: reason.Match}, Records: []letter.Record{record},
+		Searched: slices.Concat(disclosure.Searched, disclosure.SearchedHold, disclosure.SearchedPreservation, disclosure.SearchedRegister, disclosure.SearchedWindow)}
+	for _, language := range []letter.Language{letter.Dutch, letter.English} {
+		l := good
+		l.Language = language
+		if _, err := letter.Render(l); err != nil {
+			t.Error(err)
+		}
+		l.Records = []letter.Record{append(slices.Clone(record), letter.Field{Name: "favourite_colour", Value: "x"})}
+		if _, err := letter.Render(l); err == nil || !strings.Contains(err.Error(), "favourite_colour") {
+			t.Errorf("%s: a column without a label: %v", language, err)
 		}
 	}
-	for _, c := range disclosure.Columns {
-		for _, language := range []letter.Language{letter.Dutch, letter.English} {
-			if !letter.LabelKnown(language, c.Name) {
-				t.Errorf("no label in %s for column %s", language, c.Name)
-			}
-		}
+	good.Language, good.Searched = letter.Dutch, append(good.Searched, "tea leaves")
+	if _, err := letter.Render(good); err == nil || !strings.Contains(err.Error(), "tea leaves") {
+		t.Errorf("something searched for which there are no words: %v", err)
 	}
 }
 

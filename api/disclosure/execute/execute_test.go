@@ -404,3 +404,46 @@ func TestOfflineLedgerAgrees(t *testing.T) {
 		t.Error("a shredded body opens")
 	}
 }
+
+// TestZoneInForce: what is shown in local time is in the zone of the legal profile that
+// is in force when it is shown, and not of the one that was when the server started.
+func TestZoneInForce(t *testing.T) {
+	l := newLab(t)
+	w := l.Approved(time.Hour)
+	law := l.Rules.Law()
+	shown := func() string {
+		t.Helper()
+		task := l.Task(w, "192.0.2.17", l.Noon)
+		dry, err := l.Tasks.ExecuteTask(l.Officer(), &griffierv1.ExecuteTaskRequest{RequestId: l.Request(), TaskId: task.TaskId, ExpectedGeneration: task.Generation, ValidateOnly: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sealed, receipt, err := func() ([]byte, []byte, error) {
+			if _, err := l.Execute(task); err != nil {
+				return nil, nil, err
+			}
+			return l.Fetch(task)
+		}()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := disclosure.Verify(sealed, receipt, l.Trust(), seal.AgeIdentity(l.Identity))
+		if !r.Verified() {
+			t.Fatalf("%s", disclosuretest.JSON(r))
+		}
+		zone := r.Manifest.Question.LocalZone
+		if !strings.Contains(strings.Join(dry.Effects, "\n"), zone) || !strings.Contains(l.Plain(sealed), zone) {
+			t.Errorf("%s is not what the preview and the letter show: %v", zone, dry.Effects)
+		}
+		return zone
+	}
+	if zone := shown(); zone != "Europe/Amsterdam" {
+		t.Errorf("shown in %s", zone)
+	}
+	moved := *law[0]
+	moved.Zone = "Atlantic/Azores"
+	l.Rules.Law = func() warrant.Law { return law.With(&moved) }
+	if zone := shown(); zone != "Atlantic/Azores" {
+		t.Errorf("shown in %s after the profile changed", zone)
+	}
+}

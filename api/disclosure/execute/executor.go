@@ -1,6 +1,7 @@
 package execute
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -115,7 +116,6 @@ type Config struct {
 type Executor struct {
 	cfg   Config
 	shelf shelf
-	zone  *time.Location
 
 	mu      sync.Mutex
 	running map[string]*run // by task
@@ -164,15 +164,25 @@ func New(cfg Config) (*Executor, error) {
 	if err != nil {
 		return nil, err
 	}
-	zone, err := time.LoadLocation(cfg.Rules.Law().Zone())
+	x := &Executor{cfg: cfg, shelf: s, running: map[string]*run{}}
+	if _, err := x.zone(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// zone is the zone that instants are shown in beside UTC: of the legal profile that is
+// in force now.
+func (x *Executor) zone() (*time.Location, error) {
+	zone, err := time.LoadLocation(x.cfg.Rules.Law().Zone())
 	if err != nil {
 		return nil, fmt.Errorf("executor: zone of the legal-basis profile: %w", err)
 	}
-	if cfg.Country == "" {
-		cfg.Country = cfg.Rules.Law().Nation()
-	}
-	return &Executor{cfg: cfg, shelf: s, zone: zone, running: map[string]*run{}}, nil
+	return zone, nil
 }
+
+// country is that in which postcodes are sought.
+func (x *Executor) country() string { return cmp.Or(x.cfg.Country, x.cfg.Rules.Law().Nation()) }
 
 // hold takes a task for one goroutine, waiting for another that has it, and
 // returns a context that ends when the warrant is ended.

@@ -159,10 +159,11 @@ func (x *Executor) subjects(ctx context.Context, from source, target warrant.Tar
 	case warrant.TargetMAC:
 		err = identifier(schema.IdentMAC, target.Value)
 	case warrant.TargetPerson, warrant.TargetPlace:
-		if x.cfg.Country == "" {
+		country := x.country()
+		if country == "" {
 			return nil, reason.New(reason.NotConfigured, "The legal profile does not say in which country postcodes are.")
 		}
-		lines, err = from.lines.LinesOfSought(ctx, register.Sought{Name: target.Name, Country: x.cfg.Country, Postcode: target.Postcode, HouseNumber: target.Number}, maxFound)
+		lines, err = from.lines.LinesOfSought(ctx, register.Sought{Name: target.Name, Country: country, Postcode: target.Postcode, HouseNumber: target.Number}, maxFound)
 	case warrant.TargetAddress: // of a hold
 		lines, err = from.lines.LinesOfTarget(ctx)
 	}

@@ -62,10 +62,14 @@ func (x *Executor) pack(ctx context.Context, j job, f finding) ([]byte, error) {
 	case err != nil:
 		return nil, reason.Wrap(reason.RecipientUnfit, err)
 	}
+	zone, err := x.zone()
+	if err != nil {
+		return nil, reason.Wrap(reason.Internal, err)
+	}
 	c := disclosure.Case{
 		Software: x.cfg.Software, WarrantID: j.w.ID, Reference: j.content.Reference, WarrantContentSHA256: j.w.ContentSHA256,
 		LegalBasis: j.w.Basis, TaskID: j.t.ID, Generation: j.t.Generation, Attempt: j.t.Attempt, Category: string(j.t.Category),
-		InstantEntered: j.body.Instant, Zone: x.zone, IntentIndex: j.t.IntentIndex, QueriedAt: j.now, Retention: f.retention,
+		InstantEntered: j.body.Instant, Zone: zone, IntentIndex: j.t.IntentIndex, QueriedAt: j.now, Retention: f.retention,
 		FromHold: j.body.FromHold, Preserved: f.preserved, WindowEnd: j.body.WindowEnd,
 		To: disclosure.Addressee{Country: x.countryOf(j.content.Authority), Authority: j.content.Authority, RequestedBy: j.content.RequestedBy,
 			Reference: j.content.Reference, Provider: x.cfg.Packing.Provider},
@@ -132,5 +136,5 @@ func (x *Executor) countryOf(authority string) string {
 	if len(authority) > 3 && authority[2] == '-' && slices.Contains(warrant.MemberStates, authority[:2]) {
 		return authority[:2]
 	}
-	return x.cfg.Country
+	return x.country()
 }

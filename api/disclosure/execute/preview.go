@@ -101,13 +101,14 @@ func (s *Service) trace(ctx context.Context, by warrant.Caller, d ledger.Draft) 
 // effects says what running a task would do, without its target.
 func (s *Service) effects(t warrant.Task, body warrant.TaskBody) []string {
 	q, refusal := body.Question()
-	if refusal != nil {
+	zone, err := s.x.zone()
+	if refusal != nil || err != nil {
 		return nil
 	}
 	var out []string
 	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	both := func(at time.Time) string {
-		return at.UTC().Format(time.RFC3339) + " (" + at.In(s.x.zone).Format("Mon 2 Jan 2006 15:04:05 -07:00") + ", " + s.x.zone.String() + ")"
+		return at.UTC().Format(time.RFC3339) + " (" + at.In(zone).Format("Mon 2 Jan 2006 15:04:05 -07:00") + ", " + zone.String() + ")"
 	}
 	if q.End.IsZero() {
 		around := q.Uncertainty + s.x.cfg.ClockMargin

@@ -90,8 +90,9 @@ const MaxRecords = 100
 // Positive reports whether an answer discloses something.
 func (a Answer) Positive() bool { return a.Reason == reason.Match }
 
-// Render returns the letter as PDF. A language or a reason that has no words is
-// an error, and so is a letter without a zone.
+// Render returns the letter as PDF. What its language has no words for is an error:
+// the language itself, a reason, a column, something that was searched. So is a letter
+// without a zone.
 func Render(l Letter) ([]byte, error) {
 	w, ok := vocabularies[l.Language]
 	if !ok {
@@ -99,6 +100,9 @@ func Render(l Letter) ([]byte, error) {
 	}
 	if _, ok := w.answers[l.Answer.Reason]; !ok {
 		return nil, fmt.Errorf("letter: no words for the answer %s", l.Answer.Reason)
+	}
+	if s := w.missing(l); s != "" {
+		return nil, fmt.Errorf("letter: no words in language %q for %q", l.Language, s)
 	}
 	if l.Zone == nil {
 		return nil, fmt.Errorf("letter: a zone is needed")

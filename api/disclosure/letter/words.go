@@ -1,8 +1,6 @@
 package letter
 
 import (
-	"strings"
-
 	"griffier/api/reason"
 )
 
@@ -78,12 +76,7 @@ func (w *vocabulary) questionSentence(q Question) string {
 	return w.questions[""]
 }
 
-func (w *vocabulary) label(column string) string {
-	if s, ok := w.labels[column]; ok {
-		return s
-	}
-	return strings.ReplaceAll(column, "_", " ")
-}
+func (w *vocabulary) label(column string) string { return w.labels[column] }
 
 func (w *vocabulary) searched(s string) string {
 	if t, ok := w.searchedWords[s]; ok {
@@ -113,15 +106,20 @@ func (w *vocabulary) coverageText(rows int) string {
 	return w.uncovered
 }
 
-// SearchedKnown reports whether a letter in a language has its own words for what
-// the manifest says was searched.
-func SearchedKnown(l Language, s string) bool {
-	w := vocabularies[l]
-	return w != nil && (w.searchedWords == nil || w.searchedWords[s] != "")
-}
-
-// LabelKnown reports whether a letter in a language has a label for a column.
-func LabelKnown(l Language, column string) bool {
-	w := vocabularies[l]
-	return w != nil && w.labels[column] != ""
+// missing returns what a letter says for which the language has no words of its own;
+// empty: nothing.
+func (w *vocabulary) missing(l Letter) string {
+	for _, s := range l.Searched {
+		if w.searchedWords != nil && w.searchedWords[s] == "" {
+			return s
+		}
+	}
+	for _, record := range l.Records {
+		for _, f := range record {
+			if w.labels[f.Name] == "" {
+				return f.Name
+			}
+		}
+	}
+	return ""
 }
