@@ -13,7 +13,7 @@ import (
 // The collector's own doctor answers, with its exit code.
 func TestDoctorRunsTheCollectors(t *testing.T) {
 	dir := t.TempDir()
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, collectorCommand), "griffier/collector/cmd/griffier-collector")
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", filepath.Join(dir, collectorCommand), "griffier/collector/cmd/griffier-collector")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)

@@ -70,7 +70,7 @@ func newRunbook(t *testing.T) *runbook {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	r := &runbook{t: t, dir: dir, run: map[string]int{}}
 	for _, program := range []string{"griffierd", "griffier"} {
-		build := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, program), "griffier/api/cmd/"+program)
+		build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", filepath.Join(dir, program), "griffier/api/cmd/"+program)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {
 			t.Fatalf("build: %v\n%s", err, out)

@@ -23,7 +23,7 @@ func testDropCapabilities(t *testing.T, hook bpf.Hook) {
 	w := bpftest.NewWire(t)
 	pins := filepath.Join(bpftest.BPFFS(t), "g")
 	binary := filepath.Join(t.TempDir(), "dropcaps")
-	build := exec.Command("go", "build", "-o", binary, "./testdata/dropcaps")
+	build := exec.Command("go", "build", "-trimpath", "-o", binary, "./testdata/dropcaps")
 	build.Env = append(build.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)

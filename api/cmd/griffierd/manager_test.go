@@ -44,7 +44,7 @@ func TestServiceManager(t *testing.T) {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	made, bin := filepath.Join(dir, "d"), filepath.Join(dir, "griffierd")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", bin, ".")
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", bin, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)

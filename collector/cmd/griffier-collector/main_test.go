@@ -211,7 +211,7 @@ func TestCollectTellsTheServiceManager(t *testing.T) {
 	}
 	// A process of its own: this one keeps its capabilities.
 	bin := filepath.Join(dir, "griffier-collector")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", bin, ".")
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", bin, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)

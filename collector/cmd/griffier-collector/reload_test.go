@@ -94,7 +94,7 @@ func (i *installed) configure(port int, old, with string) {
 func (i *installed) start() {
 	i.t.Helper()
 	bin := filepath.Join(i.dir, "griffier-collector")
-	build := exec.CommandContext(i.t.Context(), "go", "build", "-o", bin, ".")
+	build := exec.CommandContext(i.t.Context(), "go", "build", "-trimpath", "-o", bin, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		i.t.Fatalf("build: %v\n%s", err, out)
