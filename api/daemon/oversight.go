@@ -67,7 +67,7 @@ func (s *services) newWatch(book *ledger.Log) *watch.Watch {
 			return 0
 		}))
 	return watch.New(watch.Config{Staff: s.register, Book: book, Keys: s.keys, State: s.overseen, Limits: s.cfg.Oversight.limits(),
-		Now: time.Now, Log: s.log}, s.registry)
+		Now: time.Now, Leap: s.leap.Check, Log: s.log}, s.registry)
 }
 
 // oversight returns the overseer's service.
@@ -82,7 +82,7 @@ func (s *services) oversight(book *ledger.Log) (*oversightrpc.Service, error) {
 		func() float64 { return float64(len(s.overseen.Unkept())) }))
 	return oversightrpc.NewService(oversightrpc.Config{
 		Book: book, Keys: s.keys, State: s.overseen, Warrants: s.warrants, Holds: s.holds, Rules: s.rules, Limits: s.cfg.Oversight.limits(),
-		Staff: s.register, Zone: zone, Now: time.Now, Health: s.health, Kept: s.unkept,
+		Staff: s.register, Zone: zone, Now: time.Now, Leap: s.leap.Check, Health: s.health, Kept: s.unkept,
 		Pseudonym: func(account string) string { return s.auth.ActorKey.Actor(s.cfg.OIDC.Issuer + "#" + account) },
 	}), nil
 }

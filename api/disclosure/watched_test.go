@@ -2,6 +2,7 @@ package disclosure_test
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -11,8 +12,10 @@ import (
 
 	"griffier/api/oversight"
 	"griffier/api/reason"
+	"griffier/api/register"
 	"griffier/api/warrant"
 	griffierv1 "griffier/proto/griffier/v1"
+	"griffier/schema"
 )
 
 // newWatchedLab is a lab that oversight watches.
@@ -167,5 +170,79 @@ func TestScenario15Limits(t *testing.T) {
 	l.Want(err, "")
 	if got, _, ok := l.State.Task(first.GetTaskId()); !ok || got.Stored() != warrant.TaskDisclosed {
 		t.Errorf("the first task is %s", got.Stored())
+	}
+}
+
+// One line, asked for under five warrants by five spellings: it is linked whatever it is
+// called, and by no officer's count of their own.
+func TestOneLineByFiveNames(t *testing.T) {
+	l := newWatchedLab(t, oversight.Limits{})
+	begin := l.Noon.Add(-30 * 24 * time.Hour)
+	mac := schema.Identifier{Kind: schema.IdentMAC, Value: "eth0/100.7/aa:bb:cc:dd:ee:0f"}
+	circuit := schema.Identifier{Kind: schema.IdentCircuit, Value: hex.EncodeToString([]byte("dslam-1/7"))}
+	user := schema.Identifier{Kind: schema.IdentRADIUSUser, Value: "alice@isp.example"}
+	alice, err := l.Register.Line(t.Context(), "line-alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	who, err := l.Register.Identity(t.Context(), "line-alice", l.Noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	who.Name = "Carla Pietersen" // nobody else has it
+	err = l.Register.PutLine(t.Context(), alice, []register.Identifier{{Identifier: user, ValidFrom: begin, ValidTo: schema.Forever},
+		{Identifier: mac, ValidFrom: begin, ValidTo: schema.Forever}, {Identifier: circuit, ValidFrom: begin, ValidTo: schema.Forever}}, who)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := l.Content(time.Hour)
+	content.Targets = []string{"192.0.2.17", "line:line-alice", "radius:alice@isp.example", "circuit:dslam-1/7", "mac:AA-BB-CC-DD-EE-0F", "person:carla PIETERSEN;1234ab;1"}
+	content.Categories = []griffierv1.Category{griffierv1.Category_CATEGORY_ATTRIBUTION, griffierv1.Category_CATEGORY_IDENTITY}
+	for i, target := range content.Targets {
+		one := proto.Clone(content).(*griffierv1.WarrantContent)
+		one.Reference, one.Targets = "PV "+l.Request(), []string{target}
+		category := griffierv1.Category_CATEGORY_IDENTITY
+		if i == 0 {
+			category = griffierv1.Category_CATEGORY_ATTRIBUTION
+		}
+		l.MustAsk(l.Approve(one), reason.Match, category, target, 0, 0)
+	}
+	got := l.links()
+	if len(got) != len(content.Targets) {
+		t.Fatalf("%d disclosures were watched, want %d", len(got), len(content.Targets))
+	}
+	for i, link := range got {
+		if want := i + 1; want >= oversight.LinkDisclosures && (link.Disclosures != want || len(link.Warrants) != want) || want < oversight.LinkDisclosures && link.Disclosures != 0 {
+			t.Errorf("disclosure %d, by %s, is linked to %+v", want, content.Targets[i], link)
+		}
+	}
+}
+
+// A hold of another team is to a task what one is that does not exist, in its answer and
+// in its package; of the own team it answers.
+func TestHoldOfAnotherTeam(t *testing.T) {
+	l := newLab(t)
+	order := l.Order("NL-126ni", time.Hour)
+	made, _ := l.MustExecute(l.Preservation(order, "192.0.2.17", l.Noon.Add(-time.Hour), l.Noon.Add(time.Hour)), reason.Preserved)
+	ask := func(holdID string, want reason.Reason) *griffierv1.Task {
+		t.Helper()
+		done, _ := l.MustExecute(l.FromHold(l.Approved(time.Hour), holdID, "192.0.2.17", l.Noon), want)
+		return done
+	}
+	ask(made.HoldId, reason.Match)
+	d, refusal := l.Rules.Assign(l.State, warrant.Caller{Actor: "c0", Roles: []warrant.Role{warrant.PrivacyController}},
+		warrant.AssignRequest{WarrantID: order.WarrantId, Team: "zuid", Explanation: "test"})
+	if refusal != nil {
+		t.Fatal(refusal)
+	}
+	if _, err := l.Log.Append(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	foreign, unknown := ask(made.HoldId, reason.DataNotHeld), ask(strings.Repeat("0", 32), reason.DataNotHeld)
+	for _, answer := range []*griffierv1.Task{foreign, unknown} {
+		answer.TaskId, answer.WarrantId, answer.PackageSha256, answer.ReleasedAt, answer.FromHold = "", "", "", nil, ""
+	}
+	if !proto.Equal(foreign, unknown) {
+		t.Errorf("another team's hold answers %v, one that is not there %v", foreign, unknown)
 	}
 }

@@ -70,6 +70,9 @@ type Config struct {
 	// Health tells of the witness and of the second sink. May be nil.
 	Health func() []Health
 	Now    func() time.Time
+	// Leap refuses a clock that leapt ([clock.Leap]), before a year is published by it
+	// that may not have ended. Nil: none is known to.
+	Leap func(now time.Time) error
 }
 
 // Service implements OversightService. It is safe for concurrent use.

@@ -39,6 +39,7 @@ type office struct {
 	state  *oversight.State
 	skew   time.Duration
 	health []oversightrpc.Health
+	leapt  error // what the guard of the clock says
 }
 
 // newOffice starts one, with a register when the test has one made from its keys.
@@ -73,7 +74,7 @@ func newOffice(t *testing.T, registers ...func(*keystore.Store) *register.Regist
 	o.Path = oversighttest.Path{T: t, Book: book, Keys: keys, Legal: legal, Now: now}
 	o.watch = watch.New(watch.Config{Book: book, Keys: keys, State: o.state, Staff: staff, Now: now, Log: slog.New(slog.DiscardHandler)}, nil)
 	o.Service = oversightrpc.NewService(oversightrpc.Config{Book: book, Keys: keys, State: o.state, Warrants: legal, Holds: holds, Rules: rules, Staff: staff,
-		Pseudonym: auth.ActorKey("a key of this test alone").Actor, Zone: time.UTC, Now: now, Health: func() []oversightrpc.Health { return o.health }})
+		Pseudonym: auth.ActorKey("a key of this test alone").Actor, Zone: time.UTC, Now: now, Leap: func(time.Time) error { return o.leapt }, Health: func() []oversightrpc.Health { return o.health }})
 	return o
 }
 
@@ -234,6 +235,14 @@ func TestStatistics(t *testing.T) {
 	_, err = o.GetDisclosureStatistics(overseer, &griffierv1.GetDisclosureStatisticsRequest{Year: year + 1})
 	want(t, "a year to come", err, reason.InvalidRequest)
 	o.skew = 366 * 24 * time.Hour
+	// A clock that leapt into the next year would publish half of this one, for ever.
+	o.leapt = reason.New(reason.ClockUntrusted, "")
+	_, err = o.GetDisclosureStatistics(overseer, &griffierv1.GetDisclosureStatisticsRequest{Year: year, Public: true})
+	want(t, "by a clock that leapt", err, reason.ClockUntrusted)
+	if _, ok := o.state.Published(int(year)); ok {
+		t.Error("a clock that leapt published the year")
+	}
+	o.leapt = nil
 	public, err := o.GetDisclosureStatistics(overseer, &griffierv1.GetDisclosureStatisticsRequest{Year: year, Public: true})
 	if err != nil || len(public.GetTables()) != 4 || public.GetTotal().GetRequests() != 7 || len(public.GetCells()) != 0 {
 		t.Fatalf("public = %v, %v", public, err)
@@ -251,7 +260,13 @@ func TestStatistics(t *testing.T) {
 	if err != nil || full.GetTotal().GetRequests() != 7 || full.GetCells()[0].GetAge() != oversight.Unknown {
 		t.Errorf("after a dossier was destroyed: %v, %v", full, err)
 	}
-	// What was published once is not published otherwise.
+	// What was published once is not published otherwise: of two exports, with something
+	// recorded in between, the difference is nothing.
+	if _, err := o.RecordNonExecution(officer, &griffierv1.RecordNonExecutionRequest{RequestId: "late-0001", WarrantId: id(5),
+		Reason: griffierv1.NonExecutionReason_NON_EXECUTION_REASON_CONFLICT_OF_LAW}); err != nil {
+		t.Fatal(err)
+	}
+	o.disclose(9, "NL-OM-Late", "L-late")
 	again, err := o.GetDisclosureStatistics(overseer, &griffierv1.GetDisclosureStatisticsRequest{Year: year, Public: true})
 	if err != nil || !proto.Equal(again, public) {
 		t.Errorf("published again: %v, %v; want %v", again, err, public)

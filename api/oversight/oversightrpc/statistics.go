@@ -26,6 +26,11 @@ func (s *Service) GetDisclosureStatistics(ctx context.Context, req *griffierv1.G
 		return nil, reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "year",
 			Description: "has not ended: two public reports of one year would tell what came in between"})
 	}
+	if req.GetPublic() && s.cfg.Leap != nil {
+		if err := s.cfg.Leap(now); err != nil {
+			return nil, err
+		}
+	}
 	var failed error
 	cells := s.cfg.State.Census(s.cfg.Warrants, start, end, now, func(t warrant.Task) (time.Time, bool) {
 		at, ok, err := s.instant(ctx, t)

@@ -47,7 +47,10 @@ type Config struct {
 	State  *oversight.State // a fold of Book
 	Limits oversight.Limits
 	Now    func() time.Time
-	Log    *slog.Logger
+	// Leap refuses a clock that leapt ([clock.Leap]), before a key is destroyed by it. Nil:
+	// none is known to.
+	Leap func(now time.Time) error
+	Log  *slog.Logger
 }
 
 // Watch is the watching over the legal work. It is safe for concurrent use.
@@ -309,6 +312,12 @@ func (w *Watch) Rotate(ctx context.Context) error {
 		until, ok := oversight.MatchableUntil(k.ID)
 		if !ok || now.Before(until) {
 			continue
+		}
+		if w.cfg.Leap != nil {
+			// What was disclosed could no longer be linked, and would look like the first.
+			if err := w.cfg.Leap(now); err != nil {
+				return fmt.Errorf("destroy a key of tags: %w", err)
+			}
 		}
 		if err := w.cfg.Keys.Shred(k.ID); err != nil && !errors.Is(err, keystore.ErrNotFound) {
 			return fmt.Errorf("destroy a key of tags: %w", err)

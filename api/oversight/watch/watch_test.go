@@ -26,6 +26,7 @@ import (
 
 // desk is a watch over a real ledger and key store.
 type desk struct {
+	leapt error // what the guard of the clock says
 	oversighttest.Path
 	*watch.Watch
 	t        testing.TB
@@ -83,7 +84,7 @@ func (d *desk) open() {
 		d.t.Fatal(err)
 	}
 	d.Book, d.registry = book, prometheus.NewRegistry()
-	d.Watch = watch.New(watch.Config{Book: book, Keys: d.Keys, State: d.state, Limits: d.limits, Now: d.now, Log: slog.New(slog.DiscardHandler)}, d.registry)
+	d.Watch = watch.New(watch.Config{Book: book, Keys: d.Keys, State: d.state, Limits: d.limits, Now: d.now, Leap: func(time.Time) error { return d.leapt }, Log: slog.New(slog.DiscardHandler)}, d.registry)
 }
 
 func (d *desk) restart() {
@@ -169,6 +170,15 @@ func TestLinkage(t *testing.T) {
 		t.Errorf("a key that is matched yet: %v", err)
 	}
 	d.wait(24 * time.Hour)
+	// By a clock that leapt nothing is destroyed: it would end what can be linked.
+	d.leapt = reason.New(reason.ClockUntrusted, "")
+	if err := d.Rotate(t.Context()); reason.Of(err) != reason.ClockUntrusted {
+		t.Errorf("by a clock that leapt: %v", err)
+	}
+	if err := d.Keys.State(first.ID); err != nil {
+		t.Errorf("a clock that leapt destroyed a key: %v", err)
+	}
+	d.leapt = nil
 	if err := d.Rotate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
