@@ -177,15 +177,7 @@ func (l *lab) ledgerOnADisk() *disk {
 		l.Stop()
 		l.Stop = func() {}
 		for _, at := range []string{place, d.point} {
-			var out []byte
-			var err error
-			for range 50 { // what the log writes beside its appends ends a moment after it
-				if out, err = exec.Command("umount", at).CombinedOutput(); err == nil {
-					break
-				}
-				time.Sleep(100 * time.Millisecond)
-			}
-			if err != nil {
+			if out, err := exec.Command("umount", at).CombinedOutput(); err != nil {
 				l.T.Errorf("umount: %v: %s", err, out)
 			}
 		}
