@@ -32,8 +32,8 @@ type trust interface{ Check(t time.Time) error }
 // Dropper takes expired days off the disk. Of each there is an entry in the
 // ledger before, with what is about to go, and a [Certificate] after: a drop that
 // a crash or a ledger that was away left without one is found and completed by
-// the next look, and nothing more is dropped until then. Its methods may be called
-// concurrently; looks are taken one at a time.
+// the next look, before anything else. A day that cannot be dropped keeps none of the
+// others. Its methods may be called concurrently; looks are taken one at a time.
 type Dropper struct {
 	Conn   driver.Conn
 	Book   book
@@ -155,27 +155,39 @@ func (d *Dropper) once(ctx context.Context) error {
 		}
 	}
 	now = latest
+	var kept []error // why days are still there
+	type dayOf struct {
+		class schema.Class
+		day   int64
+	}
+	begun := map[dayOf]bool{} // and have their intent
 	for _, i := range d.Record.waiting() {
 		if err := d.resume(ctx, i, now); err != nil {
-			return err
+			kept, begun[dayOf{i.Class, i.From.Unix()}] = append(kept, err), true
 		}
 	}
 	due, err := schema.ExpiredDays(ctx, d.Conn, now)
 	if err != nil {
-		return err
+		return errors.Join(append(kept, err)...)
 	}
 	generation, sha256 := d.Policy()
 	for _, p := range due {
+		if begun[dayOf{p.Class, p.Day.Unix()}] {
+			continue
+		}
 		i := intent{Class: p.Class, From: p.Day, Until: p.Day.Add(24 * time.Hour), Rows: p.Rows, Bytes: p.DiskBytes, Parts: p.PartsSHA256,
 			ExpiredAt: p.DropAt, PolicyGeneration: generation, PolicySHA256: sha256}
 		e, err := d.Book.Append(ctx, ledger.Draft{Kind: KindDropIntended, Role: "system", Facts: i})
 		if err != nil {
-			return fmt.Errorf("enter that a day is to be dropped: %w", err)
+			return errors.Join(append(kept, fmt.Errorf("enter that a day is to be dropped: %w", err))...)
 		}
 		i.index = e.Index
 		if err := d.drop(ctx, i, now); err != nil {
-			return err
+			kept = append(kept, err)
 		}
+	}
+	if len(kept) > 0 {
+		return errors.Join(kept...)
 	}
 	d.settled = seen + 1
 	return nil

@@ -1,10 +1,15 @@
 package expiry
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"griffier/api/clock"
 	"griffier/api/ledger"
@@ -210,6 +215,48 @@ func TestACrashLeavesNoDropWithoutCertificate(t *testing.T) {
 			t.Errorf("certificates %+v, want one that says that the day stays", c)
 		}
 	})
+}
+
+// stuckConn is a store that cannot drop a table's partitions.
+type stuckConn struct {
+	driver.Conn
+	table string
+}
+
+func (c stuckConn) Exec(ctx context.Context, statement string, args ...any) error {
+	if strings.Contains(statement, c.table) && strings.Contains(statement, "DROP PARTITION") {
+		return errors.New("a replica is away")
+	}
+	return c.Conn.Exec(ctx, statement, args...)
+}
+
+// TestADayThatStaysKeepsNoOther: what cannot be dropped, now or for days, stays alone,
+// with one intent however often it is tried, and goes when it can.
+func TestADayThatStaysKeepsNoOther(t *testing.T) {
+	h := newHouse(t)
+	h.policy(t, "P14D")
+	h.put(t, used(1, day(-40)), used(2, day(-39)), covered(1, day(-40)))
+	d := h.dropper()
+	d.Conn = stuckConn{h.conn, "usage_bucket"}
+	for range 2 {
+		if err := d.Once(t.Context()); err == nil || strings.Count(err.Error(), "a replica is away") != 2 {
+			t.Errorf("err = %v, want both days' error", err)
+		}
+		h.put(t, covered(1, day(-39)))
+	}
+	if usage, coverage := h.count(t, "traffic.usage_bucket"), h.count(t, "traffic.coverage_slice"); usage != 2 || coverage != 1 {
+		t.Errorf("%d rows of usage and %d of coverage are on disk, want the two that stay and the one that came last", usage, coverage)
+	}
+	if n := len(h.record.waiting()); n != 2 {
+		t.Errorf("%d drops wait for their certificate, want one a day", n)
+	}
+	d.Conn = h.conn
+	if err := d.Once(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.record.Certificates("", 10); len(got) != 5 || len(h.record.waiting()) != 0 || h.count(t, "traffic.usage_bucket") != 0 {
+		t.Errorf("in the end %d certificates and %d drops without, want five and none", len(got), len(h.record.waiting()))
+	}
 }
 
 // TestWithoutALedgerNothingIsDropped: no entry, no drop.
