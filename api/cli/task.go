@@ -154,6 +154,11 @@ func (a *app) showTask(task *griffierv1.Task) error {
 	t.add("warrant", task.GetWarrantId())
 	t.add("generation", strconv.FormatUint(task.GetGeneration(), 10))
 	t.add("category", word(task.GetCategory(), "CATEGORY_"))
+	if task.GetWithheld() {
+		t.add("question", "withheld: whoever keys it a second time does so from the order (griffier task confirm)")
+		t.add("state", word(task.GetState(), "TASK_STATE_"))
+		return a.print(task, t)
+	}
 	t.add("target", task.GetTarget())
 	add("port", number(task.GetPort()))
 	if task.GetProtocol() != 0 {

@@ -199,6 +199,13 @@ func (s *State) applyTaskConfirm(e ledger.Entry) (bool, error) {
 // edit of the warrant leaves it to its generation: see [Rules.ConfirmTask].
 func (t *Task) Confirmed() bool { return t.ConfirmedBy != "" }
 
+// Withheld reports whether a task's question is not shown to a caller at now: to nobody
+// but who asked it, before a second person keyed it from the order. What is read off a
+// screen is keyed once.
+func (r *Rules) Withheld(w Warrant, t Task, now time.Time, by Caller) bool {
+	return r.confirmed(t) != nil && t.Asks(&w) && !w.State(now).Terminal() && t.CreatedBy != by.Actor
+}
+
 // confirmed refuses to run a question that only one person keyed, where the rules
 // want two. Preservation tells nobody anything, and may not wait.
 func (r *Rules) confirmed(t Task) *reason.Error {

@@ -231,6 +231,14 @@ func TestNothingRunsThatOnePersonKeyed(t *testing.T) {
 		wantReason(t, "approve", b.approve(&strict, start, by, "w"), "")
 	}
 	now := start.Add(time.Minute)
+	withheld := func(rules *warrant.Rules, by warrant.Caller, at time.Time) bool {
+		tk, w, _ := b.state.Task("t")
+		return rules.Withheld(w, tk, at, by)
+	}
+	w, _ := b.state.Warrant("w")
+	if !withheld(&strict, approver, now) || withheld(&strict, officer, now) || withheld(r, approver, now) || withheld(&strict, approver, w.ValidUntil) {
+		t.Error("a question is shown to who may key it, or withheld from who asked it, or for ever")
+	}
 	_, err := strict.Begin(b.state, now, officer, "t", 1, question)
 	wantReason(t, "run what one person keyed", err, reason.WarrantIncomplete)
 	if err == nil || err.Violations[0].Field != "confirmation" {
@@ -243,6 +251,9 @@ func TestNothingRunsThatOnePersonKeyed(t *testing.T) {
 	b.append(now, late) // the same decided twice, as a retry that lost a race
 	if b.state.Ignored() != before+1 {
 		t.Error("a second confirmation was taken in")
+	}
+	if withheld(&strict, approver, now) {
+		t.Error("what two keyed is withheld")
 	}
 	d, err := strict.Begin(b.state, now, officer, "t", 1, question)
 	wantReason(t, "run what two keyed", err, "")

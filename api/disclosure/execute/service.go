@@ -160,7 +160,12 @@ func (s *Service) task(ctx context.Context, taskID string) (*griffierv1.Task, er
 	if err != nil {
 		return nil, err
 	}
+	withheld := warrantrpc.Withheld(ctx, s.x.cfg.Rules, w, t, s.x.cfg.Now())
+	if withheld {
+		question = warrant.TaskBody{}
+	}
 	m := s.message(t, w, question)
+	m.Withheld = withheld
 	if t.Answer == reason.Preserved && !t.ReleasedAt.IsZero() && s.x.cfg.Holds != nil {
 		if made, ok := s.x.cfg.Holds.State().OfTask(t.ID); ok {
 			m.HoldId = made.ID

@@ -193,12 +193,15 @@ func (s *Service) message(ctx context.Context, w warrant.Warrant, now time.Time,
 			continue
 		}
 		var question warrant.TaskBody
-		if withTargets {
+		withheld := withTargets && Withheld(ctx, s.rules, w, t, now)
+		if withTargets && !withheld {
 			if question, err = Question(ctx, s.book, t); err != nil {
 				return nil, err
 			}
 		}
-		m.Tasks = append(m.Tasks, TaskMessage(t, w, question, now))
+		task := TaskMessage(t, w, question, now)
+		task.Withheld = withheld
+		m.Tasks = append(m.Tasks, task)
 	}
 	return m, nil
 }

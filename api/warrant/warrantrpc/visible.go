@@ -30,6 +30,13 @@ func visible(rules *warrant.Rules, now time.Time, by warrant.Caller, overseer bo
 	return rules.Asks(w, now, by)
 }
 
+// Withheld reports whether the question of a task is not shown to the caller of the
+// context at now ([warrant.Rules.Withheld]); the overseer, who keys none, sees it.
+func Withheld(ctx context.Context, rules *warrant.Rules, w warrant.Warrant, t warrant.Task, now time.Time) bool {
+	by, overseer, err := viewer(ctx)
+	return err != nil || !overseer && rules.Withheld(w, t, now, by)
+}
+
 // viewer returns the caller, and whether it is the overseer.
 func viewer(ctx context.Context) (warrant.Caller, bool, error) {
 	by, err := Caller(ctx)

@@ -1213,10 +1213,13 @@ type Task struct {
 	Neighbours         string                 `protobuf:"bytes,22,opt,name=neighbours,proto3" json:"neighbours,omitempty"`                               // of a released MATCH: band of other holders of the address shortly before or after
 	Effects            []string               `protobuf:"bytes,23,rep,name=effects,proto3" json:"effects,omitempty"`                                     // of a request with validate_only: what it would do, a sentence each
 	Refusal            string                 `protobuf:"bytes,24,opt,name=refusal,proto3" json:"refusal,omitempty"`                                     // of a rejected task: reason of the catalogue, MAX_HITS
-	ConfirmedBy        string                 `protobuf:"bytes,30,opt,name=confirmed_by,json=confirmedBy,proto3" json:"confirmed_by,omitempty"`          // pseudonym of who keyed the question a second time; empty: nobody yet
-	ConfirmedAt        *timestamppb.Timestamp `protobuf:"bytes,31,opt,name=confirmed_at,json=confirmedAt,proto3" json:"confirmed_at,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// The question is not shown to the caller, who may key it a second time: that is done
+	// from the order. It is shown once somebody did. Its fields are then empty.
+	Withheld      bool                   `protobuf:"varint,25,opt,name=withheld,proto3" json:"withheld,omitempty"`
+	ConfirmedBy   string                 `protobuf:"bytes,30,opt,name=confirmed_by,json=confirmedBy,proto3" json:"confirmed_by,omitempty"` // pseudonym of who keyed the question a second time; empty: nobody yet
+	ConfirmedAt   *timestamppb.Timestamp `protobuf:"bytes,31,opt,name=confirmed_at,json=confirmedAt,proto3" json:"confirmed_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Task) Reset() {
@@ -1415,6 +1418,13 @@ func (x *Task) GetRefusal() string {
 		return x.Refusal
 	}
 	return ""
+}
+
+func (x *Task) GetWithheld() bool {
+	if x != nil {
+		return x.Withheld
+	}
+	return false
 }
 
 func (x *Task) GetConfirmedBy() string {
@@ -2758,7 +2768,7 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"\x0eprofile_sha256\x18  \x01(\tR\rprofileSha256\x12'\n" +
 	"\x0fdocument_stored\x18! \x01(\bR\x0edocumentStored\x12\x12\n" +
 	"\x04team\x18% \x01(\tR\x04team\x12\x16\n" +
-	"\x06alerts\x18\" \x03(\tR\x06alerts\"\xbf\a\n" +
+	"\x06alerts\x18\" \x03(\tR\x06alerts\"\xdb\a\n" +
 	"\x04Task\x12\x17\n" +
 	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12\x1d\n" +
 	"\n" +
@@ -2794,7 +2804,8 @@ const file_griffier_v1_warrant_proto_rawDesc = "" +
 	"neighbours\x18\x16 \x01(\tR\n" +
 	"neighbours\x12\x18\n" +
 	"\aeffects\x18\x17 \x03(\tR\aeffects\x12\x18\n" +
-	"\arefusal\x18\x18 \x01(\tR\arefusal\x12!\n" +
+	"\arefusal\x18\x18 \x01(\tR\arefusal\x12\x1a\n" +
+	"\bwithheld\x18\x19 \x01(\bR\bwithheld\x12!\n" +
 	"\fconfirmed_by\x18\x1e \x01(\tR\vconfirmedBy\x12=\n" +
 	"\fconfirmed_at\x18\x1f \x01(\v2\x1a.google.protobuf.TimestampR\vconfirmedAt\"\xa5\x01\n" +
 	"\x14CreateWarrantRequest\x12\x1d\n" +
