@@ -39,9 +39,8 @@ import (
 //
 // Of some the rest is elsewhere: the thousand interleavings of scenario 3 in
 // [TestInterleavings], linked orders and walks of 6 and 15 in watched_test.go, the
-// witness of 7 and the second sink of 8 in packages ledger/witness and ledger/sink,
-// the sixty days of 9 in execute's TestDeletionUnderHold, and 10, access requests of
-// whom one is secret, in package subject (TestAccessAndSecrecy).
+// witness of 7 and the second sink of 8 in packages ledger/witness and ledger/sink, and
+// the sixty days of 9 in execute's TestDeletionUnderHold.
 
 // lab is the legal path, with what only the tests of this package do.
 type lab struct{ *disclosuretest.Lab }
