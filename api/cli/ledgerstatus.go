@@ -78,8 +78,16 @@ the last check of the whole log found. Exit code 1 if any of that needs somebody
 				detail = resp.GetProblems()[0]
 			}
 			row("check", bad, state[bad], count(resp.GetVerifiedSize()), at(resp.GetVerifiedAt()), "", detail)
+			signing := len(resp.GetWitnesses())
 			for _, w := range resp.GetWitnesses() {
+				if w.GetAlarm() {
+					signing--
+				}
 				row("witness "+w.GetName(), w.GetAlarm(), state[w.GetAlarm()], count(w.GetSize()), at(w.GetSignedAt()), seconds(w.GetLagSeconds()), w.GetError())
+			}
+			if n := len(resp.GetWitnesses()); n > 0 {
+				bad := signing < int(resp.GetQuorum())
+				row("quorum", bad, state[bad], "", "", "", fmt.Sprintf("%d of %d witnesses sign, %d must", signing, n, resp.GetQuorum()))
 			}
 			if s := resp.GetSink(); s != nil {
 				says := state[s.GetAlarm()]
@@ -112,7 +120,7 @@ func (a *app) ledgerWitnesses() *cobra.Command {
 				t.add(w.GetName(), strconv.FormatUint(w.GetSize(), 10), at(w.GetSignedAt()), seconds(w.GetLagSeconds()),
 					strconv.FormatBool(w.GetAlarm()), w.GetPublicKey(), w.GetError())
 			}
-			return a.print(&griffierv1.GetLedgerStatusResponse{Size: resp.GetSize(), Checkpoint: resp.GetCheckpoint(), Witnesses: resp.GetWitnesses()}, t)
+			return a.print(&griffierv1.GetLedgerStatusResponse{Size: resp.GetSize(), Checkpoint: resp.GetCheckpoint(), Witnesses: resp.GetWitnesses(), Quorum: resp.GetQuorum()}, t)
 		}}
 }
 

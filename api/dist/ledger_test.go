@@ -312,6 +312,7 @@ func (r *runbook) settled() uint64 {
 		out, err := cmd.Output()
 		var s struct {
 			Size      uint64 `json:"size,string"`
+			Quorum    int
 			Witnesses []struct {
 				Size uint64 `json:"size,string"`
 			}
@@ -322,7 +323,7 @@ func (r *runbook) settled() uint64 {
 		if err == nil {
 			err = json.Unmarshal(out, &s)
 		}
-		if err == nil && len(s.Witnesses) == 1 && s.Witnesses[0].Size == s.Size && s.Sink.Size == s.Size {
+		if err == nil && s.Quorum == 1 && len(s.Witnesses) == 1 && s.Witnesses[0].Size == s.Size && s.Sink.Size == s.Size {
 			return s.Size
 		}
 		if time.Now().After(deadline) {

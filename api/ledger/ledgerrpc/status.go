@@ -17,6 +17,7 @@ import (
 type Watched struct {
 	Witnesses interface {
 		Witnesses() []witness.Status
+		Quorum() int
 		Await(ctx context.Context, size uint64) error
 	}
 	Sink interface {
@@ -33,6 +34,7 @@ func (s *Service) GetLedgerStatus(context.Context, *griffierv1.GetLedgerStatusRe
 		res.Unavailable = err.Error()
 	}
 	if s.watched.Witnesses != nil {
+		res.Quorum = uint32(s.watched.Witnesses.Quorum())
 		for _, w := range s.watched.Witnesses.Witnesses() {
 			res.Witnesses = append(res.Witnesses, &griffierv1.LedgerWitness{
 				Name: w.Name, PublicKey: w.PublicKey, Size: w.Size, SignedAt: moment(w.SignedAt),

@@ -59,6 +59,9 @@ type Status struct {
 	Error           string // of the last attempt
 }
 
+// Quorum is how many witnesses Await waits for.
+func (g *Gatherer) Quorum() int { return g.cfg.Quorum }
+
 // Witnesses gives the status of each, in the order of the configuration.
 func (g *Gatherer) Witnesses() []Status {
 	g.mu.Lock()

@@ -706,6 +706,7 @@ type GetLedgerStatusResponse struct {
 	VerifiedAt    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=verified_at,json=verifiedAt,proto3" json:"verified_at,omitempty"` // absent before the first check since the start
 	VerifiedSize  uint64                 `protobuf:"varint,8,opt,name=verified_size,json=verifiedSize,proto3" json:"verified_size,omitempty"`
 	Problems      []string               `protobuf:"bytes,9,rep,name=problems,proto3" json:"problems,omitempty"` // that it found
+	Quorum        uint32                 `protobuf:"varint,10,opt,name=quorum,proto3" json:"quorum,omitempty"`   // of the witnesses: how many a release waits for; 0 without witnesses
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -801,6 +802,13 @@ func (x *GetLedgerStatusResponse) GetProblems() []string {
 		return x.Problems
 	}
 	return nil
+}
+
+func (x *GetLedgerStatusResponse) GetQuorum() uint32 {
+	if x != nil {
+		return x.Quorum
+	}
+	return 0
 }
 
 type GetProofRequest struct {
@@ -1072,7 +1080,7 @@ const file_griffier_v1_ledger_proto_rawDesc = "" +
 	"lagSeconds\x12\x14\n" +
 	"\x05alarm\x18\x05 \x01(\bR\x05alarm\x12\x1a\n" +
 	"\brefusing\x18\x06 \x01(\bR\brefusing\x12\x14\n" +
-	"\x05error\x18\a \x01(\tR\x05error\"\x88\x03\n" +
+	"\x05error\x18\a \x01(\tR\x05error\"\xa0\x03\n" +
 	"\x17GetLedgerStatusResponse\x12\x12\n" +
 	"\x04size\x18\x01 \x01(\x04R\x04size\x122\n" +
 	"\x06newest\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x06newest\x12\x1e\n" +
@@ -1085,7 +1093,9 @@ const file_griffier_v1_ledger_proto_rawDesc = "" +
 	"\vverified_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"verifiedAt\x12#\n" +
 	"\rverified_size\x18\b \x01(\x04R\fverifiedSize\x12\x1a\n" +
-	"\bproblems\x18\t \x03(\tR\bproblems\"'\n" +
+	"\bproblems\x18\t \x03(\tR\bproblems\x12\x16\n" +
+	"\x06quorum\x18\n" +
+	" \x01(\rR\x06quorum\"'\n" +
 	"\x0fGetProofRequest\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\"\x82\x01\n" +
 	"\x10GetProofResponse\x12\x1e\n" +
