@@ -1,6 +1,7 @@
 package disclosure_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -154,5 +155,18 @@ func TestUnsealable(t *testing.T) {
 			[]disclosure.Record{bad}, disclosure.ColumnsFor(warrant.Identity, warrant.Categories)); err == nil {
 			t.Errorf("%s: packed", name)
 		}
+	}
+}
+
+// TestLongValues: a name that takes several lines is read from the letter wherever on
+// its pages it comes to stand.
+func TestLongValues(t *testing.T) {
+	var records []disclosure.Record
+	for i := range 30 {
+		r, _ := marked()
+		r.LineID = fmt.Sprintf("line-%d", i)
+		r.Subscriber.Name = strings.Repeat("Van-den-Berg ", 23)
+		records = append(records, r)
+		packed(t, warrant.Identity, disclosure.Answer{Reason: reason.Match}, records...)
 	}
 }

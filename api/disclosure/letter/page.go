@@ -170,7 +170,9 @@ func (p *page) row(label, value string) {
 	if value == "" {
 		return
 	}
-	p.room(line)
+	// A value stays on one page, where it is read back whole.
+	tall := max(len(p.pdf.SplitText(p.shown(label), labelWidth-3)), len(p.pdf.SplitText(p.shown(value), p.width()-labelWidth)), 1)
+	p.room(float64(tall) * line)
 	y, at := p.pdf.GetY(), p.pdf.PageNo()
 	if label != "" {
 		p.colour(grey)
