@@ -261,7 +261,7 @@ func (s *services) statistics() *statistics.Store {
 // publisher returns the job that publishes them.
 func (s *services) publisher(book *ledger.Log) *statistics.Publisher {
 	return &statistics.Publisher{Store: s.statistics(), Book: book, Releases: s.released, MinLines: s.cfg.Statistics.MinLines,
-		Delay: s.cfg.Statistics.Delay, Now: time.Now, Log: s.log}
+		Delay: s.cfg.Statistics.Delay, Clock: s.leap, Now: time.Now, Log: s.log}
 }
 
 // packageExpires returns what tells when a fetched package has been kept long

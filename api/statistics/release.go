@@ -38,6 +38,9 @@ type book interface {
 	Append(ctx context.Context, d ledger.Draft) (ledger.Entry, error)
 }
 
+// trust tells whether a time can be believed ([clock.Leap]).
+type trust interface{ Check(t time.Time) error }
+
 // releasedFacts is what the ledger keeps of a day.
 type releasedFacts struct {
 	Day      string `json:"day"` // UTC, as 2026-11-20
@@ -85,8 +88,11 @@ type Publisher struct {
 	Releases *Releases
 	MinLines uint64        // at least [MinLines]
 	Delay    time.Duration // 0: [DefaultDelay]
-	Now      func() time.Time
-	Log      *slog.Logger
+	// Clock is asked first, since what is published once is never made anew; nil: every
+	// time is believed.
+	Clock trust
+	Now   func() time.Time
+	Log   *slog.Logger
 }
 
 // Run publishes what is due, now and every hour, until ctx ends.
@@ -113,6 +119,11 @@ func (p *Publisher) Once(ctx context.Context) error {
 		delay = DefaultDelay
 	}
 	now := p.Now().UTC()
+	if p.Clock != nil {
+		if err := p.Clock.Check(now); err != nil {
+			return fmt.Errorf("statistics: %w", err)
+		}
+	}
 	from, err := p.Store.wholeFrom(ctx, now)
 	if err != nil {
 		return err

@@ -15,8 +15,10 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
+	"griffier/api/clock"
 	"griffier/api/keystore"
 	"griffier/api/ledger"
+	"griffier/api/reason"
 	"griffier/schema"
 	"griffier/schema/schematest"
 )
@@ -320,6 +322,11 @@ func TestOnlyWhatIsDue(t *testing.T) {
 		}
 	}
 	n.publisher.Now = func() time.Time { return n.day.Add(day + DefaultDelay) }
+	n.publisher.Clock = clock.NewLeap(n.day.Add(-30*day), func() (clock.Reading, error) { return clock.Reading{}, nil })
+	if err := n.publisher.Once(t.Context()); reason.Of(err) != reason.ClockUntrusted || len(n.released()) != 0 {
+		t.Errorf("by a clock that leapt: %v, %d entries", err, len(n.released()))
+	}
+	n.publisher.Clock = nil
 	if hours := n.publish(); len(hours) != 1 || len(n.released()) != 1 {
 		t.Errorf("published %+v with %d entries when due", hours, len(n.released()))
 	}
