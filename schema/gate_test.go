@@ -37,6 +37,7 @@ SELECT sipHash128(toFixedString(unhex('02050000000000000000000000000000'), 16), 
 	if err := Migrate(ctx, conn, nil); err != nil {
 		t.Fatal(err)
 	}
+	mustRun(t, ctx, conn, `INSERT INTO traffic.gate SELECT * FROM traffic.gate`) // as after a run that died before its note
 	if is := countViews(t, ctx, conn); is != was {
 		t.Errorf("after the upgrade the views show %v, before it %v", is, was)
 	}
@@ -50,7 +51,7 @@ SELECT sipHash128(toFixedString(unhex('02050000000000000000000000000000'), 16), 
 	if err != nil || !limits[ClassSession].ExpiredThrough.Equal(today(-9)) || limits[ClassSession].Policy.Period != "P1Y" {
 		t.Errorf("the limit of sessions is %+v (%v)", limits[ClassSession], err)
 	}
-	if n := count(t, ctx, conn, "SELECT count() FROM traffic.gate"); n != uint64(len(Classes))+2 {
+	if n := count(t, ctx, conn, "SELECT count() FROM traffic.gate FINAL"); n != uint64(len(Classes))+2 {
 		t.Errorf("the gate has %d rows, want a policy a class, the floor and the tombstone", n)
 	}
 }
