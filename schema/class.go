@@ -4,7 +4,7 @@ package schema
 // readable only while its ended_at lies within the class's period.
 type Class string
 
-// Retention classes. Their periods are data (the retention_policy table, loaded
+// Retention classes. Their periods are data (the table traffic.gate, loaded
 // from the signed policy file), never code.
 const (
 	ClassSession    Class = "session"
