@@ -14,20 +14,24 @@ func TestGateCarriesOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	floor := today(0).Add(-time.Hour)
-	mustRun(t, ctx, conn, `INSERT INTO traffic.retention_policy (generation, class, present, period, months, days, seconds, zone, purpose, basis, source, profile, expired_through, written_at)
-SELECT 7, c, true, 'P1Y', 12, 0, 0, 'Europe/Amsterdam', 'faults and complaints', '', '', 'nl', toDateTime64(toDate(now('UTC')) - 9, 3, 'UTC'), now64(3, 'UTC')
-FROM (SELECT arrayJoin(['session', 'assignment', 'usage_5m', 'usage_day', 'coverage', 'access_log']) AS c)`)
+	earlier, young, old, erased := today(-9), today(-1).Add(2*time.Hour), today(-20).Add(2*time.Hour), today(-2).Add(2*time.Hour)
+	err := conn.Exec(ctx, `INSERT INTO traffic.retention_policy (generation, class, present, period, months, days, seconds, zone, purpose, basis, source, profile, expired_through, written_at)
+SELECT 7, c, true, 'P1Y', 12, 0, 0, 'Europe/Amsterdam', 'faults and complaints', '', '', 'nl', fromUnixTimestamp64Milli(?, 'UTC'), now64(3, 'UTC')
+FROM (SELECT arrayJoin(['session', 'assignment', 'usage_5m', 'usage_day', 'coverage', 'access_log']) AS c)`, earlier.UnixMilli())
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := conn.Exec(ctx, "INSERT INTO traffic.clock_floor (floor) SELECT fromUnixTimestamp64Milli(?, 'UTC')", floor.UnixMilli()); err != nil {
 		t.Fatal(err)
 	}
 	mustRun(t, ctx, conn, `INSERT INTO traffic.erasure (subject, held_from, held_until)
 SELECT sipHash128(toFixedString(unhex('02050000000000000000000000000000'), 16), toIPv6('::')), now64(3) - INTERVAL 30 DAY, now64(3)`)
-	for i, end := range []time.Time{today(-1).Add(2 * time.Hour), today(-20).Add(2 * time.Hour)} { // to be read, and expired by an earlier policy
+	for i, end := range []time.Time{young, old} { // to be read, and expired by an earlier policy
 		if err := Insert(ctx, conn, string(rune('a'+i)), oneOfEach(byte(1+i), end)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := Insert(ctx, conn, "erased", oneOfEach(5, today(-2).Add(2*time.Hour))); err != nil {
+	if err := Insert(ctx, conn, "erased", oneOfEach(5, erased)); err != nil {
 		t.Fatal(err)
 	}
 	was := countViews(t, ctx, conn)
@@ -48,7 +52,7 @@ SELECT sipHash128(toFixedString(unhex('02050000000000000000000000000000'), 16), 
 		t.Errorf("%d tombstones (%v), want the one", len(stones), err)
 	}
 	limits, _, err := Limits(ctx, conn)
-	if err != nil || !limits[ClassSession].ExpiredThrough.Equal(today(-9)) || limits[ClassSession].Policy.Period != "P1Y" {
+	if err != nil || !limits[ClassSession].ExpiredThrough.Equal(earlier) || limits[ClassSession].Policy.Period != "P1Y" {
 		t.Errorf("the limit of sessions is %+v (%v)", limits[ClassSession], err)
 	}
 	if n := count(t, ctx, conn, "SELECT count() FROM traffic.gate FINAL"); n != uint64(len(Classes))+2 {
