@@ -108,7 +108,7 @@ func connect(ctx context.Context, c *child, addr, caFile string, cert *tls.Certi
 	if err != nil {
 		return nil, err
 	}
-	err = until(ctx, 60*time.Second, 200*time.Millisecond, func() (bool, error) {
+	err = until(ctx, 3*time.Minute, 200*time.Millisecond, func() (bool, error) {
 		select {
 		case err := <-c.done:
 			c.done <- err
