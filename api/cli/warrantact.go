@@ -199,7 +199,7 @@ func (a *app) warrantAssign() *cobra.Command {
 		Long: `Give a warrant to another team, when nobody of the present one can go on with it. The
 privacy controller does, who does not see what it is about. Its content and approvals stay
 as they are; the former team no longer sees it.`,
-		Example: `  griffier warrant assign 0123456789abcdef0123456789abcdef --team zuid --explanation "both officers are ill"`}
+		Example: `  griffier warrant assign 0123456789abcdef0123456789abcdef --team zuid --explanation illness`}
 	team := c.Flags().String("team", "", "the team, as the identity provider names it; empty: the one without a name")
 	explanation := c.Flags().String("explanation", "", "why the present team cannot go on with it; sealed in the ledger (required)")
 	request := requestFlag(c)

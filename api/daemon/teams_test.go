@@ -229,7 +229,7 @@ func (w *world) sameAnswer(t *testing.T, method protoreflect.MethodDescriptor, f
 		}
 		req.Set(field, protoreflect.ValueOfString(id))
 		err := w.send(w.as(t, who), method, req)
-		for range 300 { // the gate allows one person so many calls a second
+		for range 300 { // a stream does not wait for the gate by itself, see whenAllowed
 			if reason.Of(err) != reason.RateLimited {
 				break
 			}
