@@ -12,7 +12,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -119,7 +118,7 @@ func start(t *testing.T) *world {
 	})
 	select {
 	case addr := <-ready:
-		w.people = w.dial(t, addr.String(), nil, grpc.WithUnaryInterceptor(whenAllowed))
+		w.people = w.dial(t, addr.String(), nil)
 		w.cfg.Listen = addr.String()
 	case err := <-done:
 		done <- nil
@@ -128,7 +127,7 @@ func start(t *testing.T) *world {
 	return w
 }
 
-func (w *world) dial(t *testing.T, addr string, certs []tls.Certificate, options ...grpc.DialOption) *grpc.ClientConn {
+func (w *world) dial(t *testing.T, addr string, certs []tls.Certificate) *grpc.ClientConn {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(w.dir, "tls", "ca.pem"))
 	if err != nil {
@@ -136,8 +135,8 @@ func (w *world) dial(t *testing.T, addr string, certs []tls.Certificate, options
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(text)
-	options = append(options, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: pool, Certificates: certs})))
-	conn, err := grpc.NewClient(addr, options...)
+	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: pool, Certificates: certs})),
+		grpc.WithUnaryInterceptor(whenAllowed))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,11 +144,17 @@ func (w *world) dial(t *testing.T, addr string, certs []tls.Certificate, options
 	return conn
 }
 
-// whenAllowed tries a call again while the gate, which allows one person so many calls
-// a second, refuses it: a quick machine makes more. Support's limit is another.
-func whenAllowed(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) (err error) {
-	for range 300 {
-		if err = invoke(ctx, method, req, reply, conn, options...); reason.Of(err) != reason.RateLimited || strings.Contains(method, "SupportService") {
+// whenAllowed makes every unary call of a connection untilAllowed.
+func whenAllowed(ctx context.Context, method string, req, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
+	return untilAllowed(func() error { return invoke(ctx, method, req, reply, conn, options...) })
+}
+
+// untilAllowed tries a call again while the gate, which allows one caller so many a
+// second (so the next within 50 ms), refuses it: a quick machine makes more. What is
+// refused by a limit of its own stays refused.
+func untilAllowed(call func() error) (err error) {
+	for range 10 {
+		if err = call(); reason.Of(err) != reason.RateLimited {
 			break
 		}
 		time.Sleep(100 * time.Millisecond)

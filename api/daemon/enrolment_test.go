@@ -64,7 +64,7 @@ func (r *router) dial(t *testing.T, w *world) *grpc.ClientConn {
 	conn, err := grpc.NewClient(w.cfg.Listen, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: roots,
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			return &tls.Certificate{Certificate: [][]byte{r.cert}, PrivateKey: r.key}, nil
-		}})))
+		}})), grpc.WithUnaryInterceptor(whenAllowed))
 	if err != nil {
 		t.Fatal(err)
 	}

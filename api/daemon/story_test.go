@@ -193,15 +193,17 @@ func (w *world) invoke(ctx context.Context, m protoreflect.MethodDescriptor) err
 	if !m.IsStreamingServer() {
 		return w.people.Invoke(ctx, full, req, resp)
 	}
-	stream, err := w.people.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, full)
-	if err != nil {
-		return err
-	}
-	if err := stream.SendMsg(req); err != nil {
-		return err
-	}
-	stream.CloseSend()
-	return stream.RecvMsg(resp)
+	return untilAllowed(func() error {
+		stream, err := w.people.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, full)
+		if err != nil {
+			return err
+		}
+		if err := stream.SendMsg(req); err != nil {
+			return err
+		}
+		stream.CloseSend()
+		return stream.RecvMsg(resp)
+	})
 }
 
 func (w *world) credentials(bucket time.Time) func(*testing.T) {

@@ -228,14 +228,7 @@ func (w *world) sameAnswer(t *testing.T, method protoreflect.MethodDescriptor, f
 			}
 		}
 		req.Set(field, protoreflect.ValueOfString(id))
-		err := w.send(w.as(t, who), method, req)
-		for range 300 { // a stream does not wait for the gate by itself, see whenAllowed
-			if reason.Of(err) != reason.RateLimited {
-				break
-			}
-			time.Sleep(100 * time.Millisecond)
-			err = w.send(w.as(t, who), method, req)
-		}
+		err := untilAllowed(func() error { return w.send(w.as(t, who), method, req) }) // for the streams
 		if reason.Of(err) != reason.NotFound {
 			t.Errorf("%s as %s with %s %q, filled %v: %v, want NOT_FOUND", method.FullName(), who, field.Name(), id, filled, err)
 		}
