@@ -87,15 +87,20 @@ func (r *Rules) Make(s *State, now time.Time, by warrant.Caller, t warrant.Task,
 	if req.Days != 0 {
 		days = min(days, int(req.Days))
 	}
+	return req.draft(now, by, w, Kept{TaskID: t.ID}, days, false), nil
+}
+
+// draft is the entry of a hold of one question of a warrant, for so many days.
+func (m MakeRequest) draft(now time.Time, by warrant.Caller, w warrant.Warrant, of Kept, days int, unexecuted bool) ledger.Draft {
 	total := uint64(0)
-	for _, n := range req.Rows {
+	for _, n := range m.Rows {
 		total += n
 	}
-	return ledger.Draft{Kind: KindMake, Actor: by.Actor, Role: string(warrant.Executor), WarrantID: w.ID, TaskID: t.ID,
+	return ledger.Draft{Kind: KindMake, Actor: by.Actor, Role: string(warrant.Executor), WarrantID: w.ID, TaskID: of.TaskID,
 		Generation: w.Generation, KeyID: w.KeyID,
-		Facts: makeFacts{HoldID: req.ID, Basis: w.Basis, EndsAt: now.UTC().Add(time.Duration(days) * Day), HoldKeyID: KeyID(req.ID),
-			FileSHA256: req.FileSHA256, RowBand: Band(total)},
-		Body: makeBody{Rows: req.Rows}}, nil
+		Facts: makeFacts{HoldID: m.ID, Basis: w.Basis, EndsAt: now.UTC().Add(time.Duration(days) * Day), HoldKeyID: KeyID(m.ID),
+			FileSHA256: m.FileSHA256, RowBand: Band(total), Unexecuted: unexecuted, Target: of.Target},
+		Body: makeBody{Rows: m.Rows}}
 }
 
 // Band returns the band of a number of rows: exact numbers are not told.

@@ -54,13 +54,5 @@ func (r *Rules) MakeUnexecuted(s *State, now time.Time, by warrant.Caller, w war
 	if _, ok := s.OfQuestion(now, w.ID, of); ok {
 		return ledger.Draft{}, reason.New(reason.WarrantTerminal, "There is a hold of it already.")
 	}
-	total := uint64(0)
-	for _, n := range req.Rows {
-		total += n
-	}
-	return ledger.Draft{Kind: KindMake, Actor: by.Actor, Role: string(warrant.Executor), WarrantID: w.ID, TaskID: of.TaskID,
-		Generation: w.Generation, KeyID: w.KeyID,
-		Facts: makeFacts{HoldID: req.ID, Basis: w.Basis, EndsAt: now.UTC().Add(time.Duration(days) * Day), HoldKeyID: KeyID(req.ID),
-			FileSHA256: req.FileSHA256, RowBand: Band(total), Unexecuted: true, Target: of.Target},
-		Body: makeBody{Rows: req.Rows}}, nil
+	return req.draft(now, by, w, of, days, true), nil
 }
