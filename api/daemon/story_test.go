@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -188,22 +187,7 @@ func (w *world) matrix(t *testing.T) {
 
 // invoke calls a method with an empty request.
 func (w *world) invoke(ctx context.Context, m protoreflect.MethodDescriptor) error {
-	full := "/" + string(m.Parent().FullName()) + "/" + string(m.Name())
-	req, resp := dynamicpb.NewMessage(m.Input()), dynamicpb.NewMessage(m.Output())
-	if !m.IsStreamingServer() {
-		return w.people.Invoke(ctx, full, req, resp)
-	}
-	return untilAllowed(func() error {
-		stream, err := w.people.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, full)
-		if err != nil {
-			return err
-		}
-		if err := stream.SendMsg(req); err != nil {
-			return err
-		}
-		stream.CloseSend()
-		return stream.RecvMsg(resp)
-	})
+	return untilAllowed(func() error { return w.send(ctx, m, dynamicpb.NewMessage(m.Input())) })
 }
 
 func (w *world) credentials(bucket time.Time) func(*testing.T) {
