@@ -27,7 +27,8 @@ type truth struct {
 
 const interimEvery = 10 * time.Minute
 
-// network draws what happened, and what was sent of it, in order.
+// network draws what happened in the 20 hours from 9:00 on, and what was sent of
+// it, in order.
 func network(t *rapid.T) (sessions []*truth, sent []Observation) {
 	minutes := func(name string, from, to int) time.Duration {
 		return time.Duration(rapid.IntRange(from, to).Draw(t, name)) * time.Minute
@@ -45,9 +46,9 @@ func network(t *rapid.T) (sessions []*truth, sent []Observation) {
 		for a := range rapid.IntRange(1, 2).Draw(t, "addresses") {
 			now := at(9, 0)
 			for range rapid.IntRange(1, 4).Draw(t, "sessions") {
-				now = now.Add(minutes("idle", 1, 120))
+				now = now.Add(minutes("idle", 1, 60))
 				x := &truth{key: fmt.Sprint("k", len(sessions)), user: fmt.Sprint("user", rapid.IntRange(0, 4).Draw(t, "user")), nas: nas,
-					address: netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(10*n + a)}), 32), from: now, to: now.Add(minutes("length", 1, 300))}
+					address: netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(10*n + a)}), 32), from: now, to: now.Add(minutes("length", 1, 240))}
 				for _, r := range reboots {
 					if r.After(x.from) && r.Before(x.to) {
 						x.to, x.rebooted = r, true
@@ -119,7 +120,7 @@ func TestLossProperty(t *testing.T) {
 		now := at(9, 0)
 		if shuffled {
 			random.Shuffle(len(arrive), func(i, j int) { arrive[i], arrive[j] = arrive[j], arrive[i] })
-			now = at(29, 0) // all of it is late, but within the horizon
+			now = at(29, 0) // all of it is past and late, but within the horizon
 		}
 		var deltas [][]byte
 		step := func(e Effects) { s.add(e); deltas = append(deltas, e.Delta) }
