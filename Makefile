@@ -7,12 +7,14 @@ COMMANDS := griffier griffierd griffier-collector
 RACE     := ./api/auth/... ./api/enrol/... ./api/hold/... ./api/keystore/... ./api/ledger/... ./api/oversight/watch/... \
             ./api/retention/... ./api/sealedfile/... ./api/server/... ./api/support/... ./api/warrant/... ./collector/cgnat/... \
             ./collector/daemon/... ./collector/datapath/... ./collector/radius/... ./collector/sink/... ./collector/spool/...
+# One seed, so that what fails on one run fails on all; `make hunt` draws fresh ones.
+export RAPID_SEED := 1
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Rises with every commit, and says which one it is.
 DEB_VERSION := 0.1.0+$(shell git rev-list --count HEAD 2>/dev/null || echo 0).$(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 
-.PHONY: help demo test build lint unit race once bench generate packages engine deb clean
+.PHONY: help demo test build lint unit race once hunt bench generate packages engine deb clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -47,6 +49,9 @@ race: ## the concurrent packages, under the race detector
 once: build ## the demo's story once, checked
 	@echo "telling the demo's story once"
 	@$(BIN)/griffier demo -once -o json
+
+hunt: packages engine ## properties and parsers with fresh random input, for an hour
+	@RAPID_SEED=0 .ci/hunt
 
 bench: engine ## figures against a floor or peer in the same run
 	@.ci/packages tcpdump softflowd nfdump pmacct freeradius freeradius-postgresql postgresql
