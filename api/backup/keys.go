@@ -2,18 +2,20 @@ package backup
 
 import (
 	"archive/tar"
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"griffier/api/durable"
+	"griffier/api/keystore"
 )
 
 const (
@@ -29,9 +31,9 @@ var (
 	keyFileForm = regexp.MustCompile(`^[0-9a-f]{64}\.(key|shredded)$`)
 )
 
-// CopyKeys copies the keys in a keystore's folder into one archive in to. They are
-// wrapped under the master key, which is not among them: keep that on paper.
-func CopyKeys(from, to string, now time.Time) error {
+// CopyKeys copies all keys of a keystore into one archive in to. They are wrapped
+// under the master key, which is not among them: keep that on paper.
+func CopyKeys(keys *keystore.Store, to string, now time.Time) error {
 	fail := func(err error) error { return fmt.Errorf("copy of the keys: %w", err) }
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		return fail(err)
@@ -41,23 +43,25 @@ func CopyKeys(from, to string, now time.Time) error {
 		return fail(err)
 	}
 	w := tar.NewWriter(f)
-	entries, err := os.ReadDir(from)
-	for _, e := range entries {
-		if err == nil && keyFileForm.MatchString(e.Name()) {
-			// One that is destroyed meanwhile is left out.
-			if err = addTree(context.Background(), w, filepath.Join(from, e.Name()), e.Name()); errors.Is(err, fs.ErrNotExist) {
-				err = nil
-			}
+	err = keys.Files(func(name string, content []byte) error {
+		header := &tar.Header{Name: name, Mode: 0o600, Size: int64(len(content)), Typeflag: tar.TypeReg, Format: tar.FormatPAX}
+		if err := w.WriteHeader(header); err != nil {
+			return err
 		}
-	}
-	name := filepath.Join(to, "keys-"+now.UTC().Format(keysStamp)+".tar")
+		_, err := w.Write(content)
+		return err
+	})
 	if err := errors.Join(err, w.Close(), f.Sync(), f.Close()); err != nil {
 		return fail(errors.Join(err, os.Remove(f.Name())))
 	}
-	if err := errors.Join(os.Rename(f.Name(), name), durable.SyncFolder(to)); err != nil {
+	if err := errors.Join(os.Rename(f.Name(), keysPath(to, now)), durable.SyncFolder(to)); err != nil {
 		return fail(err)
 	}
 	return nil
+}
+
+func keysPath(dir string, at time.Time) string {
+	return filepath.Join(dir, "keys-"+at.UTC().Format(keysStamp)+".tar")
 }
 
 // keyCopies lists the copies of the keys in a folder, with when each was made.
@@ -83,17 +87,23 @@ func keyCopies(dir string) (map[string]time.Time, error) {
 }
 
 // PruneKeys removes the copies of the keys that are older than [KeysKeep], and
-// unfinished ones.
+// unfinished ones. One from the future was made by a clock that stood ahead: how old
+// it is nobody knows, so its time begins now.
 func PruneKeys(dir string, now time.Time) error {
 	copies, err := keyCopies(dir)
 	if err != nil {
 		return fmt.Errorf("prune copies of the keys: %w", err)
 	}
-	for path, at := range copies {
-		if now.Sub(at) >= KeysKeep {
-			if err := os.Remove(path); err != nil {
-				return fmt.Errorf("prune copies of the keys: %w", err)
-			}
+	for _, path := range slices.Backward(slices.Sorted(maps.Keys(copies))) {
+		var err error
+		switch at := copies[path]; {
+		case now.Sub(at) >= KeysKeep:
+			err = os.Remove(path)
+		case at.After(now):
+			err = redate(path, now)
+		}
+		if err != nil {
+			return fmt.Errorf("prune copies of the keys: %w", err)
 		}
 	}
 	unfinished, err := filepath.Glob(filepath.Join(dir, partialPrefix+"keys-*"))
@@ -104,6 +114,19 @@ func PruneKeys(dir string, now time.Time) error {
 		return fmt.Errorf("prune copies of the keys: %w", err)
 	}
 	return nil
+}
+
+// redate gives a copy of the keys the name of one that was made at an instant, or as
+// little before as no other has.
+func redate(path string, at time.Time) error {
+	for ; ; at = at.Add(-time.Second) {
+		to := keysPath(filepath.Dir(path), at)
+		if _, err := os.Lstat(to); errors.Is(err, fs.ErrNotExist) {
+			return os.Rename(path, to)
+		} else if err != nil {
+			return err
+		}
+	}
 }
 
 // RestoreKeys puts a copy of the keys into a folder that has none, and marks it:
@@ -124,14 +147,17 @@ func RestoreKeys(archive, dir string) error {
 	if len(entries) > 0 && !marked {
 		return fail(fmt.Errorf("%s has keys; move them away first, never mix two sets", dir))
 	}
-	if err := writeFile(filepath.Join(dir, restoredKeys), nil); err != nil { // first: half a set is never taken for a whole one
-		return fail(err)
-	}
 	f, err := os.Open(archive)
 	if err != nil {
 		return fail(err)
 	}
 	defer f.Close()
+	if err := ends(f); err != nil {
+		return fail(err)
+	}
+	if err := durable.Write(filepath.Join(dir, restoredKeys), nil); err != nil { // first: half a set is never taken for a whole one
+		return fail(err)
+	}
 	r := tar.NewReader(f)
 	for {
 		header, err := r.Next()
@@ -149,11 +175,25 @@ func RestoreKeys(archive, dir string) error {
 		if err != nil {
 			return fail(err)
 		}
-		if err := writeFile(filepath.Join(dir, name), content); err != nil {
+		if err := durable.Write(filepath.Join(dir, name), content); err != nil {
 			return fail(err)
 		}
 	}
-	return durable.SyncFolder(dir)
+	return nil
+}
+
+// ends tells whether an archive is there to its end, which is 1024 bytes of zero: one
+// that was cut off between two keys reads like a whole one of fewer.
+func ends(archive *os.File) error {
+	var end [1024]byte
+	info, err := archive.Stat()
+	if err != nil {
+		return err
+	}
+	if _, err := archive.ReadAt(end[:], max(info.Size()-int64(len(end)), 0)); err != nil || end != [len(end)]byte{} {
+		return errors.New("the archive is cut off; take another copy")
+	}
+	return nil
 }
 
 // KeysRestored reports whether a folder of keys came from a copy and has not been

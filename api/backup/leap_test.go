@@ -13,8 +13,9 @@ import (
 )
 
 // TestALeapEndsNoBackup: a clock that nothing keeps and that stands months ahead
-// destroys no key of a backup and no copy of the keys, and still tidies what a crash
-// left; set right, or believed, everything goes on.
+// destroys no key of a backup and no copy of the keys, makes no backup, which would live
+// for as much longer, and still tidies what a crash left; set right, or believed,
+// everything goes on.
 func TestALeapEndsNoBackup(t *testing.T) {
 	h := newHouse(t, t.TempDir())
 	h.fill(t)
@@ -34,6 +35,10 @@ func TestALeapEndsNoBackup(t *testing.T) {
 	h.now = is.AddDate(0, 3, 0)
 	if err := h.maker.Tidy(t.Context()); reason.Of(err) != reason.ClockUntrusted {
 		t.Errorf("Tidy = %v, want CLOCK_UNTRUSTED", err)
+	}
+	begun := len(h.maker.Record.All())
+	if _, err := h.maker.Create(t.Context(), nil); reason.Of(err) != reason.ClockUntrusted || len(h.maker.Record.All()) != begun {
+		t.Errorf("Create = %v, %d begun; want CLOCK_UNTRUSTED and %d", err, len(h.maker.Record.All()), begun)
 	}
 	if err := h.keys.State(keyID(half)); !errors.Is(err, keystore.ErrShredded) {
 		t.Errorf("the key of a backup that a crash ended: %v", err)

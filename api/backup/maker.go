@@ -57,8 +57,8 @@ type Maker struct {
 	Keys    *keystore.Store
 	Book    book
 	Record  *Record // a fold of Book
-	// Clock is asked before a backup ends, since a key is destroyed for good; nil: every
-	// time is believed.
+	// Clock is asked before a backup is made, which ends by its time, and before one ends,
+	// since a key is destroyed for good; nil: every time is believed.
 	Clock trust
 	Now   func() time.Time
 	Log   *slog.Logger
@@ -71,7 +71,7 @@ type Progress func(piece string, done, total int)
 
 // Create makes a backup, and a copy of the keys if there is a folder for them. A
 // backup is complete when its folder has its name; what a crash leaves is removed by the next
-// [Maker.Tidy]. Error: ErrNotConfigured.
+// [Maker.Tidy]. Errors: ErrNotConfigured, CLOCK_UNTRUSTED.
 func (m *Maker) Create(ctx context.Context, progress Progress) (Manifest, error) {
 	if m.Dir == "" || m.DataDir == "" {
 		return Manifest{}, fmt.Errorf("backup: %w", ErrNotConfigured)
@@ -79,6 +79,11 @@ func (m *Maker) Create(ctx context.Context, progress Progress) (Manifest, error)
 	m.one.Lock()
 	defer m.one.Unlock()
 	now := m.Now().UTC().Truncate(time.Second)
+	if m.Clock != nil {
+		if err := m.Clock.Check(now); err != nil {
+			return Manifest{}, fmt.Errorf("backup: %w", err)
+		}
+	}
 	var b [4]byte
 	_, _ = rand.Read(b[:]) // crypto/rand.Read never fails
 	man := Manifest{Version: manifestVersion, ID: now.Format("20060102T150405Z") + hex.EncodeToString(b[:]), MadeAt: now,
@@ -98,7 +103,7 @@ func (m *Maker) Create(ctx context.Context, progress Progress) (Manifest, error)
 		return Manifest{}, fmt.Errorf("backup: enter it: %w", err)
 	}
 	if m.KeysDir != "" {
-		if err := CopyKeys(m.Keys.Dir(), m.KeysDir, m.Now()); err != nil {
+		if err := CopyKeys(m.Keys, m.KeysDir, m.Now()); err != nil {
 			return Manifest{}, err
 		}
 	}
@@ -175,7 +180,7 @@ func (m *Maker) write(ctx context.Context, man *Manifest, progress Progress) ([]
 	if err != nil {
 		return nil, err
 	}
-	err = errors.Join(writeFile(filepath.Join(partial, sealName), seal), writeFile(filepath.Join(partial, manifestName), text), durable.SyncFolder(partial))
+	err = errors.Join(durable.Write(filepath.Join(partial, sealName), seal), durable.Write(filepath.Join(partial, manifestName), text))
 	if err != nil {
 		return nil, err
 	}
@@ -394,7 +399,7 @@ func (m *Maker) copyKeys(every time.Duration) error {
 			return nil
 		}
 	}
-	return CopyKeys(m.Keys.Dir(), m.KeysDir, m.Now())
+	return CopyKeys(m.Keys, m.KeysDir, m.Now())
 }
 
 func (m *Maker) newest() (at time.Time) {

@@ -67,7 +67,7 @@ func readMarker(dataDir string) (m marker, err error) {
 func writeMarker(dataDir string, m marker) error {
 	text, err := json.Marshal(m)
 	if err == nil {
-		err = replaceFile(dataDir, markerName, text)
+		err = durable.Write(filepath.Join(dataDir, markerName), text)
 	}
 	if err != nil {
 		return fmt.Errorf("restore marker: %w", err)

@@ -22,7 +22,8 @@ type Service struct {
 // NewService returns the service of a maker.
 func NewService(m *Maker) *Service { return &Service{maker: m} }
 
-// CreateBackup implements BackupService. Reasons: NOT_CONFIGURED, STORE_UNAVAILABLE.
+// CreateBackup implements BackupService. Reasons: NOT_CONFIGURED, CLOCK_UNTRUSTED,
+// STORE_UNAVAILABLE.
 func (s *Service) CreateBackup(_ *griffierv1.CreateBackupRequest, out grpc.ServerStreamingServer[griffierv1.CreateBackupResponse]) error {
 	ctx := out.Context()
 	m, err := s.maker.Create(ctx, func(piece string, done, total int) {
@@ -34,6 +35,8 @@ func (s *Service) CreateBackup(_ *griffierv1.CreateBackupRequest, out grpc.Serve
 		return ctx.Err()
 	case errors.Is(err, ErrNotConfigured):
 		return notConfigured()
+	case reason.Of(err) == reason.ClockUntrusted:
+		return err
 	case err != nil:
 		return reason.Wrap(reason.StoreUnavailable, err)
 	}

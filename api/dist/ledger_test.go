@@ -22,6 +22,7 @@ import (
 
 	"griffier/api/auth/demoidp"
 	"griffier/api/backup"
+	"griffier/api/keystore"
 	"griffier/api/pki"
 )
 
@@ -394,7 +395,9 @@ func TestLedgerGuide(t *testing.T) {
 	// The standby has the safe's folders and the sink's, and nothing else.
 	before = r.settled()
 	r.stop(r.griffierd)
-	must(t, backup.CopyKeys(r.at("d", "keystore"), r.at("copies"), time.Now()))
+	keys, err := keystore.Open(r.at("d", "keystore"), r.at("d", "secret", "master.key"))
+	must(t, err)
+	must(t, backup.CopyKeys(keys, r.at("copies"), time.Now()))
 	archives, err := filepath.Glob(r.at("copies", "keys-*.tar"))
 	if err != nil || len(archives) != 1 {
 		t.Fatal(archives, err)

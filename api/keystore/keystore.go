@@ -109,7 +109,9 @@ func (s *Store) recover() error {
 		path := filepath.Join(s.dir, n.Name())
 		switch {
 		case strings.HasPrefix(n.Name(), ".new-"):
-			if err := overwriteAndRemove(path); err != nil {
+			// It never had its name, so nothing is sealed under it. It is not written
+			// over: another process that owns the folder may be giving it one just now.
+			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 				return err
 			}
 		case strings.HasSuffix(n.Name(), shreddedSuffix):
@@ -277,6 +279,48 @@ func (s *Store) List() ([]string, error) {
 	}
 	sort.Strings(ids)
 	return ids, nil
+}
+
+// Files calls each with the names and contents of the files of all keys and
+// tombstones, for a copy of the folder. None is read while it is being destroyed:
+// a key is given whole or not at all. An error of each ends it.
+func (s *Store) Files(each func(name string, content []byte) error) error {
+	names, err := os.ReadDir(s.dir)
+	if err != nil {
+		return fmt.Errorf("keystore: files: %w", err)
+	}
+	for _, n := range names {
+		content, err := s.file(n.Name())
+		switch {
+		case errors.Is(err, ErrNotFound), errors.Is(err, ErrShredded):
+			continue
+		case err != nil:
+			return fmt.Errorf("keystore: files: %w", err)
+		}
+		if err := each(n.Name(), content); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// file reads a key's file, or a tombstone. Errors: ErrNotFound for any other file, and
+// one that is there no more; ErrShredded for what is left of a destroyed key.
+func (s *Store) file(name string) ([]byte, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if stem, ok := strings.CutSuffix(name, keySuffix); ok {
+		if err := s.presence(stem); err != nil {
+			return nil, err
+		}
+	} else if !strings.HasSuffix(name, shreddedSuffix) {
+		return nil, ErrNotFound
+	}
+	content, err := os.ReadFile(filepath.Join(s.dir, name))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, ErrNotFound
+	}
+	return content, err
 }
 
 // stem is the file name, without suffix, of the key id.

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/tink-crypto/tink-go/v2/tink"
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 )
 
@@ -156,6 +157,96 @@ func TestInterruptedShred(t *testing.T) {
 	files, err := os.ReadDir(dir)
 	if err != nil || len(files) != 1 || files[0].Name() != filepath.Base(stem)+shreddedSuffix {
 		t.Errorf("files: %v, %v", files, err)
+	}
+}
+
+// TestFiles copies a folder: every key whole, every tombstone, and nothing else.
+func TestFiles(t *testing.T) {
+	dir, master := t.TempDir(), newMaster(t)
+	s := mustOpen(t, dir, master)
+	for _, id := range []string{"stays", "goes", "halfway"} {
+		if err := s.Create(id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Shred("goes"); err != nil {
+		t.Fatal(err)
+	}
+	halfway := s.stem("halfway")
+	for _, name := range []string{halfway + shreddedSuffix, ".new-1", "restored"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	copied := map[string][]byte{}
+	if err := s.Files(func(name string, content []byte) error { copied[name] = content; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	key, err := os.ReadFile(filepath.Join(dir, s.stem("stays")+keySuffix))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(copied) != 3 || !bytes.Equal(copied[s.stem("stays")+keySuffix], key) ||
+		copied[s.stem("goes")+shreddedSuffix] == nil || copied[halfway+shreddedSuffix] == nil {
+		t.Errorf("copied %d files, want the key that stays and two tombstones", len(copied))
+	}
+	failed := errors.New("disk full")
+	if err := s.Files(func(string, []byte) error { return failed }); !errors.Is(err, failed) {
+		t.Errorf("Files = %v", err)
+	}
+}
+
+// A key is not read while it is being destroyed: its copy would be noise without a
+// tombstone, and a folder with noise in it is refused. The key's file is a pipe, so
+// that the reader is where it can be seen.
+func TestFilesKeepShredAway(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, dir, newMaster(t))
+	pipe := filepath.Join(dir, s.stem("k")+keySuffix)
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	copied := make(chan []byte, 1)
+	done := make(chan error, 1)
+	go func() {
+		done <- s.Files(func(_ string, content []byte) error { copied <- content; return nil })
+	}()
+	w, err := os.OpenFile(pipe, os.O_WRONLY, 0) // returns when the reader has it open
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.mu.TryLock() {
+		t.Error("a key could be destroyed while it is read")
+		s.mu.Unlock()
+	}
+	if _, err := w.WriteString("whole"); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Close(), <-done); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-copied; string(got) != "whole" {
+		t.Errorf("copied %q", got)
+	}
+}
+
+// What was half written when a folder is opened goes, and is not written over: by then
+// it may be the file of a key that another process made.
+func TestHalfWrittenIsNotOverwritten(t *testing.T) {
+	dir, master := t.TempDir(), newMaster(t)
+	half, named := filepath.Join(dir, ".new-1"), filepath.Join(t.TempDir(), "named")
+	if err := os.WriteFile(half, []byte("a key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Link(half, named); err != nil {
+		t.Fatal(err)
+	}
+	mustOpen(t, dir, master)
+	if _, err := os.Stat(half); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("what was half written is there: %v", err)
+	}
+	if text, err := os.ReadFile(named); err != nil || string(text) != "a key" {
+		t.Errorf("under its name there is %q, %v", text, err)
 	}
 }
 
