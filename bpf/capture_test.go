@@ -255,11 +255,11 @@ func TestPuntRestoresTheTag(t *testing.T) {
 }
 
 // settled returns the totals once no frame has been counted for a while and at
-// least n have in the direction, or after half a minute.
+// least n have in the direction, or after two minutes.
 func settled(t testing.TB, a *Accounting, dir Direction, n uint64) Totals {
 	t.Helper()
 	var last Totals
-	for deadline, quiet := time.Now().Add(30*time.Second), 0; time.Now().Before(deadline); {
+	for deadline, quiet := time.Now().Add(2*time.Minute), 0; time.Now().Before(deadline); {
 		totals, err := a.ReadTotals()
 		if err != nil {
 			t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -111,9 +112,14 @@ func (a *Accounting) WriteOwner(slot uint32, o Owner) error {
 	return nil
 }
 
-// totalsTries is how often ReadTotals looks again at a CPU that was in the middle
-// of counting a packet. Few looks are needed, so many are a fault in the equation.
-const totalsTries = 100_000
+// ReadTotals looks again at a CPU that was in the middle of counting a packet. Few
+// looks are needed, unless the host took a virtual CPU away just then: that is
+// waited for. Whatever still does not add up is a fault in the equation.
+const (
+	totalsTries  = 10_000
+	totalsWaits  = 500 // over all CPUs
+	totalsPaused = time.Millisecond
+)
 
 const (
 	totalsWords  = int(unsafe.Sizeof(DirectionTotals{}) / 8)
@@ -129,10 +135,16 @@ func (a *Accounting) ReadTotals() (Totals, error) {
 		return Totals{}, fmt.Errorf("read totals: %w", ErrClosed)
 	}
 	var sums [2]DirectionTotals
-	words := wordsOf(a.totals)
+	words, waits := wordsOf(a.totals), totalsWaits
 	for i := 0; i*totalsStride < len(words); i++ {
+		one := words[i*totalsStride:][:totalsWords]
+		t := settledTotals(one)
+		for ; t.Total != t.Classes() && waits > 0; waits-- {
+			time.Sleep(totalsPaused)
+			t = settledTotals(one)
+		}
 		dir := i % 2
-		sums[dir] = sums[dir].plus(settledTotals(words[i*totalsStride:][:totalsWords]))
+		sums[dir] = sums[dir].plus(t)
 	}
 	return Totals{sums[Up], sums[Down]}, nil
 }

@@ -29,7 +29,7 @@ func TestExhaustionIsSeen(t *testing.T) {
 	})
 	var e Exhaustion
 	var err error
-	for deadline := time.Now().Add(10 * time.Second); err == nil && (e.InsertFailed == 0 || w.count() == 0) && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(2 * time.Minute); err == nil && (e.InsertFailed == 0 || w.count() == 0) && time.Now().Before(deadline); {
 		n.in(n.router, func() { e, err = ReadExhaustion() })
 	}
 	if err != nil || e.InsertFailed == 0 {

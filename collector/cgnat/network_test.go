@@ -62,7 +62,8 @@ func newNetwork(t *testing.T, subscribers int, rules string) *network {
 		"ip", "-n", n.router, "-batch", "-")
 	run(t, "address add "+worldAddress+"/24 dev core\nlink set core up\nroute add 203.0.113.0/24 via 198.51.100.1\n", "ip", "-n", n.world, "-batch", "-")
 	run(t, "route add default via 100.64.0.1\n", "ip", "-n", n.subscriber, "-batch", "-")
-	n.sysctl("net.ipv4.ip_forward=1", "net.netfilter.nf_conntrack_events=1", "net.netfilter.nf_conntrack_timestamp=1", "net.netfilter.nf_conntrack_max=262144")
+	n.sysctl("net.ipv4.ip_forward=1", "net.netfilter.nf_conntrack_events=1", "net.netfilter.nf_conntrack_timestamp=1", "net.netfilter.nf_conntrack_max=262144",
+		"net.netfilter.nf_conntrack_udp_timeout=3600") // no flow ends by itself, however slow the machine is
 	run(t, "table ip nat { chain post { type nat hook postrouting priority 100; "+rules+"\n}; }\n", "ip", "netns", "exec", n.router, "nft", "-f", "-")
 	return n
 }
@@ -97,7 +98,7 @@ func (n *network) in(ns string, f func()) {
 func (n *network) flows(want int) {
 	n.t.Helper()
 	n.in(n.router, func() {
-		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
 			text, err := os.ReadFile("/proc/sys/net/netfilter/nf_conntrack_count")
 			if have, e := strconv.Atoi(strings.TrimSpace(string(text))); err != nil || e != nil || have >= want {
 				if err != nil || e != nil {
@@ -106,7 +107,7 @@ func (n *network) flows(want int) {
 				return
 			}
 			if time.Now().After(deadline) {
-				n.t.Errorf("conntrack has %s entries after 30 s, want %d", text, want)
+				n.t.Errorf("conntrack has %s entries after two minutes, want %d", text, want)
 				return
 			}
 		}
@@ -159,6 +160,13 @@ func (w *world) count() int {
 	return len(w.seen)
 }
 
+// await waits until the world has seen so many flows, or two minutes.
+func (w *world) await(want int) {
+	for deadline := time.Now().Add(2 * time.Minute); w.count() < want && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 func (n *network) listen(ports int) *world {
 	w := &world{}
 	n.in(n.world, func() {
@@ -206,7 +214,7 @@ func (n *network) listen(ports int) *world {
 // send opens one flow from a subscriber's own source port (0: any).
 func (n *network) send(network string, subscriber byte, from, to int) {
 	local, payload := net.IPv4(100, 64, 0, subscriber), binary.BigEndian.AppendUint64([]byte{subscriber}, uint64(from))
-	d := net.Dialer{Timeout: 5 * time.Second}
+	d := net.Dialer{Timeout: time.Minute}
 	if network == "udp4" {
 		d.LocalAddr = &net.UDPAddr{IP: local, Port: from}
 	} else {

@@ -32,10 +32,11 @@ func TestPunts(t *testing.T) {
 			if len(f.VLANs) != 2 || f.VLANs[0] != (VLAN{0x88a8, 100}) || f.VLANs[1] != (VLAN{0x8100, 7}) {
 				t.Errorf("tags %v", f.VLANs)
 			}
-			if f.At.Before(before.Add(-time.Millisecond)) || f.At.After(after.Add(time.Millisecond)) {
+			// Two clocks are read for it, and a busy machine may pause between them.
+			if f.At.Before(before.Add(-time.Second)) || f.At.After(after.Add(time.Millisecond)) {
 				t.Errorf("at %v, want between %v and %v", f.At, before, after)
 			}
-		case <-time.After(30 * time.Second):
+		case <-time.After(2 * time.Minute):
 			t.Fatal("no frame")
 		}
 	}
@@ -52,7 +53,7 @@ func TestPunts(t *testing.T) {
 	before = time.Now()
 	send(dhcp)
 	send(other)
-	time.Sleep(200 * time.Millisecond)
+	passed(t, dir, 4)
 	after := time.Now()
 	time.Sleep(30 * time.Millisecond)
 	d = open(t, w, Config{PinDir: dir, MaxSlots: 8})

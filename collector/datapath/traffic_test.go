@@ -30,7 +30,7 @@ func open(t testing.TB, w *bpftest.Wire, cfg Config) *Datapath {
 func settled(t testing.TB, d *Datapath, frames uint64) Report {
 	t.Helper()
 	var last Report
-	for deadline, quiet := time.Now().Add(20*time.Second), 0; time.Now().Before(deadline); {
+	for deadline, quiet := time.Now().Add(2*time.Minute), 0; time.Now().Before(deadline); {
 		r, err := d.Drain(time.Now())
 		if err != nil {
 			t.Fatal(err)

@@ -12,6 +12,28 @@ import (
 	"griffier/bpf/bpftest"
 )
 
+// passed waits until the programs that are pinned have counted so many frames.
+func passed(t *testing.T, dir string, frames uint64) {
+	t.Helper()
+	acct, err := bpf.LoadPinned(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer acct.Close()
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(time.Millisecond) {
+		totals, err := acct.ReadTotals()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if totals.Up.Frames >= frames {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d frames passed, want %d", totals.Up.Frames, frames)
+		}
+	}
+}
+
 // TestUnpin: what a collector that is gone had counted is read a last time, whatever
 // its size, and only then removed; nothing counts beside the next one.
 func TestUnpin(t *testing.T) {
@@ -44,7 +66,7 @@ func TestUnpin(t *testing.T) {
 			for range sent {
 				send(frame)
 			}
-			time.Sleep(100 * time.Millisecond)
+			passed(t, dir, sent)
 
 			bigger := cfg
 			bigger.MaxSlots, bigger.CounterStripes, bigger.MaxKeys, bigger.MaxLongKeys = 16, 1, 100, 10

@@ -80,7 +80,7 @@ func TestReceiver(t *testing.T) {
 	send(t, "127.0.0.1", r.Addr(),
 		message(ipfix, 0, 1, templateSet(ipfix, 256, given), templateSet(ipfix, 257, flow), dataSet(256, given)),
 		message(ipfix, 1, 1, dataSet(256, back, old), dataSet(257, flow)))
-	for deadline := time.Now().Add(30 * time.Second); r.Stats().Messages < 2 || r.Stats().Verdicts[UnknownExporter] < 1; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); r.Stats().Messages < 2 || r.Stats().Verdicts[UnknownExporter] < 1; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%+v", r.Stats())
 		}
