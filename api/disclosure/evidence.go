@@ -58,6 +58,8 @@ type Answer struct {
 	Neighbours string
 	// Incomplete are the reasons for which a MATCH of a window may lack records.
 	Incomplete []reason.Reason
+
+	tellers []string // collectors whose rows name the line
 }
 
 // band returns a count band; exact counts of candidates never leave.

@@ -40,8 +40,8 @@ func TestInterleavings(t *testing.T) {
 	var wg sync.WaitGroup
 	for range atOnce {
 		wg.Go(func() {
-			for range work {
-				r.round()
+			for n := range work {
+				r.round(n)
 			}
 		})
 	}
@@ -76,8 +76,8 @@ func (r *race) count(what string) {
 	r.outcomes[what]++
 }
 
-// round is one warrant with one task.
-func (r *race) round() {
+// round is the n-th warrant, with one task; the clock goes over the end of every thirtieth.
+func (r *race) round(n int) {
 	w, task := r.shortLived(10 * time.Minute)
 	if task == nil { // the clock stepped over its end on the way
 		r.count("not begun")
@@ -90,7 +90,7 @@ func (r *race) round() {
 	acts := []func(){func() { r.run(task) }, func() { r.run(task) }, func() { r.take(task) }, func() { r.take(task) }}
 	enders := r.enders(w)
 	acts = append(acts, late(enders[rand.IntN(len(enders))]))
-	if rand.IntN(30) == 0 { // over the end of this one, or to just before it
+	if n%30 == 0 { // over the end of this one, or to just before it
 		acts = append(acts, late(func() {
 			r.advance(until.Sub(r.Now()) - time.Duration(rand.IntN(20))*time.Millisecond + time.Duration(rand.IntN(10))*time.Millisecond)
 			r.count("expired")

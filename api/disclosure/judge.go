@@ -23,8 +23,9 @@ import (
 //     answer ambiguous. It comes before coverage, since coverage is kept longer
 //     and an expired interval must never read as a gap, or as "nobody".
 //  3. Was it seen (COVERAGE_GAP)? One collector that the range lists must have
-//     covered the whole interval, without a declared gap and with its clock
-//     within the margin. The future, and what is not stored yet, is such a gap.
+//     covered the whole interval, without a declared gap and by a clock that was kept
+//     within the margin. The future, and what is not stored yet, is such a gap. So is
+//     a holder whom only collectors tell of whose clocks were not.
 //  4. Who held it? If it was shared, by port: see [timeline.portHolder]. Two lines at one moment, or a
 //     holder that no register knows: DATA_CONFLICT. Two lines within the
 //     interval, or one that does not hold the address at both of its ends:
@@ -53,7 +54,7 @@ func Judge(p Plan, e Evidence) Answer {
 	} else {
 		a = t.holder()
 	}
-	if a.Reason == reason.NoMatch && len(covering) < len(t.collectors) {
+	if a.Reason == reason.NoMatch && len(covering) < len(t.collectors) || a.Reason == reason.Match && !slices.ContainsFunc(a.tellers, t.timely) {
 		a = Answer{Reason: reason.CoverageGap}
 	}
 	a.Covering = covering
@@ -206,7 +207,7 @@ func (t *timeline) covered(collector string) bool {
 			}
 			continue
 		}
-		if time.Duration(c.ClockOffsetNanos).Abs() <= t.plan.ClockMargin {
+		if t.plan.believes(c) {
 			rows = append(rows, c)
 		}
 	}
@@ -218,6 +219,13 @@ func (t *timeline) covered(collector string) bool {
 		}
 	}
 	return reached.After(t.plan.To)
+}
+
+// timely reports whether nothing is known against a collector's clock in the interval.
+func (t *timeline) timely(collector string) bool {
+	return !slices.ContainsFunc(t.evidence.Coverage, func(c schema.Coverage) bool {
+		return c.CollectorID == collector && c.State == schema.Covered && t.plan.touches(c.StartedAt, c.EndedAt) && !t.plan.believes(c)
+	})
 }
 
 // holder judges who held the address.
@@ -269,6 +277,9 @@ func (a *Answer) take(line string, r row) {
 	if !slices.Contains(a.Sources, r.Source) {
 		a.Sources = append(a.Sources, r.Source)
 		slices.Sort(a.Sources)
+	}
+	if !slices.Contains(a.tellers, r.CollectorID) {
+		a.tellers = append(a.tellers, r.CollectorID)
 	}
 	a.Certainty = weaker(a.Certainty, r.Certainty)
 }

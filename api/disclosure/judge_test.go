@@ -133,6 +133,20 @@ func TestJudge(t *testing.T) {
 			w.Coverage = append(w.Coverage, schema.Coverage{CollectorID: "c1", State: schema.Gap, StartedAt: at(2.001), EndedAt: at(3)})
 		}, reason.NoMatch, ""},
 		{"clock off by more than the margin", v4, 0, 0, func(w *e) { w.Coverage[0].ClockOffsetNanos = -2_000_000_001 }, reason.CoverageGap, ""},
+		{"nothing kept the clock", v4, 0, 0, func(w *e) {
+			hold(assignment("192.0.2.17/32", 1, -60, 60))(w)
+			w.Coverage[0].ClockSynced = false
+		}, reason.CoverageGap, ""},
+		{"nothing kept the clock for a moment", v4, 0, 0, func(w *e) {
+			hold(assignment("192.0.2.17/32", 1, -60, 60))(w)
+			w.Coverage = []schema.Coverage{covered("c1", -60, 0), covered("c1", 0, 1), covered("c1", 1, 60)}
+			w.Coverage[1].ClockSynced = false
+		}, reason.CoverageGap, ""},
+		{"nothing kept the clock, elsewhere", v4, 0, 0, func(w *e) {
+			hold(assignment("192.0.2.17/32", 1, -60, 60))(w)
+			w.Coverage = []schema.Coverage{covered("c1", -60, -2), covered("c1", -2, 60)}
+			w.Coverage[0].ClockSynced = false
+		}, reason.Match, "A"},
 		{"two collectors, each half", v4, 0, 0, func(w *e) {
 			w.Ranges[0].CollectorIDs = []string{"c1", "c2"}
 			w.Coverage = []schema.Coverage{covered("c1", -60, 0), covered("c2", 0, 60)}
@@ -154,6 +168,19 @@ func TestJudge(t *testing.T) {
 			w.Assignments[0], w.Assignments[1] = open(w.Assignments[0]), open(w.Assignments[1])
 			w.Coverage = []schema.Coverage{covered("c1", -3600, 61), covered("c1", 62, 63), covered("c2", -3600, 3600)}
 		}), reason.Match, "A"},
+		{"pair, nothing kept the clock of one", v4, 0, 0, pair(func(w *e) { w.Coverage[0].ClockSynced = false }), reason.Match, "A"},
+		{"pair, only the one whose clock nothing kept tells of a holder", v4, 0, 0, pair(func(w *e) {
+			w.Assignments = w.Assignments[:1]
+			w.Coverage[0].ClockSynced = false
+		}), reason.CoverageGap, ""},
+		{"pair, only the one whose clock was off tells of a holder", v4, 0, 0, pair(func(w *e) {
+			w.Assignments = w.Assignments[:1]
+			w.Coverage[0].ClockOffsetNanos = 3_600_000_000_000
+		}), reason.CoverageGap, ""},
+		{"pair, the one whose clock nothing kept tells of another line", v4, 0, 0, pair(func(w *e) {
+			w.Assignments[0].AccessRef = ref(3)
+			w.Coverage[0].ClockSynced = false
+		}), reason.DataConflict, ""},
 		{"pair, one tells another modem of the line", v4, 0, 0, pair(func(w *e) { w.Assignments[1].AccessRef = ref(2) }), reason.Match, "A"},
 		{"pair, they tell of two lines", v4, 0, 0, pair(func(w *e) { w.Assignments[1].AccessRef = ref(3) }), reason.DataConflict, ""},
 		{"pair, one saw the hand-over a second later", v4, 0, 0, pair(func(w *e) {
@@ -224,6 +251,21 @@ func reseller(prefix string) func(*disclosure.Evidence) {
 	return func(w *disclosure.Evidence) {
 		w.Ranges = append(w.Ranges, disclosure.Range{Prefix: netip.MustParsePrefix(prefix), Provider: "Example Telecom",
 			CollectorIDs: []string{"c1"}, ValidFrom: always[0], ValidTo: always[1]})
+	}
+}
+
+// TestLaboratoryBelievesAnyClock is of clock.require_sync: false.
+func TestLaboratoryBelievesAnyClock(t *testing.T) {
+	w := world()
+	w.Assignments, w.Coverage[0].ClockSynced = []schema.Assignment{assignment("192.0.2.17/32", 1, -60, 60)}, false
+	p := disclosure.NewPlan(disclosure.Question{Address: netip.MustParseAddr("192.0.2.17"), Instant: noon}, disclosure.DefaultClockMargin)
+	p.AnyClock = true
+	if got := disclosure.Judge(p, w); got.Reason != reason.Match || got.LineID != "A" {
+		t.Errorf("Judge = %+v, want MATCH of A", got)
+	}
+	w.Coverage[0].ClockOffsetNanos = 2_000_000_001
+	if got := disclosure.Judge(p, w).Reason; got != reason.CoverageGap {
+		t.Errorf("a clock that is known to be off: Judge = %s, want COVERAGE_GAP", got)
 	}
 }
 

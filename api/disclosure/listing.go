@@ -143,7 +143,7 @@ func unseen(p Plan, l Listing, seen []seenSpan) bool {
 }
 
 // coveredSpans returns when a collector was collecting within the plan's interval,
-// with its clock synchronised, within the margin, and without a declared gap.
+// by a clock that can be believed, and without a declared gap.
 func coveredSpans(p Plan, coverage []schema.Coverage, collector string) []Span {
 	var covered, gaps []Span
 	for _, c := range coverage {
@@ -155,7 +155,7 @@ func coveredSpans(p Plan, coverage []schema.Coverage, collector string) []Span {
 		case !ok:
 		case c.State != schema.Covered:
 			gaps = append(gaps, s)
-		case c.ClockSynced && time.Duration(c.ClockOffsetNanos).Abs() <= p.ClockMargin:
+		case p.believes(c):
 			covered = append(covered, s)
 		}
 	}

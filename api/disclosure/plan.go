@@ -3,6 +3,8 @@ package disclosure
 import (
 	"net/netip"
 	"time"
+
+	"griffier/schema"
 )
 
 // DefaultClockMargin is added to the stated uncertainty on both sides, for our
@@ -26,7 +28,16 @@ type Question struct {
 type Plan struct {
 	Question
 	ClockMargin time.Duration
-	From, To    time.Time
+	// AnyClock believes what was seen by a clock that nothing kept, as a laboratory does.
+	AnyClock bool
+	From, To time.Time
+}
+
+// believes reports whether a collector's clock can be believed by what a row of its
+// coverage says of it: something kept it, and it was within the margin. One that nothing
+// keeps tells no offset, and may be off by hours (IPCO 2018, 11).
+func (p Plan) believes(c schema.Coverage) bool {
+	return (c.ClockSynced || p.AnyClock) && time.Duration(c.ClockOffsetNanos).Abs() <= p.ClockMargin
 }
 
 // NewPlan returns the plan of a question: instant ± (uncertainty + margin).

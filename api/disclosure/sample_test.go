@@ -19,6 +19,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"griffier/api/disclosure"
+	"griffier/api/disclosure/disclosuretest"
 	"griffier/api/disclosure/seal"
 	"griffier/api/disclosure/stamp/stamptest"
 	"griffier/api/ledger"
@@ -60,7 +61,7 @@ func newLog(t *testing.T, origin string) (*ledger.Log, *ledger.Key, *atomic.Bool
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, err := ledger.Open(t.Context(), ledger.Config{Dir: filepath.Join(dir, "log"), WitnessFile: filepath.Join(dir, "witness"), Key: key, Now: now, Limit: 10 * time.Second})
+	log, err := ledger.Open(t.Context(), ledger.Config{Dir: filepath.Join(dir, "log"), WitnessFile: filepath.Join(dir, "witness"), Key: key, Now: now, Limit: disclosuretest.Patience})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,7 @@ func TestScenario02ClockStepsAbout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	steps := []time.Duration{0, time.Second, 0, 10 * time.Minute, 0, 9 * time.Minute, 59 * time.Minute, 61 * time.Minute, 59 * time.Minute, -time.Hour}
+	steps := []time.Duration{0, time.Second, 0, 20 * time.Minute, 0, 10 * time.Minute, 40 * time.Minute, 61 * time.Minute, 40 * time.Minute, -time.Hour}
 	var tasks []*griffierv1.Task
 	for i := range steps {
 		tasks = append(tasks, l.Task(w, "192.0.2.17", l.Noon.Add(time.Duration(i)*time.Second)))

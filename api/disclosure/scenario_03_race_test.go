@@ -6,7 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"griffier/api/ledger"
 	"griffier/api/reason"
+	"griffier/api/warrant"
 )
 
 // Scenario 3, race of expiry against a query: "query blocked 5 s by a failpoint,
@@ -16,10 +18,10 @@ import (
 func TestScenario03ExpiryDuringTheQuery(t *testing.T) {
 	for _, test := range []struct {
 		name  string
-		clock func(l *lab, until time.Time) // before the execution
+		clock func(l *lab, until time.Time) // once the intent is entered
 		query func(l *lab, until time.Time) // in the middle of it
 	}{
-		{"the query does not notice", func(l *lab, until time.Time) { l.Skew.Store(int64(time.Until(until) - 5*time.Second)) }, // of which the intent takes some
+		{"the query does not notice", func(l *lab, until time.Time) { l.Skew.Store(int64(time.Until(until) - 2*time.Second)) },
 			func(l *lab, until time.Time) { time.Sleep(until.Sub(l.Now()) + time.Second) }},
 		{"the clock leaps in the query", func(*lab, time.Time) {},
 			func(l *lab, until time.Time) { l.Skew.Store(int64(time.Until(until))) }},
@@ -32,11 +34,15 @@ func TestScenario03ExpiryDuringTheQuery(t *testing.T) {
 				t.Fatal(err)
 			}
 			task := l.Task(w, "192.0.2.17", l.Noon)
-			test.clock(l, until)
+			l.Book.After = func(e ledger.Entry) {
+				if e.Header.Kind == warrant.KindTaskIntent {
+					test.clock(l, until)
+				}
+			}
 			l.Traffic.During = func(context.Context) { test.query(l, until) }
 			_, err = l.Execute(task)
 			l.Want(err, reason.WarrantExpired)
-			l.Traffic.During = nil
+			l.Traffic.During, l.Book.After = nil, nil
 			if got := l.Kinds(task.TaskId); !slices.Equal(got, []string{"create", "intent", "abort"}) {
 				t.Errorf("entries %v", got)
 			}

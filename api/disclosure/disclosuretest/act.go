@@ -38,9 +38,10 @@ func (l *Lab) Approver() context.Context {
 	return l.As("a44r", griffierv1.Role_ROLE_LEGAL_APPROVER)
 }
 
-// Request is a request id that was not used before.
+// Request is a request id that was not used before. Its time is in digits alone: in
+// letters it says bob now and then, and packages show it.
 func (l *Lab) Request() string {
-	return "request-" + strconv.FormatInt(l.requests.Add(1), 10) + "-" + strconv.FormatInt(time.Now().UnixNano(), 36)
+	return "request-" + strconv.FormatInt(l.requests.Add(1), 10) + "-" + strconv.FormatInt(time.Now().UnixNano(), 10)
 }
 
 // Content is a good order over all addresses of the lab, valid for d from now.

@@ -57,7 +57,7 @@ func (x *Executor) answer(ctx context.Context, j job) (warrant.Outcome, error) {
 		return warrant.Outcome{}, refusal
 	}
 	if j.t.Category == warrant.Preservation {
-		return x.preserve(ctx, j, q.Target, disclosure.NewWindowPlan(questionOf(q), q.Last(), x.cfg.ClockMargin))
+		return x.preserve(ctx, j, q.Target, x.windowPlan(q))
 	}
 	ask, plan := x.attribute, disclosure.NewPlan(questionOf(q), x.cfg.ClockMargin)
 	switch j.t.Category {
@@ -66,6 +66,7 @@ func (x *Executor) answer(ctx context.Context, j job) (warrant.Outcome, error) {
 	case warrant.History, warrant.TimeCategory, warrant.Volume:
 		ask, plan = x.list, disclosure.NewListPlan(questionOf(q), q.Last(), x.cfg.ClockMargin)
 	}
+	plan.AnyClock = x.cfg.AnyClock
 	from, err := x.sourceOf(j.w, j.body, plan)
 	if errors.Is(err, keep.ErrNotHeld) {
 		return x.seal(ctx, j, finding{plan: plan, answer: disclosure.Answer{Reason: reason.DataNotHeld}})
@@ -78,6 +79,13 @@ func (x *Executor) answer(ctx context.Context, j job) (warrant.Outcome, error) {
 		return warrant.Outcome{}, x.readError(ctx, j.t, err)
 	}
 	return x.seal(ctx, j, f)
+}
+
+// windowPlan returns the plan of a preservation.
+func (x *Executor) windowPlan(q warrant.Question) disclosure.Plan {
+	p := disclosure.NewWindowPlan(questionOf(q), q.Last(), x.cfg.ClockMargin)
+	p.AnyClock = x.cfg.AnyClock
+	return p
 }
 
 // questionOf returns what a plan is made of.

@@ -81,6 +81,9 @@ type Config struct {
 	// ClockMargin is added to every stated uncertainty. Zero means
 	// [disclosure.DefaultClockMargin].
 	ClockMargin time.Duration
+	// AnyClock believes what collectors saw by clocks that nothing kept, as a laboratory
+	// does.
+	AnyClock bool
 	// Grace is how long after the last moment that a question is about it is not run
 	// yet: rows may still be on their way (disclosure.md D-51). Zero means
 	// [DefaultGrace], negative none.

@@ -43,7 +43,7 @@ func TestLateArrivalGrace(t *testing.T) {
 	if task, err := l.Ask(l.Everything("line:line-carol"), identityOf, "line:line-carol", 0, 0); err != nil || task.ExecutableFrom != nil {
 		t.Errorf("identity waits: %v, %v", task, err)
 	}
-	l.Skew.Store(int64(time.Until(due) - 10*time.Second))
+	l.Skew.Store(int64(time.Until(due) - time.Minute))
 	_, err := l.Execute(task)
 	l.Want(err, reason.TooRecent)
 	l.Skew.Store(int64(time.Until(due) + time.Millisecond))

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -193,13 +194,12 @@ func same(a, b any) bool { return disclosuretest.JSON(a) == disclosuretest.JSON(
 // the copy is destroyed, and so is its key.
 func TestWarrantEndsWhilePreserving(t *testing.T) {
 	l := newLab(t)
+	var beside sync.WaitGroup
 	for name, end := range map[string]func(w *griffierv1.Warrant) reason.Reason{
 		"revoked": func(w *griffierv1.Warrant) reason.Reason {
-			done := make(chan struct{})
-			go func() { // it waits for the execution to let go of its task
+			beside.Go(func() { // it waits for the execution to let go of its task
 				l.Warrants.RevokeWarrant(l.Approver(), &griffierv1.RevokeWarrantRequest{RequestId: l.Request(), WarrantId: w.WarrantId, ExpectedGeneration: 1})
-				close(done)
-			}()
+			})
 			for {
 				if now, _ := l.State.Warrant(w.WarrantId); now.Ended != "" {
 					return reason.WarrantTerminal
@@ -227,6 +227,7 @@ func TestWarrantEndsWhilePreserving(t *testing.T) {
 				}
 			}
 			_, err := l.Execute(task)
+			beside.Wait()
 			l.Want(err, want)
 			if want == "" {
 				t.Fatal("no entry was tried")

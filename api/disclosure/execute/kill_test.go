@@ -8,9 +8,8 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"path/filepath"
+	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -37,19 +36,6 @@ type killOrder struct {
 	Task                  *griffierv1.Task
 }
 
-// settle waits until the ledger has written what it writes after an entry: its
-// checkpoint, and the folder that this is in.
-func settle(l *lab) {
-	for range 6000 {
-		text, err := os.ReadFile(filepath.Join(l.Dir, "ledger", "checkpoint"))
-		if lines := strings.Split(string(text), "\n"); err == nil && len(lines) > 1 && lines[1] == strconv.FormatUint(l.Log.Size(), 10) {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	time.Sleep(400 * time.Millisecond)
-}
-
 // deadly is a step at which the server dies.
 type deadly struct {
 	name        string
@@ -71,15 +57,15 @@ var steps = []deadly{
 		died: []string{"create", "intent"}, after: []string{"create", "intent", "abort", "intent", "result", "release"}},
 	{name: "amid the query", arm: func(l *lab) { l.Traffic.During = func(context.Context) { die() } },
 		died: []string{"create", "intent"}, after: []string{"create", "intent", "abort", "intent", "result", "release"}},
-	{name: "sealed, not synced", arm: func(l *lab) { l.Traffic.During = func(context.Context) { dieAtNext(l, unix.SYS_FSYNC) } },
+	{name: "sealed, not synced", arm: func(l *lab) { l.Traffic.During = func(context.Context) { dieAtNext(l.T, unix.SYS_FSYNC) } },
 		died: []string{"create", "intent"}, files: 1, after: []string{"create", "intent", "abort", "intent", "result", "release"}},
-	{name: "synced, not in its place", arm: func(l *lab) { l.Traffic.During = func(context.Context) { dieAtNext(l, unix.SYS_RENAMEAT) } },
+	{name: "synced, not in its place", arm: func(l *lab) { l.Traffic.During = func(context.Context) { dieAtNext(l.T, unix.SYS_RENAMEAT) } },
 		died: []string{"create", "intent"}, files: 1, after: []string{"create", "intent", "abort", "intent", "result", "release"}},
 	{name: "before the result", arm: func(l *lab) { l.beforeDecision(2, die) },
 		died: []string{"create", "intent"}, files: 1, after: []string{"create", "intent", "abort", "intent", "result", "release"}},
 	{name: "the result is entered", arm: func(l *lab) { l.afterDecision(warrant.KindTaskResult, die) },
 		died: []string{"create", "intent", "result"}, files: 1, after: []string{"create", "intent", "result", "release"}},
-	{name: "the receipt is not synced", arm: func(l *lab) { l.afterDecision(warrant.KindTaskResult, func() { dieAtNext(l, unix.SYS_FSYNC) }) },
+	{name: "the receipt is not synced", arm: func(l *lab) { l.afterDecision(warrant.KindTaskResult, func() { dieAtNext(l.T, unix.SYS_FSYNC) }) },
 		died: []string{"create", "intent", "result"}, files: 2, after: []string{"create", "intent", "result", "release"}},
 	{name: "before the release", arm: func(l *lab) { l.beforeDecision(3, die) },
 		died: []string{"create", "intent", "result"}, files: 2, after: []string{"create", "intent", "result", "release"}},
@@ -89,7 +75,7 @@ var steps = []deadly{
 		died: []string{"create", "intent", "result", "release"}, files: 2, after: []string{"create", "intent", "result", "release"}},
 	{name: "the fetch is entered", arm: func(l *lab) { l.afterDecision(warrant.KindFetch, die) },
 		died: []string{"create", "intent", "result", "release", "fetch"}, files: 2, after: []string{"create", "intent", "result", "release", "fetch"}},
-	{name: "before the destruction", arm: func(l *lab) { l.afterDecision(warrant.KindRevoke, func() { dieAtNext(l, unix.SYS_UNLINKAT) }) }, destruction: true,
+	{name: "before the destruction", arm: func(l *lab) { l.afterDecision(warrant.KindRevoke, func() { dieAtNext(l.T, unix.SYS_UNLINKAT) }) }, destruction: true,
 		died: []string{"create", "intent", "result", "release", "fetch"}, files: 2, after: []string{"create", "intent", "result", "release", "fetch", "destroy"}},
 	{name: "destroyed, not entered", arm: func(l *lab) { l.afterDecision(warrant.KindRevoke, func() { l.beforeDecision(1, die) }) }, destruction: true,
 		died: []string{"create", "intent", "result", "release", "fetch"}, files: 0, after: []string{"create", "intent", "result", "release", "fetch", "destroy"}},
@@ -241,11 +227,11 @@ func die() {
 	select {} // it does not come here
 }
 
-// dieAtNext has the kernel end the process at its next call of a kind, on any
-// thread, as kill -9 would at that moment (seccomp(2), SECCOMP_RET_KILL_PROCESS).
-// What the ledger still writes by itself is waited for before.
-func dieAtNext(l *lab, call uint32) {
-	settle(l)
+// dieAtNext has the kernel end the process when the goroutine that calls it next makes
+// a call of a kind, as kill -9 would at that moment (seccomp(2),
+// SECCOMP_RET_KILL_PROCESS). What the ledger writes by itself is of other threads.
+func dieAtNext(t *testing.T, call uint32) {
+	runtime.LockOSThread()
 	const (
 		killProcess = 0x80000000 // SECCOMP_RET_KILL_PROCESS
 		allow       = 0x7fff0000 // SECCOMP_RET_ALLOW
@@ -258,12 +244,12 @@ func dieAtNext(l *lab, call uint32) {
 	}
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		l.T.Errorf("no new privileges: %v", err)
+		t.Errorf("no new privileges: %v", err)
 		return
 	}
-	const setModeFilter, tsync = 1, 1 // SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC
-	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, setModeFilter, tsync, uintptr(unsafe.Pointer(&program))); errno != 0 {
-		l.T.Errorf("seccomp: %v", errno)
+	const setModeFilter = 1 // SECCOMP_SET_MODE_FILTER
+	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, setModeFilter, 0, uintptr(unsafe.Pointer(&program))); errno != 0 {
+		t.Errorf("seccomp: %v", errno)
 	}
 }
 

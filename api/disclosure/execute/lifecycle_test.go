@@ -50,22 +50,18 @@ func TestStoppedDuringTheQuery(t *testing.T) {
 			task := l.Task(w, "192.0.2.17", l.Noon)
 			before := len(l.Shelved())
 			var stopped error
-			began := time.Now()
 			l.Traffic.During = func(ctx context.Context) {
 				stopped = test.stop(l, w)
 				select {
 				case <-ctx.Done():
-				case <-time.After(20 * time.Second):
+				case <-time.After(30 * time.Second): // an execution itself has a minute
+					t.Error("the query goes on after the stop")
 				}
 			}
 			_, err := l.Execute(task)
-			took := time.Since(began)
 			l.Traffic.During = nil
 			l.Want(stopped, "")
 			l.Want(err, test.want)
-			if took > 15*time.Second {
-				t.Errorf("the query was cut off after %v", took)
-			}
 			if got := l.Kinds(task.TaskId); !slices.Equal(got, []string{"create", "intent", "abort"}) {
 				t.Errorf("entries %v", got)
 			}

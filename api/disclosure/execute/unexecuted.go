@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"griffier/api/disclosure"
 	"griffier/api/hold"
 	"griffier/api/hold/keep"
 	"griffier/api/ledger"
@@ -140,7 +139,7 @@ func (x *Executor) keepOne(ctx context.Context, w warrant.Warrant, q unexecuted,
 		return kept, nil
 	}
 	read := disclosable(w.Categories)
-	plan := disclosure.NewWindowPlan(questionOf(q.question), q.question.Last(), x.cfg.ClockMargin)
+	plan := x.windowPlan(q.question)
 	contents, found, err := x.copyFor(ctx, q.task, q.question.Target, plan, read)
 	if why := reason.Of(err); why == reason.MaxHits || why == reason.TargetNotSpecific {
 		kept.Answer = why // another try would come to the same

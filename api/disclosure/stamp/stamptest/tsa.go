@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/smallstep/pkcs7"
 
@@ -99,9 +100,9 @@ func Start(t testing.TB) *TSA {
 	return a
 }
 
-// Client returns a client of it.
+// Client returns a client of it, which waits as long as a busy machine takes.
 func (a *TSA) Client() *stamp.Client {
-	return &stamp.Client{URL: a.URL, Roots: a.Roots, Rand: rand.Reader}
+	return &stamp.Client{URL: a.URL, Roots: a.Roots, Rand: rand.Reader, Limit: time.Minute}
 }
 
 func (a *TSA) write(t testing.TB, name, text string) {
