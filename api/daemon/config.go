@@ -168,7 +168,8 @@ func inside(dir, of string) bool {
 // ClockConfig is about this host's clock, by which warrants and instants are judged.
 type ClockConfig struct {
 	// RequireSync refuses disclosures (CLOCK_UNTRUSTED) while nothing keeps the
-	// clock. Default true; off is for laboratories.
+	// clock, and takes what a collector saw while nothing kept its clock for not seen
+	// (COVERAGE_GAP). Default true; off is for laboratories.
 	RequireSync bool `yaml:"require_sync"`
 }
 

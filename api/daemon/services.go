@@ -189,7 +189,7 @@ func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server
 	}
 	s.executor, err = execute.New(execute.Config{
 		Book: s.guards.book(book), State: s.warrants, Rules: s.rules, Traffic: execute.NewTraffic(s.store.executor), Lines: s.register, Signer: s.signer,
-		Dir: s.cfg.Legal.PackagesDir, Software: software(), ClockMargin: s.cfg.Legal.ClockMargin, Now: time.Now, Log: s.log,
+		Dir: s.cfg.Legal.PackagesDir, Software: software(), ClockMargin: s.cfg.Legal.ClockMargin, AnyClock: !s.cfg.Clock.RequireSync, Now: time.Now, Log: s.log,
 		Grace: orNone(s.cfg.Legal.LateArrivalGrace), NeighbourMargin: orNone(s.cfg.Legal.NeighbourMargin),
 		Clock: s.judge(book), Holds: s.held, Packing: packing, Conflict: s.watching.Conflict, Resolved: s.watching.Resolved, MayAsk: s.watching.MayAsk,
 	})

@@ -12,7 +12,7 @@ var Catalogue = []Entry{
 		"None: an expired row cannot be brought back.", codes.OutOfRange, ExitNotCovered},
 	{NotOurRange, Answers, "The address is in no range that this provider had at that instant.",
 		"Ask the regional internet registry whose address it is.", codes.FailedPrecondition, ExitOK},
-	{CoverageGap, Answers, "No collector of that range was seeing all of the uncertainty interval, so absence proves nothing.",
+	{CoverageGap, Answers, "No collector of that range was seeing all of the uncertainty interval, by a clock that was kept, so absence proves nothing.",
 		"For a very recent instant ask again later; otherwise the gap is final.", codes.FailedPrecondition, ExitNotCovered},
 	{PortRequired, Answers, "Several lines shared the address at once, each with a block of ports.",
 		"Ask the authority for the source port and the protocol.", codes.FailedPrecondition, ExitNotCovered},
