@@ -52,7 +52,7 @@ func restoreFinished(dataDir string) error {
 
 // reapply does, before anybody can read, what a store or keys from a backup do not
 // know of: erasures, restrictions, keys that were destroyed, days that expired.
-func (s *services) reapply(ctx context.Context, dropper *expiry.Dropper) error {
+func (s *services) reapply(ctx context.Context, book *ledger.Log, dropper *expiry.Dropper) error {
 	stage := backup.NoRestore
 	if dir := s.cfg.Store.DataDir; dir != "" {
 		var err error
@@ -65,7 +65,8 @@ func (s *services) reapply(ctx context.Context, dropper *expiry.Dropper) error {
 		return nil
 	}
 	s.log.LogAttrs(ctx, slog.LevelInfo, "restored from a backup: erasures and expiry are carried out again before anything is served")
-	if err := errors.Join(s.subjects.Reapply(ctx), s.backups.Tidy(ctx), dropper.Once(ctx)); err != nil {
+	err := errors.Join(s.shredder(book).Repeat(), s.watching.Repeat(), s.subjects.Reapply(ctx), s.backups.Tidy(ctx), dropper.Once(ctx))
+	if err != nil {
 		return fmt.Errorf("after a restore: %w", err)
 	}
 	if stage != backup.NoRestore {

@@ -125,7 +125,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	s.watchClock(ctx, book)
 	dropper, verifier := s.newExpiry(book)
 	s.verifier = verifier
-	if err := s.reapply(ctx, dropper); err != nil {
+	if err := s.reapply(ctx, book, dropper); err != nil {
 		return err
 	}
 	srv, err := s.server(ctx, book)

@@ -173,6 +173,18 @@ func (s *State) TagKeys() []TagKey {
 	return out
 }
 
+// DestroyedTagKeys returns the names of the others.
+func (s *State) DestroyedTagKeys() (ids []string) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, k := range s.keys {
+		if k.Shredded {
+			ids = append(ids, k.ID)
+		}
+	}
+	return ids
+}
+
 // HasTagKey reports whether the ledger has a key, destroyed or not.
 func (s *State) HasTagKey(id string) bool {
 	s.mu.RLock()

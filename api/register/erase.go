@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"griffier/api/keystore"
@@ -29,25 +30,62 @@ func (r *Register) FindToken(ctx context.Context, act, token string) (string, er
 	if err != nil {
 		return "", fmt.Errorf("find line: %w", err)
 	}
+	line := ""
+	err = r.eachLine(ctx, func(id string) bool {
+		if hmac.Equal(r.blind("line|"+act, id), want) {
+			line = id
+		}
+		return line == ""
+	})
+	if err != nil {
+		return "", fmt.Errorf("find line: %w", err)
+	}
+	if line == "" {
+		return "", ErrUnknownLine
+	}
+	return line, nil
+}
+
+// eachLine calls each with every line of which the register has anything, until it
+// returns false.
+func (r *Register) eachLine(ctx context.Context, each func(lineID string) bool) error {
 	rows, err := r.conn.Query(ctx, `SELECT DISTINCT line_id FROM
 		(SELECT line_id FROM register.line UNION ALL SELECT line_id FROM register.line_access UNION ALL SELECT line_id FROM register.person)`)
 	if err != nil {
-		return "", fmt.Errorf("find line: %w", err)
+		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var id string
 		if err := rows.Scan(&id); err != nil {
-			return "", fmt.Errorf("find line: %w", err)
+			return err
 		}
-		if hmac.Equal(r.blind("line|"+act, id), want) {
-			return id, nil
+		if !each(id) {
+			return nil
 		}
 	}
-	if err := rows.Err(); err != nil {
-		return "", fmt.Errorf("find line: %w", err)
+	return rows.Err()
+}
+
+// Forgotten returns the lines whose person has a key and of which the register has
+// nothing: it is older than the key, or the key came back after an erasure, with a copy
+// of the keys. It reads every key: a million take a minute.
+func (r *Register) Forgotten(ctx context.Context) ([]string, error) {
+	keys, err := r.vault.List()
+	if err != nil {
+		return nil, fmt.Errorf("find persons: %w", err)
 	}
-	return "", ErrUnknownLine
+	known := map[string]bool{}
+	if err := r.eachLine(ctx, func(id string) bool { known[personKey(id)] = true; return true }); err != nil {
+		return nil, fmt.Errorf("find persons: %w", err)
+	}
+	var out []string
+	for _, key := range keys {
+		if line, ok := strings.CutPrefix(key, personKey("")); ok && !known[key] {
+			out = append(out, line)
+		}
+	}
+	return out, nil
 }
 
 // ErasureOf returns what to erase of a line's traffic by an erasure at an instant:

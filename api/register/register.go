@@ -35,6 +35,7 @@ type vault interface {
 	Seal(id string, plaintext, aad []byte) ([]byte, error)
 	Open(id string, ciphertext, aad []byte) ([]byte, error)
 	Shred(id string) error
+	List() ([]string, error)
 }
 
 // Register reads and writes the register. It is safe for concurrent use.

@@ -87,6 +87,7 @@ func (d *Desk) Recover(ctx context.Context) error {
 // parts in use. Nobody may read the store before it has returned. That what it
 // replaced is unlinked is proved by the next rewrite, within [RewriteWithin].
 func (d *Desk) Reapply(ctx context.Context) error {
+	var approved []Erasure
 	for _, e := range d.State.Erasures() {
 		if e.ApprovedAt.IsZero() {
 			continue
@@ -94,6 +95,10 @@ func (d *Desk) Reapply(ctx context.Context) error {
 		if err := d.erase(ctx, e, causeRestored); err != nil {
 			return err
 		}
+		approved = append(approved, e)
+	}
+	if err := d.forget(ctx, approved); err != nil {
+		return err
 	}
 	for _, r := range d.State.Restrictions() {
 		line, err := d.Register.FindToken(ctx, r.ID, r.Token)
@@ -108,6 +113,29 @@ func (d *Desk) Reapply(ctx context.Context) error {
 		}
 	}
 	return schema.RewriteErased(ctx, d.Operator)
+}
+
+// forget destroys again the keys of erased persons whom only a copy of the keys
+// remembers.
+func (d *Desk) forget(ctx context.Context, approved []Erasure) error {
+	if len(approved) == 0 {
+		return nil
+	}
+	lines, err := d.Register.Forgotten(ctx)
+	if err != nil {
+		return err
+	}
+	for _, line := range lines {
+		for _, e := range approved {
+			if d.Register.Token(e.ID, line) != e.Token {
+				continue
+			}
+			if err := d.Register.Erase(ctx, line); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // erase makes an erasure true: in sight, in the keys, in the register. Each step

@@ -2,6 +2,7 @@ package subject
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -187,6 +188,49 @@ func TestErasureResumes(t *testing.T) {
 		if _, err := h.reg.Line(t.Context(), line); !errors.Is(err, register.ErrUnknownLine) {
 			t.Errorf("step %d: the line: %v", step, err)
 		}
+	}
+}
+
+// TestReapplyOldKeys brings back keys, but no store, from before an erasure: the key of
+// the person whom the register has forgotten goes again, and no other.
+func TestReapplyOldKeys(t *testing.T) {
+	h := newHouse(t)
+	now := time.Now()
+	from, to := now.Add(-100*time.Hour), now.Add(-time.Hour)
+	h.line(t, "L-gone", "gone", from, to)
+	h.line(t, "L-stays", "stays", from, to)
+	x, err := h.service.RequestErasure(as("anna", controller), &griffierv1.RequestErasureRequest{RequestId: "request-1", LineId: "L-gone"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.service.ApproveErasure(as("bert", controller), &griffierv1.ApproveErasureRequest{RequestId: "approve-1", ErasureId: x.GetErasureId(), LineId: "L-gone"}); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := keystore.GenerateMasterKey(dir + "/master"); err != nil {
+		t.Fatal(err)
+	}
+	old, err := keystore.Open(dir+"/keys", dir+"/master")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"person:L-gone", "person:L-stays", "person:L-newer-than-the-register", "case:1"} {
+		if err := old.Create(id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.desk.Register, err = register.New(register.Config{Conn: h.conn, Vault: old, Pseudonyms: h.ids, BlindKey: blindKey, Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.desk.Reapply(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := old.State("person:L-gone"); !errors.Is(err, keystore.ErrShredded) {
+		t.Errorf("the erased person's key: %v", err)
+	}
+	if left, err := old.List(); err != nil || !slices.Equal(left, []string{"case:1", "person:L-newer-than-the-register", "person:L-stays"}) {
+		t.Errorf("keys that are left: %v, %v", left, err)
 	}
 }
 

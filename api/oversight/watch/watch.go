@@ -319,14 +319,32 @@ func (w *Watch) Rotate(ctx context.Context) error {
 				return fmt.Errorf("destroy a key of tags: %w", err)
 			}
 		}
-		if err := w.cfg.Keys.Shred(k.ID); err != nil && !errors.Is(err, keystore.ErrNotFound) {
-			return fmt.Errorf("destroy a key of tags: %w", err)
+		if err := w.shred(k.ID); err != nil {
+			return err
 		}
 		w.mu.Lock()
 		delete(w.secrets, k.ID)
 		w.mu.Unlock()
 		if _, err := w.cfg.Book.Append(ctx, oversight.ShreddedTagKey(k.ID)); err != nil {
 			return fmt.Errorf("destroy a key of tags: enter it: %w", err)
+		}
+	}
+	return nil
+}
+
+func (w *Watch) shred(id string) error {
+	if err := w.cfg.Keys.Shred(id); err != nil && !errors.Is(err, keystore.ErrNotFound) {
+		return fmt.Errorf("destroy a key of tags: %w", err)
+	}
+	return nil
+}
+
+// Repeat destroys again the keys that the ledger says are destroyed, and that a copy of
+// the keys brought back.
+func (w *Watch) Repeat() error {
+	for _, id := range w.cfg.State.DestroyedTagKeys() {
+		if err := w.shred(id); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -192,6 +192,25 @@ func TestLinkage(t *testing.T) {
 	if _, err := d.Book.Body(entries[0]); !errors.Is(err, keystore.ErrShredded) {
 		t.Errorf("the secret of the first period can be read: %v", err)
 	}
+	// A copy of the keys that is older than that brings it back, for a moment.
+	dir := t.TempDir()
+	if err := keystore.GenerateMasterKey(filepath.Join(dir, "master")); err != nil {
+		t.Fatal(err)
+	}
+	restored, err := keystore.Open(filepath.Join(dir, "keys"), filepath.Join(dir, "master"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := d.state.TagKeys()[0]
+	if err := errors.Join(restored.Create(first.ID), restored.Create(second.ID)); err != nil {
+		t.Fatal(err)
+	}
+	if err := watch.New(watch.Config{Keys: restored, State: d.state}, nil).Repeat(); err != nil {
+		t.Fatal(err)
+	}
+	if gone, there := restored.State(first.ID), restored.State(second.ID); !errors.Is(gone, keystore.ErrShredded) || there != nil {
+		t.Errorf("of restored keys that which was destroyed: %v, the other: %v", gone, there)
+	}
 	// Two more: with those of the first period they would be an alarm, and are none.
 	d.wait(2 * 24 * time.Hour)
 	d.disclose(5, "L-ex")

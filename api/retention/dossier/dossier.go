@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -94,6 +95,13 @@ func (r *Record) Apply(e ledger.Entry) error {
 	return nil
 }
 
+// all returns the keys that were destroyed.
+func (r *Record) all() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Keys(r.keys))
+}
+
 func (r *Record) has(keyID string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -158,8 +166,23 @@ func (s *Shredder) destroy(ctx context.Context, c Case, policy schema.Policy) er
 			return fmt.Errorf("enter that a dossier is destroyed: %w", err)
 		}
 	}
-	if err := s.Keys.Shred(c.KeyID); err != nil && !errors.Is(err, keystore.ErrNotFound) {
+	return s.shred(c.KeyID)
+}
+
+func (s *Shredder) shred(keyID string) error {
+	if err := s.Keys.Shred(keyID); err != nil && !errors.Is(err, keystore.ErrNotFound) {
 		return fmt.Errorf("destroy a dossier: %w", err)
+	}
+	return nil
+}
+
+// Repeat destroys again what the ledger says is destroyed, and what a copy of the keys
+// brought back, whatever clock and policy say of it by now.
+func (s *Shredder) Repeat() error {
+	for _, id := range s.Record.all() {
+		if err := s.shred(id); err != nil {
+			return err
+		}
 	}
 	return nil
 }

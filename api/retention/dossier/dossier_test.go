@@ -122,6 +122,29 @@ func TestDossiersEnd(t *testing.T) {
 	}
 }
 
+// What a copy of the keys brings back is destroyed again, also where neither clock nor
+// policy would have it destroyed now.
+func TestOldKeys(t *testing.T) {
+	a := newArchive(t)
+	a.must(a.keys.Create("case:old"))
+	a.now = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	a.cases = []Case{{"old", "case:old", a.now.AddDate(-6, 0, 0)}}
+	a.must(a.Once(t.Context()))
+	restored, err := keystore.Open(filepath.Join(a.dir, "restored"), filepath.Join(a.dir, "master"))
+	a.must(err)
+	a.must(restored.Create("case:old"))
+	a.must(restored.Create("case:young"))
+	a.Keys, a.doubt = restored, errors.New("unsynchronised")
+	a.Rule = func() (schema.Policy, bool) { return schema.Policy{}, false }
+	a.must(a.Repeat())
+	if got, err := restored.List(); err != nil || !slices.Equal(got, []string{"case:young"}) {
+		t.Errorf("keys that are left: %v, %v", got, err)
+	}
+	if len(a.entries()) != 1 {
+		t.Errorf("%d entries, want the first alone", len(a.entries()))
+	}
+}
+
 // failing destroys nothing, as a crash between entry and key.
 type failing struct{ *keystore.Store }
 
