@@ -167,6 +167,14 @@ func (r *Register) Restrict(ctx context.Context, lineID, ground string, restrict
 	return r.insert(ctx, "register.restriction (line_id, restricted, ground, since, version)", []any{lineID, restricted, ground, since.UTC(), version})
 }
 
+// RestrictedLines returns all lines whose data may not be used.
+func (r *Register) RestrictedLines(ctx context.Context) (lines []string, err error) {
+	if err := r.conn.QueryRow(ctx, `SELECT groupArray(line_id) FROM register.restriction FINAL WHERE restricted`).Scan(&lines); err != nil {
+		return nil, fmt.Errorf("read restrictions: %w", err)
+	}
+	return lines, nil
+}
+
 // Restricted reports whether a line's data may not be used.
 func (r *Register) Restricted(ctx context.Context, lineID string) (bool, error) {
 	var n uint64

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
 	"griffier/api/ledger"
+	"griffier/api/reason"
 	"griffier/api/register"
 	"griffier/schema"
 )
@@ -68,6 +70,9 @@ type Desk struct {
 
 	one       sync.Mutex // one erasure or rewrite at a time
 	rewritten time.Time  // the last rewrite of this run
+
+	marks  sync.Mutex      // held while the register is told of a restriction
+	noLine map[string]bool // restrictions whose line the register does not have
 }
 
 // Recover carries out what was approved and not finished when griffierd stopped.
@@ -100,17 +105,8 @@ func (d *Desk) Reapply(ctx context.Context) error {
 	if err := d.forget(ctx, approved); err != nil {
 		return err
 	}
-	for _, r := range d.State.Restrictions() {
-		line, err := d.Register.FindToken(ctx, r.ID, r.Token)
-		if errors.Is(err, register.ErrUnknownLine) {
-			continue // the backup is older than the line
-		}
-		if err == nil {
-			err = d.Register.Restrict(ctx, line, r.Ground, true, r.Since)
-		}
-		if err != nil {
-			return fmt.Errorf("restrict again: %w", err)
-		}
+	if err := d.restrict(ctx); err != nil {
+		return err
 	}
 	return schema.RewriteErased(ctx, d.Operator)
 }
@@ -143,6 +139,9 @@ func (d *Desk) forget(ctx context.Context, approved []Erasure) error {
 func (d *Desk) erase(ctx context.Context, e Erasure, cause string) error {
 	d.one.Lock()
 	defer d.one.Unlock()
+	if now, _ := d.State.Erasure(e.ID); cause == causeApproved && !now.ErasedAt.IsZero() {
+		return nil // by another, while this one waited
+	}
 	facts := erasedFacts{ID: e.ID, Cause: cause, Backups: []Copy{}}
 	line, err := d.Register.FindToken(ctx, e.ID, e.Token)
 	switch {
@@ -184,24 +183,74 @@ func (d *Desk) eraseLine(ctx context.Context, line string, at time.Time) (stones
 	return len(all), d.Register.Erase(ctx, line)
 }
 
-// Run rewrites what is due, and what came late of earlier erasures, until ctx ends.
+// Run carries out what was decided and failed, rewrites what is due, and what came late
+// of earlier erasures, until ctx ends.
 func (d *Desk) Run(ctx context.Context) {
 	tick := time.NewTicker(lookInterval)
 	defer tick.Stop()
 	for {
-		if d.due() {
-			limited, cancel := context.WithTimeout(ctx, rewriteLimit)
-			if err := d.rewrite(limited); err != nil && ctx.Err() == nil {
-				d.Log.LogAttrs(ctx, slog.LevelError, "erased data was not taken off the disk", slog.String("error", err.Error()))
-			}
-			cancel()
-		}
+		d.look(ctx)
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
 	}
+}
+
+func (d *Desk) look(ctx context.Context) {
+	if err := errors.Join(d.Recover(ctx), d.restrict(ctx)); err != nil && ctx.Err() == nil {
+		d.Log.LogAttrs(ctx, slog.LevelError, "an erasure or a restriction was decided and is not carried out", slog.String("error", err.Error()))
+	}
+	if !d.due() {
+		return
+	}
+	limited, cancel := context.WithTimeout(ctx, rewriteLimit)
+	defer cancel()
+	if err := d.rewrite(limited); err != nil && ctx.Err() == nil {
+		d.Log.LogAttrs(ctx, slog.LevelError, "erased data was not taken off the disk", slog.String("error", err.Error()))
+	}
+}
+
+// restrict tells the register of restrictions that it does not know of, because the
+// store failed after the ledger had them. It lifts none: a line is rather restricted
+// for longer than used.
+func (d *Desk) restrict(ctx context.Context) error {
+	lines, err := d.Register.RestrictedLines(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range d.State.Restrictions() {
+		if d.noLine[r.ID] || slices.ContainsFunc(lines, func(line string) bool { return d.Register.Token(r.ID, line) == r.Token }) {
+			continue
+		}
+		line, err := d.Register.FindToken(ctx, r.ID, r.Token)
+		if errors.Is(err, register.ErrUnknownLine) {
+			if d.noLine == nil {
+				d.noLine = map[string]bool{}
+			}
+			d.noLine[r.ID] = true // it was erased; looking for it reads every line
+			continue
+		}
+		if err == nil {
+			_, err = d.mark(ctx, r.ID, line)
+		}
+		if err != nil {
+			return fmt.Errorf("restrict: %w", err)
+		}
+	}
+	return nil
+}
+
+// mark makes the register say what the ledger says of a restriction by now.
+func (d *Desk) mark(ctx context.Context, id, line string) (Restriction, error) {
+	d.marks.Lock()
+	defer d.marks.Unlock()
+	r, ok := d.State.restriction(id)
+	if !ok {
+		return Restriction{}, reason.New(reason.NotFound, "")
+	}
+	return r, d.Register.Restrict(ctx, line, r.Ground, r.LiftedAt.IsZero(), r.Since)
 }
 
 // due tells whether the oldest erasure that waits has waited long enough, or what

@@ -103,11 +103,11 @@ func (s *Service) ListRestrictions(context.Context, *griffierv1.ListRestrictions
 
 // carryOut makes the register say what the ledger says of a restriction.
 func (s *Service) carryOut(ctx context.Context, id, lineID string) (*griffierv1.Restriction, error) {
-	x, ok := s.desk.State.restriction(id)
-	if !ok {
-		return nil, reason.New(reason.NotFound, "")
-	}
-	if err := s.desk.Register.Restrict(ctx, lineID, x.Ground, x.LiftedAt.IsZero(), x.Since); err != nil {
+	x, err := s.desk.mark(ctx, id, lineID)
+	switch {
+	case reason.Of(err) != "":
+		return nil, err
+	case err != nil:
 		return nil, reason.Wrap(reason.StoreUnavailable, err)
 	}
 	return restrictionMessage(x), nil

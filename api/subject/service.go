@@ -133,8 +133,8 @@ func (s *Service) RequestErasure(ctx context.Context, req *griffierv1.RequestEra
 
 // ApproveErasure implements SubjectService. Reasons: NOT_FOUND, SELF_APPROVAL,
 // GENERATION_MISMATCH for another line than was requested, PROPOSAL_ENDED,
-// CONTRACT_RUNNING, and those of the ledger. An approval that was recorded and not
-// carried out is by a retry, or when griffierd starts again.
+// CONTRACT_RUNNING, and those of the ledger. An approval that was recorded is carried
+// out though the caller goes away, and, if that fails, by a retry or within an hour.
 func (s *Service) ApproveErasure(ctx context.Context, req *griffierv1.ApproveErasureRequest) (*griffierv1.Erasure, error) {
 	x, ok := s.desk.State.Erasure(req.GetErasureId())
 	if !ok {
@@ -167,7 +167,7 @@ func (s *Service) ApproveErasure(ctx context.Context, req *griffierv1.ApproveEra
 	case id != x.ID:
 		return nil, warrantrpc.ErrReused()
 	}
-	if err := s.desk.Recover(ctx); err != nil {
+	if err := s.desk.Recover(context.WithoutCancel(ctx)); err != nil {
 		if ledgerErr := warrantrpc.LedgerError(err); reason.From(ledgerErr) != nil {
 			return nil, ledgerErr
 		}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"griffier/api/auth"
 	"griffier/api/keystore"
 	"griffier/api/reason"
 	"griffier/api/register"
@@ -188,6 +189,55 @@ func TestErasureResumes(t *testing.T) {
 		if _, err := h.reg.Line(t.Context(), line); !errors.Is(err, register.ErrUnknownLine) {
 			t.Errorf("step %d: the line: %v", step, err)
 		}
+	}
+}
+
+// TestCarriedOutLater: what was decided and then failed is carried out by the next look,
+// without a restart and without anybody who asks again.
+func TestCarriedOutLater(t *testing.T) {
+	h := newHouse(t)
+	now := time.Now()
+	from, to := now.Add(-100*time.Hour), now.Add(-time.Hour)
+	ref := h.line(t, "L-gone", "gone", from, to)
+	h.traffic(t, ref, now.Add(-50*time.Hour))
+	h.line(t, "L-restricted", "restricted", from, to)
+	x, err := h.service.RequestErasure(as("anna", controller), &griffierv1.RequestErasureRequest{RequestId: "request-1", LineId: "L-gone"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.service.decide(as("bert", controller), "ApproveErasure", "approve-1", "L-gone", approved(x.GetErasureId())); err != nil {
+		t.Fatal(err)
+	}
+	restricted := func(line string) error {
+		id := newID()
+		_, err := h.service.decide(as("anna", controller), "RestrictLine", "restrict-"+line, line, func(time.Time, auth.Caller) (string, any, *reason.Error) {
+			return KindRestricted, lineFacts{ID: id, Token: h.reg.Token(id, line), Ground: groundObjection}, nil
+		})
+		return err
+	}
+	if err := errors.Join(restricted("L-restricted"), restricted("L-gone-before")); err != nil {
+		t.Fatal(err)
+	}
+	if h.readable(t, ref) == 0 {
+		t.Fatal("erased by the decision alone")
+	}
+	h.desk.look(t.Context())
+	if n := h.readable(t, ref); n != 0 {
+		t.Errorf("%d rows of an erased line can be read", n)
+	}
+	if marked, err := h.reg.RestrictedLines(t.Context()); err != nil || !slices.Equal(marked, []string{"L-restricted"}) {
+		t.Errorf("restricted lines: %v, %v", marked, err)
+	}
+	if _, err := h.service.LiftRestriction(as("anna", controller), &griffierv1.LiftRestrictionRequest{RequestId: "lift-0001", LineId: "L-restricted"}); err != nil {
+		t.Fatal(err)
+	}
+	size := h.book.Size()
+	h.desk.look(t.Context())
+	if marked, err := h.reg.RestrictedLines(t.Context()); err != nil || len(marked) > 0 {
+		t.Errorf("restricted lines after the restriction was lifted: %v, %v", marked, err)
+	}
+	if h.book.Size() != size {
+		t.Errorf("%d entries of a look that had nothing to do", h.book.Size()-size)
 	}
 }
 
