@@ -3,6 +3,7 @@ package disclosure_test
 import (
 	"encoding/json"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -90,7 +91,7 @@ func TestColumnMinimisation(t *testing.T) {
 			if !shown[name] && !slices.Contains(asked, name) && strings.Contains(text, name) {
 				rt.Fatalf("the package of %s under %v mentions column %s", task, covered, name)
 			}
-			// Short values are parts of other text, and three digits of a hash.
+			// Short values are parts of other text.
 			if len(value) > 2 && name != "held_protocol" && (!allowed[value] || answer.Reason != reason.Match) && value != "both" && value != "down" && strings.Contains(text, value) {
 				rt.Fatalf("the package of %s under %v answers %s and has %s: %s", task, covered, answer.Reason, name, value)
 			}
@@ -101,7 +102,11 @@ func TestColumnMinimisation(t *testing.T) {
 	})
 }
 
-// readable is a package's text, with the letter's as it is shown.
+// drawn is what a hash, a key or a signature looks like, which spell any short value
+// in some run.
+var drawn = regexp.MustCompile(`[0-9A-Za-z+/_-]{40,}`)
+
+// readable is a package's text, with the letter's as it is shown, and without drawn.
 func readable(t *testing.T, plain []byte) string {
 	var b strings.Builder
 	for name, text := range untar(t, plain) {
@@ -111,7 +116,7 @@ func readable(t *testing.T, plain []byte) string {
 				t.Fatal(err)
 			}
 		}
-		b.WriteString(text)
+		b.WriteString(drawn.ReplaceAllString(text, ""))
 	}
 	return b.String()
 }
