@@ -43,7 +43,8 @@ func TestLegalScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	homes := serve(t, dir)
+	now := time.Now().UTC()
+	homes, renew := serve(t, dir)
 	identity, err := age.GenerateX25519Identity()
 	if err != nil {
 		t.Fatal(err)
@@ -53,12 +54,13 @@ func TestLegalScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	registered(t, homes, identity.Recipient().String())
-	holder(t, filepath.Join(dir, "server", "store.sock"))
-	resident(t, filepath.Join(dir, "server", "store.sock"), filepath.Join(dir, "server", "secret", "pseudonym.key"))
+	midnight := now.Truncate(24*time.Hour).AddDate(0, 0, -1)
+	holder(t, filepath.Join(dir, "server", "store.sock"), midnight)
+	resident(t, filepath.Join(dir, "server", "store.sock"), midnight, filepath.Join(dir, "server", "secret", "pseudonym.key"))
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/legal",
 		Setup: func(env *testscript.Env) error {
-			now := time.Now().UTC()
+			renew()
 			env.Setenv("HOMES", homes)
 			env.Setenv("SERVER", filepath.Join(dir, "server"))
 			env.Setenv("TRUST", filepath.Join(dir, "server", "trust", "trust.yaml"))
@@ -67,7 +69,7 @@ func TestLegalScripts(t *testing.T) {
 			env.Setenv("ABROAD", abroad.Recipient().String())
 			env.Setenv("ABROAD_FINGERPRINT", fingerprint)
 			env.Setenv("NOW", now.Format(time.RFC3339))
-			env.Setenv("YESTERDAY", now.Add(-24*time.Hour).Format(time.RFC3339))
+			env.Setenv("YESTERDAY", midnight.Add(12*time.Hour).Format(time.RFC3339))
 			env.Setenv("TOMORROW", now.Add(24*time.Hour).Format(time.RFC3339))
 			env.Setenv("LATER", now.Add(20*24*time.Hour).Format(time.RFC3339))
 			env.Setenv("SOON", now.Add(-10*time.Minute).Format(time.RFC3339))
@@ -83,8 +85,9 @@ func TestLegalScripts(t *testing.T) {
 	})
 }
 
-// serve starts griffierd and makes a home folder for everyone who calls it.
-func serve(t *testing.T, dir string) (homes string) {
+// serve starts griffierd and makes a home folder for everyone who calls it. What they
+// logged in with is good for minutes, and is made anew by renew.
+func serve(t *testing.T, dir string) (homes string, renew func()) {
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -136,12 +139,20 @@ func serve(t *testing.T, dir string) (homes string) {
 		return at
 	}
 	for _, p := range people {
-		token, err := provider.Token(p.Subject, time.Now())
-		must(err)
-		must(os.WriteFile(filepath.Join(home(p.Subject, ""), "token"), []byte(token), 0o600))
+		home(p.Subject, "")
 	}
+	renew = func() {
+		for _, p := range people {
+			token, err := provider.Token(p.Subject, time.Now())
+			must(err)
+			made := filepath.Join(homes, p.Subject, "token")
+			must(os.WriteFile(made+".new", []byte(token), 0o600))
+			must(os.Rename(made+".new", made)) // while other scripts read it
+		}
+	}
+	renew()
 	home("machine", fmt.Sprintf("cert_file: %s\nkey_file: %s\n", filepath.Join(server, "tls", "provisioner.pem"), filepath.Join(server, "tls", "provisioner.key")))
-	return homes
+	return homes, renew
 }
 
 // registered enters the authority of the scripts, whose key is recipient, as people
@@ -174,16 +185,14 @@ func registered(t *testing.T, homes, recipient string) {
 	run("arjan", "key", "confirm", "NL-OM-Amsterdam", "--fingerprint", fingerprint, "--number", "+31201234567", "--spoke-with", "desk", "--generation", "2")
 }
 
-// holder stores that somebody had 203.0.113.140 a day ago.
-func holder(t *testing.T, socket string) {
+// holder stores that somebody had 203.0.113.140 on the day from midnight on.
+func holder(t *testing.T, socket string, midnight time.Time) {
 	t.Helper()
 	conn, err := schema.Open(t.Context(), schema.Config{Socket: socket})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	yesterday := time.Now().UTC().Add(-24 * time.Hour)
-	midnight := yesterday.Truncate(24 * time.Hour)
 	err = schema.Insert(t.Context(), conn, "holder", []schema.Record{&schema.Assignment{AssignmentID: schema.ID{1}, SessionID: schema.ID{2}, AccessRef: schema.AccessRef{3},
 		Prefix: netip.MustParsePrefix("203.0.113.140/32"), PortEnd: 65535, AssignmentStartedAt: midnight, StartedAt: midnight, EndedAt: midnight.Add(24 * time.Hour), Version: 1,
 		EndCause: schema.EndCut, Source: schema.SourceRADIUS, Certainty: schema.CertaintyObserved, CollectorID: "c1"}})
@@ -192,9 +201,9 @@ func holder(t *testing.T, socket string) {
 	}
 }
 
-// resident stores that staff@isp.example had 198.18.0.9 a day ago, and that a
+// resident stores that staff@isp.example had 198.18.0.9 on that day, and that a
 // collector saw it all.
-func resident(t *testing.T, socket, keyFile string) {
+func resident(t *testing.T, socket string, midnight time.Time, keyFile string) {
 	t.Helper()
 	conn, err := schema.Open(t.Context(), schema.Config{Socket: socket})
 	if err != nil {
@@ -205,7 +214,6 @@ func resident(t *testing.T, socket, keyFile string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	midnight := time.Now().UTC().Add(-24 * time.Hour).Truncate(24 * time.Hour)
 	err = schema.Insert(t.Context(), conn, "resident", []schema.Record{
 		&schema.Assignment{AssignmentID: schema.ID{4}, SessionID: schema.ID{5}, AccessRef: names.Ref(schema.Identifier{Kind: schema.IdentRADIUSUser, Value: "staff@isp.example"}),
 			Prefix: netip.MustParsePrefix("198.18.0.9/32"), PortEnd: 65535, AssignmentStartedAt: midnight, StartedAt: midnight, EndedAt: midnight.Add(24 * time.Hour), Version: 1,

@@ -35,7 +35,7 @@ func TestUsageScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	homes := serve(t, dir)
+	homes, _ := serve(t, dir)
 	day := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -1)
 	at := func(hour int) string { return day.Add(time.Duration(hour) * time.Hour).Format(time.RFC3339) }
 	collected(t, filepath.Join(dir, "server"), day)
@@ -109,11 +109,11 @@ func login(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(ca)
-	browser := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}, Timeout: 10 * time.Second}
+	browser := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}, Timeout: time.Minute}
 	defer browser.CloseIdleConnections()
 	read, write := io.Pipe()
 	ended := make(chan int, 1)
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	go func() {
 		code := cli.Run(ctx, []string{"--home", home, "login"}, strings.NewReader(""), io.Discard, write)

@@ -71,12 +71,12 @@ func TestAnExpiredDayGoesAtTheStart(t *testing.T) {
 		put(t, cfg, time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, -40).Add(time.Hour))
 	})
 	life(func(count func() uint64) {
-		for until := time.Now().Add(time.Minute); count() > 0; time.Sleep(50 * time.Millisecond) {
+		for until := time.Now().Add(5 * time.Minute); count() > 0; time.Sleep(50 * time.Millisecond) {
 			if time.Now().After(until) {
 				t.Fatal("the old row is still on disk")
 			}
 		}
-		for until := time.Now().Add(time.Minute); certificates(t, dir, cfg) == 0; time.Sleep(50 * time.Millisecond) {
+		for until := time.Now().Add(5 * time.Minute); certificates(t, dir, cfg) == 0; time.Sleep(50 * time.Millisecond) {
 			if time.Now().After(until) {
 				t.Fatal("there is no certificate of it")
 			}

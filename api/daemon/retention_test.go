@@ -118,7 +118,7 @@ func TestPolicyFileOverALife(t *testing.T) {
 		}
 		inForce("reloaded", "P7D")
 		// The day that it makes due does not wait for the dropper's next look.
-		for until := time.Now().Add(expiry.DropInterval / 3); certificates(t, dir, cfg) == 0; time.Sleep(50 * time.Millisecond) {
+		for until := time.Now().Add(expiry.DropInterval * 3 / 4); certificates(t, dir, cfg) == 0; time.Sleep(50 * time.Millisecond) {
 			if time.Now().After(until) {
 				t.Fatal("the day that a shorter policy made due is still there")
 			}

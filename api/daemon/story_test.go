@@ -285,7 +285,7 @@ func (w *world) noLedgerNoAnswer(bucket time.Time) func(*testing.T) {
 			t.Errorf("own usage without a ledger: %v", err)
 		}
 		chattr(t, "-i", w.cfg.Ledger.Dir)
-		for range 100 {
+		for range 1200 {
 			if _, err = c.GetCheckpoint(w.as(t, "dina"), &griffierv1.GetCheckpointRequest{}); err == nil {
 				return
 			}

@@ -195,7 +195,7 @@ func (r *runbook) start(ready string, args ...string) (*process, string) {
 	must(r.t, p.cmd.Start())
 	go func() { p.end <- p.cmd.Wait() }()
 	r.t.Cleanup(func() { r.stop(p) })
-	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		if strings.Contains(p.out.String(), ready) {
 			return p, ""
 		}
@@ -218,7 +218,7 @@ func (r *runbook) stop(p *process) {
 	p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.end:
-	case <-time.After(time.Minute):
+	case <-time.After(5 * time.Minute):
 		p.cmd.Process.Kill()
 		<-p.end
 		r.t.Errorf("%s did not stop", p.cmd.Path)
@@ -276,7 +276,7 @@ func (r *runbook) do(heading, command string) string {
 	case args[0] == "griffierd":
 		args[0] = r.at("griffierd")
 	}
-	ctx, cancel := context.WithTimeout(r.t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(r.t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	var stdout, stderr bytes.Buffer
@@ -308,7 +308,7 @@ func (r *runbook) all(heading string, before func(command string), after func(co
 // settled waits until witness and sink have all, and gives the ledger's size.
 func (r *runbook) settled() uint64 {
 	r.t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
 		cmd := exec.Command(r.at("griffier"), "--home", r.at("home"), "-o", "json", "ledger", "status")
 		out, err := cmd.Output()
 		var s struct {

@@ -92,7 +92,7 @@ func TestRunExitCodes(t *testing.T) {
 	}
 
 	// It serves until it is told to stop, and then ends well.
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	out := &stopWhen{text: `"msg":"serving"`, stop: cancel}
 	if got := run(ctx, []string{"-config", config}, out, out); got != 0 || !out.seen {

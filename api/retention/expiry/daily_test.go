@@ -59,7 +59,7 @@ func TestRun(t *testing.T) {
 		defer close(done)
 		v.Run(ctx, m, slog.New(slog.NewTextHandler(&logged, nil)))
 	}()
-	for until := time.Now().Add(time.Minute); testutil.ToFloat64(m.failed) == 0 && time.Now().Before(until); {
+	for until := time.Now().Add(5 * time.Minute); testutil.ToFloat64(m.failed) == 0 && time.Now().Before(until); {
 		time.Sleep(20 * time.Millisecond)
 	}
 	cancel()

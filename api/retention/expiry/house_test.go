@@ -144,8 +144,11 @@ func facts[T any](t *testing.T, e ledger.Entry) (out T) {
 	return out
 }
 
-// day returns UTC midnight of the current day plus a number of days.
-func day(days int) time.Time { return time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, days) }
+// today is the same when midnight passes.
+var today = time.Now().UTC().Truncate(24 * time.Hour)
+
+// day returns UTC midnight of the day on which the tests began plus a number of days.
+func day(days int) time.Time { return today.AddDate(0, 0, days) }
 
 func used(n byte, bucket time.Time) *schema.Usage {
 	return &schema.Usage{AccessRef: schema.AccessRef{n}, BucketStartedAt: bucket, EndedAt: bucket.Add(schema.BucketLength), SampledAt: bucket,

@@ -51,7 +51,7 @@ func TestAShorterPolicyIsCarriedOutAtOnce(t *testing.T) {
 	h.put(t, used(1, day(-20)))
 	d := h.dropper()
 	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
+	began, done := time.Now(), make(chan struct{})
 	go func() { defer close(done); d.Run(ctx) }()
 	defer func() { cancel(); <-done }()
 	if err := d.Settle(ctx); err != nil || h.count(t, "traffic.usage_bucket") != 1 {
@@ -59,7 +59,7 @@ func TestAShorterPolicyIsCarriedOutAtOnce(t *testing.T) {
 	}
 	h.policy(t, "P7D")
 	d.PolicyChanged()
-	for until := time.Now().Add(DropInterval / 3); len(h.record.Certificates("", 1)) == 0 && time.Now().Before(until); {
+	for until := began.Add(DropInterval - 5*time.Second); len(h.record.Certificates("", 1)) == 0 && time.Now().Before(until); {
 		time.Sleep(20 * time.Millisecond)
 	}
 	if len(h.record.Certificates("", 1)) != 1 || h.count(t, "traffic.usage_bucket") != 0 {
