@@ -21,7 +21,7 @@ func letterOf(m Manifest, to Addressee, rows [][]string) (letter.Letter, error) 
 		Language: letter.Language(m.Language), Zone: zone, At: m.QueriedAt,
 		Provider: to.Provider, Authority: to.Authority, RequestedBy: to.RequestedBy, Reference: to.Reference, LegalBasis: m.LegalBasis,
 		WarrantID: m.WarrantID, TaskID: m.TaskID, LogIndex: m.IntentIndex, Corrects: m.CorrectsSHA256,
-		Question: letter.Question{Category: m.Category, Target: q.Address, Port: number(q.Port), Protocol: number(q.Protocol), InstantEntered: q.InstantEntered,
+		Question: letter.Question{Category: m.Category, Target: q.Address, OfLine: q.ofLine(), Port: number(q.Port), Protocol: number(q.Protocol), InstantEntered: q.InstantEntered,
 			WindowEndEntered: q.WindowEndEntered, Instant: q.InstantUTC, Uncertainty: secondsOf(q.StatedUncertaintySeconds), ClockMargin: secondsOf(q.ClockMarginSeconds),
 			From: q.IntervalFromUTC, To: q.IntervalToUTC},
 		Answer:   letter.Answer{Reason: m.Answer.Reason, Provider: m.Answer.Provider, Band: m.Answer.CandidateBand},

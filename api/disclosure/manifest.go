@@ -78,6 +78,12 @@ type ManifestQuestion struct {
 	IntervalToUTC            time.Time `json:"interval_to_utc"`   // inclusive
 }
 
+// ofLine reports whether the target names a line, and is no address or prefix.
+func (q ManifestQuestion) ofLine() bool {
+	target, refusal := warrant.ParseTarget(q.Address)
+	return refusal == nil && !target.Network()
+}
+
 // ManifestPreserved says that a hold was made, and until when it is kept: at that
 // instant it is destroyed.
 type ManifestPreserved struct {

@@ -253,7 +253,11 @@ func certificateWith(m Manifest, cure string) []byte {
 	b.WriteString(title + "\n\n")
 	line("Task", m.TaskID)
 	line("Warrant", m.WarrantID)
-	line("Address", m.Question.Address)
+	if m.Question.ofLine() {
+		line("Target", m.Question.Address)
+	} else {
+		line("Address", m.Question.Address)
+	}
 	if m.Question.Port != 0 {
 		line("Port", number(m.Question.Port))
 	}
@@ -282,7 +286,7 @@ func certificateWith(m Manifest, cure string) []byte {
 	for _, s := range m.Searched {
 		b.WriteString("- " + s + "\n")
 	}
-	if m.Answer.Reason == reason.Preserved || m.Answer.Reason == reason.DataNotHeld {
+	if m.Answer.Reason == reason.Preserved || m.Answer.Reason == reason.DataNotHeld || m.Retention == (ManifestRetention{}) { // nothing of the traffic is told, or none was asked
 		b.WriteString("\n" + m.Disclaimer + "\n")
 		return b.Bytes()
 	}

@@ -110,6 +110,22 @@ func TestResponseStatus(t *testing.T) {
 	}
 }
 
+// TestCertificateOfTheRegister: where only the register was asked, a certificate says
+// nothing of retention or coverage, by which no line is known.
+func TestCertificateOfTheRegister(t *testing.T) {
+	text := packed(t, warrant.Identity, disclosure.Answer{Reason: reason.NoMatch})["certificate.txt"]
+	for _, want := range []string{"Target                line:asked", "NO_MATCH", disclosure.SearchedRegister[0]} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the certificate does not say %q:\n%s", want, text)
+		}
+	}
+	for _, not := range []string{"Retention", "Coverage", "Address "} {
+		if strings.Contains(text, not) {
+			t.Errorf("the certificate says %q:\n%s", not, text)
+		}
+	}
+}
+
 // TestLetterHasWords: a Dutch letter has Dutch words for all that can have been searched,
 // and for every column.
 func TestLetterHasWords(t *testing.T) {

@@ -46,7 +46,7 @@ func TestVerify(t *testing.T) {
 			} else if !strings.Contains(files["certificate.txt"], "2026-11-19T11:59:58Z to 2026-11-19T12:00:02Z") || !strings.Contains(files["certificate.txt"], "P6M") {
 				t.Errorf("certificate:\n%s", files["certificate.txt"])
 			}
-			if answer == reason.NoMatch && (!strings.Contains(files["certificate.txt"], "no record is held") ||
+			if answer == reason.NoMatch && (!strings.Contains(files["certificate.txt"], "No record is held") ||
 				!strings.Contains(files["certificate.txt"], "erased at a person's request leave none")) {
 				t.Errorf("the certificate says more than is known:\n%s", files["certificate.txt"])
 			}

@@ -42,16 +42,28 @@ var dutch = vocabulary{
 			"Gegevens die op verzoek van een betrokkene zijn gewist, laten niets na. Vergelijk adres en tijdstip met uw vordering."},
 		reason.RetentionElapsed:   {"De gegevens worden niet meer bewaard.", "Gegevens van dat tijdstip zijn niet langer bewaard dan de wet toelaat en bestaan niet meer. Zij zijn niet terug te halen."},
 		reason.NotOurRange:        {"Geen adres van deze aanbieder.", "Op dat tijdstip viel het adres niet binnen een reeks van deze aanbieder. Het regionale internetregister weet van wie het is."},
-		reason.CoverageGap:        {"Dit is niet te zeggen: de waarneming was onderbroken.", "Geen waarnemer van die reeks heeft het hele tijdvak gezien. Dat er niets is gevonden bewijst niets: dit is geen verklaring dat er geen abonnee was."},
+		reason.CoverageGap:        {"Dit is niet te zeggen: de waarneming was onderbroken.", "Geen waarnemer van die reeks heeft het hele tijdvak gezien met een klok die gelijk werd gehouden. Dat er niets is gevonden bewijst niets: dit is geen verklaring dat er geen abonnee was."},
 		reason.PortRequired:       {"Dit is niet te zeggen zonder de bronpoort.", "Verscheidene aansluitingen deelden het adres tegelijk. Noem de bronpoort en het protocol zoals die op dat tijdstip zijn vastgelegd."},
 		reason.AmbiguousBoundary:  {"Dit is niet te zeggen: het adres wisselde binnen het tijdvak.", "Meer dan één aansluiting, of een aansluiting en geen, had het adres binnen het tijdvak. Noem een nauwkeuriger tijdstip of een tweede waarneming."},
 		reason.AmbiguousPortReuse: {"Dit is niet te zeggen: de poort diende voor verscheidene aansluitingen.", "De adresvertaler had dezelfde openbare poort op dat tijdstip aan verscheidene aansluitingen gegeven. Een tweede waarneming kan uitsluitsel geven."},
 		reason.DataConflict:       {"Dit is niet te zeggen: de gegevens spreken elkaar tegen.", "Op tegenstrijdige gegevens, of als de abonnee in geen register staat, wordt niets verstrekt. De aanbieder zoekt dit uit."},
 		reason.OtherProvider:      {"Een andere aanbieder gebruikte het adres.", "Op dat tijdstip werd de reeks gebruikt door de hier genoemde aanbieder. Richt uw vordering tot die aanbieder."},
 		reason.Preserved:          {"Wat er was, is bevroren.", "Het wordt verzegeld bewaard tot het onderstaande tijdstip en dan vernietigd. Om het te lezen is een afzonderlijke vordering nodig."},
-		reason.DataNotHeld:        {"De bevriezing bevat dit niet.", "De genoemde bevriezing bestaat niet, is geëindigd, of betreft niet dat adres op dat tijdstip. Wat eindigde, is vernietigd."},
+		reason.DataNotHeld:        {"De bevriezing bevat dit niet.", "De genoemde bevriezing bestaat niet, is geëindigd, of betreft niet dat doel op dat tijdstip. Wat eindigde, is vernietigd."},
 	},
-	oneLine:         answerWords{"Precies één aansluiting.", "Eén aansluiting had het adres, en de poort als die is genoemd, gedurende het hele doorzochte tijdvak."},
+	oneLine: answerWords{"Precies één aansluiting.", "Eén aansluiting had het adres, en de poort als die is genoemd, gedurende het hele doorzochte tijdvak."},
+	ofRegister: map[reason.Reason]answerWords{
+		reason.NoMatch: {"Het register kent zo'n aansluiting niet.", "Op dat tijdstip kende het aansluitingenregister van de aanbieder er geen onder wat u noemde; iets anders is niet bevraagd. " +
+			"Alleen wat precies gelijk is, wordt gevonden: vergelijk het doel, letter voor letter, en het tijdstip met uw vordering. Gegevens die op verzoek van een betrokkene zijn gewist, laten niets na."},
+		reason.AmbiguousBoundary: {"Dit is niet te zeggen: het wisselde binnen het tijdvak.", "Wat u noemde was binnen het tijdvak van meer dan één aansluiting, of van één en van geen, of een contract begon of eindigde. " +
+			"Noem een nauwkeuriger tijdstip of een tweede waarneming."},
+	},
+	ofWindow: map[reason.Reason]answerWords{
+		reason.NoMatch: {"Er is geen gegeven voorhanden.", "In die periode kende het register geen aansluiting onder wat u noemde, of wel een en is er niets van vastgelegd terwijl elke waarnemer van de aanbieder waarnam. " +
+			"Vergelijk het doel, letter voor letter, en de periode met uw vordering. Gegevens die op verzoek van een betrokkene zijn gewist, laten niets na."},
+		reason.CoverageGap: {"Dit is niet te zeggen: de waarneming was onderbroken.", "Er is niets vastgelegd, en in een deel van de periode nam een waarnemer van de aanbieder niet waar, of niet met een klok die gelijk werd gehouden. " +
+			"Dat er niets is gevonden bewijst niets: dit is geen verklaring dat er niets was."},
+	},
 	incompleteTitle: "Het antwoord is mogelijk onvolledig", incomplete: "Er kunnen gegevens ontbreken.",
 	neighbourTitle: "Let op het tijdvak",
 	neighbour: "Een andere aansluiting had hetzelfde adres kort vóór of na het tijdvak. Wijkt het waargenomen tijdstip meer af dan de onzekerheid hierboven, " +

@@ -42,16 +42,28 @@ var english = vocabulary{
 			"Records erased at a person's request leave none. Check the address and the instant against your order."},
 		reason.RetentionElapsed:   {"The data is no longer held.", "Data of that instant was kept no longer than the law allows, and is gone. It cannot be brought back."},
 		reason.NotOurRange:        {"Not an address of this provider.", "At that instant the address was in no range of this provider. The regional internet registry knows whose it is."},
-		reason.CoverageGap:        {"It cannot be said: there was a gap in collection.", "No collector of that range saw the whole interval. That nothing is found proves nothing: this is no statement that there was no subscriber."},
+		reason.CoverageGap:        {"It cannot be said: there was a gap in collection.", "No collector of that range saw the whole interval by a clock that was kept. That nothing is found proves nothing: this is no statement that there was no subscriber."},
 		reason.PortRequired:       {"It cannot be said without the source port.", "Several lines shared the address at once. State the source port and the protocol, as they were logged at that instant."},
 		reason.AmbiguousBoundary:  {"It cannot be said: the address changed hands within the interval.", "More than one line, or a line and none, held the address within the interval. State a more exact instant, or a second observation."},
 		reason.AmbiguousPortReuse: {"It cannot be said: the port was used for several lines.", "The address translator had given the same public port to several lines at that instant. A second observation may decide."},
 		reason.DataConflict:       {"It cannot be said: the records contradict each other.", "Nothing is disclosed on contradictory records, or where the subscriber is in no register. The provider looks into it."},
 		reason.OtherProvider:      {"Another provider used the address.", "At that instant the range was used by the provider that is named here. Address your order to it."},
 		reason.Preserved:          {"What there was is preserved.", "It is kept sealed until the instant below, when it is destroyed. To read it you need a production order of its own."},
-		reason.DataNotHeld:        {"The hold does not have it.", "The hold that was named does not exist, has ended, or is not of that address at that instant. What ended was destroyed."},
+		reason.DataNotHeld:        {"The hold does not have it.", "The hold that was named does not exist, has ended, or is not of that target at that instant. What ended was destroyed."},
 	},
-	oneLine:         answerWords{"Exactly one line.", "One line had the address, and the port if one is stated, during the whole interval that was searched."},
+	oneLine: answerWords{"Exactly one line.", "One line had the address, and the port if one is stated, during the whole interval that was searched."},
+	ofRegister: map[reason.Reason]answerWords{
+		reason.NoMatch: {"The register has no such line.", "At that instant the provider's register of lines knew none under what you named; nothing else was asked. Only what is exactly the same is found: " +
+			"compare the target, letter by letter, and the instant with your order. Records erased at a person's request leave none."},
+		reason.AmbiguousBoundary: {"It cannot be said: it changed within the interval.", "What you named was of more than one line, or of a line and none, within the interval, or a contract began or ended. " +
+			"State a more exact instant, or a second observation."},
+	},
+	ofWindow: map[reason.Reason]answerWords{
+		reason.NoMatch: {"No record is held.", "In that window the register knew no line under what you named, or it knew one and nothing is recorded of it while every collector of the provider was looking. " +
+			"Compare the target, letter by letter, and the window with your order. Records erased at a person's request leave none."},
+		reason.CoverageGap: {"It cannot be said: there was a gap in collection.", "Nothing is recorded, and in a part of the window a collector of the provider was not looking, or not by a clock that was kept. " +
+			"That nothing is found proves nothing: this is no statement that there was nothing."},
+	},
 	incompleteTitle: "The answer may be incomplete", incomplete: "Records may be missing.",
 	neighbourTitle: "Mind the interval",
 	neighbour: "Another line held the same address shortly before or after the interval. If the observed time is wrong by more than the " +

@@ -44,6 +44,7 @@ type Letter struct {
 type Question struct {
 	Category         string // of the warrant's words: ATTRIBUTION, …
 	Target           string
+	OfLine           bool   // the target names a line, and is no address or prefix
 	Port, Protocol   string // empty: not stated
 	InstantEntered   string
 	WindowEndEntered string // empty: an instant and no window
@@ -180,10 +181,7 @@ func (p *page) question() {
 
 func (p *page) answer() {
 	a, w := p.l.Answer, p.w
-	words := w.answers[a.Reason]
-	if a.Positive() && p.l.Question.Category == "ATTRIBUTION" {
-		words = w.oneLine
-	}
+	words := w.answer(p.l)
 	p.heading(w.answerHead)
 	p.strong(words.short)
 	p.paragraph(words.long)

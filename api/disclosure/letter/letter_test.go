@@ -128,6 +128,40 @@ func TestLetter(t *testing.T) {
 	}
 }
 
+// TestAnswersAboutALine: what is true of an address, that the range is the provider's
+// and was seen, is not said where the register was asked, or a line's own records.
+func TestAnswersAboutALine(t *testing.T) {
+	for _, c := range []struct {
+		language letter.Language
+		category string
+		ofLine   bool
+		answer   reason.Reason
+		want     string
+		not      string
+	}{
+		{letter.English, "IDENTITY", true, reason.NoMatch, "register of lines knew none under what you named", "The address is the provider's"},
+		{letter.Dutch, "IDENTITY", true, reason.NoMatch, "kende het aansluitingenregister van de aanbieder er geen", "Het adres is van de aanbieder"},
+		{letter.English, "IDENTITY", true, reason.AmbiguousBoundary, "or a contract began or ended", "held the address"},
+		{letter.Dutch, "IDENTITY", true, reason.AmbiguousBoundary, "of een contract begon of eindigde", "had het adres"},
+		{letter.English, "HISTORY", true, reason.NoMatch, "while every collector of the provider was looking", "The address is the provider's"},
+		{letter.Dutch, "TIME", true, reason.NoMatch, "terwijl elke waarnemer van de aanbieder waarnam", "Het adres is van de aanbieder"},
+		{letter.English, "VOLUME", true, reason.CoverageGap, "no statement that there was nothing", "No collector of that range"},
+		{letter.Dutch, "PRESERVATION", true, reason.CoverageGap, "geen verklaring dat er niets was", "Geen waarnemer van die reeks"},
+		{letter.English, "PRESERVATION", false, reason.NoMatch, "The address is the provider's", "the register knew no line"},
+		{letter.English, "ATTRIBUTION", false, reason.NoMatch, "The address is the provider's", "register of lines knew none"},
+	} {
+		l := sample(t, c.language, c.answer)
+		l.Question.Category, l.Question.OfLine = c.category, c.ofLine
+		text, err := letter.Text(render(t, l))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !shows(t, text, c.want) || shows(t, text, c.not) {
+			t.Errorf("%s %s %s: want %q and not %q in:\n%s", c.language, c.category, c.answer, c.want, c.not, text)
+		}
+	}
+}
+
 func TestReproducible(t *testing.T) {
 	first := render(t, sample(t, letter.Dutch, reason.Match))
 	for range 10 {

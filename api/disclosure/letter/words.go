@@ -36,7 +36,10 @@ type vocabulary struct {
 	answerHead, code, otherProvider, sharing, hold, heldUntil string
 	answers                                                   map[reason.Reason]answerWords
 	oneLine                                                   answerWords // MATCH of an attribution
-	neighbourTitle, neighbour, incompleteTitle, incomplete    string
+	// ofRegister and ofWindow stand in the place of answers where a line was asked about:
+	// whose it was, or what there is of it in a window.
+	ofRegister, ofWindow                                   map[reason.Reason]answerWords
+	neighbourTitle, neighbour, incompleteTitle, incomplete string
 
 	recordHead, installationRole, moreRecords string
 	labels                                    map[string]string // by column
@@ -67,6 +70,30 @@ func (w *vocabulary) title(l Letter) string {
 		return w.titlePositive
 	}
 	return w.titleNegative
+}
+
+// answer returns the words of a letter's answer. What is true of an address, that its
+// range was seen, is never said of a line, of which the register was asked.
+func (w *vocabulary) answer(l Letter) answerWords {
+	words, of := w.answers[l.Answer.Reason], map[reason.Reason]answerWords(nil)
+	switch l.Question.Category {
+	case "ATTRIBUTION":
+		if l.Answer.Positive() {
+			return w.oneLine
+		}
+	case "IDENTITY":
+		of = w.ofRegister
+	case "HISTORY", "TIME", "VOLUME":
+		of = w.ofWindow
+	case "PRESERVATION":
+		if l.Question.OfLine {
+			of = w.ofWindow
+		}
+	}
+	if special, ok := of[l.Answer.Reason]; ok {
+		return special
+	}
+	return words
 }
 
 func (w *vocabulary) questionSentence(q Question) string {
