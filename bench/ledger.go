@@ -153,7 +153,7 @@ func ledgerCheckpoints(dir string, l *ledger.Log, emit func(result)) error {
 			}
 		}
 	}
-	emit(against("ledger/checkpoint_published_after_p50", quantile(waits, 0.5), "ms", "the interval asked of tessera", 100))
+	emit(against("ledger/checkpoint_published_after_p50", quantile(waits, 0.5), "ms", "the interval between publications", 100))
 	return nil
 }
 

@@ -6,11 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"time"
-
-	"griffier/api/durable"
 
 	"github.com/transparency-dev/merkle/rfc6962"
 )
@@ -192,17 +189,8 @@ func (l *Log) drain(failed *submission) []*submission {
 // readBack folds what the log has beyond the tree in memory, and takes from
 // waiting those it finds. ErrTampered means that it never can.
 func (l *Log) readBack(waiting *[]*submission) error {
-	// What is visible may not be durable if it was the last sync that failed:
-	// write the state again before believing it.
-	raw, err := os.ReadFile(filepath.Join(l.cfg.Dir, treeStatePath))
+	state, err := settleState(l.cfg.Dir)
 	if err != nil {
-		return err
-	}
-	state, err := parseTreeState(raw)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrTampered, err)
-	}
-	if err := durable.Write(filepath.Join(l.cfg.Dir, treeStatePath), raw); err != nil {
 		return err
 	}
 	if state.size < l.tree.End() {

@@ -133,12 +133,13 @@ func (in *inspector) run(ctx context.Context) (*findings, error) {
 	return &in.found, nil
 }
 
-// readCheckpoint reads the published checkpoint. A missing one is a problem only
-// for a log that has a state; readState tells.
+// readCheckpoint reads the published checkpoint. A missing one is a problem only for a
+// log that has entries: the first start may have been killed before there was one.
 func (in *inspector) readCheckpoint() head {
 	raw, err := readLimited(filepath.Join(in.dir, checkpointPath), maxNoteBytes)
 	if errors.Is(err, fs.ErrNotExist) {
-		if _, err := readLimited(filepath.Join(in.dir, treeStatePath), maxNoteBytes); err == nil {
+		raw, err := readLimited(filepath.Join(in.dir, treeStatePath), maxNoteBytes)
+		if state, _ := parseTreeState(raw); err == nil && state.size > 0 {
 			in.problem(checkpointPath, "missing")
 		}
 		return head{}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"sync"
@@ -11,7 +12,6 @@ import (
 
 	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/tessera"
-	"github.com/transparency-dev/tessera/storage/posix"
 	"golang.org/x/mod/sumdb/note"
 
 	"griffier/api/keystore"
@@ -63,11 +63,10 @@ const (
 )
 
 const (
-	batchMaxAge        = 250 * time.Microsecond // much longer than handing in all that waits takes
-	batchMaxEntries    = 256
-	checkpointInterval = 100 * time.Millisecond // the least that tessera takes
-	maxInFlight        = 4096
-	shutdownLimit      = 5 * time.Second
+	batchMaxAge     = 250 * time.Microsecond // much longer than handing in all that waits takes
+	batchMaxEntries = 256
+	maxInFlight     = 4096
+	closeLimit      = 10 * time.Second
 )
 
 // Log is an open ledger. All methods are safe for concurrent use.
@@ -78,9 +77,7 @@ type Log struct {
 	lock      *os.File
 
 	appender *tessera.Appender
-	shutdown func(context.Context) error
-	cancel   context.CancelFunc
-	label    string // of tessera's goroutines
+	stop     func() // tessera's goroutines; nothing may be on its way then
 
 	submit  chan *submission // to the sequencer; unbuffered: received means taken
 	inTree  chan *submission // handed to tessera, in order; to the folder
@@ -89,7 +86,8 @@ type Log struct {
 	closing chan struct{}
 	running sync.WaitGroup
 
-	slots witnessSlots // owned by the witness writer
+	slots     witnessSlots // owned by the witness writer
+	published head         // of the checkpoint file; owned by publishInTime after Open
 
 	// view is held for writing while folds apply.
 	view sync.RWMutex
@@ -206,7 +204,10 @@ func (l *Log) load(ctx context.Context) (*WitnessError, error) {
 	if found.witness != nil && !l.cfg.AcceptWitnessLoss {
 		return nil, found.witness
 	}
-	l.tree, l.acked = found.tree, found.head
+	if _, err := settleState(l.cfg.Dir); err != nil && !errors.Is(err, fs.ErrNotExist) { // a new log has none
+		return nil, err
+	}
+	l.tree, l.acked, l.published = found.tree, found.head, found.checkpoint
 	err = readEntries(ctx, l.cfg.Dir, found.head.size, 0, found.head.size, func(index uint64, leaf []byte) error {
 		e, err := decodeEntry(index, leaf)
 		if err != nil {
@@ -215,9 +216,6 @@ func (l *Log) load(ctx context.Context) (*WitnessError, error) {
 		return l.fold(e)
 	})
 	if err != nil {
-		return nil, err
-	}
-	if err := removeDebris(l.cfg.Dir, found.head.size, found.checkpoint.size); err != nil {
 		return nil, err
 	}
 	if l.checkpoint, err = signHead(l.acked, l.origin, l.cfg.Key.Signer); err != nil {
@@ -230,33 +228,25 @@ func (l *Log) load(ctx context.Context) (*WitnessError, error) {
 	return nil, writeWitness(l.cfg.WitnessFile, l.acked, l.checkpoint)
 }
 
-// start starts tessera and the three goroutines.
-func (l *Log) start() error {
-	tesseraLog.Do(func() { sendTesseraLogTo(l.cfg.Logger) })
-	ctx, cancel := context.WithCancel(context.Background())
-	driver, err := posix.New(ctx, posix.Config{Path: l.cfg.Dir})
-	if err != nil {
-		cancel()
+// start starts tessera and the goroutines.
+func (l *Log) start() (err error) {
+	if l.appender, l.stop, err = openAppender(l.cfg.Dir, l.cfg.Key.Signer, l.cfg.Logger, batchMaxEntries, batchMaxAge); err != nil {
 		return err
 	}
-	options := tessera.NewAppendOptions().
-		WithCheckpointSigner(l.cfg.Key.Signer).
-		WithBatching(batchMaxEntries, batchMaxAge).
-		WithCheckpointInterval(checkpointInterval).
-		WithCheckpointRepublishInterval(0).
-		WithPushback(4 * maxInFlight).
-		WithShutdownTimeout(shutdownLimit)
-	l.label = labelled(func() { l.appender, l.shutdown, _, err = tessera.NewAppender(ctx, driver, options) })
-	if err != nil {
-		cancel()
-		return errors.Join(err, awaitEnd(l.label, shutdownLimit))
+	err = l.publish()
+	if err == nil {
+		err = removeDebris(l.cfg.Dir, l.acked.size)
 	}
-	l.cancel = cancel
+	if err != nil {
+		l.stop()
+		return err
+	}
 	q := &sequencer{log: l, stampedAt: l.LastAt(), began: make(chan struct{}, 1)}
 	l.running.Go(q.run)
 	l.running.Go(func() { keepTime(q.began) })
 	l.running.Go(l.foldInOrder)
 	l.running.Go(l.writeWitnesses)
+	l.running.Go(l.publishInTime)
 	return nil
 }
 
@@ -366,21 +356,17 @@ func (l *Log) Close() error {
 	go func() {
 		l.running.Wait()
 		l.settleWitness()
-		stopped <- l.shutdown(context.Background())
+		stopped <- l.publish()
 	}()
-	var err error
+	defer l.stop()
 	select {
-	case err = <-stopped:
-	case <-time.After(2 * shutdownLimit):
-		err = errors.New("an append hangs; left behind")
-	}
-	l.cancel()
-	if after := awaitEnd(l.label, shutdownLimit); after != nil {
+	case err := <-stopped:
+		if err := errors.Join(err, l.lock.Close()); err != nil {
+			return fmt.Errorf("ledger: close: %w", err)
+		}
+		return nil
+	case <-time.After(closeLimit):
 		// Who writes has the folder, until the process ends.
-		return fmt.Errorf("ledger: close: %w", errors.Join(err, after))
+		return errors.New("ledger: close: an append hangs; left behind")
 	}
-	if err := errors.Join(err, l.lock.Close()); err != nil {
-		return fmt.Errorf("ledger: close: %w", err)
-	}
-	return nil
 }

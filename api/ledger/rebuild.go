@@ -13,8 +13,9 @@ import (
 
 	"github.com/transparency-dev/merkle/rfc6962"
 	"github.com/transparency-dev/tessera"
-	"github.com/transparency-dev/tessera/storage/posix"
 	"golang.org/x/mod/sumdb/note"
+
+	"griffier/api/durable"
 )
 
 // Copy is where a ledger is rebuilt from: the second sink.
@@ -39,8 +40,8 @@ const rebuildBatch = 4096 // entries to tessera at a time
 
 // Rebuild makes a log of what the copy has: the same entries in the same order,
 // so the same root, which is checked against the copy's checkpoint before anything
-// is called done. It gives the head. A rebuild that was interrupted leaves a
-// folder that Open refuses, and is begun anew in an empty one.
+// is called done. It gives the head. A rebuild that was interrupted leaves a folder
+// and a witness file that Open refuses; move both away, and begin anew.
 func Rebuild(ctx context.Context, cfg RebuildConfig) (Head, error) {
 	fail := func(err error) (Head, error) { return Head{}, fmt.Errorf("ledger: rebuild: %w", err) }
 	if cfg.Logger == nil {
@@ -70,15 +71,34 @@ func Rebuild(ctx context.Context, cfg RebuildConfig) (Head, error) {
 		return fail(err)
 	}
 	defer lock.Close()
-	if err := rebuildEntries(ctx, cfg, want); err != nil {
+	// First: with it, Open refuses the log until all of it is there.
+	h := head{size: want.Size, root: want.Root}
+	checkpoint, err := signHead(h, cfg.Key.Signer.Name(), cfg.Key.Signer)
+	if err != nil {
 		return fail(err)
 	}
-	in := inspector{dir: cfg.Dir, origin: cfg.Key.Signer.Name()}
+	if err := os.MkdirAll(filepath.Dir(cfg.WitnessFile), 0o700); err != nil {
+		return fail(err)
+	}
+	if err := writeWitness(cfg.WitnessFile, h, checkpoint); err != nil {
+		return fail(err)
+	}
+	appender, stop, err := openAppender(cfg.Dir, cfg.Key.Signer, cfg.Logger, rebuildBatch, 10*time.Millisecond)
+	if err != nil {
+		return fail(err)
+	}
+	defer stop()
+	if err := copyEntries(ctx, cfg, want, appender); err != nil {
+		return fail(err)
+	}
+	if err := durable.Write(filepath.Join(cfg.Dir, checkpointPath), []byte(checkpoint)); err != nil {
+		return fail(err)
+	}
 	verifier, err := Verifier(cfg.Key.Public)
 	if err != nil {
 		return fail(err)
 	}
-	in.verifiers = note.VerifierList(verifier)
+	in := inspector{dir: cfg.Dir, origin: cfg.Key.Signer.Name(), verifiers: note.VerifierList(verifier)}
 	found, err := in.run(ctx)
 	if err != nil {
 		return fail(err)
@@ -89,45 +109,7 @@ func Rebuild(ctx context.Context, cfg RebuildConfig) (Head, error) {
 	if found.head.size != want.Size || !bytes.Equal(found.head.root, want.Root) {
 		return fail(fmt.Errorf("%w: the %d entries of the copy do not give the root of its checkpoint over %d", ErrTampered, found.head.size, want.Size))
 	}
-	checkpoint, err := signHead(found.head, in.origin, cfg.Key.Signer)
-	if err != nil {
-		return fail(err)
-	}
-	if err := os.MkdirAll(filepath.Dir(cfg.WitnessFile), 0o700); err != nil {
-		return fail(err)
-	}
-	// Last: without it, Open refuses the log.
-	if err := writeWitness(cfg.WitnessFile, found.head, checkpoint); err != nil {
-		return fail(err)
-	}
 	return want, nil
-}
-
-// rebuildEntries hands the copy's entries to a new tessera log, in order.
-func rebuildEntries(ctx context.Context, cfg RebuildConfig, want Head) error {
-	tesseraLog.Do(func() { sendTesseraLogTo(cfg.Logger) })
-	lifetime, cancel := context.WithCancel(context.Background())
-	driver, err := posix.New(lifetime, posix.Config{Path: cfg.Dir})
-	if err != nil {
-		cancel()
-		return err
-	}
-	options := tessera.NewAppendOptions().
-		WithCheckpointSigner(cfg.Key.Signer).
-		WithBatching(rebuildBatch, 10*time.Millisecond).
-		WithCheckpointInterval(checkpointInterval).
-		WithCheckpointRepublishInterval(0).
-		WithPushback(4 * rebuildBatch).
-		WithShutdownTimeout(shutdownLimit)
-	var appender *tessera.Appender
-	var shutdown func(context.Context) error
-	label := labelled(func() { appender, shutdown, _, err = tessera.NewAppender(lifetime, driver, options) })
-	if err == nil {
-		err = copyEntries(ctx, cfg, want, appender)
-		err = errors.Join(err, shutdown(context.Background()))
-	}
-	cancel()
-	return errors.Join(err, awaitEnd(label, shutdownLimit))
 }
 
 func copyEntries(ctx context.Context, cfg RebuildConfig, want Head, appender *tessera.Appender) error {
@@ -141,7 +123,6 @@ func copyEntries(ctx context.Context, cfg RebuildConfig, want Head, appender *te
 			return fmt.Errorf("the copy ends at %d entries, its checkpoint is over %d", done, want.Size)
 		}
 		leaves = leaves[:min(uint64(len(leaves)), want.Size-done)]
-		futures := make([]tessera.IndexFuture, 0, len(leaves))
 		for i, leaf := range leaves {
 			if _, err := decodeEntry(done+uint64(i), leaf); err != nil {
 				return fmt.Errorf("%w: entry %d: %w", ErrTampered, done+uint64(i), err)
@@ -149,16 +130,9 @@ func copyEntries(ctx context.Context, cfg RebuildConfig, want Head, appender *te
 			if err := tree.Append(rfc6962.DefaultHasher.HashLeaf(leaf), nil); err != nil {
 				return err
 			}
-			futures = append(futures, appender.Add(context.Background(), tessera.NewEntry(leaf)))
 		}
-		for i, future := range futures {
-			index, err := future()
-			if err != nil {
-				return err
-			}
-			if index.Index != done+uint64(i) {
-				return fmt.Errorf("entry %d was stored as %d", done+uint64(i), index.Index)
-			}
+		if err := addAll(appender, done, leaves); err != nil {
+			return err
 		}
 		done += uint64(len(leaves))
 		if cfg.Progress != nil {
@@ -173,4 +147,23 @@ func copyEntries(ctx context.Context, cfg RebuildConfig, want Head, appender *te
 		return fmt.Errorf("%w: the entries of the copy do not give the root of its checkpoint", ErrTampered)
 	}
 	return nil
+}
+
+// addAll adds entries from index from on, and waits until each is stored, or is not.
+func addAll(appender *tessera.Appender, from uint64, leaves [][]byte) error {
+	futures := make([]tessera.IndexFuture, 0, len(leaves))
+	for _, leaf := range leaves {
+		futures = append(futures, appender.Add(context.Background(), tessera.NewEntry(leaf)))
+	}
+	var failed error
+	for i, future := range futures {
+		index, err := future()
+		if err == nil && index.Index != from+uint64(i) {
+			err = fmt.Errorf("entry %d was stored as %d", from+uint64(i), index.Index)
+		}
+		if failed == nil {
+			failed = err
+		}
+	}
+	return failed
 }

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -143,9 +144,14 @@ func (q *sequencer) gather(now time.Time, unsettled bool, settledAt time.Time) t
 // or the log takes nothing in. first is for the first entry of a batch.
 func (l *Log) claimFor(s *submission, first bool) (bool, error) {
 	if first {
-		if err := unix.Access(filepath.Join(l.cfg.Dir, treeLockPath), unix.W_OK); err != nil {
-			// Tessera panics when it cannot open this file to lock it, as on a file
-			// system that an error made read-only: do not let it come to that.
+		// Tessera panics when it cannot open this file to lock it, as on a file system
+		// that an error made read-only, or out of file descriptors: do not let it come
+		// to that.
+		lock, err := os.OpenFile(filepath.Join(l.cfg.Dir, treeLockPath), os.O_RDWR, 0)
+		if err == nil {
+			err = lock.Close()
+		}
+		if err != nil {
 			return false, fmt.Errorf("%w: the log cannot be written: %w; nothing was appended", ErrUnavailable, err)
 		}
 	}

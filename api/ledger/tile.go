@@ -15,6 +15,8 @@ import (
 	"github.com/transparency-dev/merkle/rfc6962"
 	"github.com/transparency-dev/tessera/api"
 	"github.com/transparency-dev/tessera/api/layout"
+
+	"griffier/api/durable"
 )
 
 // The files of a tessera POSIX log, relative to its folder.
@@ -232,6 +234,22 @@ func parseTreeState(raw []byte) (head, error) {
 		return head{}, fmt.Errorf("%s: not as it was written", treeStatePath)
 	}
 	return head{size: s.Size, root: s.Root}, nil
+}
+
+// settleState gives what is integrated, and writes that record again before it is
+// believed: what is visible is perhaps not durable, if the sync after tessera put it
+// there failed, or never came. Errors: fs.ErrNotExist; ErrTampered.
+func settleState(dir string) (head, error) {
+	path := filepath.Join(dir, treeStatePath)
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return head{}, err
+	}
+	state, err := parseTreeState(raw)
+	if err != nil {
+		return head{}, fmt.Errorf("%w: %w", ErrTampered, err)
+	}
+	return state, durable.Write(path, raw)
 }
 
 // rootOf is the root over a compact range, of the empty one too.
