@@ -272,7 +272,7 @@ func WritePolicy(ctx context.Context, conn driver.Conn, profile string, policies
 		}
 	}
 	if err := batch.Send(); err != nil {
-		return fmt.Errorf("write retention policy: %w", err)
+		return fmt.Errorf("write retention policy: %w", spaceError(err))
 	}
 	return nil
 }

@@ -25,7 +25,8 @@ func (s *services) newExpiry(book *ledger.Log) (*expiry.Dropper, *expiry.Verifie
 	if s.cfg.Store.DataDir != "" {
 		dropper.Ballast = s.ballast()
 	}
-	verifier := &expiry.Verifier{Conn: s.conn, Book: book, Record: s.record, Policy: policy, DataDir: s.cfg.Store.DataDir, Settle: dropper.Settle, Now: time.Now, Log: s.log}
+	verifier := &expiry.Verifier{Conn: s.conn, Book: book, Record: s.record, Policy: policy, DataDir: s.cfg.Store.DataDir, Settle: dropper.Settle, Now: time.Now, Log: s.log,
+		Agrees: func(ctx context.Context) (bool, error) { return s.keeper.Agrees(ctx, s.conn) }}
 	s.keeper.Changed = dropper.PolicyChanged
 	if s.cfg.Backup.KeysDir != "" {
 		place := backup.Place{KeysDir: s.cfg.Backup.KeysDir, Keys: s.keys, Record: s.copies}
@@ -39,6 +40,15 @@ func (s *services) newExpiry(book *ledger.Log) (*expiry.Dropper, *expiry.Verifie
 
 func (s *services) ballast() *expiry.Ballast {
 	return &expiry.Ballast{Path: filepath.Join(s.cfg.Store.DataDir, "ballast")}
+}
+
+// makeRoom gives up the ballast if the disk of the embedded store is full.
+func (s *services) makeRoom() bool {
+	if s.cfg.Store.DataDir == "" || !s.ballast().Scarce() {
+		return false
+	}
+	shed, err := s.ballast().Shed()
+	return shed && err == nil
 }
 
 // raiseFloor tells the store what time it is at least. A full disk must not keep

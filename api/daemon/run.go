@@ -118,6 +118,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	if err := s.subjects.Recover(ctx); err != nil {
 		return err
 	}
+	s.keeper.Room = s.makeRoom
 	s.desk = retention.NewDesk(cfg.RetentionFile, trusted, s.keeper, conn, book, registry, log)
 	if err := s.desk.Start(ctx); err != nil {
 		return err
@@ -148,6 +149,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	g.Go(func() error { s.documents.Run(running); return nil })
 	g.Go(func() error { s.reads.Seal(running, book, log); return nil })
 	g.Go(func() error { roller.Run(running); return nil })
+	g.Go(func() error { s.desk.Run(running); return nil })
 	g.Go(func() error { dropper.Run(running); return nil })
 	g.Go(func() error { s.verifier.Run(running, expiry.NewMetrics(registry, s.record), log); return nil })
 	g.Go(func() error { s.shredder(book).Run(running); return nil })

@@ -26,6 +26,7 @@ type Desk struct {
 
 	mu      sync.Mutex
 	problem string
+	again   bool // the file is good, and the store, ledger or clock was not
 }
 
 type deskMetrics struct {
@@ -71,6 +72,7 @@ func (d *Desk) Load(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.metrics.generation.Set(float64(d.keeper.Generation()))
+	d.again = err != nil && !refused(err)
 	if err != nil {
 		d.problem = err.Error()
 		d.metrics.fileRefused.Set(1)
@@ -86,6 +88,43 @@ func (d *Desk) Load(ctx context.Context) error {
 	d.metrics.fileRefused.Set(0)
 	d.metrics.refusedSince.Set(0)
 	return nil
+}
+
+// lookInterval is how often the store is compared with the policy in force.
+const lookInterval = time.Minute
+
+// Run keeps the store at the policy in force until ctx ends: what a full disk, say, kept
+// from coming into force is tried again, and what somebody else wrote into the store's
+// table is put right.
+func (d *Desk) Run(ctx context.Context) {
+	tick := time.NewTicker(lookInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			d.look(ctx)
+		}
+	}
+}
+
+func (d *Desk) look(ctx context.Context) {
+	d.mu.Lock()
+	again := d.again
+	d.mu.Unlock()
+	if again {
+		_ = d.Load(ctx) // which says itself what is wrong
+		return
+	}
+	agrees, err := d.keeper.Agrees(ctx, d.conn)
+	if err == nil && !agrees {
+		d.log.LogAttrs(ctx, slog.LevelWarn, "the store has another retention policy than is in force; it is written again",
+			slog.Uint64("generation_in_force", d.keeper.Generation()))
+	}
+	if err = errors.Join(err, d.Bring(ctx)); err != nil && ctx.Err() == nil {
+		d.log.LogAttrs(ctx, slog.LevelError, "the store does not have the retention policy in force", slog.String("error", err.Error()))
+	}
 }
 
 // Bring brings an approved proposal into force.

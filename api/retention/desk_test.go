@@ -2,6 +2,7 @@ package retention
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/mod/sumdb/note"
 
@@ -91,6 +93,85 @@ func (o *office) wantInForce(t *testing.T, what, period string) {
 	f, ok := o.keeper.InForce()
 	if r, _ := f.Rule(schema.ClassUsage5m); !ok || r.Period != period || len(policies) != len(schema.Classes) {
 		t.Errorf("%s: the ledger has %q in force, want %s; %d classes in the table", what, r.Period, period, len(policies))
+	}
+}
+
+// fullDisk is a store that takes nothing while it is full.
+type fullDisk struct {
+	driver.Conn
+	full bool
+}
+
+func (f *fullDisk) PrepareBatch(ctx context.Context, query string, opts ...driver.PrepareBatchOption) (driver.Batch, error) {
+	if f.full {
+		return nil, schema.ErrNoSpace
+	}
+	return f.Conn.PrepareBatch(ctx, query, opts...)
+}
+
+// TestTheStoreFollowsTheLedger: what the ledger has in force and the store does not, on
+// a full disk or by somebody's hand, is in force in the store as soon as can be.
+func TestTheStoreFollowsTheLedger(t *testing.T) {
+	o := newOffice(t)
+	o.lay(t, o.sign(t, 5, "P14D"))
+	if err := o.desk.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	disk := &fullDisk{Conn: o.conn, full: true}
+	o.desk.conn = disk
+	o.lay(t, o.sign(t, 6, "P7D"))
+	agree := func(want bool) {
+		t.Helper()
+		if agrees, err := o.keeper.Agrees(t.Context(), o.conn); err != nil || agrees != want {
+			t.Errorf("Agrees = %t, %v; want %t", agrees, err, want)
+		}
+	}
+	agree(true)
+	if err := o.desk.Load(t.Context()); !errors.Is(err, schema.ErrNoSpace) {
+		t.Fatalf("Load on a full disk = %v", err)
+	}
+	o.desk.look(t.Context())
+	agree(false)
+	if o.desk.Problem() == "" || o.gauge(t, "griffier_retention_policy_file_refused") != 1 {
+		t.Errorf("problem %q while the disk is full", o.desk.Problem())
+	}
+	disk.full = false
+	o.desk.look(t.Context())
+	agree(true)
+	o.wantInForce(t, "room again", "P7D")
+	if o.desk.Problem() != "" || o.gauge(t, "griffier_retention_policy_file_refused") != 0 {
+		t.Errorf("problem %q when there is room again", o.desk.Problem())
+	}
+
+	// A shorter period is taken on a full disk, with the room that is kept for that.
+	o.keeper.Room = func() bool { was := disk.full; disk.full = false; return was }
+	disk.full = true
+	o.lay(t, o.sign(t, 7, "P6D"))
+	if err := o.desk.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	o.wantInForce(t, "with the room that was kept", "P6D")
+
+	// Somebody writes into the table.
+	f, _ := o.keeper.InForce()
+	other := f.Policies()
+	for i := range other {
+		other[i].Period = "P5D"
+	}
+	if err := schema.WritePolicy(t.Context(), o.conn, f.Jurisdiction, other); err != nil {
+		t.Fatal(err)
+	}
+	agree(false)
+	o.log.Reset()
+	o.desk.look(t.Context())
+	o.wantInForce(t, "by hand", "P6D")
+	if !strings.Contains(o.log.String(), "level=WARN") {
+		t.Errorf("nobody is told: %s", o.log)
+	}
+	o.log.Reset()
+	o.desk.look(t.Context())
+	if o.log.Len() > 0 || len(o.facts(t, KindPolicy)) != 3 {
+		t.Errorf("a look that has nothing to do: %s, %d policies", o.log, len(o.facts(t, KindPolicy)))
 	}
 }
 

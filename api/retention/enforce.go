@@ -47,6 +47,19 @@ func (e *OlderError) Error() string {
 func (k *Keeper) Enforce(ctx context.Context, conn driver.Conn, b book, f File) error {
 	k.writing.Lock()
 	defer k.writing.Unlock()
+	return k.roomy(func() error { return k.enforce(ctx, conn, b, f) })
+}
+
+// roomy tries something, and once more if there is room now.
+func (k *Keeper) roomy(try func() error) error {
+	err := try()
+	if err != nil && k.Room != nil && k.Room() {
+		err = try()
+	}
+	return err
+}
+
+func (k *Keeper) enforce(ctx context.Context, conn driver.Conn, b book, f File) error {
 	if now, ok := k.InForce(); ok {
 		switch {
 		case now.SHA256 == f.SHA256:
@@ -75,12 +88,28 @@ func (k *Keeper) Enforce(ctx context.Context, conn driver.Conn, b book, f File) 
 func (k *Keeper) Restore(ctx context.Context, conn driver.Conn, b book, trusted func(signedBy string) bool) error {
 	k.writing.Lock()
 	defer k.writing.Unlock()
-	for _, p := range k.Proposals() {
-		if p.State(k.now(), k.Generation()) == Approved && trusted(p.SignedBy) {
-			return k.bring(ctx, conn, b, p.File, p.ID)
+	return k.roomy(func() error {
+		for _, p := range k.Proposals() {
+			if p.State(k.now(), k.Generation()) == Approved && trusted(p.SignedBy) {
+				return k.bring(ctx, conn, b, p.File, p.ID)
+			}
 		}
+		return k.write(ctx, conn)
+	})
+}
+
+// Agrees tells whether the table has what the ledger says is in force: the store
+// failed after the ledger had it, or somebody wrote into the table, if not.
+func (k *Keeper) Agrees(ctx context.Context, conn driver.Conn) (bool, error) {
+	f, ok := k.InForce()
+	if !ok {
+		return true, nil
 	}
-	return k.write(ctx, conn)
+	stored, err := schema.ReadPolicy(ctx, conn)
+	if err != nil {
+		return false, fmt.Errorf("retention policy: %w", err)
+	}
+	return slices.Equal(stored, f.Policies()), nil
 }
 
 // longer lists what f lengthens over the ledger's policy, or, where the ledger
@@ -130,12 +159,11 @@ func (k *Keeper) write(ctx context.Context, conn driver.Conn) error {
 	if !ok {
 		return nil
 	}
-	stored, err := schema.ReadPolicy(ctx, conn)
+	agrees, err := k.Agrees(ctx, conn)
 	if err != nil {
-		return fmt.Errorf("retention policy: %w", err)
+		return err
 	}
-	changed := !slices.Equal(stored, f.Policies())
-	if changed {
+	if !agrees {
 		if err := k.believe(ctx, conn); err != nil {
 			return err
 		}
@@ -143,7 +171,7 @@ func (k *Keeper) write(ctx context.Context, conn driver.Conn) error {
 	if err := schema.WritePolicy(ctx, conn, f.Jurisdiction, f.Policies()); err != nil {
 		return fmt.Errorf("retention policy: %w", err)
 	}
-	if changed && k.Changed != nil {
+	if !agrees && k.Changed != nil {
 		k.Changed()
 	}
 	return nil

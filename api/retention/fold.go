@@ -114,6 +114,9 @@ type Keeper struct {
 	Clock trust
 	// Changed, if not nil, is called when the store has another policy than before.
 	Changed func()
+	// Room, if not nil, frees some room if the store's disk is full, and reports whether
+	// it did: a shorter period is what frees more.
+	Room func() bool
 
 	mu        sync.RWMutex
 	history   []InForce // the last one is in force

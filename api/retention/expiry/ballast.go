@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,6 +42,13 @@ func (b Ballast) Fill() error {
 		return fmt.Errorf("ballast: %w", err)
 	}
 	return nil
+}
+
+// Scarce tells whether the disk has less room than the ballast takes: whatever failed
+// then may have failed for lack of it.
+func (b Ballast) Scarce() bool {
+	var disk unix.Statfs_t
+	return unix.Statfs(filepath.Dir(b.Path), &disk) == nil && disk.Bavail*uint64(disk.Bsize) < ballastBytes
 }
 
 // Shed gives the room back, and reports whether there was any.

@@ -114,7 +114,7 @@ func (d *Dropper) lookLocked(ctx context.Context) error {
 	if d.Ballast == nil {
 		return err
 	}
-	if errors.Is(err, schema.ErrNoSpace) {
+	if err != nil && (errors.Is(err, schema.ErrNoSpace) || d.Ballast.Scarce()) { // the ledger may be on that disk too
 		if shed, e := d.Ballast.Shed(); e != nil {
 			return errors.Join(err, e)
 		} else if shed {

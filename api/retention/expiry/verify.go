@@ -25,6 +25,8 @@ type Verifier struct {
 	// cannot be seen from here.
 	DataDir string
 	Places  []Place // besides the store
+	// Agrees, if not nil, tells whether the store judges by the policy in force.
+	Agrees func(ctx context.Context) (bool, error)
 	// Settle, if not nil, returns when what the newest change of the policy made due
 	// is dropped ([Dropper.Settle]): until then that is under way, and not overdue.
 	Settle func(ctx context.Context) error
@@ -123,6 +125,9 @@ func (v *Verifier) limits(ctx context.Context) (Limits, error) {
 
 func (v *Verifier) steps(o Options) []step {
 	var steps []step
+	if v.Agrees != nil {
+		steps = append(steps, step{"policy", "", v.policy})
+	}
 	for _, class := range schema.Classes {
 		if !class.HasTable() {
 			continue
@@ -159,6 +164,21 @@ var outsides = []Finding{
 	{Place: "backups", Verdict: NotChecked, Detail: "griffierd has no reader of backups",
 		Cure: "see that none is older than thirty days, and verify what is restored before anyone reads it"},
 	{Place: "holds", Verdict: NotChecked, Detail: "no keeper of holds is set up", Cure: "none, while no hold was ever made"},
+}
+
+// policy compares what the store judges by, and everything below with it, with what is
+// in force.
+func (v *Verifier) policy(ctx context.Context, _ Limits) ([]Finding, error) {
+	agrees, err := v.Agrees(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f := Finding{Place: "policy", Verdict: Pass, Checked: 1, Unit: "tables"}
+	if !agrees {
+		f.Verdict, f.Detail = Fail, "the store judges by another policy than is in force"
+		f.Cure = "griffierd writes the one in force again every minute; its log says why it cannot: `the store does not have the retention policy in force`"
+	}
+	return []Finding{f}, nil
 }
 
 // readable recomputes in Go what each view lets through.

@@ -102,6 +102,19 @@ func TestVerify(t *testing.T) {
 			t.Errorf("the record knows %+v, want entry %d", known, p.Index)
 		}
 	})
+	t.Run("another policy", func(t *testing.T) {
+		v := h.verifier()
+		agrees := false
+		v.Agrees = func(context.Context) (bool, error) { return agrees, nil }
+		p, by := prove(t, v, Options{})
+		wantFailed(t, p, "policy")
+		if by["policy"].Cure == "" {
+			t.Errorf("%+v tells nobody what to do", by["policy"])
+		}
+		agrees = true
+		p, _ = prove(t, v, Options{})
+		wantFailed(t, p)
+	})
 	t.Run("the view does not filter", func(t *testing.T) {
 		var shipped string
 		if err := h.conn.QueryRow(t.Context(), "SELECT create_table_query FROM system.tables WHERE database = 'traffic' AND name = 'usage'").Scan(&shipped); err != nil {
