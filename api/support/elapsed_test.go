@@ -54,7 +54,8 @@ func TestALookUpTellsWhatExpired(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	day := func(n int) time.Time { return time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, n) }
+	today := time.Now().UTC().Truncate(24 * time.Hour)
+	day := func(n int) time.Time { return today.AddDate(0, 0, n) }
 	who := schema.Identifier{Kind: schema.IdentRADIUSUser, Value: "line1"}
 	if err := lines.PutLine(ctx, register.Line{LineID: "L-1", AccountID: "acc", TimeZone: "UTC", BillingDay: 1, ContractStart: day(-100), ContractEnd: schema.Forever},
 		[]register.Identifier{{Identifier: who, ValidFrom: day(-100), ValidTo: schema.Forever}}, register.Person{Name: "x"}); err != nil {

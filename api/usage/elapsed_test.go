@@ -122,7 +122,7 @@ func TestWhatExpiredIsTold(t *testing.T) {
 		"days":                     {second(s.ListPeriods(ctx, &griffierv1.ListPeriodsRequest{LineId: "L-1", Window: old, Period: 1})), reason.RetentionElapsed},
 		"top":                      {second(s.ListTopDays(ctx, &griffierv1.ListTopDaysRequest{LineId: "L-1", Window: old})), reason.RetentionElapsed},
 		"cycle":                    {second(s.GetCycle(ctx, &griffierv1.GetCycleRequest{LineId: "L-1", At: timestamppb.New(day(-70))})), reason.RetentionElapsed},
-		"sessions kept longer":     {second(list(-9, -6)), ""},
+		"sessions kept longer":     {second(list(-9, -5)), ""},
 		"sessions":                 {second(list(-10, -8)), reason.RetentionElapsed},
 		"totals of time to come":   {second(s.GetTotals(ctx, &griffierv1.GetTotalsRequest{LineId: "L-1", Window: asked(day(2), day(3))})), ""},
 		"before it was a customer": {second(s.GetTotals(ctx, &griffierv1.GetTotalsRequest{LineId: "L-1", Window: asked(day(-1200), day(-1199))})), ""},

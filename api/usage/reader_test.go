@@ -43,8 +43,11 @@ func setPolicy(t *testing.T, conn driver.Conn, period string) {
 	}
 }
 
+// today is the same when midnight passes.
+var today = time.Now().UTC().Truncate(24 * time.Hour)
+
 // day returns UTC midnight some days from today.
-func day(n int) time.Time { return time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, n) }
+func day(n int) time.Time { return today.AddDate(0, 0, n) }
 
 func always(ref byte) register.Held {
 	return register.Held{LineID: "L-1", Ref: schema.AccessRef{ref}, ValidFrom: day(-1000), ValidTo: schema.Forever}
@@ -262,7 +265,7 @@ func TestGapsOf(t *testing.T) {
 	// The future is no gap, nor is what a working collector has yet to report.
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	start := now.Add(-20 * time.Minute)
-	if midnight, last := day(0), now.Add(-time.Minute); start.Before(midnight) && last.After(midnight) {
+	if midnight, last := now.Truncate(24*time.Hour), now.Add(-time.Minute); start.Before(midnight) && last.After(midnight) {
 		put(t, conn, covered(4, "c2", start, midnight), covered(5, "c2", midnight, last))
 	} else {
 		put(t, conn, covered(4, "c2", start, last))

@@ -47,6 +47,8 @@ func TestTotalsOutliveBuckets(t *testing.T) {
 	_, conn := store(t)
 	r := NewReader(conn)
 	registered(t, conn, customer{"L-1", "UTC", []register.Held{always(1), always(2)}})
+	today := time.Now().UTC().Truncate(utcDay) // which has not ended, also where midnight passed since the tests began
+	day := func(n int) time.Time { return today.AddDate(0, 0, n) }
 	justNow := time.Now().UTC().Truncate(schema.BucketLength).Add(-schema.BucketLength)
 	if justNow.Before(day(0)) { // and today, in its first minutes too
 		justNow = day(0)
