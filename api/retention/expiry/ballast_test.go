@@ -1,6 +1,7 @@
 package expiry
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -10,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"griffier/api/ledger"
 	"griffier/schema"
 )
 
@@ -57,7 +59,7 @@ func dropOnAFullDisk(t *testing.T, dir string) {
 		t.Fatalf("ballast: %v, %v; want %d bytes", info, err, ballastBytes)
 	}
 	h.put(t, used(1, day(-20)), used(2, day(-20)))
-	filler := fill(t, filepath.Join(dir, "filler"))
+	filler := fill(t, filepath.Join(dir, "filler"), 256<<10) // which the ledger's two entries need
 	if err := d.Once(t.Context()); !errors.Is(err, schema.ErrNoSpace) || h.count(t, "traffic.usage_bucket") != 2 {
 		t.Errorf("without its ballast: %v, %d rows; want ErrNoSpace and both", err, h.count(t, "traffic.usage_bucket"))
 	}
@@ -80,10 +82,33 @@ func dropOnAFullDisk(t *testing.T, dir string) {
 	if info, err := os.Stat(d.Ballast.Path); err != nil || info.Size() != ballastBytes {
 		t.Errorf("ballast of %v bytes, %v; want it back", info, err)
 	}
+	// Without a byte for the ledger, if that is on this disk too.
+	h.put(t, used(1, day(-19)))
+	fill(t, filler, 0)
+	d.Book = scarceBook{d.Book, d.Ballast}
+	if err := d.Once(t.Context()); err == nil {
+		t.Error("the ledger has room where there is none")
+	}
+	if err := d.look(t.Context()); err != nil || h.count(t, "traffic.usage_bucket") != 0 {
+		t.Errorf("with its ballast for the ledger: %v, %d rows; want them dropped", err, h.count(t, "traffic.usage_bucket"))
+	}
 }
 
-// fill takes all but 256 KiB of a disk, which the ledger's two entries need.
-func fill(t *testing.T, path string) string {
+// scarceBook gives up at once where the ledger itself does after its limit.
+type scarceBook struct {
+	book
+	disk *Ballast
+}
+
+func (b scarceBook) Append(ctx context.Context, d ledger.Draft) (ledger.Entry, error) {
+	if b.disk.Scarce() {
+		return ledger.Entry{}, ledger.ErrUnknownOutcome
+	}
+	return b.book.Append(ctx, d)
+}
+
+// fill takes all but some of a disk's room.
+func fill(t *testing.T, path string, left int64) string {
 	t.Helper()
 	f, err := os.Create(path)
 	if err != nil {
@@ -94,7 +119,7 @@ func fill(t *testing.T, path string) string {
 	if err := unix.Fstatfs(int(f.Fd()), &disk); err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.Fallocate(int(f.Fd()), 0, 0, int64(disk.Bavail)*disk.Bsize-256<<10); err != nil {
+	if err := unix.Fallocate(int(f.Fd()), 0, 0, int64(disk.Bavail)*disk.Bsize-left); err != nil {
 		t.Fatal(err)
 	}
 	return path
