@@ -77,7 +77,7 @@ type Intake struct {
 	WarrantID string
 	Edited    bool // not one more warrant of the authority
 	Authority string
-	Targets   []string // canonical
+	Targets   []string
 	KeyID     string   // of the present period
 }
 
@@ -177,15 +177,17 @@ func (s *State) run(now time.Time, in Intake, prefix netip.Prefix, secrets Secre
 	return l
 }
 
-// addressOf reads a target that is an address or a delegated prefix.
+// addressOf reads a target that is an address, whatever port of it, or a delegated
+// prefix; one address has one text here, however it was written.
 func addressOf(target string) (netip.Prefix, bool) {
-	if a, err := netip.ParseAddr(target); err == nil && a.Zone() == "" {
-		return netip.PrefixFrom(a, a.BitLen()), true
+	t, err := warrant.ParseTarget(target)
+	switch {
+	case err != nil:
+		return netip.Prefix{}, false
+	case t.Kind == warrant.TargetAddress:
+		return netip.PrefixFrom(t.Address, t.Address.BitLen()), true
 	}
-	if p, err := netip.ParsePrefix(target); err == nil {
-		return p.Masked(), true
-	}
-	return netip.Prefix{}, false
+	return t.Prefix, t.Kind == warrant.TargetPrefix
 }
 
 // after returns the prefix of the same length that follows; before, the one that

@@ -120,6 +120,10 @@ func TestWalk(t *testing.T) {
 		{"over days", [][]string{{"192.0.2.1"}, {"192.0.2.2"}, {"192.0.2.3"}, {"192.0.2.4"}}, 10 * time.Hour, []bool{false, false, false, false}},
 		{"delegated prefixes", [][]string{{"2001:db8:0:fe00::/56"}, {"2001:db8:0:ff00::/56"}, {"2001:db8:1::/56"}, {"2001:db8:1:100::/56"}}, time.Minute, []bool{false, false, false, true}},
 		{"other lengths", [][]string{{"2001:db8::/56"}, {"2001:db8:0:100::/64"}, {"2001:db8:0:200::/56"}, {"2001:db8:0:300::/56"}}, time.Minute, []bool{false, false, false, false}},
+		{"a port of each", [][]string{{"192.0.2.1:1024/tcp"}, {"192.0.2.2:2048"}, {"192.0.2.3"}, {"192.0.2.4:443/udp"}}, time.Minute, []bool{false, false, false, true}},
+		{"written as IPv6", [][]string{{"192.0.2.1"}, {"::ffff:192.0.2.2"}, {"::ffff:c000:203"}, {"192.0.2.4"}}, time.Minute, []bool{false, false, false, true}},
+		{"a port of each, of IPv6", [][]string{{"2001:DB8::1"}, {"[2001:db8::2]:80/tcp"}, {"2001:db8:0::3"}, {"[2001:db8::4]:81"}}, time.Minute, []bool{false, false, false, true}},
+		{"ports of one address", [][]string{{"192.0.2.1:1"}, {"192.0.2.1:2"}, {"192.0.2.1:3"}, {"192.0.2.1:4"}}, time.Minute, []bool{false, false, false, false}},
 		{"lines", [][]string{{"line:1"}, {"line:2"}, {"line:3"}, {"line:4"}}, time.Minute, []bool{false, false, false, false}},
 	} {
 		b := newBook(t)
