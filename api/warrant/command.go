@@ -130,7 +130,7 @@ func (r *Rules) judge(s *State, now time.Time, by Caller, c Content, salt string
 	}
 	basis, _ := law.Basis(c.LegalBasis) // compelled and Validate have asked for it
 	profile := law.Of(basis.ID)
-	if err := profile.permit(basis, c, period, now); err != nil {
+	if err := profile.permit(basis, c, period, served); err != nil {
 		return createFacts{}, err
 	}
 	recipient, _ := RecipientFingerprint(c.Recipient)

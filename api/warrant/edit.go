@@ -64,10 +64,20 @@ func (r *Rules) Edit(s *State, now time.Time, by Caller, req EditRequest) (ledge
 		return ledger.Draft{}, reason.Invalid(reason.WarrantIncomplete,
 			reason.Violation{Field: "content.valid_until", Description: "is later than it was: extend the warrant, by a new document"})
 	}
+	if (f.Authority != w.Authority || f.Basis != w.Basis) && s.answered(w) {
+		return ledger.Draft{}, reason.Invalid(reason.WarrantIncomplete, reason.Violation{Field: "content.authority",
+			Description: "and legal_basis stay as they are once an answer was released: what another authority orders, or by another article, is another warrant"})
+	}
 	if f.ContentSHA256 == req.Before.Hash(req.Salt) {
 		return ledger.Draft{}, reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "content", Description: "is what the warrant says already"})
 	}
 	return r.change(s, KindEdit, now, by, w, f, req)
+}
+
+// answered reports whether an answer was released under a warrant. To whom, and on what
+// basis, is what the person concerned is told of it.
+func (s *State) answered(w Warrant) bool {
+	return slices.ContainsFunc(w.Tasks, func(id string) bool { t, _, _ := s.Task(id); return !t.ReleasedAt.IsZero() })
 }
 
 // ExtendRequest lets a warrant last longer, by a new document.

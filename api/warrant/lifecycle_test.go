@@ -303,6 +303,27 @@ func TestExternalApprover(t *testing.T) {
 	wantReason(t, "outside beside inside", b.approve(r, start, outside, "v"), reason.SelfApproval)
 }
 
+// TestAnsweredStaysWhose: what a person is told later of an answer, to whom it went and by
+// what article, is not edited once it has left.
+func TestAnsweredStaysWhose(t *testing.T) {
+	b, r := newBook(t), testRules(t)
+	b.approved(r, start, "w")
+	b.task(r, start, "w", "t")
+	before := testContent()
+	before.Reference = "PV-2026/w"
+	other, basis := before, before
+	other.Authority, basis.LegalBasis = "NL-OM-Rotterdam", "NL-126na-2"
+	wantReason(t, "another authority before an answer", b.edit(r, start, officer, "w", before, other, b.openTask("t", "192.0.2.17")), "")
+	wantReason(t, "and back", b.edit(r, start, officer, "w", other, before, b.openTask("t", "192.0.2.17")), "")
+
+	b, r = released(t)
+	wantReason(t, "another authority", b.edit(r, start, officer, "w", before, other), reason.WarrantIncomplete)
+	wantReason(t, "another article", b.edit(r, start, officer, "w", before, basis), reason.WarrantIncomplete)
+	name := before
+	name.RequestedBy = "J. de Vries-Bakker"
+	wantReason(t, "another name", b.edit(r, start, officer, "w", before, name), "")
+}
+
 // A preview says what will be, and does nothing.
 func TestPreview(t *testing.T) {
 	b, r := newBook(t), testRules(t)

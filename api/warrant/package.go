@@ -276,9 +276,10 @@ func (r *Rules) Recall(s *State, by Caller, req RecallRequest) (ledger.Draft, *r
 }
 
 // Correct drafts the entry that a task, which has not run yet, answers anew what
-// another was answered wrongly. Its package will cite the other's.
+// another was answered wrongly. Its package will cite the other's, so it is for the same
+// authority, which has that one.
 func (r *Rules) Correct(s *State, now time.Time, by Caller, taskID, corrects string) (ledger.Draft, *reason.Error) {
-	wrong, _, role, err := s.released(by, corrects)
+	wrong, of, role, err := s.released(by, corrects)
 	if err != nil {
 		return ledger.Draft{}, err
 	}
@@ -294,6 +295,8 @@ func (r *Rules) Correct(s *State, now time.Time, by Caller, taskID, corrects str
 		return ledger.Draft{}, reason.New(reason.WarrantTerminal, "The answer was not recalled: recall it first.")
 	case s.corrected(wrong, now):
 		return ledger.Draft{}, reason.New(reason.WarrantTerminal, "The answer was corrected before.")
+	case w.Authority != of.Authority:
+		return ledger.Draft{}, reason.New(reason.WarrantTerminal, "The correction must be for the authority that has the wrong answer.")
 	case taskID == corrects || t.Category != wrong.Category || !t.executable() || t.Delivery.Corrects != "":
 		return ledger.Draft{}, reason.New(reason.WarrantTerminal, "The correction must be a task of the same category that has not run yet, and corrects nothing else.")
 	}

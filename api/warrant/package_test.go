@@ -142,6 +142,11 @@ func TestRecallAndCorrect(t *testing.T) {
 
 	wantReason(t, "correct itself", correct("t", "t"), reason.WarrantTerminal)
 	wantReason(t, "correct by nothing", correct("no such", "t"), reason.NotFound)
+	c := testContent()
+	c.Authority = "NL-OM-Rotterdam"
+	b.made(r, start, "elsewhere", c)
+	b.task(r, start, "elsewhere", "theirs")
+	wantReason(t, "correct for another authority", correct("theirs", "t"), reason.WarrantTerminal)
 	wantReason(t, "correct", correct("again", "t"), "")
 	b.task(r, start, "w", "third")
 	wantReason(t, "correct twice", correct("third", "t"), reason.WarrantTerminal)

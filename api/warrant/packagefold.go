@@ -61,7 +61,7 @@ func (s *State) applyCorrect(e ledger.Entry, t *Task) (bool, error) {
 		return false, err
 	}
 	wrong := s.tasks[f.Corrects]
-	if wrong == nil || wrong.PackageSHA256 != f.CorrectsSHA256 || !t.executable() || t.Delivery.Corrects != "" {
+	if wrong == nil || s.warrants[wrong.WarrantID].Authority != s.warrants[t.WarrantID].Authority || wrong.PackageSHA256 != f.CorrectsSHA256 || !t.executable() || t.Delivery.Corrects != "" {
 		return false, nil
 	}
 	if before := s.tasks[wrong.Delivery.CorrectedBy]; before != nil && !before.ReleasedAt.IsZero() {

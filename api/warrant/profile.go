@@ -188,8 +188,9 @@ func (r *Rules) compelled(law Law, c Content) *reason.Error {
 	return r.mayUse(law, c.Authority, b)
 }
 
-// permit judges a content of valid form against its basis.
-func (p *Profile) permit(b Basis, c Content, t Times, now time.Time) *reason.Error {
+// permit judges a content of valid form, of an order that was served at an instant,
+// against its basis.
+func (p *Profile) permit(b Basis, c Content, t Times, served time.Time) *reason.Error {
 	for _, category := range c.Categories {
 		if !slices.Contains(b.Categories, category) {
 			return p.exceeds(b, category)
@@ -205,8 +206,8 @@ func (p *Profile) permit(b Basis, c Content, t Times, now time.Time) *reason.Err
 		return tooLate("valid_until", fmt.Sprintf("lies more than %d days after valid_from, the most that the basis allows", b.MaxValidityDays))
 	}
 	switch {
-	case b.FutureMonths == 0 && t.WindowEnd.After(now.Add(clockTolerance)):
-		return tooLate("window_end", "lies in the future: the basis covers only data that is there when the order is received")
+	case b.FutureMonths == 0 && t.WindowEnd.After(served.Add(clockTolerance)):
+		return tooLate("window_end", "lies after the receipt of the order: the basis covers only data that was there then")
 	case b.FutureMonths > 0 && t.WindowEnd.After(p.monthsAfter(t.IssuedAt, b.FutureMonths)):
 		return tooLate("window_end", fmt.Sprintf("lies more than %d months after issued_at, the most of future data that the basis allows", b.FutureMonths))
 	}

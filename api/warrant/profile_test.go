@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -202,6 +203,20 @@ func TestProfileRefusals(t *testing.T) {
 	wantReason(t, "EPOC of what is yet to come", create(func(c *warrant.Content) {
 		c.Authority, c.LegalBasis, c.WindowEnd = "DE-AG", "EPOC-USER", "2026-11-20T10:02:00+01:00"
 	}), reason.WarrantIncomplete)
+}
+
+// TestEditReachesNoFurther: what was not there when the order was received is not, either,
+// after an edit of another day; an extension is an order that is received anew.
+func TestEditReachesNoFurther(t *testing.T) {
+	b, r := newBook(t), testRules(t)
+	c := testContent()
+	c.Authority, c.LegalBasis, c.WindowEnd = "DE-AG", "EPOC-USER", "2026-11-20T09:00:00Z"
+	b.made(r, start, "w", c)
+	later := c
+	later.WindowEnd = "2026-11-20T09:02:00Z"
+	wantReason(t, "an edit of the next day", b.edit(r, start.Add(24*time.Hour), officer, "w", c, later), reason.WarrantIncomplete)
+	later.WindowEnd = "2026-11-20T08:00:00Z"
+	wantReason(t, "an edit that reaches less far", b.edit(r, start.Add(24*time.Hour), officer, "w", c, later), "")
 }
 
 // An examining magistrate's authorisation has a number, a date and a scope, and

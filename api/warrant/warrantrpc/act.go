@@ -30,6 +30,9 @@ var stops = map[string]bool{warrant.KindReject: true, warrant.KindRevoke: true, 
 // only to be validated, tells what the act would do.
 func (s *Service) do(ctx context.Context, method, kind string, req actRequest, judge rule) (*griffierv1.Warrant, error) {
 	if req.GetValidateOnly() {
+		if _, err := Sees(ctx, s.state, s.rules, s.now(), req.GetWarrantId()); err != nil {
+			return nil, err
+		}
 		return s.preview(ctx, judge)
 	}
 	return s.act(ctx, method, kind, req.GetRequestId(), req.GetWarrantId(), judge)

@@ -194,6 +194,8 @@ func TestApproversSeeWhatTheyApprove(t *testing.T) {
 	}
 	_, err = o.ApproveWarrant(controller, &griffierv1.ApproveWarrantRequest{RequestId: "approve-1", WarrantId: few.WarrantId, ExpectedGeneration: 1, ContentSha256: few.ContentSha256})
 	want(t, "the controller approves few", err, reason.NotFound)
+	_, err = o.ApproveWarrant(controller, &griffierv1.ApproveWarrantRequest{WarrantId: few.WarrantId, ExpectedGeneration: 1, ContentSha256: few.ContentSha256, ValidateOnly: true})
+	want(t, "the controller asks what it would do", err, reason.NotFound)
 	for i, ctx := range []context.Context{officer, outside, controller} {
 		w, err := o.ApproveWarrant(ctx, &griffierv1.ApproveWarrantRequest{RequestId: "approve-1", WarrantId: many.WarrantId, ExpectedGeneration: 1, ContentSha256: many.ContentSha256})
 		want(t, "approval", err, "")
