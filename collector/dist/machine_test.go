@@ -171,7 +171,7 @@ func (m *machine) write(name, text string) {
 // try runs a shell script in the machine.
 func (m *machine) try(script string) (string, error) {
 	m.t.Helper()
-	ctx, cancel := context.WithTimeout(m.t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(m.t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "nsenter", "-t", fmt.Sprint(m.leader), "-m", "-u", "-i", "-n", "-p", "sh", "-e", "-c", "cd /root\n"+script)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive"}
@@ -198,7 +198,7 @@ func (m *machine) show(unit, property string) string {
 
 func (m *machine) wait(what string, done func() bool) {
 	m.t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); !done(); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); !done(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			m.t.Fatalf("waited for %s in vain; console:\n%s", what, m.console.String())
 		}

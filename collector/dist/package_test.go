@@ -176,7 +176,7 @@ func (m *machine) enlarged() {
 func (m *machine) account(status string) {
 	m.t.Helper()
 	m.run(`printf 'User-Name = "anna", Acct-Session-Id = "1", Acct-Status-Type = ` + status + `, NAS-Identifier = "bng1", Framed-IP-Address = 100.64.0.11\n' |
-		radclient -r 3 -t 2 127.0.0.1:1813 acct "$(cat /etc/griffier/radius-local.secret)"`)
+		radclient -r 60 -t 2 127.0.0.1:1813 acct "$(cat /etc/griffier/radius-local.secret)"`)
 }
 
 // confined requires that the running process is as the unit says.

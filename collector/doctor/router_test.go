@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
@@ -65,6 +66,7 @@ func newRouter(t *testing.T) *router {
 	for _, args := range []string{"link set lo up", "link add access0 type veth peer name far0", "link set access0 up", "link set far0 up"} {
 		r.ip(args)
 	}
+	r.carrier("access0")
 	engine := enginetest.Start(t)
 	r.socket = engine.Socket
 	if r.store, err = schema.Open(t.Context(), schema.Config{Socket: engine.Socket}); err != nil {
@@ -92,6 +94,21 @@ func newRouter(t *testing.T) *router {
 func (r *router) ip(args string) {
 	r.t.Helper()
 	command(r.t, "ip", append([]string{"-n", r.ns}, strings.Fields(args)...)...)
+}
+
+// carrier waits until the kernel says that a link has one, which it does a moment
+// after both ends are up.
+func (r *router) carrier(link string) {
+	r.t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		said := command(r.t, "ip", "-n", r.ns, "link", "show", link)
+		if strings.Contains(said, " state UP ") {
+			return
+		}
+		if time.Now().After(deadline) {
+			r.t.Fatalf("no carrier: %s", said)
+		}
+	}
 }
 
 func (r *router) file(name, text string) string {

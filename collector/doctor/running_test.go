@@ -28,7 +28,7 @@ func TestRunningCollector(t *testing.T) {
 		cmd.Stdin = strings.NewReader(`User-Name = "anna", Acct-Session-Id = "1", Acct-Status-Type = Start, NAS-Identifier = "bng1", Framed-IP-Address = 100.64.0.11` + "\n")
 		return cmd
 	}
-	if out, err := account("testing123", "10").CombinedOutput(); err != nil {
+	if out, err := account("testing123", "60").CombinedOutput(); err != nil {
 		t.Fatalf("radclient: %v\n%s", err, out)
 	}
 	r.expect(r.examine(config), append(all, "accounting-freshness=PASS")...)
@@ -54,6 +54,7 @@ func TestRunningCollector(t *testing.T) {
 	r.ip("link add access0 type veth peer name far0")
 	r.ip("link set access0 up")
 	r.ip("link set far0 up")
+	r.carrier("access0")
 	r.expect(r.examine(r.config()), "pins=FAIL", "interfaces=PASS")
 	stop()
 	r.expect(r.examine(r.config()), "collector=WARN", "radius=PASS", "pins=FAIL")
@@ -93,11 +94,11 @@ func (r *router) collect(config string) (stop func()) {
 	case <-read:
 		cmd.Wait()
 		r.t.Fatalf("the collector did not start:\n%s", output.String())
-	case <-time.After(30 * time.Second):
+	case <-time.After(3 * time.Minute):
 		cmd.Process.Kill()
 		<-read
 		cmd.Wait()
-		r.t.Fatal("the collector did not start in 30 s")
+		r.t.Fatal("the collector did not start in three minutes")
 	}
 	stopped := false
 	stop = func() {

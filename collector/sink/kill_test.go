@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"griffier/collector/spool"
@@ -175,6 +176,8 @@ func TestKillAnything(t *testing.T) {
 	e := startEngine(t, dir)
 	neverMerge(t, openStore(t, e.socket))
 
+	const stored = "SELECT uniqExact(bytes) FROM traffic.usage_bucket"
+	var conn driver.Conn
 	const lives, least = 6, 200 // rows that a life acknowledges before anything is killed
 	acknowledged := map[uint64]bool{}
 	for life := range uint64(lives) {
@@ -205,12 +208,17 @@ func TestKillAnything(t *testing.T) {
 			e = startEngine(t, dir)
 		}
 		time.Sleep(500*time.Millisecond + rand.N(500*time.Millisecond))
+		if life == lives-1 { // by now some of it is in the store, however slow that is
+			conn = openStore(t, e.socket)
+			for deadline := time.Now().Add(5 * time.Minute); count(t, conn, stored) == 0 && time.Now().Before(deadline); {
+				time.Sleep(50 * time.Millisecond)
+			}
+		}
 		c.kill()
 		<-dead
 		c.cmd.Wait()
 	}
-	conn := openStore(t, e.socket)
-	before := count(t, conn, "SELECT uniqExact(bytes) FROM traffic.usage_bucket")
+	before := count(t, conn, stored)
 	drain(t, dir, e.socket)
 
 	rows, err := conn.Query(t.Context(), "SELECT bytes, count() FROM traffic.usage_bucket GROUP BY bytes")

@@ -105,7 +105,7 @@ func newRig(t *testing.T, cfg spool.Config, socket string) *rig {
 	r.sink, err = New(Config{
 		Spool: s, Store: schema.Config{Socket: socket}, QuarantineDir: r.quarantine, Registerer: r.registry,
 		Logger: slog.New(slog.NewJSONHandler(r.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Gather: time.Millisecond, InsertTimeout: 20 * time.Second,
+		Gather: time.Millisecond, InsertTimeout: 2 * time.Minute,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +137,7 @@ func (r *rig) append(t *testing.T, records ...schema.Record) {
 
 func (r *rig) waitEmpty(t *testing.T) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); r.spool.Stats().PendingRows > 0; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); r.spool.Stats().PendingRows > 0; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("the spool does not empty: %+v\n%s", r.spool.Stats(), r.logs)
 		}
@@ -342,7 +342,7 @@ func TestStoreNotMigrated(t *testing.T) {
 
 func (r *rig) waitRetry(t *testing.T, reason string) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); testutil.ToFloat64(r.sink.metrics.retries.WithLabelValues(reason)) < 2; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); testutil.ToFloat64(r.sink.metrics.retries.WithLabelValues(reason)) < 2; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("no retries for reason %s\n%s", reason, r.logs)
 		}
