@@ -1,6 +1,7 @@
 package witness
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -155,6 +156,70 @@ func TestDamagedMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.open(t).Close() // negative control
+}
+
+// TestTornHistory leaves a line of the history cut short, as a crash or a full disk
+// does: the next is written in its place, and those before it stay.
+func TestTornHistory(t *testing.T) {
+	w := newWorld(t)
+	l := w.ledger(t, "log")
+	fill(t, l, 3, "a")
+	if err := os.Mkdir(filepath.Join(w.root, "witness"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := strings.TrimSuffix(memoryOf(filepath.Join(w.root, "witness"), origin), ".checkpoint") + ".history"
+	var whole []byte
+	for i, torn := range []string{`{"at":"2026-`, strings.Repeat("x", 100_000), `{"at":"`} {
+		if err := os.WriteFile(path, append(whole, torn...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		witness := w.open(t) // which keeps the first that it signs
+		if status, text := post(t, witness, checkpointOver(t, l, uint64(i), uint64(i+1)).encode()); status != http.StatusOK {
+			t.Fatal(text)
+		}
+		if err := witness.Close(); err != nil {
+			t.Fatal(err)
+		}
+		history, err := os.ReadFile(path)
+		if err != nil || !bytes.HasPrefix(history, whole) {
+			t.Fatalf("history %q, %v", history, err)
+		}
+		past, err := ParsePast(bytes.TrimSuffix(history[len(whole):], []byte("\n")))
+		if err != nil || past.Size != uint64(i+1) {
+			t.Fatalf("%+v, %v", past, err)
+		}
+		whole = history
+	}
+}
+
+// TestForget wants a witness that runs to keep what it remembers.
+func TestForget(t *testing.T) {
+	w := newWorld(t)
+	l := w.ledger(t, "log")
+	fill(t, l, 3, "a")
+	witness := w.open(t)
+	if status, text := post(t, witness, checkpointOver(t, l, 0, 3).encode()); status != http.StatusOK {
+		t.Fatal(text)
+	}
+	dir := filepath.Join(w.root, "witness")
+	if aside, err := Forget(dir, origin, w.now); err == nil {
+		t.Fatalf("set aside as %s while it runs", aside)
+	}
+	if err := witness.Close(); err != nil {
+		t.Fatal(err)
+	}
+	aside, err := Forget(dir, origin, w.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(aside); err != nil {
+		t.Fatal(err)
+	}
+	witness = w.open(t)
+	defer witness.Close()
+	if m := witness.Memory(); len(m) > 0 {
+		t.Fatalf("remembers %+v", m)
+	}
 }
 
 func FuzzParseAddCheckpoint(f *testing.F) {

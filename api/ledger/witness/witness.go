@@ -69,8 +69,9 @@ func Open(cfg Config) (*Witness, error) {
 		return nil, fmt.Errorf("witness: %w", err)
 	}
 	w := &Witness{dir: cfg.Dir, key: cfg.Key, now: cfg.Now, logs: map[string]*watched{}}
-	if !cfg.ReadOnly {
-		if err := w.take(); err != nil {
+	if !cfg.ReadOnly { // two that sign could sign two histories
+		var err error
+		if w.lock, err = lockFolder(cfg.Dir); err != nil {
 			return nil, err
 		}
 	}
@@ -80,18 +81,16 @@ func Open(cfg Config) (*Witness, error) {
 	return w, nil
 }
 
-// take makes this the one process that signs from the folder: two could sign two
-// histories.
-func (w *Witness) take() error {
-	lock, err := os.OpenFile(filepath.Join(w.dir, "lock"), os.O_RDONLY|os.O_CREATE, 0o600)
+// lockFolder takes a folder for this process, until the file is closed.
+func lockFolder(dir string) (*os.File, error) {
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDONLY|os.O_CREATE, 0o600)
 	if err != nil {
-		return fmt.Errorf("witness: %w", err)
+		return nil, fmt.Errorf("witness: %w", err)
 	}
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return errors.Join(fmt.Errorf("witness: %s is in use by another process: %w", w.dir, err), lock.Close())
+		return nil, errors.Join(fmt.Errorf("witness: %s is in use by another process: %w", dir, err), lock.Close())
 	}
-	w.lock = lock
-	return nil
+	return lock, nil
 }
 
 // Close gives the folder back.
@@ -243,12 +242,40 @@ func (w *Witness) record(l *watched, at time.Time) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(strings.TrimSuffix(l.path, ".checkpoint")+".history", os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(strings.TrimSuffix(l.path, ".checkpoint")+".history", os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(append(line, '\n'))
+	end, err := endOfLines(f)
+	if err == nil {
+		err = f.Truncate(end)
+	}
+	if err == nil {
+		_, err = f.WriteAt(append(line, '\n'), end)
+	}
 	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// maxPastBytes bounds a line of a history.
+const maxPastBytes = 256 << 10
+
+// endOfLines gives where the last whole line of a history ends. What a crash or a full
+// disk left after it is none, and would spoil the next.
+func endOfLines(f *os.File) (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	from := max(0, info.Size()-maxPastBytes)
+	tail := make([]byte, info.Size()-from)
+	if _, err := f.ReadAt(tail, from); err != nil {
+		return 0, err
+	}
+	last := bytes.LastIndexByte(tail, '\n')
+	if last < 0 && from > 0 {
+		return 0, fmt.Errorf("witness: history: no line in its last %d bytes", maxPastBytes)
+	}
+	return from + int64(last) + 1, nil
 }
 
 // remembered gives the newest cosigned checkpoint of a log; empty before the first.
@@ -264,14 +291,20 @@ func (w *Witness) remembered(origin string) (string, error) {
 
 // Forget sets what dir remembers of a log aside, so that a witness of it signs
 // whatever comes next: for when entries are lost for good, and never before that
-// is certain. It gives the file's new name. No witness may run meanwhile.
+// is certain. It gives the file's new name. It is refused while a witness runs there,
+// which would go on from what it has in memory.
 func Forget(dir, origin string, now time.Time) (string, error) {
+	lock, err := lockFolder(dir)
+	if err != nil {
+		return "", err
+	}
+	defer lock.Close()
 	path := memoryOf(dir, origin)
 	aside := path + ".forgotten-" + now.UTC().Format("20060102T150405Z")
 	if err := os.Rename(path, aside); err != nil {
 		return "", fmt.Errorf("witness: forget: %w", err)
 	}
-	return aside, nil
+	return aside, durable.SyncFolder(dir)
 }
 
 // Memory is what a witness remembers of one log.
