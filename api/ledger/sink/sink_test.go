@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -247,6 +249,80 @@ func TestTornWrite(t *testing.T) {
 	}
 }
 
+// TestFullDiskOfTheSink wants a sink that had no room to go on by itself when it has.
+func TestFullDiskOfTheSink(t *testing.T) {
+	w := newWorld(t)
+	l := w.ledger(t, "log")
+	fill(t, l, 20, "a")
+	s := w.store(t)
+	ship(t, l, s, 0, 5)
+	full, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	var leaves [][]byte
+	if err := l.Leaves(context.Background(), 5, 20, func(_ uint64, leaf []byte) error {
+		leaves = append(leaves, leaf)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	checkpoint, err := l.CheckpointAt(20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries := s.entries
+	s.entries = full
+	if err := s.Append(5, leaves, checkpoint); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("on a full disk: %v", err)
+	}
+	s.entries = entries
+	if size, _ := s.Head(); size != 5 {
+		t.Fatalf("size %d", size)
+	}
+	ship(t, l, s, 5, 10)
+	ship(t, l, s, 10, 20)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = w.store(t)
+	if size, _ := s.Head(); size != 20 {
+		t.Errorf("opened again: size %d", size)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestForget wants a copy that is served to stay where it is.
+func TestForget(t *testing.T) {
+	w := newWorld(t)
+	l := w.ledger(t, "log")
+	fill(t, l, 3, "a")
+	s := w.store(t)
+	ship(t, l, s, 0, 3)
+	if aside, err := Forget(w.dir(), time.Now()); err == nil {
+		t.Fatalf("set aside as %s while it is served", aside)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	aside, err := Forget(w.dir(), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, err = Open(aside, w.key.Public); err != nil {
+		t.Fatal(err)
+	}
+	if size, _ := s.Head(); size != 3 {
+		t.Errorf("size %d", size)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func ship(t *testing.T, l *ledger.Log, s *Store, from, to uint64) {
 	t.Helper()
 	var leaves [][]byte
@@ -339,6 +415,53 @@ func TestLedgerStopsAtAnotherHistory(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.ledger(t, "log", w.client(t)) // negative control
+}
+
+// breaksOff is a copy that can be read up to some entry only.
+type breaksOff struct {
+	ledger.Copy
+	at uint64
+}
+
+func (b breaksOff) Entries(ctx context.Context, from uint64) ([][]byte, error) {
+	if from >= b.at {
+		return nil, errors.New("broken off")
+	}
+	leaves, err := b.Copy.Entries(ctx, from)
+	return leaves[:min(uint64(len(leaves)), b.at-from)], err
+}
+
+// TestRecoveryThatBreaksOff wants a ledger that was not made again to its end refused,
+// one of no entries too.
+func TestRecoveryThatBreaksOff(t *testing.T) {
+	w := newWorld(t)
+	l := w.ledger(t, "log")
+	fill(t, l, 20, "a")
+	s := w.store(t)
+	ship(t, l, s, 0, 20)
+	for _, at := range []uint64{0, 1, 19} {
+		cfg := w.config(fmt.Sprintf("again-%d", at))
+		rebuild := ledger.RebuildConfig{Dir: cfg.Dir, WitnessFile: cfg.WitnessFile, Key: w.key, Copy: breaksOff{Local{s}, at}}
+		if _, err := ledger.Rebuild(context.Background(), rebuild); err == nil {
+			t.Fatalf("made again of %d entries", at)
+		}
+		var differs *ledger.WitnessError
+		if l, err := ledger.Open(context.Background(), cfg); !errors.As(err, &differs) || differs.Cause != ledger.WitnessRegress {
+			if err == nil {
+				l.Close()
+			}
+			t.Errorf("with %d of 20 entries: %v", at, err)
+		}
+	}
+	cfg := w.config("again") // negative control
+	rebuild := ledger.RebuildConfig{Dir: cfg.Dir, WitnessFile: cfg.WitnessFile, Key: w.key, Copy: Local{s}}
+	if h, err := ledger.Rebuild(context.Background(), rebuild); err != nil || h.Size != 20 {
+		t.Fatalf("%+v, %v", h, err)
+	}
+	w.ledger(t, "again")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestRecover makes the ledger again from the sink alone, and goes on with it.

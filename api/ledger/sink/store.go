@@ -65,7 +65,7 @@ type Store struct {
 	head   headRecord
 	tree   *compact.Range
 	places []int64 // of every sparseEvery-th entry
-	broken error   // after a write failed: what is on disk is not known
+	broken error   // see failed
 }
 
 // Open opens the folder, making it if there is none, reads all entries and checks
@@ -79,11 +79,8 @@ func Open(dir, publicKey string) (*Store, error) {
 	}
 	s := &Store{dir: dir, publicKey: publicKey, tree: newRange()}
 	var err error
-	if s.lock, err = os.OpenFile(filepath.Join(dir, lockFile), os.O_RDONLY|os.O_CREATE, 0o600); err != nil {
-		return nil, fmt.Errorf("sink: %w", err)
-	}
-	if err := syscall.Flock(int(s.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("sink: %s is in use by another process: %w", dir, err), s.lock.Close())
+	if s.lock, err = lockFolder(dir); err != nil {
+		return nil, err
 	}
 	if s.entries, err = os.OpenFile(filepath.Join(dir, entriesFile), os.O_RDWR|os.O_CREATE, 0o600); err == nil {
 		err = s.load()
@@ -92,6 +89,18 @@ func Open(dir, publicKey string) (*Store, error) {
 		return nil, errors.Join(fmt.Errorf("sink: open %s: %w", dir, err), s.Close())
 	}
 	return s, nil
+}
+
+// lockFolder takes a folder for this process, until the file is closed.
+func lockFolder(dir string) (*os.File, error) {
+	lock, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("sink: %w", err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("sink: %s is in use by another process: %w", dir, err), lock.Close())
+	}
+	return lock, nil
 }
 
 // load reads head and entries.
@@ -138,7 +147,7 @@ func (s *Store) load() error {
 	if err := s.covers(s.head.Checkpoint, s.tree); err != nil {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	return nil
+	return durable.SyncFolder(s.dir) // a kill may have come between the head's rename and this
 }
 
 // setAside begins anew beside entries of which no head says how many count: a crash
@@ -217,23 +226,23 @@ func (s *Store) Append(from uint64, leaves [][]byte, checkpoint string) error {
 	data := appendLeaves(nil, leaves)
 	head := headRecord{Size: next.End(), Bytes: s.head.Bytes + int64(len(data)), Checkpoint: checkpoint}
 	if _, err := s.entries.WriteAt(data, s.head.Bytes); err != nil {
-		return s.breakFor(err)
+		return s.failed(err)
 	}
 	if err := s.entries.Sync(); err != nil {
-		return s.breakFor(err) // what a failed sync left on disk is anybody's guess
+		return s.failed(err)
 	}
 	text, err := json.Marshal(head)
 	if err == nil {
 		err = durable.Write(filepath.Join(s.dir, headFile), append(text, '\n'))
 	}
 	if err != nil {
-		return s.breakFor(err)
+		return s.failed(err)
 	}
 	at := s.head.Bytes
 	for _, leaf := range leaves {
 		s.place(at)
 		if err := s.tree.Append(rfc6962.DefaultHasher.HashLeaf(leaf), nil); err != nil {
-			return s.breakFor(err)
+			return s.failed(err)
 		}
 		at += 2 + int64(len(leaf))
 	}
@@ -241,9 +250,14 @@ func (s *Store) Append(from uint64, leaves [][]byte, checkpoint string) error {
 	return nil
 }
 
-// breakFor refuses everything until the store is opened again, which finds out
-// what is on disk.
-func (s *Store) breakFor(err error) error {
+// failed tells why a batch was not written. Where there is no room, that is all: what
+// was written of it does not count, and is written again with the next. After anything
+// else, everything is refused until the store is opened again, which finds out what is
+// on disk: what a failed sync left there is anybody's guess. With mu held.
+func (s *Store) failed(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("sink: there is no room: %w", err)
+	}
 	s.broken = fmt.Errorf("sink: cannot be written, start it again: %w", err)
 	return s.broken
 }
@@ -293,13 +307,18 @@ func (s *Store) Close() error {
 
 // Forget sets a copy aside, so that the ledger ships itself again from the
 // beginning: for a ledger that went on without entries that are lost for good. It
-// gives the folder's new name. No server may run on it meanwhile.
+// gives the folder's new name. It is refused while a server runs on it.
 func Forget(dir string, now time.Time) (string, error) {
+	lock, err := lockFolder(dir)
+	if err != nil {
+		return "", err
+	}
+	defer lock.Close()
 	aside := filepath.Clean(dir) + ".forgotten-" + now.UTC().Format("20060102T150405Z")
 	if err := os.Rename(dir, aside); err != nil {
 		return "", fmt.Errorf("sink: forget: %w", err)
 	}
-	return aside, nil
+	return aside, durable.SyncFolder(filepath.Dir(aside))
 }
 
 func readLeaf(r io.Reader) ([]byte, error) {
