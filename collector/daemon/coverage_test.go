@@ -105,13 +105,8 @@ func TestHostReboot(t *testing.T) {
 	s.session("Start", "anna", "1", "100.64.0.11", "2001:db8:0:1100::/56")
 	p4.exchange(t, anna, 400)
 	p6.exchange(t, anna, 300)
-	before := total()
-	for deadline := time.Now().Add(30 * time.Second); before != sent(); before = total() {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d bytes are stored before the reboot, %d were sent", before, sent())
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
+	before := sent()
+	eventually(t, "all that was sent in the store", func() bool { return total() == before })
 	c.kill()
 	if err := bpf.RemovePins(s.pins); err != nil { // programs and counters go with the boot
 		t.Fatal(err)

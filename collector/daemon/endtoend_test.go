@@ -35,6 +35,7 @@ func newSetup(t *testing.T) *setup {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root, for network namespaces and BPF")
 	}
+	awayFromMidnight()
 	s := &setup{network: newNetwork(t), pins: fmt.Sprintf("/sys/fs/bpf/griffier-daemon-%d", os.Getpid())}
 	dir, err := os.MkdirTemp("", "g") // short: a socket's path is
 	if err != nil {
@@ -87,12 +88,20 @@ metrics_listen: 127.0.0.1:9478
 	return s
 }
 
+// awayFromMidnight waits for UTC midnight, at which slices and gaps are cut, to pass
+// if it is near.
+func awayFromMidnight() {
+	if left := time.Until(time.Now().UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)); left < 2*time.Minute {
+		time.Sleep(left + time.Second)
+	}
+}
+
 // account sends one accounting request and requires its acknowledgement.
 func (s *setup) account(format string, args ...any) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 5*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "nsenter", "--net=/run/netns/"+s.router, "radclient", "-r", "5", "-t", "2", "127.0.0.1:1813", "acct", "testing123")
+	cmd := exec.CommandContext(ctx, "nsenter", "--net=/run/netns/"+s.router, "radclient", "-r", "60", "-t", "2", "127.0.0.1:1813", "acct", "testing123")
 	cmd.Stdin = strings.NewReader(fmt.Sprintf(format, args...) + "\n")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		s.t.Fatalf("radclient: %v\n%s", err, out)

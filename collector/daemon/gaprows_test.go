@@ -24,7 +24,7 @@ func TestGapRestatesBlocks(t *testing.T) {
 	l := newLoop(slog.New(slog.DiscardHandler), nil, 0, time.Second, prometheus.NewRegistry())
 	l.binding = binding.New(binding.Config{CollectorID: "edge1", Pseudonymiser: p})
 	l.blocks = cgnat.NewBlocks(cgnat.BlocksConfig{CollectorID: "edge1", Pseudonymiser: p})
-	start := time.Now().UTC().Truncate(time.Second)
+	start := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 	l.binding.Started(start, binding.Clock{})
 	l.blocks.Configure([]cgnat.StaticBlock{{Inside: netip.MustParseAddr("100.64.0.10"),
 		Block: binding.PortBlock{Outside: netip.MustParseAddr("203.0.113.7"), PortStart: 1024, PortEnd: 2047}}}, start)

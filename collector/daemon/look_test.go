@@ -21,7 +21,17 @@ import (
 )
 
 // metric is the sum of what the collector in the router says of a metric now.
-func (s *setup) metric(name string) (sum float64) {
+func (s *setup) metric(name string) float64 {
+	s.t.Helper()
+	sum, found, text := s.sum(name)
+	if !found {
+		s.t.Fatalf("no metric %s in %q", name, text)
+	}
+	return sum
+}
+
+// sum is metric for one that may not be there yet.
+func (s *setup) sum(name string) (sum float64, found bool, text []byte) {
 	s.t.Helper()
 	type scraped struct {
 		text []byte
@@ -50,7 +60,6 @@ func (s *setup) metric(name string) (sum float64) {
 	if r.err != nil {
 		s.t.Fatal(r.err)
 	}
-	found := false
 	for line := range strings.Lines(string(r.text)) {
 		rest, ok := strings.CutPrefix(line, "griffier_collector_"+name)
 		if !ok || rest[0] != ' ' && rest[0] != '{' {
@@ -63,10 +72,7 @@ func (s *setup) metric(name string) (sum float64) {
 		}
 		sum, found = sum+v, true
 	}
-	if !found {
-		s.t.Fatalf("no metric %s in %q", name, r.text)
-	}
-	return sum
+	return sum, found, r.text
 }
 
 // readings waits until the collector has read its counters n times more.
@@ -80,9 +86,9 @@ func (s *setup) readings(n float64) {
 // eventually waits for what a busy machine takes its time for.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !is(); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); !is(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not in a minute", what)
+			t.Fatalf("%s: not in three minutes", what)
 		}
 	}
 }

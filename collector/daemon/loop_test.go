@@ -137,7 +137,7 @@ func TestFullSpoolHoldsAcknowledgementsBack(t *testing.T) {
 			}
 		}
 	}
-	for deadline := time.After(time.Minute); count < sessions*each; {
+	for deadline := time.After(10 * time.Minute); count < sessions*each; {
 		take()
 		select {
 		case err := <-acked:

@@ -61,13 +61,21 @@ func TestTrafficPastTheProgramsShows(t *testing.T) {
 	s.readings(1)
 	frame := make([]byte, 60)
 	copy(frame, []byte{2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5})
+	// Stopped, it reads them in one piece: a reading in a pause of theirs would end
+	// the first warning, and the next begin a second.
+	if err := c.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
 	for i := range 4000 {
 		link.send(t, frame)
 		if i%100 == 99 {
 			time.Sleep(time.Millisecond)
 		}
 	}
-	s.readings(2) // the first may have come in between
+	if err := c.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	s.readings(2) // the first may have been under way
 	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,8 @@ func (s *setup) world() (ns string) {
 	s.address(ns, "core", "198.51.100.2/24")
 	command(s.t, "ip", "-n", ns, "route", "add", "203.0.113.0/24", "via", "198.51.100.1")
 	command(s.t, "ip", "-n", s.sub, "route", "add", "default", "via", "100.64.0.1")
-	command(s.t, "ip", "netns", "exec", s.router, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.netfilter.nf_conntrack_events=1", "net.netfilter.nf_conntrack_timestamp=1")
+	command(s.t, "ip", "netns", "exec", s.router, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.netfilter.nf_conntrack_events=1", "net.netfilter.nf_conntrack_timestamp=1",
+		"net.netfilter.nf_conntrack_udp_timeout=3600") // no flow ends by itself, however slow the machine is
 	command(s.t, "ip", "netns", "exec", s.router, "nft", `add table ip nat; add chain ip nat post { type nat hook postrouting priority 100; };
 		add rule ip nat post ip saddr 100.64.0.11 meta l4proto udp snat to 203.0.113.7:1024-2047;
 		add rule ip nat post ip saddr 100.64.0.12 meta l4proto udp snat to 203.0.113.7:2048-65535`)
@@ -119,7 +120,7 @@ func TestWhoHadThePort(t *testing.T) {
 				t.Fatal(err)
 			}
 			buffer := make([]byte, 64)
-			world.SetReadDeadline(time.Now().Add(5 * time.Second))
+			world.SetReadDeadline(time.Now().Add(time.Minute))
 			n, from, err := world.ReadFromUDPAddrPort(buffer)
 			if err != nil || string(buffer[:n]) != user {
 				t.Fatalf("the world read %q, %v", buffer[:n], err)

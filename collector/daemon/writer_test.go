@@ -223,7 +223,7 @@ func TestNothingIsWrittenAfterAFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Close()
-	done, stop := context.WithTimeout(ctx, 10*time.Second)
+	done, stop := context.WithTimeout(ctx, 2*time.Minute)
 	defer stop()
 	if err := l.handle(done, observation(2)); !errors.Is(err, spool.ErrClosed) {
 		t.Errorf("acknowledged with %v on a closed spool", err)
