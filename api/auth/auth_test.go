@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
@@ -15,6 +16,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
 
 	"griffier/api/auth"
 	"griffier/api/auth/demoidp"
@@ -146,6 +150,22 @@ func TestDeviceGrant(t *testing.T) {
 	}
 	if _, out := post("/token", grant); out["error"] != "expired_token" {
 		t.Errorf("second use: %v, want expired_token", out)
+	}
+}
+
+// A certificate that ends while its connection goes on is none any more.
+func TestCertificateThatEnded(t *testing.T) {
+	role, err := url.Parse("griffier://role/operator")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &auth.Authenticator{ActorKey: make([]byte, 32)}
+	for left, want := range map[time.Duration]error{time.Hour: nil, -time.Second: auth.ErrNoCredentials} {
+		leaf := &x509.Certificate{URIs: []*url.URL{role}, NotAfter: time.Now().Add(left)}
+		ctx := peer.NewContext(t.Context(), &peer.Peer{AuthInfo: credentials.TLSInfo{State: tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{leaf}}}}})
+		if caller, err := a.Authenticate(ctx); !errors.Is(err, want) || (err == nil) != caller.Machine {
+			t.Errorf("%v before its end: %+v, %v; want %v", left, caller, err, want)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
@@ -40,7 +41,9 @@ func (a *Authenticator) Authenticate(ctx context.Context) (Caller, error) {
 	}
 	if p, ok := peer.FromContext(ctx); ok {
 		if info, ok := p.AuthInfo.(credentials.TLSInfo); ok && len(info.State.VerifiedChains) > 0 {
-			if caller, ok := Machine(info.State.VerifiedChains[0][0]); ok {
+			// The handshake judged the certificate; the connection may outlive it.
+			leaf := info.State.VerifiedChains[0][0]
+			if caller, ok := Machine(leaf); ok && time.Now().Before(leaf.NotAfter) {
 				return a.named(caller), nil
 			}
 		}

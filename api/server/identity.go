@@ -33,7 +33,8 @@ func (i *Identity) Reload() error {
 
 // TLS returns the listener's configuration.
 func (i *Identity) TLS() *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS13, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+	// Without tickets: one would outlive the client CA that vouched for its certificate.
+	return &tls.Config{MinVersion: tls.VersionTLS13, SessionTicketsDisabled: true, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 		return i.current.Load(), nil
 	}}
 }

@@ -11,6 +11,8 @@ import (
 type metrics struct {
 	calls   *prometheus.CounterVec
 	seconds *prometheus.HistogramVec
+	// connections counts those that were refused.
+	connections prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -22,8 +24,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "griffier_api_call_seconds", Help: "Duration of calls, their audit included.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
 		}, []string{"method"}),
+		connections: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "griffier_api_connections_refused_total", Help: "Connections that were closed because there were too many.",
+		}),
 	}
-	reg.MustRegister(m.calls, m.seconds)
+	reg.MustRegister(m.calls, m.seconds, m.connections)
 	return m
 }
 

@@ -28,9 +28,13 @@ import (
 // Limits of the listener.
 const (
 	maxRequestBytes      = 1 << 20
-	maxConcurrentStreams = 256
-	callsPerSecond       = 20 // of one caller, with a burst of
-	callBurst            = 100
+	maxHeaderBytes       = 64 << 10 // a token has 16 KiB at most
+	maxConcurrentStreams = 256      // of one connection
+	// maxConnectionAge is after which a connection is made anew, when its calls are
+	// done: with what the listener knows of certificates by then.
+	maxConnectionAge = time.Hour
+	callsPerSecond   = 20 // of one caller, with a burst of
+	callBurst        = 100
 )
 
 // Config holds what a [Server] needs.
@@ -55,9 +59,10 @@ type Config struct {
 
 // Server is a configured grpc.Server.
 type Server struct {
-	grpc   *grpc.Server
-	health *health.Server
-	tls    bool
+	grpc    *grpc.Server
+	health  *health.Server
+	tls     bool
+	metrics *metrics
 }
 
 // New returns a server, or an error that names the rpc that declares no access
@@ -77,15 +82,16 @@ func New(cfg Config) (*Server, error) {
 		grpc.StreamInterceptor(g.stream),
 		grpc.StatsHandler(unread{rules: func() rules { return g.rules }, metrics: g.metrics}),
 		grpc.MaxRecvMsgSize(maxRequestBytes),
+		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.MaxConcurrentStreams(maxConcurrentStreams),
 		grpc.ConnectionTimeout(10 * time.Second),
-		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: 15 * time.Minute, Time: 2 * time.Minute}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: 15 * time.Minute, MaxConnectionAge: maxConnectionAge, Time: 2 * time.Minute}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 30 * time.Second, PermitWithoutStream: true}),
 	}
 	if cfg.TLS != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(cfg.TLS)))
 	}
-	s := &Server{grpc: grpc.NewServer(options...), health: health.NewServer(), tls: cfg.TLS != nil}
+	s := &Server{grpc: grpc.NewServer(options...), health: health.NewServer(), tls: cfg.TLS != nil, metrics: g.metrics}
 	s.health.SetServingStatus("", healthv1.HealthCheckResponse_NOT_SERVING)
 	healthv1.RegisterHealthServer(s.grpc, s.health)
 	cfg.Register(s.grpc)
@@ -112,7 +118,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration)
 		s.grpc.GracefulStop()
 	}()
 	s.health.SetServingStatus("", healthv1.HealthCheckResponse_SERVING)
-	err := s.grpc.Serve(l)
+	err := s.grpc.Serve(limit(l, maxConnections, s.metrics.connections))
 	if ctx.Err() == nil {
 		return fmt.Errorf("serve: %w", err)
 	}

@@ -21,7 +21,7 @@ func (c TLSConfig) Load() (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tls: cert_file, key_file: %w", err)
 	}
-	out := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13}
+	out := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13, SessionTicketsDisabled: true}
 	if c.ClientCAFile == "" {
 		return out, nil
 	}

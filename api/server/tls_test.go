@@ -3,6 +3,7 @@ package server
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -88,6 +89,50 @@ func TestTLS(t *testing.T) {
 	} {
 		if _, err := c.Load(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %q", c, err, want)
+		}
+	}
+}
+
+// A machine shows its certificate at every connection: a session that is resumed would
+// be judged by the client CA of before.
+func TestNoSessionIsResumed(t *testing.T) {
+	dir := t.TempDir()
+	if err := pki.Init(dir, []string{"localhost"}); err != nil {
+		t.Fatal(err)
+	}
+	in := func(name string) string { return filepath.Join(dir, name) }
+	identity, err := NewIdentity(TLSConfig{in("server.pem"), in("server.key"), in("ca.pem")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := tls.LoadX509KeyPair(in("provisioner.pem"), in("provisioner.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(in("ca.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(text)
+	c := &tls.Config{RootCAs: roots, ServerName: "localhost", Certificates: []tls.Certificate{cert}, ClientSessionCache: tls.NewLRUClientSessionCache(1)}
+	for range 2 {
+		near, far := net.Pipe()
+		ended := make(chan error, 1)
+		go func() {
+			server := tls.Server(far, identity.TLS())
+			_, err := server.Write([]byte("x")) // after what would be a ticket
+			ended <- errors.Join(err, far.Close())
+		}()
+		client := tls.Client(near, c)
+		if _, err := io.ReadFull(client, make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		if client.ConnectionState().DidResume {
+			t.Error("a session was resumed")
+		}
+		if err := errors.Join(<-ended, near.Close()); err != nil {
+			t.Error(err)
 		}
 	}
 }
