@@ -99,7 +99,7 @@ func (a *app) showFindings(p *griffierv1.Proposal) error {
 	for _, f := range p.GetFindings() {
 		if f.GetLine() != last {
 			last = f.GetLine()
-			fmt.Fprintf(out, "%4d | %s\n", last, printable(f.GetSource()))
+			fmt.Fprintf(out, "%4d | %s\n", last, printable(strings.ReplaceAll(f.GetSource(), "\t", " ")))
 		}
 		fmt.Fprintf(out, "%9d  %-9s %s", f.GetColumn(), f.GetKind(), strconv.Quote(f.GetText()))
 		switch {
@@ -117,16 +117,6 @@ func (a *app) showFindings(p *griffierv1.Proposal) error {
 		}
 	}
 	return out.Flush()
-}
-
-// printable keeps a letter from steering a terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if strconv.IsPrint(r) || r == '\t' {
-			return r
-		}
-		return '\ufffd'
-	}, s)
 }
 
 func (a *app) warrantImportEPOC() *cobra.Command {

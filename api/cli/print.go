@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -50,7 +51,7 @@ func (a *app) print(m proto.Message, t table) error {
 	for _, row := range t.rows {
 		cells := make([]string, len(row))
 		for i, cell := range row {
-			cells[i] = orDash(cell)
+			cells[i] = orDash(printable(cell))
 		}
 		fmt.Fprintln(w, strings.Join(cells, "\t"))
 	}
@@ -58,6 +59,17 @@ func (a *app) print(m proto.Message, t table) error {
 		fmt.Fprintln(a.stderr, "nothing found")
 	}
 	return w.Flush()
+}
+
+// printable keeps text that somebody else wrote from steering a terminal, turning what
+// stands beside it, or making cells and rows of its own in a table.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if strconv.IsPrint(r) {
+			return r
+		}
+		return '\ufffd'
+	}, s)
 }
 
 // at prints an instant in UTC, to the second.

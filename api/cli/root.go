@@ -58,10 +58,10 @@ func (a *app) report(err error) int {
 	if refused := reason.From(err); refused != nil {
 		fmt.Fprintf(a.stderr, "griffier: %s: %s\n", refused.Reason, refused.Reason.Entry().Meaning)
 		if refused.Detail != "" {
-			fmt.Fprintf(a.stderr, "  %s\n", refused.Detail)
+			fmt.Fprintf(a.stderr, "  %s\n", printable(refused.Detail))
 		}
 		for _, v := range refused.Violations {
-			fmt.Fprintf(a.stderr, "  %s: %s\n", v.Field, v.Description)
+			fmt.Fprintf(a.stderr, "  %s: %s\n", printable(v.Field), printable(v.Description))
 		}
 		fmt.Fprintf(a.stderr, "hint: %s\n", refused.Reason.Entry().Cure)
 		return int(reason.ExitOf(refused))
@@ -78,7 +78,7 @@ func (a *app) report(err error) int {
 	}
 	exit := reason.ExitOf(err)
 	if st, ok := status.FromError(err); ok { // the transport's own: griffierd was not reached
-		fmt.Fprintf(a.stderr, "griffier: %s: %s\n", st.Code(), st.Message())
+		fmt.Fprintf(a.stderr, "griffier: %s: %s\n", st.Code(), printable(st.Message()))
 		if exit == reason.ExitRetry {
 			fmt.Fprintln(a.stderr, "hint: check that griffierd runs and that client.yaml names it, then try again")
 		}

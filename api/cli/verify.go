@@ -78,7 +78,14 @@ func (a *app) showPackage(r disclosure.Report, opened bool) error {
 		}
 		switch {
 		case out.Opened:
-			fmt.Fprintf(a.stdout, "VERIFIED: %s\n%s\n", r.Manifest.Answer.Reason, r.Manifest.Answer.Meaning)
+			answer := r.Manifest.Answer
+			fmt.Fprintf(a.stdout, "VERIFIED: %s\n%s\n", answer.Reason, printable(answer.Meaning))
+			for _, why := range answer.Incomplete {
+				fmt.Fprintf(a.stdout, "INCOMPLETE: records may be missing: %s\n", printable(string(why)))
+			}
+			if answer.Neighbours != "" {
+				fmt.Fprintf(a.stdout, "NEAR: %s other lines had the address within minutes of the interval: compare the instant with further observations\n", printable(answer.Neighbours))
+			}
 		case out.Verified:
 			fmt.Fprintln(a.stdout, "VERIFIED from outside: the ledger holds exactly this package. Give -identity to check what is in it.")
 		}
