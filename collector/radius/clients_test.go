@@ -3,7 +3,6 @@ package radius
 import (
 	"net/netip"
 	"testing"
-	"time"
 
 	layeh "layeh.com/radius"
 	"layeh.com/radius/rfc2865"
@@ -51,7 +50,7 @@ func TestClientsSpeakForThemselves(t *testing.T) {
 		conn := dialFrom(t, test.from, s.Addr())
 		send(t, conn, encode(t, secret, test.status, test.build))
 		if test.taken {
-			if answer(conn, 5*time.Second) == nil || len(s.observations()) != before+1 {
+			if answer(conn, patience) == nil || len(s.observations()) != before+1 {
 				t.Errorf("%s: not taken", test.name)
 			}
 			continue
@@ -81,7 +80,7 @@ func TestClientsAreChecked(t *testing.T) {
 	}
 	conn := s.dial()
 	send(t, conn, encode(t, []byte("new"), StatusStart, session42))
-	if answer(conn, 5*time.Second) == nil {
+	if answer(conn, patience) == nil {
 		t.Error("the new secret is not in use")
 	}
 }

@@ -39,7 +39,7 @@ func TestOutstanding(t *testing.T) {
 	}
 	fill()
 	for answered < total {
-		got := answer(conn, 10*time.Second)
+		got := answer(conn, patience)
 		if got == nil {
 			t.Fatalf("%d of %d answered, then silence; metrics: overload %v, socket %v", answered, total,
 				s.metric("dropped_total", string(ReasonOverload)), s.metric("dropped_total", string(ReasonSocketBuffer)))
@@ -99,7 +99,7 @@ func TestOrder(t *testing.T) {
 		life(id, StatusStart, 800)
 	}
 	for i := range sent {
-		if answer(conn, 10*time.Second) == nil {
+		if answer(conn, patience) == nil {
 			t.Fatalf("%d of %d answered", i, sent)
 		}
 	}

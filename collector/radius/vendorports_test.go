@@ -110,7 +110,7 @@ func TestVendorPortsFromRadclient(t *testing.T) {
 		}
 		defer cmd.Wait() // it fails, for it gets no answer
 		datagram := make([]byte, 4096)
-		c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		c.SetReadDeadline(time.Now().Add(patience))
 		n, _, err := c.ReadFrom(datagram)
 		if err != nil {
 			t.Fatal(err)
