@@ -23,8 +23,7 @@ import (
 	griffierv1 "griffier/proto/griffier/v1"
 )
 
-// griffierd is a real one, in a process of its own, with its engine and ledger,
-// whose certificates live for a few seconds.
+// griffierd is a real one, in a process of its own, with its engine and ledger.
 type griffierd struct {
 	t       *testing.T
 	dir     string
@@ -32,6 +31,8 @@ type griffierd struct {
 	address string
 	cmd     *exec.Cmd
 	log     *output
+	ended   chan error // what waiting for cmd gave
+	short   bool       // its certificates live for a few seconds
 }
 
 type output struct {
@@ -51,8 +52,8 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-// certificateLife is how long certificates are good for; a renewal is due after
-// about seven seconds.
+// certificateLife is how long certificates are good for once they are short-lived; a
+// renewal is due after about seven seconds.
 const certificateLife = 12 * time.Second
 
 func startGriffierd(t *testing.T) *griffierd {
@@ -82,22 +83,40 @@ func startGriffierd(t *testing.T) *griffierd {
 	if out, err := exec.Command(g.binary, "-init", g.dir, "-issuer", "https://127.0.0.1:1", "-origin", "test.example/griffier", "-listen", g.address).CombinedOutput(); err != nil {
 		t.Fatalf("init: %v\n%s", err, out)
 	}
-	path := filepath.Join(g.dir, "griffierd.yaml")
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	short := regexp.MustCompile(`certificate_life: \S+`).ReplaceAll(text, fmt.Appendf(nil, "certificate_life: %v", certificateLife))
-	short = regexp.MustCompile(`(?m)^  limit: 2s`).ReplaceAll(short, []byte("  limit: 20s")) // other tests use the disk too
-	if bytes.Equal(short, text) {
-		t.Fatal("griffierd.yaml has no certificate_life")
-	}
-	if err := os.WriteFile(path, short, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	g.configure(`(?m)^  limit: 2s`, "  limit: 1m") // other tests use the disk too
 	g.start()
 	t.Cleanup(g.stop)
 	return g
+}
+
+// configure replaces what a pattern finds in its configuration.
+func (g *griffierd) configure(pattern, with string) {
+	g.t.Helper()
+	path := filepath.Join(g.dir, "griffierd.yaml")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	found := regexp.MustCompile(pattern)
+	if !found.Match(text) {
+		g.t.Fatalf("griffierd.yaml has no %s", pattern)
+	}
+	if err := os.WriteFile(path, found.ReplaceAll(text, []byte(with)), 0o600); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
+// shorten has it issue short-lived certificates from now on. Those that a test does
+// not see renewed live longer, or a slow machine would find them expired.
+func (g *griffierd) shorten() {
+	g.t.Helper()
+	if g.short {
+		return
+	}
+	g.short = true
+	g.stop()
+	g.configure(`certificate_life: \S+`, fmt.Sprintf("certificate_life: %v", certificateLife))
+	g.start()
 }
 
 // start starts it and waits until it answers.
@@ -108,15 +127,16 @@ func (g *griffierd) start() {
 	if err := g.cmd.Start(); err != nil {
 		g.t.Fatal(err)
 	}
-	for range 600 {
+	g.ended = make(chan error, 1)
+	go func(cmd *exec.Cmd, ended chan<- error) { ended <- cmd.Wait() }(g.cmd, g.ended)
+	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if conn, err := net.Dial("tcp", g.address); err == nil {
 			conn.Close()
 			return
 		}
-		if g.cmd.Process.Signal(syscall.Signal(0)) != nil {
+		if len(g.ended) > 0 {
 			break
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
 	g.t.Fatalf("griffierd does not answer:\n%s", g.log)
 }
@@ -126,7 +146,7 @@ func (g *griffierd) stop() {
 		return
 	}
 	g.cmd.Process.Signal(syscall.SIGTERM)
-	if err := g.cmd.Wait(); err != nil {
+	if err := <-g.ended; err != nil {
 		g.t.Errorf("griffierd ended with %v:\n%s", err, g.log)
 	}
 	g.cmd = nil
@@ -138,7 +158,7 @@ func (g *griffierd) kill() {
 	if err := g.cmd.Process.Kill(); err != nil {
 		g.t.Fatal(err)
 	}
-	g.cmd.Wait()
+	<-g.ended
 	g.start()
 }
 
