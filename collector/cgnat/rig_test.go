@@ -337,8 +337,8 @@ func TestKernelMessagesAgreeWithOracle(t *testing.T) {
 	}
 	n.in(n.subscriber, func() {
 		for i := range 20 {
-			n.send("udp4", 10, 0, 9000+i%2)
-			n.send("tcp4", 11, 0, 9000+i%2)
+			n.send("udp4", 10, 10_000+i, 9000+i%2) // ports of their own: the kernel might give one twice
+			n.send("tcp4", 11, 20_000+i, 9000+i%2)
 		}
 		exec.Command("ping", "-n", "-c", "2", "-i", "0.2", "-I", "100.64.0.11", worldAddress).Run()
 	})

@@ -112,10 +112,12 @@ func TestWhoHadThePort(t *testing.T) {
 	world := s.socket(s.world(), worldAt)
 	world.SetReadBuffer(8 << 20)
 	var truth []seen
+	port := 10_000 // of each flow its own, where the kernel might give one twice
 	flows := func(user, address string, count int) {
 		t.Helper()
 		for range count {
-			c := s.socket(s.sub, address+":0")
+			port++
+			c := s.socket(s.sub, fmt.Sprintf("%s:%d", address, port))
 			if _, err := c.WriteToUDPAddrPort([]byte(user), netip.MustParseAddrPort(worldAt)); err != nil {
 				t.Fatal(err)
 			}
