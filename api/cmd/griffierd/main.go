@@ -29,6 +29,7 @@ import (
 	"griffier/api/backup"
 	"griffier/api/build"
 	"griffier/api/daemon"
+	"griffier/api/legalbasis"
 	"griffier/api/retention"
 	"griffier/api/signedfile"
 	"griffier/schema/engine"
@@ -112,6 +113,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		if err == nil {
 			_, err = retention.ReadFile(cfg.RetentionFile, trusted)
 		}
+		if err == nil {
+			trusted, err = signedfile.ReadTrusted(cfg.Legal.BasisKeysFile)
+		}
+		if err == nil {
+			_, err = legalbasis.ReadFiles(cfg.Legal.BasisFiles, trusted)
+		}
 		if err != nil {
 			fmt.Fprintf(stderr, "griffierd: %v\n", err)
 			return 2
@@ -128,6 +135,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			return fail(err)
 		}
 		return 0
+	}
+	if err := cfg.Owned(); err != nil {
+		return fail(err)
 	}
 	log := slog.New(slog.NewJSONHandler(stderr, nil))
 	if *restoreKeys != "" {
