@@ -241,9 +241,8 @@ func (l *Log) start() (err error) {
 		l.stop()
 		return err
 	}
-	q := &sequencer{log: l, stampedAt: l.LastAt(), began: make(chan struct{}, 1)}
+	q := &sequencer{log: l, stampedAt: l.LastAt()}
 	l.running.Go(q.run)
-	l.running.Go(func() { keepTime(q.began) })
 	l.running.Go(l.foldInOrder)
 	l.running.Go(l.writeWitnesses)
 	l.running.Go(l.publishInTime)

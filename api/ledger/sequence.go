@@ -28,7 +28,6 @@ type sequencer struct {
 	stampedAt time.Time     // of the newest sealed entry
 	held      []*submission // sealed, in order, not handed in
 	batchEnds time.Time     // until when what is handed in joins the open batch
-	began     chan struct{} // a hint that a batch has
 	batches   uint64        // begun
 	batch     int           // entries of the open batch, or of the last one
 	expected  int           // how many entries are worth waiting for; 0 while tessera works
@@ -44,7 +43,6 @@ const (
 func (q *sequencer) run() {
 	l := q.log
 	defer close(l.inTree)
-	defer close(q.began)
 	again := time.NewTimer(0)
 	defer again.Stop()
 	for {
@@ -115,10 +113,7 @@ func (q *sequencer) handIn(gather bool) time.Duration {
 		s.batch = q.batches
 		s.future = l.appender.Add(context.Background(), tessera.NewEntry(s.leaf))
 		if q.batch == 1 {
-			select {
-			case q.began <- struct{}{}:
-			default: // one hint is enough
-			}
+			l.running.Go(keepTime)
 		}
 		l.inTree <- s
 		l.mu.Lock()
@@ -170,14 +165,11 @@ func (l *Log) claimFor(s *submission, first bool) (bool, error) {
 
 // keepTime sees to it that tessera's timer closes a batch in time. A Go program in
 // which nothing runs sleeps in whole milliseconds: batchMaxAge would be four times as
-// long. The kernel's own sleep is exact, and the runtime looks at every timer after it.
-func keepTime(began <-chan struct{}) {
-	for range began {
-		due := time.Now().Add(batchMaxAge)
-		for rest := batchMaxAge; rest > 0; rest = time.Until(due) { // signals cut it short
-			pause := unix.NsecToTimespec(rest.Nanoseconds())
-			_ = unix.Nanosleep(&pause, nil)
-		}
+// long, which is a quarter of one writer's wait. The kernel's own sleep is exact, and
+// the runtime looks at every timer after it.
+func keepTime() {
+	rest := unix.NsecToTimespec(batchMaxAge.Nanoseconds())
+	for unix.Nanosleep(&rest, &rest) == unix.EINTR {
 	}
 }
 

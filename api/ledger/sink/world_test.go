@@ -100,7 +100,7 @@ func (w *world) client(t *testing.T) *Client {
 
 func (w *world) config(dir string, remotes ...ledger.Remote) ledger.Config {
 	return ledger.Config{Dir: filepath.Join(w.root, dir), WitnessFile: filepath.Join(w.root, dir+".head"), Key: w.key,
-		Limit: 30 * time.Second, Remotes: remotes, RemoteWait: 2 * time.Second, Logger: slog.New(slog.DiscardHandler)}
+		Limit: 30 * time.Second, Remotes: remotes, RemoteWait: time.Minute, Logger: slog.New(slog.DiscardHandler)}
 }
 
 func (w *world) ledger(t *testing.T, dir string, remotes ...ledger.Remote) *ledger.Log {
@@ -153,7 +153,7 @@ func run(t *testing.T, s *Shipper) (stop func()) {
 
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); !is(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("never: " + what)
 		}

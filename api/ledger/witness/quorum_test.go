@@ -45,7 +45,7 @@ func (w *world) quorum(t *testing.T, l *ledger.Log, need int, clients ...*Client
 // awaits has a quorum sign.
 func awaits(t *testing.T, g *Gatherer, size uint64) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	if err := g.Await(ctx, size); err != nil {
 		t.Fatal(err)
@@ -55,7 +55,7 @@ func awaits(t *testing.T, g *Gatherer, size uint64) {
 // refused gives what Await says when as many as can have signed, and the others failed.
 func refused(t *testing.T, g *Gatherer, size uint64, signed, failed int) error {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); len(g.cfg.Book.CosignedOver(size).Cosignatures) != signed || len(g.failures()) != failed; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); len(g.cfg.Book.CosignedOver(size).Cosignatures) != signed || len(g.failures()) != failed; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%d signatures, failures %v", len(g.cfg.Book.CosignedOver(size).Cosignatures), g.failures())
 		}
@@ -266,7 +266,7 @@ func TestForkSeenByOneOfThree(t *testing.T) {
 	clients := []*Client{a.client(t), b.client(t), down.client(t)}
 	g := a.quorum(t, l, 1, clients...)
 	stop = run(t, g)
-	for deadline := time.Now().Add(20 * time.Second); l.Err() == nil; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); l.Err() == nil; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the fork is not noticed")
 		}
@@ -311,7 +311,7 @@ func TestStartNeedsTheQuorum(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sl, err := ledger.Open(context.Background(), ledger.Config{Dir: filepath.Join(a.root, "stranger"), WitnessFile: filepath.Join(a.root, "stranger.head"), Key: stranger})
+	sl, err := ledger.Open(context.Background(), ledger.Config{Dir: filepath.Join(a.root, "stranger"), WitnessFile: filepath.Join(a.root, "stranger.head"), Key: stranger, Limit: 30 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -342,7 +342,7 @@ func TestStartNeedsTheQuorum(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.serve(t)
-	cfg.RemoteWait = 20 * time.Second // for both that there are
+	cfg.RemoteWait = time.Minute // for both that there are
 	cfg.Remotes = cfg.Remotes[:2]
 	l, err = ledger.Open(context.Background(), cfg)
 	if err != nil {

@@ -39,7 +39,7 @@ func (w *world) cosigned(t *testing.T, l *ledger.Log, n int) {
 
 func await(t *testing.T, l *ledger.Log, size uint64) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if _, have := l.CosignedCheckpoint(); have >= size {
 			return
 		}
@@ -147,7 +147,7 @@ func TestStolenKey(t *testing.T) {
 			forged := rewrite(t, w)
 			stop := run(t, w.gatherer(t, forged, w.client(t)))
 			defer stop()
-			for deadline := time.Now().Add(20 * time.Second); forged.Err() == nil; time.Sleep(5 * time.Millisecond) {
+			for deadline := time.Now().Add(5 * time.Minute); forged.Err() == nil; time.Sleep(5 * time.Millisecond) {
 				if time.Now().After(deadline) {
 					t.Fatal("the forged ledger goes on")
 				}
@@ -247,11 +247,14 @@ func TestAwait(t *testing.T) {
 	if err := g.Await(short, 2); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("without a witness: %v", err)
 	}
+	for end := time.Now().Add(5 * time.Minute); g.Witnesses()[0].Error == "" && time.Now().Before(end); { // a busy machine asks late
+		time.Sleep(time.Millisecond)
+	}
 	if s := g.Witnesses(); len(s) != 1 || s[0].Error == "" || s[0].Lag == 0 {
 		t.Fatalf("status %+v", s)
 	}
 	w.serve(t)
-	long, cancelLong := context.WithTimeout(context.Background(), 20*time.Second)
+	long, cancelLong := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancelLong()
 	if err := g.Await(long, 2); err != nil {
 		t.Fatal(err)

@@ -126,7 +126,7 @@ func (w *world) client(t *testing.T) *Client {
 // config is of the ledger in a folder below the root.
 func (w *world) config(dir string, remotes ...ledger.Remote) ledger.Config {
 	return ledger.Config{Dir: filepath.Join(w.root, dir), WitnessFile: filepath.Join(w.root, dir+".head"), Key: w.key,
-		Limit: 30 * time.Second, Remotes: remotes, RemoteWait: 2 * time.Second, Logger: slog.New(slog.DiscardHandler)}
+		Limit: 30 * time.Second, Remotes: remotes, RemoteWait: time.Minute, Logger: slog.New(slog.DiscardHandler)}
 }
 
 func (w *world) ledger(t *testing.T, dir string, remotes ...ledger.Remote) *ledger.Log {
