@@ -226,7 +226,7 @@ func TestCollectTellsTheServiceManager(t *testing.T) {
 	hear := func(want string) {
 		t.Helper()
 		buffer := make([]byte, 1024)
-		manager.SetReadDeadline(time.Now().Add(20 * time.Second))
+		manager.SetReadDeadline(time.Now().Add(3 * time.Minute))
 		for {
 			n, err := manager.Read(buffer)
 			if err != nil {

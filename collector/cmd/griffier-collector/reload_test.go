@@ -120,7 +120,7 @@ func (i *installed) hear(pattern string) string {
 	i.t.Helper()
 	want := regexp.MustCompile(pattern)
 	buffer := make([]byte, 4096)
-	i.manager.SetReadDeadline(time.Now().Add(20 * time.Second))
+	i.manager.SetReadDeadline(time.Now().Add(3 * time.Minute))
 	for {
 		n, err := i.manager.Read(buffer)
 		if err != nil {
@@ -146,11 +146,11 @@ func (i *installed) reload() {
 // that should be is sent again, as a BNG does while the disk takes its time.
 func (i *installed) accepts(port int, secret string, should bool) bool {
 	i.t.Helper()
-	ctx, cancel := context.WithTimeout(i.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(i.t.Context(), 5*time.Minute)
 	defer cancel()
 	tries := "1"
 	if should {
-		tries = "10"
+		tries = "120"
 	}
 	cmd := exec.CommandContext(ctx, "radclient", "-r", tries, "-t", "1", fmt.Sprintf("127.0.0.1:%d", port), "acct", secret)
 	cmd.Stdin = strings.NewReader(`User-Name = "anna", Acct-Session-Id = "1", Acct-Status-Type = Interim-Update, NAS-Identifier = "b", Framed-IP-Address = 192.0.2.9` + "\n")
@@ -159,7 +159,7 @@ func (i *installed) accepts(port int, secret string, should bool) bool {
 
 func (i *installed) logged(want string) {
 	i.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !strings.Contains(i.log.String(), want); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); !strings.Contains(i.log.String(), want); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			i.t.Fatalf("the log lacks %q:\n%s", want, i.log.String())
 		}
