@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
@@ -100,9 +99,9 @@ func (c StoreConfig) where(key, file string) (schema.Config, error) {
 	if file == "" {
 		return schema.Config{Socket: c.Socket}, nil
 	}
-	text, err := os.ReadFile(file)
+	dsn, err := readSecret(file) // it has a password
 	if err != nil {
 		return schema.Config{}, fmt.Errorf("store: %s: %w", key, err)
 	}
-	return schema.Config{DSN: strings.TrimSpace(string(text)), CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile}, nil
+	return schema.Config{DSN: dsn, CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile}, nil
 }

@@ -53,6 +53,22 @@ func secretFile(t *testing.T, name, text string) string {
 	return path
 }
 
+// A DSN has a password: a file of one that others may read is refused, and not quoted.
+func TestDSNIsASecret(t *testing.T) {
+	open := secretFile(t, "operator", "clickhouse://griffier_operator:hunter2@127.0.0.1:1/default\n")
+	if err := os.Chmod(open, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	c := StoreConfig{DSN: open}
+	_, err := openStore(t.Context(), c, slog.New(slog.DiscardHandler))
+	if err == nil || !strings.Contains(err.Error(), "chmod 600 "+open) || !strings.Contains(err.Error(), "dsn_file") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("openStore = %v", err)
+	}
+	if err := (StoreSetup{AdminDSN: open}).Setup(t.Context(), c, io.Discard); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+		t.Errorf("Setup = %v", err)
+	}
+}
+
 func TestOpenStoreByDSN(t *testing.T) {
 	dsn := "http://" + lend(t, enginetest.Start(t).Socket) + "/default"
 	c := StoreConfig{DSN: secretFile(t, "operator", dsn+"?max_threads=3\n"), PortalDSN: secretFile(t, "portal", dsn+"?max_threads=1")}

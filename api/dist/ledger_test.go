@@ -78,7 +78,7 @@ func newRunbook(t *testing.T) *runbook {
 		}
 	}
 	witness, sink := freeAddress(t), freeAddress(t)
-	r.places = strings.NewReplacer("/var/lib/griffier-witness", r.at("w"), "/var/lib/griffier-sink", r.at("s"), "/var/lib/griffier", r.at("d"),
+	r.places = strings.NewReplacer("/etc/griffier/griffierd.yaml", r.at("d", "griffierd.yaml"), "/var/lib/griffier-witness", r.at("w"), "/var/lib/griffier-sink", r.at("s"), "/var/lib/griffier", r.at("d"),
 		"/etc/griffier", r.at("e"), "/tmp/entries.jsonl", r.at("entries.jsonl"), "https://dpo.isp.example:7480", "https://"+witness,
 		"https://sink.isp.example:7481", "https://"+sink, ":7480", witness, ":7481", sink)
 	text, err := os.ReadFile("LEDGER.md")
