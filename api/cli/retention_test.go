@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,7 +52,7 @@ func TestProposalIsStable(t *testing.T) {
 func TestSignKeepsTheFile(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "policy.yaml")
-	if err := os.WriteFile(path, []byte("generation: 1\n"), 0o640); err != nil {
+	if err := errors.Join(os.WriteFile(path, []byte("generation: 1\n"), 0o640), os.Chmod(path, 0o640)); err != nil { // whatever the umask
 		t.Fatal(err)
 	}
 	run := func(args ...string) (int, string) {

@@ -306,8 +306,8 @@ func TestTokensThatAreNotTaken(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, secret := range []string{parts[1], late[17:], "nina"} {
-			if strings.Contains(string(clear), secret) || secret != "nina" && strings.Contains(string(body), secret) {
+		for _, secret := range []string{parts[1], late[17:], "#nina"} {
+			if strings.Contains(string(clear), secret) || secret != "#nina" && strings.Contains(string(body), secret) {
 				t.Errorf("entry %d: %q is in it", e.Index, secret)
 			}
 		}

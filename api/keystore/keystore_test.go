@@ -56,7 +56,7 @@ func TestSealOpenShred(t *testing.T) {
 		t.Fatal(err)
 	}
 	sealed, err := s.Seal("case:1", []byte("Jan Jansen"), aad)
-	if err != nil || bytes.Contains(sealed, []byte("Jan")) {
+	if err != nil || bytes.Contains(sealed, []byte("Jansen")) {
 		t.Fatalf("%q, %v", sealed, err)
 	}
 	for _, s := range []*Store{s, mustOpen(t, dir, master)} {
@@ -299,7 +299,7 @@ func TestMasterKey(t *testing.T) {
 		strings.Repeat("a", 2000): 0o600,
 	} {
 		path := filepath.Join(t.TempDir(), "bad")
-		if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		if err := errors.Join(os.WriteFile(path, []byte(text), mode), os.Chmod(path, mode)); err != nil { // whatever the umask
 			t.Fatal(err)
 		}
 		if _, err := Open(t.TempDir(), path); err == nil || strings.Contains(err.Error(), text) {

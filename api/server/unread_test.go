@@ -85,7 +85,7 @@ func counted(t *testing.T, w *world, method, why string) (sum float64) {
 func comesTo(t *testing.T, w *world, method, why string, want float64) {
 	t.Helper()
 	got := counted(t, w, method, why)
-	for deadline := time.Now().Add(30 * time.Second); got != want && time.Now().Before(deadline); got = counted(t, w, method, why) {
+	for deadline := time.Now().Add(5 * time.Minute); got != want && time.Now().Before(deadline); got = counted(t, w, method, why) {
 		time.Sleep(time.Millisecond)
 	}
 	if got != want {

@@ -55,7 +55,7 @@ func newOffice(t *testing.T) *office {
 	must(err)
 	warrants := warrant.NewState()
 	log, err := ledger.Open(t.Context(), ledger.Config{Dir: filepath.Join(o.dir, "log"), WitnessFile: filepath.Join(o.dir, "witness"), Key: key,
-		Keys: o.keys, Folds: []ledger.Fold{o.registry, warrants}, Logger: slog.New(slog.DiscardHandler), Limit: 10 * time.Second})
+		Keys: o.keys, Folds: []ledger.Fold{o.registry, warrants}, Logger: slog.New(slog.DiscardHandler), Limit: 30 * time.Second})
 	must(err)
 	t.Cleanup(func() { log.Close() })
 	profile, err := warrant.LoadProfile("nl")

@@ -70,7 +70,7 @@ func open(dir string, d *desk) error {
 	d.state = hold.NewState()
 	quiet := slog.New(slog.DiscardHandler)
 	if d.log, err = ledger.Open(context.Background(), ledger.Config{Dir: filepath.Join(dir, "ledger"), WitnessFile: filepath.Join(dir, "witness"), Key: key,
-		Keys: d.keys, Folds: []ledger.Fold{d.state}, Now: clock, Logger: quiet, Limit: 10 * time.Second}); err != nil {
+		Keys: d.keys, Folds: []ledger.Fold{d.state}, Now: clock, Logger: quiet, Limit: 30 * time.Second}); err != nil {
 		return err
 	}
 	profile, err := warrant.LoadProfile("nl")

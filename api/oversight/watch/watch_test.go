@@ -68,7 +68,7 @@ func newDesk(t testing.TB, limits oversight.Limits) *desk {
 	must(err)
 	d.Path = oversighttest.Path{T: t, Keys: keys, Now: d.now}
 	d.cfg = ledger.Config{Dir: filepath.Join(dir, "log"), WitnessFile: filepath.Join(dir, "witness"), Key: key, Keys: keys,
-		Logger: slog.New(slog.DiscardHandler), Limit: 10 * time.Second, Now: d.now}
+		Logger: slog.New(slog.DiscardHandler), Limit: 30 * time.Second, Now: d.now}
 	d.open()
 	t.Cleanup(func() { d.Book.Close() })
 	return d

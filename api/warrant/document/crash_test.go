@@ -69,7 +69,7 @@ func openDesk(dir string) (*desk, error) {
 	}
 	quiet := slog.New(slog.DiscardHandler)
 	d.log, err = ledger.Open(context.Background(), ledger.Config{Dir: at("log"), WitnessFile: at("witness"), Key: key, Keys: d.keys,
-		Folds: []ledger.Fold{d.state}, Logger: quiet, Limit: 10 * time.Second})
+		Folds: []ledger.Fold{d.state}, Logger: quiet, Limit: 30 * time.Second})
 	if err != nil {
 		return nil, err
 	}

@@ -53,7 +53,7 @@ func newOffice(t testing.TB) *office {
 	key, err := ledger.GenerateKey(filepath.Join(o.dir, "ledger.key"), "isp.example/griffier")
 	o.must(err)
 	o.log, err = ledger.Open(t.Context(), ledger.Config{Dir: filepath.Join(o.dir, "log"), WitnessFile: filepath.Join(o.dir, "witness"), Key: key,
-		Keys: o.keys, Folds: []ledger.Fold{o.state}, Logger: slog.New(slog.DiscardHandler), Limit: 10 * time.Second})
+		Keys: o.keys, Folds: []ledger.Fold{o.state}, Logger: slog.New(slog.DiscardHandler), Limit: 30 * time.Second})
 	o.must(err)
 	t.Cleanup(func() { o.log.Close() })
 	profile, err := warrant.LoadProfile("nl")
@@ -259,7 +259,7 @@ func TestReplay(t *testing.T) {
 	if got := testutil.ToFloat64(counter(t, o.registry, "griffier_documents_replayed_total")); got != 1 {
 		t.Errorf("%v replays counted, want 1", got)
 	}
-	if log := o.logged.String(); !strings.Contains(log, "another dossier") || strings.Contains(log, "117") {
+	if log := o.logged.String(); !strings.Contains(log, "another dossier") || strings.Contains(log, "order 117") {
 		t.Errorf("log %q", log)
 	}
 	if text, err := o.get(second, d.ID); err != nil || text != "order 117" {

@@ -237,7 +237,7 @@ func TestLimits(t *testing.T) {
 	if _, err := letter.Parse(dense, "Europe/Amsterdam"); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(began); took > 30*time.Second {
+	if took := time.Since(began); took > 5*time.Minute {
 		t.Errorf("%d bytes take %v", len(dense), took)
 	}
 }

@@ -54,7 +54,7 @@ func newOffice(t *testing.T) *office {
 	key, err := ledger.GenerateKey(filepath.Join(dir, "ledger.key"), "isp.example/griffier")
 	must(err)
 	o.log, err = ledger.Open(t.Context(), ledger.Config{Dir: filepath.Join(dir, "log"), WitnessFile: filepath.Join(dir, "witness"), Key: key,
-		Keys: o.keys, Folds: []ledger.Fold{o.state}, Now: o.now, Logger: slog.New(slog.DiscardHandler), Limit: 10 * time.Second})
+		Keys: o.keys, Folds: []ledger.Fold{o.state}, Now: o.now, Logger: slog.New(slog.DiscardHandler), Limit: 30 * time.Second})
 	must(err)
 	t.Cleanup(func() { o.log.Close() })
 	profile, err := warrant.LoadProfile("nl")
