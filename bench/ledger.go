@@ -27,9 +27,10 @@ var ledgerWriters = []struct{ writers, entries int }{{1, 200}, {16, 3200}, {64, 
 
 // benchLedger measures appends and decisions, each durable, folded and witnessed
 // when it counts: against the floor, the same bytes appended to a plain file that is
-// synced each time; and against PostgreSQL with synchronous commit, as a table of
-// which each row has the hash of the one before, and as a plain table, which proves
-// nothing. Then the start and the verification of a ledger of 100,000 entries.
+// synced each time; against the syncs of its batches alone; and against PostgreSQL with
+// synchronous commit, as a table of which each row has the hash of the one before, and
+// as a plain table, which proves nothing. Then the start and the verification of a
+// ledger of 100,000 entries.
 func benchLedger(emit func(result)) (err error) {
 	dir, err := os.MkdirTemp("", "griffier-bench-ledger-")
 	if err != nil {
@@ -45,12 +46,16 @@ func benchLedger(emit func(result)) (err error) {
 	if err != nil {
 		return err
 	}
+	floor, err := syncsAlone(dir, leaf)
+	if err != nil {
+		return err
+	}
 	peers, stop, err := startLedgerPeers(leaf)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	if err := ledgerAgainstPeers(l, peers, emit); err != nil {
+	if err := ledgerAgainstPeers(l, append([]ledgerPeer{floor}, peers...), emit); err != nil {
 		return err
 	}
 	if err := ledgerCheckpoints(dir, l, emit); err != nil {
@@ -115,9 +120,6 @@ func ledgerAgainstPeers(l *ledger.Log, peers []ledgerPeer, emit func(result)) er
 			}
 		}
 		rate := func(i int) float64 { return float64(len(latencies[i])) / took[i].Seconds() }
-		if len(peers) == 0 {
-			emit(against(fmt.Sprintf("ledger/append_%d_writers", w.writers), rate(0), "entries/s", "", 0))
-		}
 		for i, peer := range all[1:] {
 			name := func(what string) string { return fmt.Sprintf("ledger/append_%d_writers%s", w.writers, what) }
 			emit(against(name(""), rate(0), "entries/s", peer.name, rate(i+1)))
