@@ -20,9 +20,9 @@ import (
 
 const (
 	keysStamp = "20060102T150405Z"
-	// restoredKeys marks a folder of keys that came from a copy: older than some
-	// erasures, perhaps.
-	restoredKeys = "restored"
+	// RestoredName is the file that marks a folder of keys that came from a copy: older
+	// than some erasures, perhaps.
+	RestoredName = "restored"
 	maxKeyFile   = 1 << 20
 )
 
@@ -142,7 +142,7 @@ func RestoreKeys(archive, dir string) error {
 	}
 	marked := false
 	for _, e := range entries {
-		marked = marked || e.Name() == restoredKeys
+		marked = marked || e.Name() == RestoredName
 	}
 	if len(entries) > 0 && !marked {
 		return fail(fmt.Errorf("%s has keys; move them away first, never mix two sets", dir))
@@ -155,7 +155,7 @@ func RestoreKeys(archive, dir string) error {
 	if err := ends(f); err != nil {
 		return fail(err)
 	}
-	if err := durable.Write(filepath.Join(dir, restoredKeys), nil); err != nil { // first: half a set is never taken for a whole one
+	if err := durable.Write(filepath.Join(dir, RestoredName), nil); err != nil { // first: half a set is never taken for a whole one
 		return fail(err)
 	}
 	r := tar.NewReader(f)
@@ -199,13 +199,13 @@ func ends(archive *os.File) error {
 // KeysRestored reports whether a folder of keys came from a copy and has not been
 // dealt with since.
 func KeysRestored(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, restoredKeys))
+	_, err := os.Stat(filepath.Join(dir, RestoredName))
 	return err == nil
 }
 
 // KeysDone removes the mark.
 func KeysDone(dir string) error {
-	if err := os.Remove(filepath.Join(dir, restoredKeys)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(filepath.Join(dir, RestoredName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("restored keys: %w", err)
 	}
 	return durable.SyncFolder(dir)

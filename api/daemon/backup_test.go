@@ -135,6 +135,22 @@ func TestRestoreReappliesErasure(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	// The disk of the keys is not there: nothing is sealed under new ones in its place.
+	if err := os.Rename(cfg.Keys.Dir, filepath.Join(short, "unmounted")); err != nil {
+		t.Fatal(err)
+	}
+	if err := run(func() { t.Error("griffierd serves without its keys") }); err == nil || !strings.Contains(err.Error(), "-restore-keys") {
+		t.Errorf("Run without keys = %v", err)
+	}
+	if left, err := os.ReadDir(cfg.Keys.Dir); err != nil || len(left) > 0 {
+		t.Errorf("keys were made: %v, %v", left, err)
+	}
+	if err := os.WriteFile(filepath.Join(cfg.Keys.Dir, backup.RestoredName), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := run(func() {}); err != nil { // they are lost, says the operator
+		t.Errorf("Run after all keys were lost: %v", err)
+	}
 	if err := os.WriteFile(filepath.Join(cfg.Store.DataDir, "restore.json"), []byte(`{"backup":"x","stage":"copying"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -86,9 +86,10 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	if s.guards, err = newGuards(cfg.Ledger, key.Signer.Name(), log); err != nil {
 		return err
 	}
+	had := &sealed{}
 	book, err := ledger.Open(ctx, ledger.Config{
 		Dir: cfg.Ledger.Dir, WitnessFile: cfg.Ledger.WitnessFile, Key: key, Keys: keys,
-		Folds: s.folds(), Now: clock.NewSteady().Now, Limit: cfg.Ledger.Limit, Logger: log,
+		Folds: append(s.folds(), had), Now: clock.NewSteady().Now, Limit: cfg.Ledger.Limit, Logger: log,
 		AcceptWitnessLoss: start.AcceptWitnessLoss, Remotes: s.guards.remotes(), RemotesNeeded: cfg.Ledger.Quorum,
 	})
 	if err != nil {
@@ -96,6 +97,9 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, start Start) (err er
 	}
 	defer func() { err = errors.Join(err, book.Close()) }()
 	log.LogAttrs(ctx, slog.LevelInfo, "ledger open", slog.Uint64("entries", book.Size()))
+	if err := s.keysAreThere(had); err != nil {
+		return err
+	}
 	if err := s.guards.attach(book, registry); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -302,6 +303,17 @@ func (s *Store) Files(each func(name string, content []byte) error) error {
 		}
 	}
 	return nil
+}
+
+// Empty tells whether there never was a key in the folder: neither one nor a tombstone.
+func (s *Store) Empty() (bool, error) {
+	names, err := os.ReadDir(s.dir)
+	if err != nil {
+		return false, fmt.Errorf("keystore: %w", err)
+	}
+	return !slices.ContainsFunc(names, func(n os.DirEntry) bool {
+		return strings.HasSuffix(n.Name(), keySuffix) || strings.HasSuffix(n.Name(), shreddedSuffix)
+	}), nil
 }
 
 // file reads a key's file, or a tombstone. Errors: ErrNotFound for any other file, and
