@@ -54,7 +54,7 @@ func startNode(t testing.TB, dir, serverXML, usersXML string) (context.Context, 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		end, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		end, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 		defer cancel()
 		if err := e.Close(end); err != nil {
 			t.Error(err)
@@ -89,7 +89,7 @@ func startZooKeeper(t *testing.T) int {
 	port := l.Addr().(*net.TCPAddr).Port
 	l.Close()
 	dir := t.TempDir()
-	config := fmt.Sprintf("tickTime=500\ndataDir=%s\nclientPort=%d\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n", dir, port)
+	config := fmt.Sprintf("tickTime=2000\nmaxSessionTimeout=300000\ndataDir=%s\nclientPort=%d\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n", dir, port)
 	path := filepath.Join(dir, "zoo.cfg")
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
@@ -99,7 +99,7 @@ func startZooKeeper(t *testing.T) int {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		if serves(port) {
 			return port
 		}
@@ -177,7 +177,8 @@ func TestClusterInZooKeeper(t *testing.T) {
 
 func checkInZooKeeper(t *testing.T, port string) {
 	const cluster = Cluster("{cluster}")
-	xml := nodeXML + "<zookeeper><node><host>127.0.0.1</host><port>" + port + "</port></node></zookeeper>\n"
+	xml := nodeXML + "<zookeeper><node><host>127.0.0.1</host><port>" + port + "</port></node>" +
+		"<session_timeout_ms>300000</session_timeout_ms><operation_timeout_ms>300000</operation_timeout_ms></zookeeper>\n" // a busy machine lets none expire
 	ctx, conn := startNode(t, t.TempDir(), xml, administrator)
 	replicated, distributed, dropped := 0, 0, 0
 	for _, m := range allMigrations(t) {

@@ -131,7 +131,7 @@ func TestRoleQuota(t *testing.T) {
 	of := fmt.Sprintf("<queries>%d</queries>", queriesPerHour[RolePortal])
 	few := strings.ReplaceAll(usersXML(t, RolePortal), of, fmt.Sprintf("<queries>%d</queries>", allowed))
 	ctx, conn := startNode(t, filepath.Join(t.TempDir(), "data"), "", few)
-	for n := range allowed + 1 {
+	for n := range 2*allowed + 1 { // the hour may turn
 		err := run(ctx, conn, "SELECT 1")
 		if err != nil && strings.Contains(err.Error(), "QUOTA_EXCEEDED") {
 			return
@@ -140,5 +140,5 @@ func TestRoleQuota(t *testing.T) {
 			t.Fatalf("query %d: %v", n+1, err)
 		}
 	}
-	t.Errorf("%d queries were answered, want %d at most", allowed+1, allowed)
+	t.Errorf("%d queries were answered, want %d an hour at most", 2*allowed+1, allowed)
 }

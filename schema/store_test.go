@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -98,10 +99,11 @@ func count(t testing.TB, ctx context.Context, conn driver.Conn, query string, ar
 	return n
 }
 
-// today returns UTC midnight of the current day plus a number of days.
-func today(days int) time.Time {
-	return time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, days)
-}
+// today returns UTC midnight of the current day plus a number of days. The day is
+// asked for once, or it could turn within a test.
+func today(days int) time.Time { return thisDay().AddDate(0, 0, days) }
+
+var thisDay = sync.OnceValue(func() time.Time { return time.Now().UTC().Truncate(24 * time.Hour) })
 
 func testSession(n byte, start, end time.Time) *Session {
 	return &Session{

@@ -28,7 +28,7 @@ const endlessQuery = "SELECT sum(rand()) FROM numbers(1000000000000)"
 // soon.
 func waitUntilIdle(t *testing.T, conn driver.Conn, part string) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(5 * time.Minute)
 	for {
 		n := count(t, conn, "SELECT count() FROM system.processes WHERE query LIKE {p:String} AND query NOT LIKE '%system.processes%'",
 			clickhouse.Named("p", "%"+part+"%"))
@@ -59,7 +59,7 @@ func TestCancelStopsTheQuery(t *testing.T) {
 				t.Errorf("got %v, want %v", err, context.DeadlineExceeded)
 			}
 			waitUntilIdle(t, conn, "1000000000000")
-			if took := time.Since(began); took > time.Minute { // it would take hours
+			if took := time.Since(began); took > 5*time.Minute { // it would take hours
 				t.Errorf("stopped only after %s", took)
 			}
 		})
@@ -298,9 +298,9 @@ func TestCloseLetsQueriesFinish(t *testing.T) {
 	result := make(chan error, 1)
 	go func() {
 		var n uint8
-		result <- conn.QueryRow(context.Background(), "SELECT sleep(1)").Scan(&n)
+		result <- conn.QueryRow(context.Background(), "SELECT sleep(3)").Scan(&n)
 	}()
-	waitUntilRuns(t, conn, "sleep(1)")
+	waitUntilRuns(t, conn, "sleep(3)") // long enough to be seen on a busy machine
 	mustClose(t, e)
 	if err := <-result; err != nil {
 		t.Errorf("a query that ran when the engine closed: %v", err)
@@ -320,7 +320,7 @@ func TestCloseStopsQueriesAtItsDeadline(t *testing.T) {
 	if err := e.Close(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(began); took > time.Minute { // it would take hours
+	if took := time.Since(began); took > 5*time.Minute { // it would take hours
 		t.Errorf("closing took %s", took)
 	}
 	if err := <-result; err == nil {
@@ -331,7 +331,7 @@ func TestCloseStopsQueriesAtItsDeadline(t *testing.T) {
 
 func waitUntilRuns(t *testing.T, conn driver.Conn, part string) {
 	t.Helper()
-	for range 6000 {
+	for range 30_000 {
 		n := count(t, conn, "SELECT count() FROM system.processes WHERE query LIKE {p:String} AND query NOT LIKE '%system.processes%'",
 			clickhouse.Named("p", "%"+part+"%"))
 		if n > 0 {

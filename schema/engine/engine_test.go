@@ -70,7 +70,7 @@ func mustStart(t *testing.T, config engine.Config) *engine.Engine {
 
 func mustClose(t *testing.T, e *engine.Engine) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	if err := e.Close(ctx); err != nil {
 		t.Fatal(err)
