@@ -154,7 +154,7 @@ func TestReadFileRefuses(t *testing.T) {
 		case c.want != "" && (err == nil || !regexp.MustCompile(c.want).MatchString(err.Error()) || !strings.Contains(err.Error(), path)):
 			t.Errorf("%s: err = %v, want %s and the file", name, err, c.want)
 		}
-		if took := time.Since(began); took > 30*time.Second {
+		if took := time.Since(began); took > 5*time.Minute {
 			t.Errorf("%s: refusing it took %v", name, took)
 		}
 	}

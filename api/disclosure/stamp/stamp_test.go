@@ -137,7 +137,7 @@ func TestClientRefuses(t *testing.T) {
 		}
 		start := time.Now()
 		_, err := c.Stamp(context.Background(), digest("manifest"))
-		if err == nil || time.Since(start) > 30*time.Second {
+		if err == nil || time.Since(start) > time.Minute {
 			t.Errorf("%s: %v after %v", name, err, time.Since(start))
 		}
 		if name == "an old token" && !strings.Contains(err.Error(), "another request") {
