@@ -28,6 +28,7 @@ const (
 	soakPause   = time.Second
 	soakLines   = soakRows / 4
 	soakSamples = 24
+	soakLeast   = 4 // however slow the machine is
 )
 
 // benchSoak leaves the store to itself under a steady load: two writers that insert
@@ -133,7 +134,7 @@ func wait(ctx context.Context, d time.Duration) {
 type soakSample struct{ resident, files, parts float64 }
 
 func (s *soak) watch(ctx context.Context) (samples []soakSample) {
-	for ctx.Err() == nil {
+	for n := 0; ctx.Err() == nil || n < soakLeast; n++ {
 		wait(ctx, soakLength/soakSamples)
 		var sample soakSample
 		var parts uint64
@@ -174,7 +175,7 @@ func (s *soak) report(ctx context.Context, samples []soakSample, emit func(resul
 	if n := s.errors.Load(); n > 0 {
 		return fmt.Errorf("soak: %d errors, the first: %s", n, s.firstErrorMessage)
 	}
-	if len(samples) < 4 {
+	if len(samples) < soakLeast {
 		return errors.New("soak: too short to say anything")
 	}
 	quarter := len(samples) / 4
