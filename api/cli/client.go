@@ -102,7 +102,7 @@ func (a *app) dial() (*grpc.ClientConn, error) {
 	if t.RootCAs, err = pool(c.CAFile); err != nil {
 		return nil, err
 	}
-	options := []grpc.DialOption{}
+	options := []grpc.DialOption{grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer))}
 	if c.CertFile != "" {
 		cert, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
 		if err != nil {
@@ -122,6 +122,10 @@ func (a *app) dial() (*grpc.ClientConn, error) {
 	options = append(options, grpc.WithTransportCredentials(credentials.NewTLS(t)))
 	return grpc.NewClient(c.Server, options...)
 }
+
+// maxAnswer is of one message, in bytes: whole lists are one, and grpc's own limit of
+// four million ends at some thousands of what has a list itself.
+const maxAnswer = 64 << 20
 
 // pool reads a CA file; an empty name means the system's.
 func pool(caFile string) (*x509.CertPool, error) {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -238,16 +239,29 @@ func (s *Store) published(ctx context.Context, start time.Time) (hours []Hour, f
 	return hours, found, err
 }
 
+// ErrTooMany is returned for hours with more cells than were asked for.
+var ErrTooMany = errors.New("statistics: too many cells")
+
 // Hours returns what was published of the hours that start in [start, end),
-// oldest first. An hour of which nothing was published is absent.
-func (s *Store) Hours(ctx context.Context, start, end time.Time) ([]Hour, error) {
+// oldest first, if that is most cells or fewer. An hour of which nothing was published
+// is absent. Error: [ErrTooMany].
+func (s *Store) Hours(ctx context.Context, start, end time.Time, most uint64) ([]Hour, error) {
+	var cells uint64
+	if err := s.conn.QueryRow(ctx, "SELECT count() FROM statistics.segment_hour WHERE "+started, instant("start", start), instant("end", end)).Scan(&cells); err != nil {
+		return nil, fmt.Errorf("statistics: read: %w", err)
+	}
+	if cells > most {
+		return nil, ErrTooMany
+	}
 	return s.read(ctx, start, end, func() {})
 }
 
+// started are the hours that start in [start, end).
+const started = "day >= toDate({start:DateTime64(3)}, 'UTC') AND hour >= {start:DateTime64(3)} AND hour < {end:DateTime64(3)}"
+
 func (s *Store) read(ctx context.Context, start, end time.Time, day func()) (hours []Hour, err error) {
 	rows, err := s.conn.Query(ctx, `SELECT hour, segments, lines, bytes_up, bytes_down, packets_up, packets_down FROM statistics.segment_hour
-		WHERE day >= toDate({start:DateTime64(3)}, 'UTC') AND hour >= {start:DateTime64(3)} AND hour < {end:DateTime64(3)}
-		ORDER BY hour, segments`, instant("start", start), instant("end", end))
+		WHERE `+started+` ORDER BY hour, segments`, instant("start", start), instant("end", end))
 	if err != nil {
 		return nil, fmt.Errorf("statistics: read: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -141,7 +142,7 @@ func (n *network) publish() []Hour {
 	if err := n.publisher.Once(n.t.Context()); err != nil {
 		n.t.Fatal(err)
 	}
-	hours, err := n.publisher.Store.Hours(n.t.Context(), n.day, n.day.Add(day))
+	hours, err := n.publisher.Store.Hours(n.t.Context(), n.day, n.day.Add(day), maxCells)
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -173,6 +174,17 @@ func TestAttacks(t *testing.T) {
 	}
 	first := n.publish()
 
+	t.Run("all at once", func(t *testing.T) {
+		cells := uint64(1) // the day itself
+		for _, h := range first {
+			cells += uint64(len(h.Cells))
+		}
+		for most, want := range map[uint64]error{cells: nil, cells - 1: ErrTooMany} {
+			if _, err := n.publisher.Store.Hours(t.Context(), n.day, n.day.Add(day), most); !errors.Is(err, want) {
+				t.Errorf("at most %d of %d cells: %v, want %v", most, cells, err, want)
+			}
+		}
+	})
 	t.Run("a segment with one line", func(t *testing.T) {
 		for _, h := range first {
 			for _, c := range h.Cells {

@@ -2,6 +2,8 @@ package statistics
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -10,8 +12,11 @@ import (
 	griffierv1 "griffier/proto/griffier/v1"
 )
 
-// maxWindow bounds one listing.
-const maxWindow = 31 * day
+// Limits of one listing: it is one message.
+const (
+	maxWindow = 31 * day
+	maxCells  = 100_000
+)
 
 // Service implements StatisticsService.
 type Service struct {
@@ -40,7 +45,10 @@ func (s *Service) ListSegmentHours(ctx context.Context, req *griffierv1.ListSegm
 	if len(bad) > 0 {
 		return nil, reason.Invalid(reason.InvalidRequest, bad...)
 	}
-	hours, err := s.store.Hours(ctx, start, end)
+	hours, err := s.store.Hours(ctx, start, end, maxCells)
+	if errors.Is(err, ErrTooMany) {
+		return nil, reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "end", Description: fmt.Sprintf("there are more than %d cells until then: ask for fewer days at once", maxCells)})
+	}
 	if err != nil {
 		return nil, reason.Wrap(reason.StoreUnavailable, err)
 	}

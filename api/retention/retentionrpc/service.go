@@ -137,8 +137,8 @@ func (s *Service) AdviseRetention(ctx context.Context, req *griffierv1.AdviseRet
 }
 
 // ApproveRetention implements RetentionService. An approval that was recorded and
-// could not be brought into force is brought by a retry, or when griffierd starts
-// again, for as long as it counts. A file whose keys were taken back since it was
+// could not be brought into force is tried again every minute, for as long as it
+// counts. A file whose keys were taken back since it was
 // proposed cannot be approved.
 func (s *Service) ApproveRetention(ctx context.Context, req *griffierv1.ApproveRetentionRequest) (*griffierv1.RetentionProposal, error) {
 	e, err := s.book.Decide(ctx, "ApproveRetention", req.GetRequestId(), func(now time.Time, by ledger.Caller, _ string) (ledger.Draft, *reason.Error) {
