@@ -20,9 +20,14 @@ func TestALeapEndsNoBackup(t *testing.T) {
 	h := newHouse(t, t.TempDir())
 	h.fill(t)
 	h.maker.Clock = clock.NewLeap(h.now, func() (clock.Reading, error) { return clock.Reading{}, nil })
-	made, err := h.maker.Create(t.Context(), nil)
+	h.maker.Folders = map[string]string{"packages": h.at("none")}
+	told, of := 0, 0
+	made, err := h.maker.Create(t.Context(), func(_ string, _, total int) { told, of = told+1, total })
 	if err != nil {
 		t.Fatal(err)
+	}
+	if told != len(made.Pieces) || of != told {
+		t.Errorf("progress of %d pieces, of %d; there are %d", told, of, len(made.Pieces))
 	}
 	const half = "20260101T000000Z00000000"
 	if _, err := h.book.Append(t.Context(), ledger.Draft{Kind: KindBegun, Role: "system", Facts: begunFacts{half, h.now.Add(MaxLife)}}); err != nil {

@@ -137,39 +137,38 @@ func (m *Maker) write(ctx context.Context, man *Manifest, progress Progress) ([]
 			return nil, err
 		}
 	}
-	for i, t := range tables {
+	pieces := len(tables) + 1 + len(m.Folders)
+	add := func(p Piece, fill func(*tar.Writer, *Piece) error) error {
 		if progress != nil {
-			progress(t.Name, i, len(tables)+1)
+			progress(p.Name, len(man.Pieces), pieces)
 		}
-		p, err := m.piece(ctx, partial, key, man.ID, Piece{Name: t.Name, File: t.Name + ".tar.sealed", Class: t.Class}, func(w *tar.Writer, p *Piece) error {
-			return m.parts(ctx, w, t, man.ID, p)
-		})
+		p.File = p.Name + ".tar.sealed"
+		p, err := m.piece(ctx, partial, key, man.ID, p, fill)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", t.Name, err)
+			return fmt.Errorf("%s: %w", p.Name, err)
 		}
 		man.Pieces = append(man.Pieces, p)
+		return nil
 	}
-	if progress != nil {
-		progress(ledgerPiece, len(tables), len(tables)+1)
+	for _, t := range tables {
+		err := add(Piece{Name: t.Name, Class: t.Class}, func(w *tar.Writer, p *Piece) error { return m.parts(ctx, w, t, man.ID, p) })
+		if err != nil {
+			return nil, err
+		}
 	}
-	p, err := m.piece(ctx, partial, key, man.ID, Piece{Name: ledgerPiece, File: ledgerPiece + ".tar.sealed"}, func(w *tar.Writer, _ *Piece) error {
-		return ledgerFiles(ctx, w, m.LedgerDir)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("ledger: %w", err)
+	if err := add(Piece{Name: ledgerPiece}, func(w *tar.Writer, _ *Piece) error { return ledgerFiles(ctx, w, m.LedgerDir) }); err != nil {
+		return nil, err
 	}
-	man.Pieces = append(man.Pieces, p)
 	for _, name := range slices.Sorted(maps.Keys(m.Folders)) {
-		p, err := m.piece(ctx, partial, key, man.ID, Piece{Name: name, File: name + ".tar.sealed"}, func(w *tar.Writer, _ *Piece) error {
+		err := add(Piece{Name: name}, func(w *tar.Writer, _ *Piece) error {
 			if err := addTree(ctx, w, m.Folders[name], ""); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
 			return nil
 		})
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return nil, err
 		}
-		man.Pieces = append(man.Pieces, p)
 	}
 	text, err := json.MarshalIndent(man, "", " ")
 	if err != nil {
