@@ -78,7 +78,7 @@ type Intake struct {
 	Edited    bool // not one more warrant of the authority
 	Authority string
 	Targets   []string
-	KeyID     string   // of the present period
+	KeyID     string // of the present period
 }
 
 type intakeFacts struct {
