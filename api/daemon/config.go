@@ -197,6 +197,10 @@ type LegalConfig struct {
 	// LateArrivalGrace is how long after the last moment that a task is about it is not
 	// run yet, since records may still arrive. Default 15m; 0s is for laboratories.
 	LateArrivalGrace time.Duration `yaml:"late_arrival_grace"`
+	// AccountingInterval is the longest interval of RADIUS interim updates: for as long
+	// after a session fell silent nobody is said not to have had its address. Default 15m;
+	// 0s: where every end is told.
+	AccountingInterval time.Duration `yaml:"accounting_interval"`
 	// NeighbourMargin is how far outside of a task's uncertainty interval another holder
 	// of the address is warned of. Default 5m; 0s: never.
 	NeighbourMargin time.Duration `yaml:"neighbour_margin"`
@@ -239,7 +243,8 @@ func ReadConfig(path string) (Config, error) {
 	c := Config{
 		Listen: "127.0.0.1:7443", ShutdownGrace: defaultGrace, Ledger: defaultLedger(),
 		Legal: LegalConfig{ClockMargin: defaultClockMargin, DocumentScanLimit: document.DefaultScanLimit,
-			LateArrivalGrace: execute.DefaultGrace, NeighbourMargin: disclosure.DefaultNeighbourMargin}, Clock: ClockConfig{RequireSync: true},
+			LateArrivalGrace: execute.DefaultGrace, NeighbourMargin: disclosure.DefaultNeighbourMargin,
+			AccountingInterval: disclosure.DefaultAccountingInterval}, Clock: ClockConfig{RequireSync: true},
 		Statistics: StatisticsConfig{MinLines: statistics.MinLines, Delay: statistics.DefaultDelay},
 		Enrolment:  EnrolmentConfig{CertificateLife: pki.MaxCollectorLife},
 		Backup:     BackupConfig{Every: defaultBackup},
@@ -375,6 +380,9 @@ func (c *Config) validate() error {
 	}
 	if c.Legal.LateArrivalGrace < 0 || c.Legal.LateArrivalGrace > 24*time.Hour {
 		errs = append(errs, errors.New("legal.late_arrival_grace must be between 0s and 24h"))
+	}
+	if c.Legal.AccountingInterval < 0 || c.Legal.AccountingInterval > 24*time.Hour {
+		errs = append(errs, errors.New("legal.accounting_interval must be between 0s and 24h"))
 	}
 	if c.Legal.NeighbourMargin < 0 || c.Legal.NeighbourMargin > time.Hour {
 		errs = append(errs, errors.New("legal.neighbour_margin must be between 0s and 1h"))

@@ -190,6 +190,7 @@ func TestReadConfigRefuses(t *testing.T) {
 		"a life too short":   {line("certificate_life: .*", "certificate_life: 9s"), `enrolment\.certificate_life must be`},
 		"margin":             {line("clock_margin: .*", "clock_margin: 2m"), `legal\.clock_margin must be`},
 		"a grace of days":    {line("late_arrival_grace: .*", "late_arrival_grace: 48h"), `legal\.late_arrival_grace must be`},
+		"days of silence":    {line("accounting_interval: .*", "accounting_interval: 25h"), `legal\.accounting_interval must be`},
 		"far neighbours":     {line("neighbour_margin: .*", "neighbour_margin: 2h"), `legal\.neighbour_margin must be`},
 		"a scanner of PATH":  {line("document_scanner: .*", "document_scanner: [clamdscan]"), `legal\.document_scanner must begin with the absolute path`},
 		"no time to scan":    {line("document_scan_limit: .*", "document_scan_limit: 0s"), `legal\.document_scan_limit must be`},

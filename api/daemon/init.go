@@ -146,7 +146,7 @@ func Init(dir string, o InitOptions) (configPath string, err error) {
 		RetentionKeysFile: "trust/retention.pub",
 		ShutdownGrace:     defaultGrace,
 	}
-	c.Legal.LateArrivalGrace, c.Legal.NeighbourMargin = execute.DefaultGrace, disclosure.DefaultNeighbourMargin
+	c.Legal.LateArrivalGrace, c.Legal.NeighbourMargin, c.Legal.AccountingInterval = execute.DefaultGrace, disclosure.DefaultNeighbourMargin, disclosure.DefaultAccountingInterval
 	if o.Laboratory { // where instants are seconds ago
 		c.Legal.LateArrivalGrace = 0
 	}

@@ -191,7 +191,8 @@ func (s *services) server(ctx context.Context, book *ledger.Log) (*server.Server
 		Book: s.guards.book(book), State: s.warrants, Rules: s.rules, Traffic: execute.NewTraffic(s.store.executor), Lines: s.register, Signer: s.signer,
 		Dir: s.cfg.Legal.PackagesDir, Software: software(), ClockMargin: s.cfg.Legal.ClockMargin, AnyClock: !s.cfg.Clock.RequireSync, Now: time.Now, Log: s.log,
 		Grace: orNone(s.cfg.Legal.LateArrivalGrace), NeighbourMargin: orNone(s.cfg.Legal.NeighbourMargin),
-		Clock: s.judge(book), Holds: s.held, Packing: packing, Conflict: s.watching.Conflict, Resolved: s.watching.Resolved, MayAsk: s.watching.MayAsk,
+		AccountingInterval: orNone(s.cfg.Legal.AccountingInterval),
+		Clock:              s.judge(book), Holds: s.held, Packing: packing, Conflict: s.watching.Conflict, Resolved: s.watching.Resolved, MayAsk: s.watching.MayAsk,
 	})
 	if err != nil {
 		return nil, err
@@ -302,7 +303,7 @@ func (s *services) shredder(book *ledger.Log) *dossier.Shredder {
 			rule, ok := f.Rule(retention.ClassDossier)
 			return rule.Policy, ok
 		},
-		Keys: s.keys, Book: book, Record: s.dossiers, Clock: s.judge(book), Now: time.Now, Log: s.log,
+		Keys: s.keys, Book: book, Record: s.dossiers, Clock: sure{s.judge(book), s.leap}, Now: time.Now, Log: s.log,
 	}
 }
 

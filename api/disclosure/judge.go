@@ -31,7 +31,9 @@ import (
 //     interval, or one that does not hold the address at both of its ends:
 //     AMBIGUOUS_BOUNDARY. Exactly one line: MATCH. Nobody: NO_MATCH, but only
 //     if every collector that the range lists was covering, since the one that
-//     was not may have seen a holder; otherwise COVERAGE_GAP.
+//     was not may have seen a holder; otherwise COVERAGE_GAP. If the last holder
+//     before fell silent, and it is not longer ago than sessions are silent while
+//     they live, it may have been the holder still: AMBIGUOUS_BOUNDARY.
 //
 // Of nested prefixes the longest counts, moment by moment. Several references
 // of one line are one line. A delegated prefix that is asked whole must have been
@@ -53,6 +55,9 @@ func Judge(p Plan, e Evidence) Answer {
 		a = t.portHolder()
 	} else {
 		a = t.holder()
+	}
+	if a.Reason == reason.NoMatch && t.fellSilent() {
+		a = Answer{Reason: reason.AmbiguousBoundary}
 	}
 	if a.Reason == reason.NoMatch && len(covering) < len(t.collectors) || a.Reason == reason.Match && !slices.ContainsFunc(a.tellers, t.timely) {
 		a = Answer{Reason: reason.CoverageGap}
@@ -219,6 +224,19 @@ func (t *timeline) covered(collector string) bool {
 		}
 	}
 	return reached.After(t.plan.To)
+}
+
+// fellSilent reports whether the last holder before the interval ended at an instant
+// that was inferred, as that of a session whose Stop was lost is, within the plan's
+// accounting interval.
+func (t *timeline) fellSilent() bool {
+	var last schema.Assignment
+	for _, a := range t.evidence.Assignments {
+		if !a.Open && t.plan.heldWhole(a.Prefix) && !a.EndedAt.After(t.plan.To) && (t.plan.Port == 0 || row{Assignment: a}.asked(t.plan)) && a.EndedAt.After(last.EndedAt) {
+			last = a
+		}
+	}
+	return last.Certainty == schema.CertaintyInferred && last.EndedAt.After(t.plan.From.Add(-t.plan.AccountingInterval))
 }
 
 // timely reports whether nothing is known against a collector's clock in the interval.

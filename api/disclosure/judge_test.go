@@ -254,6 +254,45 @@ func reseller(prefix string) func(*disclosure.Evidence) {
 	}
 }
 
+// TestSilence: who fell silent may have had the address for an accounting interval more,
+// unless somebody had it after, or it was told that it ended (D-28).
+func TestSilence(t *testing.T) {
+	ended := func(b byte, end float64, certainty schema.Certainty) schema.Assignment {
+		a := assignment("192.0.2.17/32", b, end-60, end)
+		a.Certainty = certainty
+		return a
+	}
+	other := ended(3, -100, schema.CertaintyInferred)
+	other.PortStart, other.PortEnd = 2048, 3071
+	for _, test := range []struct {
+		name     string
+		rows     []schema.Assignment
+		port     uint16
+		interval time.Duration
+		want     reason.Reason
+	}{
+		{"fell silent", []schema.Assignment{ended(1, -100, schema.CertaintyInferred)}, 0, 15 * time.Minute, reason.AmbiguousBoundary},
+		{"fell silent long ago", []schema.Assignment{ended(1, -902, schema.CertaintyInferred)}, 0, 15 * time.Minute, reason.NoMatch},
+		{"fell silent just now", []schema.Assignment{ended(1, -901.999, schema.CertaintyInferred)}, 0, 15 * time.Minute, reason.AmbiguousBoundary},
+		{"ended", []schema.Assignment{ended(1, -100, schema.CertaintyObserved)}, 0, 15 * time.Minute, reason.NoMatch},
+		{"a lease ran out", []schema.Assignment{ended(1, -100, schema.CertaintySynthesised)}, 0, 15 * time.Minute, reason.NoMatch},
+		{"another had it after, which ended", []schema.Assignment{ended(1, -200, schema.CertaintyInferred), ended(3, -100, schema.CertaintyObserved)}, 0, 15 * time.Minute, reason.NoMatch},
+		{"another has it", []schema.Assignment{ended(1, -100, schema.CertaintyInferred), ended(3, 50, schema.CertaintyObserved)}, 0, 15 * time.Minute, reason.Match},
+		{"every end is told", []schema.Assignment{ended(1, -100, schema.CertaintyInferred)}, 0, 0, reason.NoMatch},
+		{"another address", []schema.Assignment{assignment("192.0.2.18/32", 1, -200, -100)}, 0, 15 * time.Minute, reason.NoMatch},
+		{"a port of it", []schema.Assignment{other, block(1, 1024, 2047)}, 2100, 15 * time.Minute, reason.AmbiguousBoundary},
+		{"another port of it", []schema.Assignment{other, block(1, 1024, 2047)}, 4000, 15 * time.Minute, reason.NoMatch},
+	} {
+		w := world()
+		w.Assignments = test.rows
+		p := disclosure.NewPlan(disclosure.Question{Address: netip.MustParseAddr("192.0.2.17"), Instant: noon, Port: test.port}, disclosure.DefaultClockMargin)
+		p.AccountingInterval = test.interval
+		if got := disclosure.Judge(p, w).Reason; got != test.want {
+			t.Errorf("%s: Judge = %s, want %s", test.name, got, test.want)
+		}
+	}
+}
+
 // TestLaboratoryBelievesAnyClock is of clock.require_sync: false.
 func TestLaboratoryBelievesAnyClock(t *testing.T) {
 	w := world()

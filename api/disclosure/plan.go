@@ -11,6 +11,10 @@ import (
 // own clocks (disclosure.md D-28).
 const DefaultClockMargin = 2 * time.Second
 
+// DefaultAccountingInterval is how long a session whose end nobody told may have gone on
+// after it was last heard of (disclosure.md D-28).
+const DefaultAccountingInterval = 15 * time.Minute
+
 // Question is what a task asks: which line held Address at Instant, or what there is
 // of the line that Target names.
 type Question struct {
@@ -28,6 +32,8 @@ type Question struct {
 type Plan struct {
 	Question
 	ClockMargin time.Duration
+	// AccountingInterval is as [DefaultAccountingInterval], of an attribution only.
+	AccountingInterval time.Duration
 	// AnyClock believes what was seen by a clock that nothing kept, as a laboratory does.
 	AnyClock bool
 	From, To time.Time
@@ -62,6 +68,16 @@ func NewWindowPlan(q Question, last time.Time, margin time.Duration) Plan {
 func NewListPlan(q Question, last time.Time, margin time.Duration) Plan {
 	q.Instant = q.Instant.UTC()
 	return Plan{Question: q, ClockMargin: margin, From: q.Instant, To: last.UTC()}
+}
+
+// Read returns the plan with the interval in which assignments are read: margin on both
+// sides, and back to where a session may have been last heard of.
+func (p Plan) Read(margin time.Duration) Plan {
+	around := p.Around(margin)
+	if silent := p.From.Add(-p.AccountingInterval); silent.Before(around.From) {
+		around.From = silent
+	}
+	return around
 }
 
 // touches reports whether the half-open interval [start, end) holds a moment of

@@ -60,6 +60,9 @@ func TestScenario13ConflictingRows(t *testing.T) {
 		started, again(started, 0, 2, true), again(started, 30*time.Minute, 3, false), again(started, 30*time.Minute, 3, false),
 		// Only the end came: what is known begins with it.
 		row("alice", "192.0.2.41", -hour, hour, inferred),
+		// Its Stop was lost: until a while after it was last heard of nobody is said not to
+		// have had the address.
+		row("alice", "192.0.2.45", -hour, 0, inferred),
 		// Two routers saw one line: the same answer from both.
 		row("alice", "192.0.2.42", -hour, hour), row("alice", "192.0.2.42", -30*time.Minute, 2*hour, of("edge2")),
 		// Two routers saw two lines at once.
@@ -72,6 +75,8 @@ func TestScenario13ConflictingRows(t *testing.T) {
 		{"192.0.2.40", 29 * time.Minute, reason.Match, "line-alice"},
 		{"192.0.2.40", 31 * time.Minute, reason.NoMatch, ""},
 		{"192.0.2.41", 0, reason.Match, "inferred"},
+		{"192.0.2.45", 10 * time.Minute, reason.AmbiguousBoundary, ""},
+		{"192.0.2.45", 16 * time.Minute, reason.NoMatch, ""},
 		{"192.0.2.42", 0, reason.Match, "line-alice"},
 		{"192.0.2.43", 0, reason.DataConflict, ""},
 		{"192.0.2.43", -45 * time.Minute, reason.Match, "line-alice"},

@@ -60,6 +60,7 @@ func (x *Executor) answer(ctx context.Context, j job) (warrant.Outcome, error) {
 		return x.preserve(ctx, j, q.Target, x.windowPlan(q))
 	}
 	ask, plan := x.attribute, disclosure.NewPlan(questionOf(q), x.cfg.ClockMargin)
+	plan.AccountingInterval = x.cfg.AccountingInterval
 	switch j.t.Category {
 	case warrant.Identity:
 		ask = x.identify
@@ -217,7 +218,8 @@ func manifestRetention(class schema.Class, l schema.Limit) disclosure.ManifestRe
 
 // evidence reads what the plan needs, and nothing else: of a shared address also
 // what there is of each inside address that had the stated port. Assignments are read
-// as far as margin outside of the interval, for a warning only.
+// as far as margin outside of the interval, for a warning, and as far back as who fell
+// silent may have gone on.
 func (x *Executor) evidence(ctx context.Context, from source, p disclosure.Plan, margin time.Duration, readableFrom time.Time) (disclosure.Evidence, error) {
 	e, err := x.evidenceOf(ctx, from, p, margin, readableFrom)
 	if err != nil {
@@ -255,11 +257,11 @@ func (x *Executor) evidenceOf(ctx context.Context, from source, p disclosure.Pla
 	if e.Coverage, err = from.traffic.Coverage(ctx, collectors, p.From, p.To); err != nil {
 		return e, err
 	}
-	around := p.Around(margin)
+	around := p.Read(margin)
 	if e.Assignments, err = from.traffic.Assignments(ctx, around); err != nil {
 		return e, err
 	}
-	if margin > 0 && p.Port == 0 && slices.ContainsFunc(e.Assignments, func(a schema.Assignment) bool { return a.Shared() }) {
+	if around.From.Before(p.From) && p.Port == 0 && slices.ContainsFunc(e.Assignments, func(a schema.Assignment) bool { return a.Shared() }) {
 		// Of those who share it one row each was read, which may be one outside of the
 		// interval.
 		around = p

@@ -88,6 +88,9 @@ type Config struct {
 	// yet: rows may still be on their way (disclosure.md D-51). Zero means
 	// [DefaultGrace], negative none.
 	Grace time.Duration
+	// AccountingInterval is as [disclosure.DefaultAccountingInterval], which zero means;
+	// negative: none.
+	AccountingInterval time.Duration
 	// NeighbourMargin is how far outside of the uncertainty interval another holder of
 	// the address is warned of. Zero means [disclosure.DefaultNeighbourMargin], negative
 	// none.
@@ -157,6 +160,10 @@ func New(cfg Config) (*Executor, error) {
 		cfg.NeighbourMargin = disclosure.DefaultNeighbourMargin
 	}
 	cfg.NeighbourMargin = max(0, cfg.NeighbourMargin)
+	if cfg.AccountingInterval == 0 {
+		cfg.AccountingInterval = disclosure.DefaultAccountingInterval
+	}
+	cfg.AccountingInterval = max(0, cfg.AccountingInterval)
 	if cfg.Limit == 0 {
 		cfg.Limit = time.Minute
 	}
