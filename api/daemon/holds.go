@@ -17,7 +17,7 @@ func (s *services) keeperOfHolds(ctx context.Context, book *ledger.Log) (*keep.K
 	k, err := keep.New(keep.Config{
 		Dir: s.cfg.Legal.HoldsDir, Keys: s.keys, Book: book, State: s.holds,
 		Rules: &hold.Rules{Law: s.rules.Law, ApprovalAge: s.rules.ApprovalAge, Document: s.document},
-		Clock: s.judge(book), Now: time.Now, Log: s.log,
+		Clock: sure{s.judge(book), s.leap}, Now: time.Now, Log: s.log,
 	})
 	if err != nil {
 		return nil, err

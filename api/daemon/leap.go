@@ -39,3 +39,18 @@ func (s *services) believeClock(ctx context.Context, book *ledger.Log, accept bo
 	s.leap.Accept(now)
 	return nil
 }
+
+// sure tells whether this host's clock can be believed with what cannot be taken back:
+// a laboratory's too, which nothing keeps.
+type sure struct {
+	*clock.Judge
+	leap *clock.Leap
+}
+
+// Check returns nil if it can.
+func (s sure) Check() error {
+	if err := s.Judge.Check(); err != nil {
+		return err
+	}
+	return s.leap.Check(s.Now())
+}

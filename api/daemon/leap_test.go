@@ -13,7 +13,23 @@ import (
 
 	"griffier/api/clock"
 	"griffier/api/ledger"
+	"griffier/api/reason"
 )
+
+// What is destroyed for good waits for a person when the clock of a laboratory leapt.
+func TestSure(t *testing.T) {
+	is := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	now := is
+	unkept := func() (clock.Reading, error) { return clock.Reading{}, nil }
+	s := sure{&clock.Judge{LastAt: func() time.Time { return is }, Now: func() time.Time { return now }, Read: unkept}, clock.NewLeap(is, unkept)}
+	for at, want := range map[time.Time]reason.Reason{is: "", is.AddDate(0, 0, 6): "", is.AddDate(10, 0, 0): reason.ClockUntrusted, is.Add(-time.Minute): reason.ClockUntrusted} {
+		now = at
+		s.leap.Accept(is)
+		if err := s.Check(); reason.Of(err) != want {
+			t.Errorf("at %v: %v, want %q", at, err, want)
+		}
+	}
+}
 
 // TestAClockThatLeaptStartsNothing: griffierd was away for longer than anybody
 // would leave it (or the clock is wrong, which it cannot tell), and nothing keeps
