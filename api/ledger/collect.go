@@ -12,14 +12,8 @@ import (
 	"github.com/transparency-dev/merkle/rfc6962"
 )
 
-// foldedBatch are entries that are durable and folded, with the tree's head after
-// them.
-type foldedBatch struct {
-	entries []foldedEntry
-	head    head
-}
-
-// foldedEntry is one of them. s is nil if nobody waits for it.
+// foldedEntry is an entry that is durable and folded, and not yet witnessed. s is nil
+// if nobody waits for it.
 type foldedEntry struct {
 	s     *submission
 	entry Entry
@@ -31,14 +25,13 @@ const (
 )
 
 // foldInOrder is the folder goroutine. Tessera resolves in the order in which
-// entries were handed in, so waiting for them in that order costs nothing. It
-// passes on a batch as a whole: the witness file is then written once for it.
+// entries were handed in, so waiting for them in that order costs nothing. The witness
+// file is written once for a batch, while tessera may have begun the next.
 func (l *Log) foldInOrder() {
-	defer close(l.folded)
 	batch := uint64(0)
 	for s := range l.inTree {
 		if s.batch != batch {
-			l.passOn()
+			l.acknowledge()
 			batch = s.batch
 		}
 		index, err := s.future()
@@ -65,27 +58,27 @@ func (l *Log) foldInOrder() {
 			l.finish(s, Entry{}, fmt.Errorf("%w: %w", ErrUnknownOutcome, broken))
 		}
 		if len(l.inTree) == 0 {
-			l.passOn()
+			l.acknowledge()
 		}
 	}
-	l.passOn()
+	l.acknowledge()
 }
 
-// passOn gives what was folded to the witness writer.
-func (l *Log) passOn() {
+// acknowledge records the head of what was folded in the witness file, and only then
+// tells the callers.
+func (l *Log) acknowledge() {
 	if len(l.pending) == 0 {
 		return
 	}
-	root, err := l.tree.GetRootHash(nil)
-	if err != nil {
-		l.breakFor(err)
-		for _, f := range l.pending {
-			if f.s != nil {
-				l.finish(f.s, Entry{}, fmt.Errorf("%w: %w", ErrUnknownOutcome, err))
-			}
+	err := l.witness()
+	for _, f := range l.pending {
+		switch {
+		case f.s == nil:
+		case err != nil:
+			l.finish(f.s, Entry{}, fmt.Errorf("%w: %w", ErrUnknownOutcome, err))
+		default:
+			l.finish(f.s, f.entry, nil)
 		}
-	} else {
-		l.folded <- foldedBatch{entries: l.pending, head: head{size: l.tree.End(), root: root}}
 	}
 	l.pending = nil
 }
@@ -125,10 +118,10 @@ func (l *Log) foldNext(s *submission, e Entry, leaf []byte) error {
 // have come after the entry was stored, so that only the log itself can tell.
 // Nothing new is handed in meanwhile.
 func (l *Log) resync(failed *submission) {
-	l.passOn()
 	l.mu.Lock()
 	l.resyncing = true
 	l.mu.Unlock()
+	l.acknowledge()
 	waiting := l.drain(failed)
 	for {
 		err := l.readBack(&waiting)
@@ -196,7 +189,7 @@ func (l *Log) readBack(waiting *[]*submission) error {
 	if state.size < l.tree.End() {
 		return fmt.Errorf("%w: it shrank from %d to %d entries", ErrTampered, l.tree.End(), state.size)
 	}
-	defer l.passOn()
+	defer l.acknowledge()
 	err = readEntries(context.Background(), l.cfg.Dir, state.size, l.tree.End(), state.size, func(index uint64, leaf []byte) error {
 		e, err := decodeEntry(index, leaf)
 		if err != nil {
@@ -236,59 +229,35 @@ func (l *Log) readBack(waiting *[]*submission) error {
 	return removeDebris(l.cfg.Dir, state.size, checkpoint.size)
 }
 
-// writeWitnesses is the witness writer: it records the newest head, one write
-// for all that waits, and only then tells the callers.
-func (l *Log) writeWitnesses() {
-	for f := range l.folded {
-		for more := true; more && len(f.entries) < maxInFlight; {
-			var next foldedBatch
-			select {
-			case next, more = <-l.folded:
-				if more {
-					f = foldedBatch{entries: append(f.entries, next.entries...), head: next.head}
-				}
-			default:
-				more = false
-			}
-		}
-		checkpoint, err := l.witness(f.head)
-		if err == nil {
-			l.mu.Lock()
-			l.acked, l.checkpoint = f.head, checkpoint
-			l.mu.Unlock()
-		}
-		for _, e := range f.entries {
-			if e.s == nil {
-				continue
-			}
-			if err != nil {
-				l.finish(e.s, Entry{}, fmt.Errorf("%w: %w", ErrUnknownOutcome, err))
-			} else {
-				l.finish(e.s, e.entry, nil)
-			}
-		}
-	}
-}
-
 // witness writes the witness file, again and again until it succeeds or the log
 // is closed. Until then nothing is acknowledged, and callers learn by the limit.
-func (l *Log) witness(h head) (checkpoint string, err error) {
-	checkpoint, err = signHead(h, l.origin, l.cfg.Key.Signer)
+func (l *Log) witness() error {
+	root, err := l.tree.GetRootHash(nil)
 	if err != nil {
 		l.breakFor(err)
-		return "", err
+		return err
+	}
+	h := head{size: l.tree.End(), root: root}
+	checkpoint, err := signHead(h, l.origin, l.cfg.Key.Signer)
+	if err != nil {
+		l.breakFor(err)
+		return err
 	}
 	for told := false; ; told = true {
 		if err = l.slots.write(h, checkpoint); err == nil {
-			return checkpoint, nil
+			break
 		}
 		if !told {
 			l.cfg.Logger.Error("ledger witness file cannot be written", slog.String("error", err.Error()))
 		}
 		select {
 		case <-l.closing:
-			return "", err
+			return err
 		case <-time.After(witnessPause):
 		}
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.acked, l.checkpoint = h, checkpoint
+	return nil
 }

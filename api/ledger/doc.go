@@ -8,11 +8,11 @@
 // neither the log's proofs nor the fold.
 //
 // Order. One goroutine, the sequencer, stamps the time, seals the body and hands
-// entries to tessera; a second applies the folds in the order of the log; a
-// third writes the witness file. A call returns success only after its entry is
-// durable in the log, folded, and recorded in the witness file; only then does a
-// published checkpoint cover it. Decide runs its function when every earlier entry has
-// gone through all of that, so a decision sees exactly the log before it.
+// entries to tessera; a second applies the folds in the order of the log and writes
+// the witness file. A call returns success only after its entry is durable in the log,
+// folded, and recorded in the witness file; only then does a published checkpoint cover
+// it. Decide runs its function when every earlier entry has gone through all of that,
+// so a decision sees exactly the log before it.
 //
 // Failing closed. What takes longer than Config.Limit (2 s) is answered
 // ErrUnknownOutcome; until it is known, everything else is answered

@@ -82,19 +82,18 @@ type Log struct {
 	submit  chan *submission // to the sequencer; unbuffered: received means taken
 	inTree  chan *submission // handed to tessera, in order; to the folder
 	idle    chan struct{}    // a hint that tessera, or everything, has nothing left to do
-	folded  chan foldedBatch // to the witness writer
 	closing chan struct{}
 	running sync.WaitGroup
 
-	slots     witnessSlots // owned by the witness writer
-	published head         // of the checkpoint file; owned by publishInTime after Open
+	published head // of the checkpoint file; owned by publishInTime after Open
 
 	// view is held for writing while folds apply.
 	view sync.RWMutex
 
 	// Owned by the folder goroutine after Open.
 	tree    *compact.Range // over all folded entries
-	pending []foldedEntry  // folded, not yet passed on
+	pending []foldedEntry  // folded, not yet acknowledged
+	slots   witnessSlots
 
 	mu         sync.Mutex
 	changed    *sync.Cond // on any change of what follows
@@ -154,7 +153,6 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		cfg: cfg, origin: cfg.Key.Signer.Name(), verifiers: note.VerifierList(verifier), lock: lock,
 		submit:   make(chan *submission),
 		inTree:   make(chan *submission, maxInFlight),
-		folded:   make(chan foldedBatch, maxInFlight),
 		idle:     make(chan struct{}, 1),
 		closing:  make(chan struct{}),
 		overdue:  map[*submission]struct{}{},
@@ -244,7 +242,6 @@ func (l *Log) start() (err error) {
 	q := &sequencer{log: l, stampedAt: l.LastAt()}
 	l.running.Go(q.run)
 	l.running.Go(l.foldInOrder)
-	l.running.Go(l.writeWitnesses)
 	l.running.Go(l.publishInTime)
 	return nil
 }
@@ -324,7 +321,7 @@ func (l *Log) breakFor(err error) {
 	l.changed.Broadcast()
 }
 
-// settleWitness leaves the witness file in its whole form, after the writer.
+// settleWitness leaves the witness file in its whole form, after the folder goroutine.
 func (l *Log) settleWitness() {
 	l.mu.Lock()
 	h, checkpoint := l.acked, l.checkpoint
