@@ -120,6 +120,27 @@ func TestParseTarget(t *testing.T) {
 	}
 }
 
+// TestTargetsAreRefusedWithAReason, which repeats nothing of them.
+func TestTargetsAreRefusedWithAReason(t *testing.T) {
+	for in, want := range map[string]string{
+		"192.0.2.*": "a wildcard or a zone", "fe80::1%eth0": "a wildcard or a zone", "person:Jan*;1234AB;7": "a wildcard",
+		"192.0.2.0/24": "only a delegated one", "2001:db8:1:2301::/56": "only a delegated one", "192.0.2.17/32": "only a delegated one",
+		"person:J\u0430n Jansen;1234AB;7": "no Latin letter", "person:Jan\u202eJansen;1234AB;7": "no Latin letter", "person:Jan Jansen": "person:NAME;POSTCODE;NUMBER",
+		"radius:\u0430lice": "may look like another", "\uff11\uff19\uff12.0.2.17": "may look like another", "circuit:a\x00": "not seen",
+		"line:a b": "line:ID", "mac:aa:bb:cc": "mac:AA:BB", "address:12;7": "address:POSTCODE;NUMBER", "127.0.0.1": "No line can hold", "example.org": "begins with none of", "192.0.2.17:80/gre": "begins with none of",
+	} {
+		_, err := warrant.ParseTarget(in)
+		if err == nil || !strings.Contains(err.Detail, want) || strings.Contains(err.Detail, in) {
+			t.Errorf("ParseTarget(%q): %v, want it to say %q", in, err, want)
+		}
+		c := testContent()
+		c.Targets = []string{in}
+		if _, err := c.Validate(start); err == nil || len(err.Violations) != 1 || !strings.Contains(err.Violations[0].Description, want) {
+			t.Errorf("a content with %q: %v, want it to say %q", in, err, want)
+		}
+	}
+}
+
 func FuzzParseTarget(f *testing.F) {
 	for _, s := range []string{"192.0.2.17", "2001:db8::17", "192.0.2.0/24", "::ffff:192.0.2.17", "fe80::1%eth0", "192.0.2.17:80/tcp",
 		"2001:db8:1:2300::/56", "line:a-1", "circuit:0x0001", "radius:alice@isp.example", "mac:aa:bb:cc:dd:ee:ff", "person:Jan Jansen;1234 AB;7;a", "address:1234AB;7"} {

@@ -94,7 +94,7 @@ const maxName = 128
 func ParseTarget(s string) (Target, *reason.Error) {
 	t, ok := parseTarget(s)
 	if !ok {
-		return Target{}, reason.New(reason.TargetNotSpecific, "")
+		return Target{}, reason.New(reason.TargetNotSpecific, unreadable(s))
 	}
 	if t.Network() && !holdable(t.Address) {
 		return Target{}, reason.New(reason.TargetNotSpecific, "No line can hold that address.")
@@ -103,6 +103,33 @@ func ParseTarget(s string) (Target, *reason.Error) {
 		t.Address = netip.Addr{}
 	}
 	return t, nil
+}
+
+// forms are those of targets that are no address or prefix, by what begins them.
+var forms = [][2]string{{lineForm, "line:ID"}, {circuitForm, "circuit:TEXT or circuit:0xHEX"}, {radiusForm, "radius:USER"}, {macForm, "mac:AA:BB:CC:DD:EE:FF, of one device"},
+	{personForm, "person:NAME;POSTCODE;NUMBER or person:NAME;POSTCODE;NUMBER;ADDITION"}, {placeForm, "address:POSTCODE;NUMBER or address:POSTCODE;NUMBER;ADDITION"}}
+
+// unreadable says why a text is no target, and nothing of the text.
+func unreadable(s string) string {
+	if strings.ContainsAny(s, "*%") {
+		return "It has a wildcard or a zone: name one."
+	}
+	name, isPerson := strings.CutPrefix(s, personForm)
+	if name, _, _ = strings.Cut(name, ";"); isPerson && strings.ContainsFunc(norm.NFC.String(name), func(c rune) bool { return !inNames(c) }) {
+		return "The name has a character that is no Latin letter, digit, space or one of ' - . , &: it may look like another."
+	}
+	if !isPerson && strings.ContainsFunc(s, func(c rune) bool { return c > unicode.MaxASCII || unicode.IsControl(c) }) {
+		return "It has a character that is not plain ASCII, or not seen: it may look like another."
+	}
+	for _, f := range forms {
+		if strings.HasPrefix(s, f[0]) {
+			return "It is not of the form " + f[1] + "."
+		}
+	}
+	if _, err := netip.ParsePrefix(s); err == nil {
+		return "Of prefixes only a delegated one is one target: IPv6, /48 to /64, with nothing after its length."
+	}
+	return "It is no address, ADDRESS:PORT or ADDRESS:PORT/PROTOCOL, and begins with none of line:, circuit:, radius:, mac:, person: and address:."
 }
 
 // parseTarget reads the form. Of a prefix it sets the address too, its first.
@@ -219,15 +246,19 @@ func parseName(s string) (string, bool) {
 	s = norm.NFC.String(s)
 	letters := 0
 	for _, c := range s {
-		switch {
-		case unicode.Is(unicode.Latin, c) && unicode.IsLetter(c):
-			letters++
-		case c >= '0' && c <= '9', strings.ContainsRune(" '-.,&", c):
-		default:
+		if !inNames(c) {
 			return "", false
+		}
+		if unicode.IsLetter(c) {
+			letters++
 		}
 	}
 	return s, letters > 1 && len(s) <= maxName && strings.TrimSpace(s) == s && !strings.Contains(s, "  ")
+}
+
+// inNames reports whether a character is one that names have.
+func inNames(c rune) bool {
+	return unicode.Is(unicode.Latin, c) && unicode.IsLetter(c) || c >= '0' && c <= '9' || strings.ContainsRune(" '-.,&", c)
 }
 
 // String returns the canonical text, which [ParseTarget] reads back.
