@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"griffier/api/durable"
 )
 
 // Shelf is a folder of one kind of file: mode 0700, files of mode 0600, each named
@@ -48,7 +50,7 @@ func (s Shelf) Begin(id string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.sync(); err != nil {
+	if err := durable.SyncFolder(s.dir); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
@@ -66,14 +68,14 @@ func (s Shelf) Finish(id string, f *os.File) error {
 	if err := os.Rename(s.makingPath(id), s.Path(id)); err != nil {
 		return err
 	}
-	return s.sync()
+	return durable.SyncFolder(s.dir)
 }
 
 // Remove removes an id's files, durably; that there are none is no error.
 func (s Shelf) Remove(id string) error {
 	err := errors.Join(s.RemoveMaking(id), removeIfThere(s.Path(id)))
 	if err == nil {
-		err = s.sync()
+		err = durable.SyncFolder(s.dir)
 	}
 	return err
 }
@@ -86,14 +88,6 @@ func removeIfThere(path string) error {
 		return err
 	}
 	return nil
-}
-
-func (s Shelf) sync() error {
-	d, err := os.Open(s.dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // Found is a file of the folder.
