@@ -10,6 +10,7 @@ import (
 // TestTasksAnswerWhatWasFilled executes tasks on a small store; each fails if its
 // package does not verify, or names another line than the generator's.
 func TestTasksAnswerWhatWasFilled(t *testing.T) {
+	awayFromMidnight()
 	defer func(questions, warmUp int) { taskQuestions, taskWarmUp = questions, warmUp }(taskQuestions, taskWarmUp)
 	taskQuestions, taskWarmUp = 20, 2
 	figures := map[string]float64{}
