@@ -29,7 +29,7 @@ var outageLength = time.Minute
 var outageRate uint64 = 10_000
 
 const (
-	outageKills = 2      // kill -9 of the collector while the store is away
+	outageKills = 2 // kill -9 of the collector while the store is away
 	// batchInterval is how often the generator sends what is due; a collector that
 	// was away is sent at most batchMost at a time.
 	batchInterval = 10 * time.Millisecond
