@@ -91,10 +91,12 @@ func TestSnapshotOfTheWholeHostIsRefused(t *testing.T) {
 
 	// Nobody answers: refused, until the operator accepts it, which is entered.
 	stop()
-	if _, err := ledger.Open(context.Background(), w.config("log", w.client(t))); !errors.As(err, &differs) || differs.Cause != ledger.WitnessUnreachable {
+	alone := w.config("log", w.client(t))
+	alone.RemoteWait = 100 * time.Millisecond
+	if _, err := ledger.Open(context.Background(), alone); !errors.As(err, &differs) || differs.Cause != ledger.WitnessUnreachable {
 		t.Fatalf("nobody answers: %v", err)
 	}
-	accepting = w.config("log", w.client(t))
+	accepting = alone
 	accepting.AcceptWitnessLoss = true
 	l, err = ledger.Open(context.Background(), accepting)
 	if err != nil {
