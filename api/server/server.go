@@ -103,7 +103,7 @@ func New(cfg Config) (*Server, error) {
 }
 
 // Serve answers on l until ctx ends, then finishes the calls under way, for at
-// most grace, and returns nil.
+// most grace, ends the others, and returns nil when no handler runs any more.
 func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration) error {
 	if !s.tls && !onLoopback(l.Addr()) {
 		return fmt.Errorf("listen %s: TLS is required off loopback; set tls.cert_file and tls.key_file", l.Addr())

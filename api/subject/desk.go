@@ -27,6 +27,9 @@ const (
 	rewriteLimit = 12 * time.Hour
 )
 
+// carryOutLimit bounds what goes on after a caller went away.
+const carryOutLimit = time.Minute
+
 // unlinkWait is how long a rewrite waits for the engine to unlink what it replaced: a
 // minute after, but an idle engine looks for such parts every five minutes only.
 const unlinkWait = 10 * time.Minute

@@ -167,7 +167,9 @@ func (s *Service) ApproveErasure(ctx context.Context, req *griffierv1.ApproveEra
 	case id != x.ID:
 		return nil, warrantrpc.ErrReused()
 	}
-	if err := s.desk.Recover(context.WithoutCancel(ctx)); err != nil {
+	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), carryOutLimit)
+	defer cancel()
+	if err := s.desk.Recover(limited); err != nil {
 		if ledgerErr := warrantrpc.LedgerError(err); reason.From(ledgerErr) != nil {
 			return nil, ledgerErr
 		}
