@@ -155,14 +155,18 @@ func errNotReleased() *reason.Error {
 }
 
 // Fetch drafts the entry that precedes handing the package over, which uses up its
-// download. A package is handed over only while its warrant runs, its retention
-// period has not ended and the key that it is sealed to is still the authority's.
+// download. A package is handed over only while its warrant runs, the authority does
+// not deny it, its retention period has not ended and the key that it is sealed to is
+// still the authority's.
 func (r *Rules) Fetch(s *State, now time.Time, by Caller, taskID string) (ledger.Draft, *reason.Error) {
 	t, w, role, err := s.handled(by, taskID)
 	if err != nil {
 		return ledger.Draft{}, err
 	}
 	if err := w.running(now); err != nil { // which says more than that there is nothing
+		return ledger.Draft{}, err
+	}
+	if err := w.undenied(); err != nil {
 		return ledger.Draft{}, err
 	}
 	if !t.ReleasedAt.IsZero() { // a key that was revoked since may be in other hands
@@ -204,6 +208,9 @@ func (r *Rules) Grant(s *State, now time.Time, by Caller, taskID string, to Role
 		return ledger.Draft{}, reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "role", Description: "is not one that fetches packages"})
 	}
 	if err := w.running(now); err != nil {
+		return ledger.Draft{}, err
+	}
+	if err := w.undenied(); err != nil {
 		return ledger.Draft{}, err
 	}
 	switch {

@@ -66,6 +66,26 @@ func TestDownloadIsSingleUse(t *testing.T) {
 	wantReason(t, "an officer", b.fetchAs(r, start.Add(25*time.Hour), officer), "")
 }
 
+// TestDeniedIsNotHandedOver: what the authority says that it did not order, it does not
+// get, however it was approved; nor does anybody who sent the order in its name.
+func TestDeniedIsNotHandedOver(t *testing.T) {
+	b, r := released(t)
+	say := func(outcome warrant.CallBack) {
+		w, _ := b.state.Warrant("w")
+		d, err := r.Verify(b.state, start, approver, warrant.VerifyRequest{WarrantID: "w", Generation: w.Generation, ContentSHA256: w.ContentSHA256,
+			Number: "+31201234567", Outcome: outcome, SpokeWith: "the desk"})
+		wantReason(t, string(outcome), b.do(start, d, err), "")
+	}
+	say(warrant.CallBackDenied)
+	wantReason(t, "fetch", b.fetchAs(r, start, officer), reason.WarrantIncomplete)
+	say(warrant.CallBackNoAnswer)
+	wantReason(t, "fetch when nobody answers", b.fetchAs(r, start, officer), reason.WarrantIncomplete)
+	say(warrant.CallBackConfirmed)
+	wantReason(t, "fetch when it was a mistake", b.fetchAs(r, start, officer), "")
+	say(warrant.CallBackDenied)
+	wantReason(t, "grant", b.grant(r, start, approver, warrant.LegalOfficer), reason.WarrantIncomplete)
+}
+
 func TestDownloadLapses(t *testing.T) {
 	b, r := released(t)
 	wantReason(t, "the last moment", func() *reason.Error { _, err := r.Fetch(b.state, start.Add(72*time.Hour-1), officer, "t"); return err }(), "")

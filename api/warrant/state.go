@@ -81,6 +81,7 @@ type Warrant struct {
 	VerifiedIndex uint64
 	VerifiedBy    string
 	VerifiedAt    time.Time
+	DeniedAt      time.Time // the authority said since that it did not send the order; zero: it did not say so
 	CreatedBy     string
 	CreatedAt     time.Time // served: the server's clock, which starts its deadlines
 	Terms

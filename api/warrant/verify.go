@@ -60,7 +60,8 @@ type verifyBody struct {
 
 // Verify records that the authority was called back, on the number that the
 // registry has of it (D-05). No approval is taken before an outcome CONFIRMED. It
-// may be recorded again; a DENIED makes the approvals void that there are.
+// may be recorded again; a DENIED makes the approvals void that there are, and no
+// package is handed over before another call says otherwise.
 func (r *Rules) Verify(s *State, now time.Time, by Caller, req VerifyRequest) (ledger.Draft, *reason.Error) {
 	role := LegalOfficer
 	if !by.Has(role) {
@@ -124,9 +125,10 @@ func (s *State) applyVerify(e ledger.Entry) (bool, error) {
 	switch f.Outcome {
 	case CallBackConfirmed:
 		w.Verified, w.VerifiedIndex, w.VerifiedBy, w.VerifiedAt = true, e.Index, e.Header.Actor, e.Header.At
+		w.DeniedAt = time.Time{}
 	case CallBackDenied:
 		w.voidCallBack()
-		w.Approvals = nil
+		w.Approvals, w.DeniedAt = nil, e.Header.At
 	}
 	w.Revision++
 	return true, nil
@@ -145,6 +147,15 @@ func (c Content) KeepsCallBack(before Content) bool {
 		return string(Content{Authority: c.Authority, Reference: c.Reference, LegalBasis: c.LegalBasis, Targets: c.Targets, Recipient: c.Recipient}.Canonical())
 	}
 	return only(c) == only(before)
+}
+
+// undenied refuses while the authority's last word is that it did not send the order.
+func (w *Warrant) undenied() *reason.Error {
+	if w.DeniedAt.IsZero() {
+		return nil
+	}
+	return reason.Invalid(reason.WarrantIncomplete, reason.Violation{Field: "verification",
+		Description: "says that the authority did not send this order: revoke the warrant, or call the authority back again"})
 }
 
 // verified refuses while the authority was not called back.
