@@ -10,6 +10,7 @@ import (
 	"griffier/api/reason"
 	"griffier/api/server"
 	"griffier/api/warrant"
+	griffierv1 "griffier/proto/griffier/v1"
 )
 
 // ClassKeys makes class keys ([keystore.Store]). Ensure of a key that exists is no
@@ -41,7 +42,9 @@ func (b ClassBook) Decide(ctx context.Context, method, clientID string,
 	}
 	by := ledger.Caller{Actor: c.Actor, Machine: c.Machine}
 	for _, r := range c.Roles {
-		by.Roles = append(by.Roles, auth.RoleName(r))
+		if r == griffierv1.Role_ROLE_OVERSEER || !c.Has(griffierv1.Role_ROLE_OVERSEER) { // as in callerOf
+			by.Roles = append(by.Roles, auth.RoleName(r))
+		}
 	}
 	key := server.ClassKey(b.Area, b.Now())
 	if err := b.Keys.Ensure(key); err != nil {

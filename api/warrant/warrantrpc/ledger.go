@@ -94,10 +94,12 @@ func Caller(ctx context.Context) (warrant.Caller, error) {
 	return callerOf(c), nil
 }
 
+// callerOf leaves an overseer every legal role out that the account may have too: who
+// audits does nothing of what is audited (GDPR 38(6); disclosure.md D-21).
 func callerOf(c auth.Caller) warrant.Caller {
 	out := warrant.Caller{Actor: c.Actor, Teams: c.Teams}
 	for _, r := range roles {
-		if c.Has(r.message) {
+		if c.Has(r.message) && !c.Has(griffierv1.Role_ROLE_OVERSEER) {
 			out.Roles = append(out.Roles, r.role)
 		}
 	}

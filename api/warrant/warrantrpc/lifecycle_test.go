@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"google.golang.org/protobuf/proto"
 
+	"griffier/api/ledger"
 	"griffier/api/reason"
 	"griffier/api/warrant"
 	"griffier/api/warrant/warrantrpc"
@@ -220,6 +221,32 @@ func TestApproversSeeWhatTheyApprove(t *testing.T) {
 	_, err = o.CancelWarrant(officer, &griffierv1.CancelWarrantRequest{RequestId: "cancel-01", WarrantId: few.WarrantId, ExpectedGeneration: 1})
 	want(t, "cancel", err, "")
 	want(t, "the outsider and what ended without them", get(outside, few), reason.NotFound)
+}
+
+// TestOverseerActsInNoOtherRole: whatever roles an account has beside that of the
+// overseer, it looks and does nothing (D-21).
+func TestOverseerActsInNoOtherRole(t *testing.T) {
+	o := newOffice(t)
+	w := o.live("PV-DPO", nil)
+	all := as("d9d9", griffierv1.Role_ROLE_LEGAL_OFFICER, griffierv1.Role_ROLE_LEGAL_APPROVER, griffierv1.Role_ROLE_OVERSEER, griffierv1.Role_ROLE_PRIVACY_CONTROLLER)
+	_, err := o.GetWarrant(all, &griffierv1.GetWarrantRequest{WarrantId: w.WarrantId})
+	want(t, "look", err, "")
+	_, err = o.CreateWarrant(all, &griffierv1.CreateWarrantRequest{RequestId: "create-all", Content: content(t, "PV-DPO-2")})
+	want(t, "create", err, reason.PermissionDenied)
+	_, err = o.ApproveWarrant(all, &griffierv1.ApproveWarrantRequest{RequestId: "approve-all", WarrantId: w.WarrantId, ExpectedGeneration: 1, ContentSha256: w.ContentSha256})
+	want(t, "approve", err, reason.PermissionDenied)
+	_, err = o.CancelWarrant(all, &griffierv1.CancelWarrantRequest{RequestId: "cancel-all", WarrantId: w.WarrantId, ExpectedGeneration: 1})
+	want(t, "cancel", err, reason.PermissionDenied)
+
+	book := warrantrpc.ClassBook{Book: o.log, Keys: o.keys, Area: "test", Now: o.now}
+	var roles []string
+	_, err = book.Decide(all, "Test", "request-0001", func(_ time.Time, by ledger.Caller, _ string) (ledger.Draft, *reason.Error) {
+		roles = by.Roles
+		return ledger.Draft{Kind: "test", Actor: by.Actor}, nil
+	})
+	if want(t, "a policy", err, ""); !slices.Equal(roles, []string{"overseer"}) {
+		t.Errorf("of a policy it decides as %v", roles)
+	}
 }
 
 // Time's own transitions are in the ledger, each once; alarms say how many, and which
