@@ -118,21 +118,11 @@ func (r *Rules) PackageExpired(t Task, now time.Time) bool {
 	return ok && !now.Before(at)
 }
 
-// legalRole returns the role in which a caller handles packages, or "".
-func legalRole(by Caller) Role {
-	for _, role := range []Role{LegalOfficer, LegalApprover} {
-		if by.Has(role) {
-			return role
-		}
-	}
-	return ""
-}
-
 // handled returns a task, and the role in which a caller handles its package.
 func (s *State) handled(by Caller, taskID string) (Task, Warrant, Role, *reason.Error) {
-	role := legalRole(by)
-	if role == "" {
-		return Task{}, Warrant{}, "", reason.New(reason.PermissionDenied, "")
+	role, err := by.legal()
+	if err != nil {
+		return Task{}, Warrant{}, "", err
 	}
 	t, w, ok := s.Task(taskID)
 	if !ok {

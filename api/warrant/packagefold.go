@@ -16,7 +16,7 @@ func (s *State) applyPackage(e ledger.Entry) (bool, error) {
 	if e.Header.Kind == KindCorrect {
 		return s.applyCorrect(e, t)
 	}
-	var f struct{ grantFacts } // the one that has all that is needed of any
+	var f grantFacts // which has all that is needed of any
 	if err := json.Unmarshal(e.Header.Facts, &f); err != nil {
 		return false, err
 	}

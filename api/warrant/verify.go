@@ -63,12 +63,9 @@ type verifyBody struct {
 // may be recorded again; a DENIED makes the approvals void that there are, and no
 // package is handed over before another call says otherwise.
 func (r *Rules) Verify(s *State, now time.Time, by Caller, req VerifyRequest) (ledger.Draft, *reason.Error) {
-	role := LegalOfficer
-	if !by.Has(role) {
-		role = LegalApprover
-	}
-	if !by.Has(role) {
-		return ledger.Draft{}, reason.New(reason.PermissionDenied, "")
+	role, err := by.legal()
+	if err != nil {
+		return ledger.Draft{}, err
 	}
 	w, err := s.liveWarrant(now, req.WarrantID, req.Generation)
 	if err != nil {
