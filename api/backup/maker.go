@@ -369,7 +369,7 @@ func (m *Maker) Run(ctx context.Context, every time.Duration) {
 		if err == nil && every > 0 && m.DataDir == "" && m.KeysDir != "" { // of a server its own backups are made
 			err = m.copyKeys(every)
 		}
-		if err == nil && every > 0 && m.Dir != "" && m.DataDir != "" && !m.newest().After(m.Now().Add(-every)) {
+		if err == nil && every > 0 && m.Dir != "" && m.DataDir != "" && !m.Record.Newest().After(m.Now().Add(-every)) {
 			var made Manifest
 			if made, err = m.Create(ctx, nil); err == nil {
 				m.Log.LogAttrs(ctx, slog.LevelInfo, "backup made", slog.String("backup", made.ID), slog.Uint64("bytes", made.Bytes()))
@@ -399,13 +399,4 @@ func (m *Maker) copyKeys(every time.Duration) error {
 		}
 	}
 	return CopyKeys(m.Keys, m.KeysDir, m.Now())
-}
-
-func (m *Maker) newest() (at time.Time) {
-	for _, k := range m.Record.All() {
-		if k.MadeAt.After(at) {
-			at = k.MadeAt
-		}
-	}
-	return at
 }

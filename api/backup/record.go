@@ -87,6 +87,16 @@ func (r *Record) All() []Known {
 	return out
 }
 
+// Newest returns when the newest backup was made; zero: never.
+func (r *Record) Newest() (at time.Time) {
+	for _, k := range r.All() {
+		if k.MadeAt.After(at) {
+			at = k.MadeAt
+		}
+	}
+	return at
+}
+
 // Readable returns the backups that somebody could still read at an instant.
 func (r *Record) Readable(at time.Time) (out []Known) {
 	for _, k := range r.All() {

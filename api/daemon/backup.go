@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"griffier/api/backup"
 	"griffier/api/keystore"
 	"griffier/api/ledger"
@@ -28,6 +30,14 @@ func (c Config) folders() map[string]string {
 
 // newBackups makes what makes backups, and ends them.
 func (s *services) newBackups(book *ledger.Log) *backup.Maker {
+	s.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "griffier_backup_timestamp_seconds", Help: "When the newest backup was made; 0: never.",
+	}, func() float64 {
+		if at := s.copies.Newest(); !at.IsZero() {
+			return float64(at.Unix())
+		}
+		return 0
+	}))
 	return &backup.Maker{
 		Conn: s.conn, DataDir: s.cfg.Store.DataDir, LedgerDir: s.cfg.Ledger.Dir, Folders: s.cfg.folders(),
 		Dir: s.cfg.Backup.Dir, KeysDir: s.cfg.Backup.KeysDir, Keys: s.keys, Book: book, Record: s.copies,

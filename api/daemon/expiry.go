@@ -12,6 +12,7 @@ import (
 	"griffier/api/backup"
 	"griffier/api/ledger"
 	"griffier/api/retention/expiry"
+	"griffier/api/subject"
 	"griffier/schema"
 )
 
@@ -28,6 +29,7 @@ func (s *services) newExpiry(book *ledger.Log) (*expiry.Dropper, *expiry.Verifie
 	verifier := &expiry.Verifier{Conn: s.conn, Book: book, Record: s.record, Policy: policy, DataDir: s.cfg.Store.DataDir, Settle: dropper.Settle, Now: time.Now, Log: s.log,
 		Agrees: func(ctx context.Context) (bool, error) { return s.keeper.Agrees(ctx, s.conn) }}
 	s.keeper.Changed = dropper.PolicyChanged
+	verifier.Places = append(verifier.Places, subject.Place{State: s.rights})
 	if s.cfg.Backup.KeysDir != "" {
 		place := backup.Place{KeysDir: s.cfg.Backup.KeysDir, Keys: s.keys, Record: s.copies}
 		if s.cfg.Store.DataDir != "" {
