@@ -32,6 +32,30 @@ func TestUnitIsHardened(t *testing.T) {
 	t.Logf("exposure %v", exposure)
 }
 
+// What refuses to start is left alone in the end: as many attempts as systemd makes fit
+// into the interval in which it counts them, each with a minute to fail in.
+func TestUnitGivesUp(t *testing.T) {
+	text, err := os.ReadFile("griffierd.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	value := func(key, unit string) int {
+		m := regexp.MustCompile(`(?m)^` + key + `=([0-9]+)` + unit + `$`).FindSubmatch(text)
+		if m == nil {
+			t.Fatalf("the unit has no %s in %q", key, unit)
+		}
+		n, err := strconv.Atoi(string(m[1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	attempts := value("StartLimitBurst", "")
+	if interval, took := value("StartLimitIntervalSec", "min")*60, attempts*(value("RestartSec", "")+60); attempts < 2 || took > interval {
+		t.Errorf("%d attempts take %d s and are counted for %d s: they would go on for ever", attempts, took, interval)
+	}
+}
+
 // The unit is one that systemd reads without a complaint, when its program is
 // where it says.
 func TestUnitIsValid(t *testing.T) {
