@@ -35,7 +35,8 @@ type gate struct {
 	auth    authenticator
 	audit   *audit
 	scope   func(caller auth.Caller, rule *griffierv1.Access, request proto.Message) error
-	limiter *limiter
+	limiter *limiter // of calls
+	denied  *limiter // of those that are entered because they were denied
 	metrics *metrics
 	log     *slog.Logger
 	now     func() time.Time
@@ -172,7 +173,12 @@ func (g *gate) admit(ctx context.Context, fullMethod string) (context.Context, c
 
 // finish counts the call, audits a refusal and turns err into what the caller sees.
 func (g *gate) finish(ctx context.Context, c call, err error) error {
-	if refused := reason.From(err); refused != nil && c.known && g.mustAudit(c, refused.Reason) {
+	refused := reason.From(err)
+	if refused != nil && c.known && denied(refused.Reason) && !g.denied.allow(c.caller.Actor) {
+		refused = reason.New(reason.RateLimited, "")
+		err = refused
+	}
+	if refused != nil && c.known && g.mustAudit(c, refused.Reason) {
 		// The caller's context may be gone; the trace of the refusal may not.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
@@ -215,10 +221,13 @@ func (g *gate) mustAudit(c call, why reason.Reason) bool {
 	switch why {
 	case reason.RateLimited, reason.LedgerUnavailable, reason.UnknownOutcome, reason.ClockUntrusted, reason.Internal, reason.StoreUnavailable:
 		return false
-	case reason.PermissionDenied, reason.StepUpRequired:
-		return true
 	}
-	return c.rule.GetAudit() == griffierv1.Audit_AUDIT_LEDGER_ACT || c.rule.GetAudit() == griffierv1.Audit_AUDIT_LEDGER_READ
+	return denied(why) || c.rule.GetAudit() == griffierv1.Audit_AUDIT_LEDGER_ACT || c.rule.GetAudit() == griffierv1.Audit_AUDIT_LEDGER_READ
+}
+
+// denied tells a call that its caller may not make, or not now.
+func denied(why reason.Reason) bool {
+	return why == reason.PermissionDenied || why == reason.StepUpRequired
 }
 
 // panicked is a handler's panic as an error; the stack goes to the log only.

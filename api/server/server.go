@@ -35,6 +35,10 @@ const (
 	maxConnectionAge = time.Hour
 	callsPerSecond   = 20 // of one caller, with a burst of
 	callBurst        = 100
+	// Of one caller, those that are refused for want of a role or a fresh log-in and
+	// that the ledger hears of: any customer could fill it with the rest.
+	deniedPerMinute = 10 // with a burst of
+	deniedBurst     = 1000
 )
 
 // Config holds what a [Server] needs.
@@ -73,6 +77,7 @@ func New(cfg Config) (*Server, error) {
 		scope:   cfg.Scope,
 		audit:   &audit{book: cfg.Ledger, refuses: cfg.Refuses, keys: cfg.Keys, reads: cfg.Reads, now: cfg.Now},
 		limiter: newLimiter(rate.Limit(callsPerSecond), callBurst, cfg.Now),
+		denied:  newLimiter(rate.Every(time.Minute/deniedPerMinute), deniedBurst, cfg.Now),
 		metrics: newMetrics(cfg.Registry),
 		log:     cfg.Log,
 		now:     cfg.Now,
