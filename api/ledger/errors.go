@@ -54,7 +54,7 @@ type WitnessError struct {
 	File        string // empty when it is about a remote
 	Remote      string // the name of the witness or second sink that disagrees
 	Detail      error  // may be nil
-	// When unreachable: how many were asked, how many of those must answer, and did.
+	// When too few answered: how many were asked, how many of those must answer, and did.
 	Asked, Needed, Answered int
 }
 

@@ -58,7 +58,8 @@ type Config struct {
 // Kinds of entries that the ledger itself writes.
 const (
 	// KindWitnessLoss records that an operator started the ledger despite a
-	// WitnessError. Facts: cause, log_size, witness_size.
+	// WitnessError. Facts: cause, log_size, witness_size, and where too few remotes
+	// answered: remotes, needed, answered.
 	KindWitnessLoss = "ledger.witness_loss_accepted"
 )
 
@@ -168,10 +169,11 @@ func Open(ctx context.Context, cfg Config) (*Log, error) {
 		return nil, fmt.Errorf("ledger: open: %w", errors.Join(err, lock.Close()))
 	}
 	if lost != nil {
-		_, err := l.Append(ctx, Draft{Kind: KindWitnessLoss, Facts: map[string]any{
-			"cause": lost.Cause, "log_size": lost.LogSize, "witness_size": lost.WitnessSize,
-		}})
-		if err != nil {
+		facts := map[string]any{"cause": lost.Cause, "log_size": lost.LogSize, "witness_size": lost.WitnessSize}
+		if lost.Answered < lost.Needed {
+			facts["remotes"], facts["needed"], facts["answered"] = lost.Asked, lost.Needed, lost.Answered
+		}
+		if _, err := l.Append(ctx, Draft{Kind: KindWitnessLoss, Facts: facts}); err != nil {
 			return nil, fmt.Errorf("ledger: open: record the accepted loss: %w", errors.Join(err, l.Close()))
 		}
 	}
@@ -197,6 +199,8 @@ func (l *Log) load(ctx context.Context) (*WitnessError, error) {
 		}
 		if found.witness == nil {
 			found.witness = remote
+		} else if remote != nil { // both are accepted, and entered
+			found.witness.Asked, found.witness.Needed, found.witness.Answered = remote.Asked, remote.Needed, remote.Answered
 		}
 	}
 	if found.witness != nil && !l.cfg.AcceptWitnessLoss {

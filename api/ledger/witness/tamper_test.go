@@ -107,6 +107,23 @@ func TestSnapshotOfTheWholeHostIsRefused(t *testing.T) {
 	if err != nil || len(entries) != 1 || entries[0].Header.Kind != ledger.KindWitnessLoss {
 		t.Fatalf("%+v, %v", entries, err)
 	}
+	// The file lost as well: what is accepted is all entered.
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(accepting.WitnessFile); err != nil {
+		t.Fatal(err)
+	}
+	both, err := ledger.Open(context.Background(), accepting)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer both.Close()
+	const facts = `{"answered":0,"cause":"missing","log_size":13,"needed":1,"remotes":1,"witness_size":0}`
+	entries, err = both.Read(context.Background(), 13, 5)
+	if err != nil || len(entries) != 1 || string(entries[0].Header.Facts) != facts {
+		t.Fatalf("%+v, %v", entries, err)
+	}
 }
 
 // TestStolenKey lets an attacker with the log's key, and the host's witness file,
