@@ -220,6 +220,13 @@ extends what there is and the ledger's key signed the root over all of it.`,
 		if err != nil {
 			return err
 		}
+		headless, err := store.Headless()
+		if err != nil {
+			return errors.Join(err, store.Close())
+		}
+		for _, path := range headless {
+			fmt.Fprintf(a.stderr, "warning: %s has entries that were found without a head; look into why, and keep it\n", path)
+		}
 		err = a.serve(c.Context(), s, "ledger sink", sink.Handler(store))
 		return errors.Join(err, store.Close())
 	}

@@ -172,6 +172,12 @@ func (s *Store) setAside() error {
 	return durable.SyncFolder(s.dir)
 }
 
+// Headless gives the files of entries that were set aside because no head was beside
+// them: somebody should look at them.
+func (s *Store) Headless() ([]string, error) {
+	return filepath.Glob(filepath.Join(s.dir, headlessFile))
+}
+
 // place notes where the next entry begins. With mu held.
 func (s *Store) place(at int64) {
 	if s.tree.End()%sparseEvery == 0 {
