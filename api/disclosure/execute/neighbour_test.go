@@ -39,3 +39,28 @@ func TestNeighbouringAddresses(t *testing.T) {
 		}
 	}
 }
+
+// What a neighbour had, however much, is not read: more rows than a question may have
+// are of 192.0.2.44, and .45 is answered.
+func TestNeighboursAreNotRead(t *testing.T) {
+	l := newLab(t)
+	records := []schema.Record{l.Assigned(schema.ID{20}, "alice", "192.0.2.45", -time.Hour, time.Hour)}
+	for n := range 10_001 {
+		id := schema.ID{21, byte(n >> 8), byte(n)}
+		records = append(records, l.Assigned(id, "bob", "192.0.2.44", time.Duration(n)*time.Millisecond-time.Minute, time.Hour))
+	}
+	if err := schema.Insert(t.Context(), l.Conn, "neighbour", records); err != nil {
+		t.Fatal(err)
+	}
+	for _, port := range []uint16{0, 443} {
+		q := disclosure.Question{Address: netip.MustParseAddr("192.0.2.45"), Port: port, Instant: l.Noon}
+		rows, err := l.Traffic.Assignments(t.Context(), disclosure.NewPlan(q, disclosure.DefaultClockMargin))
+		if err != nil || len(rows) != 1 {
+			t.Errorf("port %d: %d rows, %v; want the one of alice", port, len(rows), err)
+		}
+		q.Address = netip.MustParseAddr("192.0.2.44")
+		if _, err := l.Traffic.Assignments(t.Context(), disclosure.NewPlan(q, disclosure.DefaultClockMargin)); err == nil {
+			t.Errorf("port %d: more rows of one address than may be read are an answer", port)
+		}
+	}
+}

@@ -80,8 +80,7 @@ func (t *Traffic) Assignments(ctx context.Context, p disclosure.Plan) ([]schema.
 	}
 	// The whole address first, every row; then of each sharer one. It is one question,
 	// not two: planning it through the view takes longer than reading its rows. The
-	// prefix is part of what there is one of: the key finds rows of the address that
-	// a wider prefix would begin with, which is a neighbour's, and they go below.
+	// prefix is part of what there is one of, for a line may also hold a wider one.
 	const whole = "(port_start = 0 AND port_end = 65535 AND protocol = 0 AND inside_address = toIPv6('::'))"
 	rows, err := t.assignments(ctx, p, "ORDER BY "+whole+" DESC, prefix_length, started_at LIMIT 1 BY prefix_address, prefix_length, access_ref, inside_address, "+
 		"if("+whole+", (started_at, version, source, collector_id), (toDateTime64(0, 3, 'UTC'), 0, '', ''))")
@@ -99,33 +98,33 @@ func (t *Traffic) Assignments(ctx context.Context, p disclosure.Plan) ([]schema.
 
 func (t *Traffic) assignments(ctx context.Context, p disclosure.Plan, and string, args ...any) ([]schema.Assignment, error) {
 	from, to := p.From, p.To
-	keys := "prefix_address IN {addresses:Array(IPv6)}"
+	// Each with its length: by address alone the neighbours would come too, whose
+	// address a wider prefix begins with.
+	var addresses []string
+	var lengths []uint16 // []uint8 would be sent as text
+	for _, covering := range schema.CoveringPrefixes(p.Address) {
+		address, length := schema.PrefixColumns(covering)
+		addresses, lengths = append(addresses, address.String()), append(lengths, uint16(length))
+	}
+	keys := "(prefix_address, prefix_length) IN arrayZip({addresses:Array(IPv6)}, {lengths:Array(UInt8)})"
 	if p.Prefix.IsValid() { // and parts of it
 		keys = "(" + keys + " OR prefix_address BETWEEN toIPv6({first:String}) AND toIPv6({last:String}))"
 		args = append(args, clickhouse.Named("first", p.Prefix.Addr().String()), clickhouse.Named("last", lastOf(p.Prefix).String()))
-	}
-	var addresses []string
-	seen := map[netip.Addr]bool{}
-	for _, covering := range schema.CoveringPrefixes(p.Address) {
-		if stored, _ := schema.PrefixColumns(covering); !seen[stored] {
-			seen[stored] = true
-			addresses = append(addresses, stored.String())
-		}
 	}
 	rows, err := t.conn.Query(ctx, `SELECT access_ref, prefix_address, prefix_length, port_start, port_end, protocol, inside_address, started_at, ended_at, open, version,
 			source, certainty, collector_id
 		FROM traffic.assignment
 		WHERE `+keys+`
 		AND started_at >= {since:DateTime64(3)} AND started_at <= {to:DateTime64(3)} AND (ended_at >= {from:DateTime64(3)} OR open) `+and+`
-		LIMIT {most:UInt32}`,
-		append(args, clickhouse.Named("addresses", addresses), at("since", from.Add(-sliceLength)), at("from", from), at("to", to), clickhouse.Named("most", uint32(maxRows+1)))...)
+		LIMIT {most:UInt32}
+		SETTINGS optimize_move_to_prewhere_if_final = 1`, // the key's columns first: all others are read of the rows that are asked for only
+		append(args, clickhouse.Named("addresses", addresses), clickhouse.Named("lengths", lengths), at("since", from.Add(-sliceLength)), at("from", from), at("to", to), clickhouse.Named("most", uint32(maxRows+1)))...)
 	if err != nil {
 		return nil, fmt.Errorf("read assignments: %w", err)
 	}
 	defer rows.Close()
 	var out []schema.Assignment
-	read := 0
-	for ; rows.Next(); read++ {
+	for rows.Next() {
 		var a schema.Assignment
 		var prefix, inside netip.Addr
 		var bits uint8
@@ -139,14 +138,12 @@ func (t *Traffic) assignments(ctx context.Context, p disclosure.Plan, and string
 		}
 		a.Inside = schema.InsideFromColumn(inside)
 		a.Source, a.Certainty = schema.Source(source), schema.Certainty(certainty)
-		if a.Prefix.Contains(p.Address) || p.Prefix.IsValid() && p.Prefix.Contains(a.Prefix.Addr()) {
-			out = append(out, a)
-		}
+		out = append(out, a)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read assignments: %w", err)
 	}
-	if read > maxRows { // the rest could change the answer
+	if len(out) > maxRows { // the rest could change the answer
 		return nil, fmt.Errorf("read assignments: more than %d rows of one address within a day", maxRows)
 	}
 	return out, nil
