@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -141,7 +142,10 @@ func serve(t *testing.T, dir string) (homes string, renew func()) {
 	for _, p := range people {
 		home(p.Subject, "")
 	}
+	var one sync.Mutex // scripts begin at once
 	renew = func() {
+		one.Lock()
+		defer one.Unlock()
 		for _, p := range people {
 			token, err := provider.Token(p.Subject, time.Now())
 			must(err)
