@@ -2,7 +2,9 @@ package register
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"griffier/schema"
@@ -42,6 +44,39 @@ func (r *Register) PutLine(ctx context.Context, line Line, identifiers []Identif
 	}
 	return r.insert(ctx, "register.line ("+lineColumns+", version)", []any{
 		line.LineID, line.AccountID, line.TimeZone, uint8(line.BillingDay), line.ContractStart, line.ContractEnd, version})
+}
+
+// Changes tells whether a line that is known would become another account's, or its
+// person another name's or at another place, by what they can be found by. A line
+// without a person has none to change.
+func (r *Register) Changes(ctx context.Context, line Line, person Person) (bool, error) {
+	known, err := r.Line(ctx, line.LineID)
+	if errors.Is(err, ErrUnknownLine) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if known.AccountID != line.AccountID {
+		return true, nil
+	}
+	rows, err := r.conn.Query(ctx, `SELECT blind_index FROM register.person FINAL WHERE line_id = {line:String}`, named("line", line.LineID))
+	if err != nil {
+		return false, fmt.Errorf("read person: %w", err)
+	}
+	defer rows.Close()
+	changes := false
+	for rows.Next() {
+		var index []string
+		if err := rows.Scan(&index); err != nil {
+			return false, fmt.Errorf("read person: %w", err)
+		}
+		changes = !slices.Equal(index, r.blindIndex(person))
+	}
+	if err := rows.Err(); err != nil {
+		return false, fmt.Errorf("read person: %w", err)
+	}
+	return changes, nil
 }
 
 // LinesOfAccount returns the lines of a customer account, by line id. An

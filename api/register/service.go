@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -35,6 +36,7 @@ type Service struct {
 	griffierv1.UnimplementedRegisterServiceServer
 	register *Register
 	book     book
+	lines    sync.Mutex // held while a line is looked at and put
 }
 
 // NewService returns the service.
@@ -54,7 +56,20 @@ func (s *Service) PutLine(ctx context.Context, req *griffierv1.PutLineRequest) (
 	if err != nil {
 		return nil, err
 	}
-	if err := s.record(ctx, KindLinePut, map[string]string{"line_id": line.LineID, "account_id": line.AccountID}); err != nil {
+	s.lines.Lock()
+	defer s.lines.Unlock()
+	what := map[string]string{"line_id": line.LineID, "account_id": line.AccountID}
+	switch changes, err := s.register.Changes(ctx, line, person); {
+	case err != nil:
+		return nil, reason.Wrap(reason.StoreUnavailable, err)
+	case changes && !req.GetCorrects():
+		return nil, reason.Invalid(reason.InvalidRequest, reason.Violation{Field: "corrects", Description: "is needed to change account, name or place " +
+			"of a line, for disclosures of the time before would tell them too: say it if they were wrong from the beginning; " +
+			"who moved or took a contract over has another line id"})
+	case changes:
+		what["corrects"] = "true"
+	}
+	if err := s.record(ctx, KindLinePut, what); err != nil {
 		return nil, err
 	}
 	switch err := s.register.PutLine(ctx, line, identifiers, person); {

@@ -146,6 +146,71 @@ func FuzzPutLine(f *testing.F) {
 	})
 }
 
+// Who a line belongs to and where it is has no history, so a change would be told of
+// the time before as well: it is refused unless it is said to be a correction.
+func TestWhoseLineItIsIsOnlyCorrected(t *testing.T) {
+	o := newOffice(t)
+	book := newBook(t, o)
+	s := NewService(o.Register, book)
+	put := func(change func(*griffierv1.PutLineRequest)) error {
+		req := goodLine()
+		change(req)
+		_, err := s.PutLine(t.Context(), req)
+		return err
+	}
+	if err := put(func(*griffierv1.PutLineRequest) {}); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(r *griffierv1.PutLineRequest){
+		"account":      func(r *griffierv1.PutLineRequest) { r.AccountId = "acc-2" },
+		"name":         func(r *griffierv1.PutLineRequest) { r.Person.Name = "Piet" },
+		"postcode":     func(r *griffierv1.PutLineRequest) { r.Person.InstallationAddress.Postcode = "1234AC" },
+		"house number": func(r *griffierv1.PutLineRequest) { r.Person.InstallationAddress.HouseNumber = "7a" },
+	} {
+		before := book.Size()
+		if got := fields(put(change)); !slices.Equal(got, []string{"corrects"}) {
+			t.Errorf("%s: violations of %v, want corrects", name, got)
+		}
+		if book.Size() != before {
+			t.Errorf("%s: a refused change is in the ledger as made", name)
+		}
+	}
+	for _, taken := range []struct {
+		name     string
+		change   func(r *griffierv1.PutLineRequest)
+		corrects bool // as the ledger has it
+	}{
+		{"as before", func(*griffierv1.PutLineRequest) {}, false},
+		{"another writing", func(r *griffierv1.PutLineRequest) {
+			r.Person.Name, r.Person.InstallationAddress.Postcode = "JAN", "1234 ab"
+		}, false},
+		{"what has no past", func(r *griffierv1.PutLineRequest) {
+			r.ContractEnd, r.Person.BillingAddress = ts(start2024), &griffierv1.PostalAddress{Town: "Breda"}
+		}, false},
+		{"nothing to correct", func(r *griffierv1.PutLineRequest) { r.Corrects = true }, false},
+		{"a correction", func(r *griffierv1.PutLineRequest) {
+			r.AccountId, r.Person.Name, r.Person.InstallationAddress.HouseNumber, r.Corrects = "acc-2", "Piet", "8", true
+		}, true},
+	} {
+		if err := put(taken.change); err != nil {
+			t.Errorf("%s: %v", taken.name, err)
+			continue
+		}
+		entries, err := book.Read(t.Context(), book.Size()-1, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := book.Body(entries[0])
+		if err != nil || strings.Contains(string(body), `"corrects":"true"`) != taken.corrects {
+			t.Errorf("%s: the ledger has %s, %v; want a correction: %v", taken.name, body, err, taken.corrects)
+		}
+	}
+	person, err := o.Identity(t.Context(), "L-1", start2020)
+	if err != nil || person.Name != "Piet" || person.InstallationAddress.HouseNumber != "8" {
+		t.Errorf("at the beginning it was of %q at %q, %v; want what was corrected", person.Name, person.InstallationAddress.HouseNumber, err)
+	}
+}
+
 func TestErasedLineIsRefusedByName(t *testing.T) {
 	o := newOffice(t)
 	s := NewService(o.Register, newBook(t, o))

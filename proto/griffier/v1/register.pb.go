@@ -278,6 +278,10 @@ type PutLineRequest struct {
 	ContractStart *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=contract_start,json=contractStart,proto3" json:"contract_start,omitempty"`
 	ContractEnd   *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=contract_end,json=contractEnd,proto3" json:"contract_end,omitempty"` // absent: running
 	Person        *Person                `protobuf:"bytes,9,opt,name=person,proto3" json:"person,omitempty"`
+	// The account, the name or the place (postcode and house number) was wrong from the
+	// beginning. Without it a change of them is refused, for it would be told of the time
+	// before, too: who moves, or takes a contract over, has another line.
+	Corrects      bool `protobuf:"varint,10,opt,name=corrects,proto3" json:"corrects,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -373,6 +377,13 @@ func (x *PutLineRequest) GetPerson() *Person {
 		return x.Person
 	}
 	return nil
+}
+
+func (x *PutLineRequest) GetCorrects() bool {
+	if x != nil {
+		return x.Corrects
+	}
+	return false
 }
 
 type PutLineResponse struct {
@@ -632,7 +643,7 @@ const file_griffier_v1_register_proto_rawDesc = "" +
 	"\x06Person\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12M\n" +
 	"\x14installation_address\x18\x02 \x01(\v2\x1a.griffier.v1.PostalAddressR\x13installationAddress\x12C\n" +
-	"\x0fbilling_address\x18\x03 \x01(\v2\x1a.griffier.v1.PostalAddressR\x0ebillingAddress\"\x95\x03\n" +
+	"\x0fbilling_address\x18\x03 \x01(\v2\x1a.griffier.v1.PostalAddressR\x0ebillingAddress\"\xb1\x03\n" +
 	"\x0ePutLineRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12\x17\n" +
@@ -645,7 +656,9 @@ const file_griffier_v1_register_proto_rawDesc = "" +
 	"billingDay\x12A\n" +
 	"\x0econtract_start\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\rcontractStart\x12=\n" +
 	"\fcontract_end\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\vcontractEnd\x12+\n" +
-	"\x06person\x18\t \x01(\v2\x13.griffier.v1.PersonR\x06person\"\x11\n" +
+	"\x06person\x18\t \x01(\v2\x13.griffier.v1.PersonR\x06person\x12\x1a\n" +
+	"\bcorrects\x18\n" +
+	" \x01(\bR\bcorrects\"\x11\n" +
 	"\x0fPutLineResponse\"\xc4\x02\n" +
 	"\x0fPutRangeRequest\x12\x1d\n" +
 	"\n" +
