@@ -21,10 +21,7 @@ func (s *sealed) Apply(e ledger.Entry) error {
 // that had some: most likely its disk is not mounted, and what was sealed from now on
 // would be lost with the day that it is.
 func (s *services) keysAreThere(had *sealed) error {
-	used := had.any
-	for _, k := range s.copies.All() {
-		used = used || !k.MadeAt.IsZero()
-	}
+	used := had.any || !s.copies.Newest().IsZero()
 	if !used || backup.KeysRestored(s.keys.Dir()) {
 		return nil
 	}

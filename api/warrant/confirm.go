@@ -103,7 +103,7 @@ func (q ConfirmRequest) sameAs(category Category, first TaskBody) *reason.Error 
 	}
 	typed, err := ParseTarget(q.Target)
 	if err != nil {
-		return reason.Invalid(reason.TargetNotSpecific, reason.Violation{Field: "target", Description: strings.TrimSpace("is not one concrete target. " + err.Detail)})
+		return reason.Invalid(reason.TargetNotSpecific, reason.Violation{Field: "target", Description: "is not one concrete target. " + err.Detail})
 	}
 	entered, err := ParseTarget(first.Target)
 	if err != nil {

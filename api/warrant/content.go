@@ -221,7 +221,7 @@ func (v *violations) targets(targets []string) {
 		t, err := ParseTarget(s)
 		switch {
 		case err != nil:
-			v.add(reason.TargetNotSpecific, field, strings.TrimSpace("is not one concrete target. "+err.Detail))
+			v.add(reason.TargetNotSpecific, field, "is not one concrete target. "+err.Detail)
 		case seen[t.String()]:
 			v.add(reason.WarrantIncomplete, field, "stands there twice")
 		default:

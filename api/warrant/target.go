@@ -87,7 +87,7 @@ const maxName = 128
 // or one of line:ID, circuit:TEXT, radius:USER, mac:AA:BB:CC:DD:EE:FF,
 // person:NAME;POSTCODE;NUMBER[;ADDITION] and address:POSTCODE;NUMBER[;ADDITION].
 //
-// Everything else is TARGET_NOT_SPECIFIC: other prefixes (also /32 and /128),
+// Everything else is TARGET_NOT_SPECIFIC, with why as its detail: other prefixes (also /32 and /128),
 // ranges, wildcards, an address with a zone, addresses that no line can hold
 // (unspecified, multicast, loopback), and names in another script than the Latin,
 // whose letters could pass for others.

@@ -239,7 +239,7 @@ func (f Form) targets(complain func(field, description string)) (out []string) {
 		}
 		target, err := warrant.ParseTarget(prefix + id.Value)
 		if err != nil {
-			complain(field+".value", strings.TrimSpace("is not one concrete target (TARGET_NOT_SPECIFIC). "+err.Detail))
+			complain(field+".value", "is not one concrete target (TARGET_NOT_SPECIFIC). "+err.Detail)
 			continue
 		}
 		if (id.Port != 0 || id.Protocol != "") && id.Kind != "IP_ADDRESS" {
