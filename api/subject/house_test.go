@@ -63,21 +63,11 @@ func newHouse(t *testing.T) *house {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	master := filepath.Join(dir, "master.key")
-	if err := keystore.GenerateMasterKey(master); err != nil {
-		t.Fatal(err)
-	}
-	h := &house{conn: conn, dataDir: filepath.Join(filepath.Dir(database.Socket), "data"), now: time.Now}
-	if h.keys, err = keystore.Open(filepath.Join(dir, "keys"), master); err != nil {
-		t.Fatal(err)
-	}
+	h := &house{conn: conn, dataDir: filepath.Join(filepath.Dir(database.Socket), "data"), now: time.Now, keys: newKeys(t)}
 	if h.ids, err = schema.NewPseudonymiser(bytes.Repeat([]byte{7}, schema.KeyLength)); err != nil {
 		t.Fatal(err)
 	}
-	h.reg, err = register.New(register.Config{Conn: conn, Vault: h.keys, Pseudonyms: h.ids, BlindKey: blindKey, Now: time.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
+	h.reg = h.register(t)
 	key, err := ledger.GenerateKey(filepath.Join(dir, "key"), "test.example/subject")
 	if err != nil {
 		t.Fatal(err)
@@ -100,6 +90,43 @@ func (h *house) open(t *testing.T) {
 	h.desk = &Desk{Register: h.reg, Executor: h.conn, Operator: h.conn, Book: h.book, State: state, Embedded: true,
 		Now: func() time.Time { return h.now() }, Log: slog.New(slog.DiscardHandler)}
 	h.service = NewService(h.desk, h.keys)
+}
+
+// newKeys is a keystore of its own.
+func newKeys(t *testing.T) *keystore.Store {
+	t.Helper()
+	dir := t.TempDir()
+	master := filepath.Join(dir, "master.key")
+	if err := keystore.GenerateMasterKey(master); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := keystore.Open(filepath.Join(dir, "keys"), master)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+// register is one with the house's keys.
+func (h *house) register(t *testing.T) *register.Register {
+	t.Helper()
+	r, err := register.New(register.Config{Conn: h.conn, Vault: h.keys, Pseudonyms: h.ids, BlindKey: blindKey, Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// erase has one controller ask for a line's erasure and another approve it.
+func (h *house) erase(t *testing.T, line string) {
+	t.Helper()
+	x, err := h.service.RequestErasure(as("anna", controller), &griffierv1.RequestErasureRequest{RequestId: "request-1", LineId: line})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.service.ApproveErasure(as("bert", controller), &griffierv1.ApproveErasureRequest{RequestId: "approve-1", ErasureId: x.GetErasureId(), LineId: line}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // line puts a line with one RADIUS user, held from until to, with its traffic then.

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"griffier/api/clock"
-	griffierv1 "griffier/proto/griffier/v1"
 	"griffier/schema"
 )
 
@@ -17,14 +16,7 @@ func TestALeapOfTheClockForgetsNoErasure(t *testing.T) {
 	now := time.Now()
 	begun, ended := now.Add(-30*24*time.Hour), now.Add(-10*24*time.Hour)
 	ref := h.line(t, "L-gone", "gone@isp.example", begun, ended)
-	x, err := h.service.RequestErasure(as("anna", controller), &griffierv1.RequestErasureRequest{RequestId: "request-1", LineId: "L-gone"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	approve := &griffierv1.ApproveErasureRequest{RequestId: "approve-1", ErasureId: x.GetErasureId(), LineId: "L-gone"}
-	if _, err := h.service.ApproveErasure(as("bert", controller), approve); err != nil {
-		t.Fatal(err)
-	}
+	h.erase(t, "L-gone")
 	leap := clock.NewLeap(now, func() (clock.Reading, error) { return clock.Reading{}, nil })
 	leapt := now.AddDate(2, 0, 0)
 	h.desk.Clock, h.now = leap, func() time.Time { return leapt }

@@ -249,30 +249,15 @@ func TestReapplyOldKeys(t *testing.T) {
 	from, to := now.Add(-100*time.Hour), now.Add(-time.Hour)
 	h.line(t, "L-gone", "gone", from, to)
 	h.line(t, "L-stays", "stays", from, to)
-	x, err := h.service.RequestErasure(as("anna", controller), &griffierv1.RequestErasureRequest{RequestId: "request-1", LineId: "L-gone"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := h.service.ApproveErasure(as("bert", controller), &griffierv1.ApproveErasureRequest{RequestId: "approve-1", ErasureId: x.GetErasureId(), LineId: "L-gone"}); err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	if err := keystore.GenerateMasterKey(dir + "/master"); err != nil {
-		t.Fatal(err)
-	}
-	old, err := keystore.Open(dir+"/keys", dir+"/master")
-	if err != nil {
-		t.Fatal(err)
-	}
+	h.erase(t, "L-gone")
+	old := newKeys(t)
 	for _, id := range []string{"person:L-gone", "person:L-stays", "person:L-newer-than-the-register", "case:1"} {
 		if err := old.Create(id); err != nil {
 			t.Fatal(err)
 		}
 	}
-	h.desk.Register, err = register.New(register.Config{Conn: h.conn, Vault: old, Pseudonyms: h.ids, BlindKey: blindKey, Now: time.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
+	h.keys = old
+	h.desk.Register = h.register(t)
 	if err := h.desk.Reapply(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -295,13 +280,7 @@ func TestReapply(t *testing.T) {
 	if _, err := h.service.RestrictLine(as("anna", controller), &griffierv1.RestrictLineRequest{RequestId: "restrict-1", LineId: "L-2", Ground: griffierv1.RestrictionGround_RESTRICTION_GROUND_OBJECTION}); err != nil {
 		t.Fatal(err)
 	}
-	x, err := h.service.RequestErasure(as("anna", controller), &griffierv1.RequestErasureRequest{RequestId: "request-1", LineId: "L-1"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := h.service.ApproveErasure(as("bert", controller), &griffierv1.ApproveErasureRequest{RequestId: "approve-1", ErasureId: x.GetErasureId(), LineId: "L-1"}); err != nil {
-		t.Fatal(err)
-	}
+	h.erase(t, "L-1")
 	for _, table := range []string{"register.line", "register.line_access", "register.person", "register.restriction"} {
 		if err := h.conn.Exec(t.Context(), "TRUNCATE TABLE "+table); err != nil {
 			t.Fatal(err)
@@ -311,20 +290,10 @@ func TestReapply(t *testing.T) {
 		t.Fatal(err)
 	}
 	// An old store with old keys: the same line, person and traffic as before.
-	dir := t.TempDir()
-	if err := keystore.GenerateMasterKey(dir + "/master"); err != nil {
-		t.Fatal(err)
-	}
-	old, err := keystore.Open(dir+"/keys", dir+"/master")
-	if err != nil {
-		t.Fatal(err)
-	}
+	old := newKeys(t)
 	current := h.keys
 	h.keys = old
-	h.reg, err = register.New(register.Config{Conn: h.conn, Vault: old, Pseudonyms: h.ids, BlindKey: blindKey, Now: time.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
+	h.reg = h.register(t)
 	h.desk.Register = h.reg
 	h.line(t, "L-1", "one", from, to)
 	h.line(t, "L-2", "two", from, to)
